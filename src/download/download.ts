@@ -1,0 +1,155 @@
+import { mkdir, rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import { EXIT, UserError } from "../errors.js";
+import { fileError } from "../files.js";
+import {
+  below,
+  CATALOG,
+  type Catalog,
+  findModel,
+  MODEL_FILES,
+  type ModelFile,
+  OPTIONAL_FILE,
+  sourcesOf,
+} from "./catalog.js";
+import { fetchFile } from "./fetch-file.js";
+import type { Timeouts } from "./http.js";
+import { type FileEvent, PATIENCE, type Patience } from "./job.js";
+import { lockFolder } from "./lock.js";
+
+/** What happens during a download: a file's events, or a warning that does not end it. */
+export type DownloadEvent =
+  | ({ readonly file: ModelFile } & FileEvent)
+  | { readonly file: ModelFile; readonly type: "warning"; readonly message: string };
+
+export interface DownloadOptions {
+  /** The address above the models' folders; without it OpenAI's host and its mirror. */
+  readonly baseUrl?: string;
+  readonly onFile?: (event: DownloadEvent) => void;
+  /** Stops at once; what has come is kept for the next time. */
+  readonly signal?: AbortSignal;
+  readonly retries?: number;
+  /** Milliseconds before the first retry. */
+  readonly retryDelay?: number;
+  /** The longest wait that a host may ask for, in milliseconds. */
+  readonly maxRetryAfter?: number;
+  readonly timeouts?: Partial<Timeouts>;
+  /** For tests. */
+  readonly catalog?: Catalog;
+}
+
+export interface DownloadedFile {
+  readonly file: ModelFile;
+  readonly bytes: number;
+  /** It was there already. */
+  readonly skipped: boolean;
+}
+
+export interface DownloadResult {
+  readonly folder: string;
+  /** The files that are there now; without model.ckpt.meta when no host has it. */
+  readonly files: readonly DownloadedFile[];
+  /** Number of bytes that came over the network. */
+  readonly bytes: number;
+}
+
+/**
+ * Downloads a model's seven files into a folder. A file takes its place only when it is complete and its
+ * size, and sha256 where known, are right; running it again goes on where it stopped and skips what is there.
+ * @param name a name of the catalog; with a baseUrl any name
+ * @param folder created when it is not there
+ * @throws UsageError for a wrong name or baseUrl; UserError with one line on what failed and the next step,
+ *   with exit code 130 when the signal aborted
+ */
+export async function downloadModel(
+  name: string,
+  folder: string,
+  options: DownloadOptions = {},
+): Promise<DownloadResult> {
+  const catalog = options.catalog ?? CATALOG;
+  let sources = sourcesOf(name, options.baseUrl, catalog);
+  const known = findModel(name, catalog);
+  const patience: Patience = {
+    retries: options.retries ?? PATIENCE.retries,
+    retryDelay: options.retryDelay ?? PATIENCE.retryDelay,
+    maxRetryAfter: options.maxRetryAfter ?? PATIENCE.maxRetryAfter,
+    timeouts: { ...PATIENCE.timeouts, ...options.timeouts },
+  };
+  const signal = options.signal ?? new AbortController().signal;
+  const onFile = options.onFile ?? (() => undefined);
+  const answered = new Set<string>();
+  const files: DownloadedFile[] = [];
+  let bytes = 0;
+  try {
+    signal.throwIfAborted();
+    await inFolder(folder, async (check) => {
+      for (const file of MODEL_FILES) {
+        const result = await fetchFile({
+          title: `${file} of ${name}`,
+          owner: `OpenAI's ${known?.name}`,
+          path: join(folder, file),
+          urls: sources.map((source) => below(source, file)),
+          expected: known?.files[file] ?? {},
+          patience,
+          signal,
+          onEvent: (event) => onFile({ ...event, file }),
+          answered,
+          beforeCommit: check,
+        });
+        if (result.outcome === "missing") {
+          const { reason } = result;
+          if (file !== OPTIONAL_FILE) throw missingError(file, name, reason, options.baseUrl !== undefined);
+          onFile({
+            file,
+            type: "warning",
+            message: `${file} is not there (${reason}): nothing here needs it`,
+          });
+          continue;
+        }
+        files.push({ file, bytes: result.bytes, skipped: result.outcome === "unchanged" });
+        bytes += result.fetched;
+        // The host that had this file is asked first for the next.
+        const from = sources.find((source) => result.url && below(source, file).href === result.url.href);
+        if (from) sources = [from, ...sources.filter((source) => source !== from)];
+      }
+    });
+  } catch (error) {
+    if (signal.aborted && !(error instanceof UserError)) {
+      throw new UserError(
+        `the download of ${name} was interrupted: run the same command again, it goes on where it stopped`,
+        { exitCode: EXIT.interrupted, cause: error },
+      );
+    }
+    throw error;
+  }
+  return { folder, files, bytes };
+}
+
+function missingError(file: ModelFile, name: string, reason: string, ownHost: boolean): UserError {
+  const next = ownHost
+    ? "check the name and --base_url"
+    : "run the same command again later, or name another host with --base_url";
+  return new UserError(`cannot download ${file} of ${name}: ${reason}: ${next}`);
+}
+
+/** Does something in a locked folder; a folder that was made for it and stays empty is removed. */
+async function inFolder(folder: string, work: (check: () => Promise<void>) => Promise<void>): Promise<void> {
+  let created: string | undefined;
+  try {
+    created = await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw fileError("create the folder", folder, error);
+  }
+  try {
+    const lock = await lockFolder(folder);
+    try {
+      await work(() => lock.check());
+    } finally {
+      await lock.release();
+    }
+  } catch (error) {
+    // Fails, as it should, when something is in it.
+    if (created) await rmdir(folder).catch(() => undefined);
+    throw error;
+  }
+}

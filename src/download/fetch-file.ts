@@ -1,0 +1,125 @@
+import type { Stats } from "node:fs";
+import { rm, stat } from "node:fs/promises";
+import { UserError } from "../errors.js";
+import { fileError } from "../files.js";
+import { showUrl, TransferError } from "./http.js";
+import type { FileJob } from "./job.js";
+import { PartFile, sha256Of } from "./part.js";
+import { fetchFrom, report, type Transfer } from "./transfer.js";
+
+export type FileResult =
+  | {
+      readonly outcome: "fetched" | "unchanged";
+      readonly bytes: number;
+      readonly fetched: number;
+      readonly url?: URL;
+    }
+  /** No address has it, and at least one host said so. */
+  | { readonly outcome: "missing"; readonly reason: string };
+
+/**
+ * Fetches one file, going on where an earlier download stopped, and puts it in its place when its size and
+ * sha256 are right. A good file that is there already is left as it is, a bad one replaced by a good one.
+ * @throws UserError that names every address with what happened there; the signal's reason when it aborts
+ */
+export async function fetchFile(job: FileJob): Promise<FileResult> {
+  const { path, expected, signal, onEvent } = job;
+  const existing = await statOf(path);
+  if (existing && (await isKnownGood(job, existing))) {
+    await rm(`${path}.part`, { force: true });
+    await rm(`${path}.part.json`, { force: true });
+    onEvent({ type: "done", bytes: existing.size, skipped: true });
+    return { outcome: "unchanged", bytes: existing.size, fetched: 0 };
+  }
+  const part = await PartFile.open(path, expected.sha256 !== undefined, signal);
+  const transfer: Transfer = {
+    ...job,
+    part,
+    existing: existing && expected.bytes === undefined && part.size === 0 ? existing : undefined,
+    spliced: part.size > 0,
+    started: false,
+    fetched: 0,
+  };
+  const failures: { url: URL; error: TransferError }[] = [];
+  const dead = new Set<string>();
+  try {
+    if (!(await isWhole(transfer))) {
+      for (const url of job.urls) {
+        if (dead.has(url.origin)) continue;
+        try {
+          const outcome = await fetchFrom(url, transfer);
+          if (outcome === "unchanged") {
+            const { size } = transfer.existing as Stats;
+            onEvent({ type: "done", bytes: size, skipped: true });
+            return { outcome, bytes: size, fetched: 0, url };
+          }
+          return await commit(transfer, url);
+        } catch (error) {
+          if (!(error instanceof TransferError)) throw error;
+          failures.push({ url, error });
+          if (error.unreachable) dead.add(url.origin);
+          if (url !== job.urls.at(-1)) report(transfer, url, error, 0);
+        }
+      }
+      return failed(job, failures);
+    }
+    return await commit(transfer);
+  } finally {
+    await part.close();
+  }
+}
+
+async function commit(transfer: Transfer, url?: URL): Promise<FileResult> {
+  const { part, fetched } = transfer;
+  transfer.signal.throwIfAborted();
+  await transfer.beforeCommit();
+  const bytes = part.size;
+  await part.commit();
+  transfer.onEvent({ type: "done", bytes, skipped: false });
+  return { outcome: "fetched", bytes, fetched, url };
+}
+
+/** All addresses have failed. */
+function failed(job: FileJob, failures: readonly { url: URL; error: TransferError }[]): FileResult {
+  const reason = failures.map(({ url, error }) => `${showUrl(url)}: ${error.message}`).join("; ");
+  if (failures.some(({ error }) => error.missing)) return { outcome: "missing", reason };
+  throw new UserError(
+    `cannot download ${job.title}: ${reason}: run the same command again, it goes on where it stopped, or name another host with --base_url`,
+    { cause: failures.at(-1)?.error },
+  );
+}
+
+async function statOf(path: string): Promise<Stats | undefined> {
+  let found: Stats;
+  try {
+    found = await stat(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw fileError("read", path, error);
+  }
+  if (!found.isFile()) throw new UserError(`${path} is in the way and is no file: move it to another place`);
+  return found;
+}
+
+/** Whether the file in its place is known to be right without asking a host. */
+async function isKnownGood(job: FileJob, existing: Stats): Promise<boolean> {
+  const { bytes, sha256 } = job.expected;
+  if (bytes === undefined || existing.size !== bytes) return false;
+  if (sha256 === undefined) return true;
+  job.onEvent({ type: "check", total: bytes });
+  try {
+    return (await sha256Of(job.path, job.signal)) === sha256;
+  } catch (error) {
+    job.signal.throwIfAborted();
+    throw fileError("read", job.path, error);
+  }
+}
+
+/** Whether an earlier download has all bytes, and ended just before they took their place. */
+async function isWhole({ part, expected }: Transfer): Promise<boolean> {
+  const { bytes, sha256 } = expected;
+  if (bytes === undefined || sha256 === undefined || part.size < bytes) return false;
+  if (part.size === bytes && part.digest() === sha256) return true;
+  await part.empty();
+  return false;
+}

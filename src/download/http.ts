@@ -1,0 +1,196 @@
+import { STATUS_CODES } from "node:http";
+import { messageOf } from "../errors.js";
+
+// Every request of this project goes through get(): the one place to teach about proxies.
+
+/** An address for people: without its query, which may hold a secret. */
+export function showUrl(url: URL): string {
+  return `${url.origin}${url.pathname}`;
+}
+
+/** How long to wait, in milliseconds. */
+export interface Timeouts {
+  /** From the request to the answer's headers, connecting included. */
+  readonly headers: number;
+  /** Between two pieces of the body. */
+  readonly idle: number;
+}
+
+/** Why a transfer failed, and what may help. */
+export class TransferError extends Error {
+  override name = "TransferError";
+  /** Whether the same request may succeed a little later. */
+  readonly again: boolean;
+  /** The host has no such file. */
+  readonly missing: boolean;
+  /** No connection came about. */
+  readonly unreachable: boolean;
+  /** The wait that the host asked for, in milliseconds. */
+  readonly retryAfter: number | undefined;
+
+  constructor(
+    message: string,
+    facts: {
+      again?: boolean;
+      missing?: boolean;
+      unreachable?: boolean;
+      retryAfter?: number;
+      cause?: unknown;
+    } = {},
+  ) {
+    super(message, { cause: facts.cause });
+    this.again = facts.again ?? false;
+    this.missing = facts.missing ?? false;
+    this.unreachable = facts.unreachable ?? false;
+    this.retryAfter = facts.retryAfter;
+  }
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** The body, piece by piece. Ending early gives the connection up. Throws TransferError. */
+  chunks(): AsyncGenerator<Uint8Array, void>;
+  /** Gives up the connection without reading the body. */
+  cancel(): void;
+}
+
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+const MOST_REDIRECTS = 10;
+
+/**
+ * Sends a GET request and follows redirects, never from https to http.
+ * @returns the answer with its body still to come, whatever its status
+ * @throws TransferError, or the signal's reason when it aborts
+ */
+export async function get(
+  url: URL,
+  headers: Record<string, string>,
+  timeouts: Timeouts,
+  signal: AbortSignal,
+): Promise<Answer> {
+  let target = url;
+  for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
+    const answer = await request(target, headers, timeouts, signal);
+    if (!REDIRECTS.has(answer.status)) return answer;
+    answer.cancel();
+    const location = answer.headers.get("location");
+    const next =
+      location !== null && URL.canParse(location, target.href) ? new URL(location, target) : undefined;
+    if (!next || (next.protocol !== "https:" && next.protocol !== "http:")) {
+      throw new TransferError(`a redirect (HTTP ${answer.status}) that leads nowhere`);
+    }
+    if (target.protocol === "https:" && next.protocol === "http:") {
+      throw new TransferError(
+        `a redirect from https to ${showUrl(next)}, which is not followed as http is not safe`,
+      );
+    }
+    target = next;
+  }
+  throw new TransferError(`more than ${MOST_REDIRECTS} redirects`);
+}
+
+async function request(
+  url: URL,
+  headers: Record<string, string>,
+  timeouts: Timeouts,
+  signal: AbortSignal,
+): Promise<Answer> {
+  signal.throwIfAborted();
+  const controller = new AbortController();
+  const onAbort = (): void => controller.abort(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  const release = (): void => signal.removeEventListener("abort", onAbort);
+  const cancel = (): void => {
+    release();
+    controller.abort();
+  };
+  /** Waits for one step of the exchange, at most so long. */
+  const within = async <T>(ms: number, what: string, step: Promise<T>): Promise<T> => {
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      controller.abort();
+    }, ms);
+    try {
+      return await step;
+    } catch (error) {
+      cancel();
+      signal.throwIfAborted();
+      if (late) throw new TransferError(`${what} for ${ms / 1000} seconds`, { again: true, cause: error });
+      throw networkError(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+
+  const response = await within(
+    timeouts.headers,
+    "no answer",
+    fetch(url, { headers, redirect: "manual", signal: controller.signal }),
+  );
+  async function* chunks(): AsyncGenerator<Uint8Array, void> {
+    const reader = response.body?.getReader();
+    try {
+      while (reader) {
+        const { done, value } = await within(timeouts.idle, "no data came", reader.read());
+        if (done) break;
+        yield value as Uint8Array;
+      }
+    } finally {
+      cancel();
+    }
+  }
+  return { status: response.status, headers: response.headers, chunks, cancel };
+}
+
+/** The plain words for an answer that is no file. */
+export function statusError(status: number, headers: Headers): TransferError {
+  const words = STATUS_CODES[status];
+  return new TransferError(`HTTP ${status}${words ? ` (${words})` : ""}`, {
+    again: status >= 500 || status === 408 || status === 425 || status === 429,
+    missing: status === 404 || status === 410,
+    retryAfter: parseRetryAfter(headers.get("retry-after")),
+  });
+}
+
+/** Retry-After in milliseconds: it is given in seconds or as a date (RFC 9110, 10.2.3). */
+export function parseRetryAfter(value: string | null): number | undefined {
+  if (value === null) return undefined;
+  const ms = /^\s*\d+\s*$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
+}
+
+const UNREACHABLE: Readonly<Record<string, string>> = {
+  ENOTFOUND: "this name of a host is not known (is this machine online?)",
+  EAI_AGAIN: "the name of the host could not be looked up (is this machine online?)",
+  ECONNREFUSED: "the connection was refused",
+  EHOSTUNREACH: "the host cannot be reached",
+  ENETUNREACH: "the network cannot be reached",
+  ETIMEDOUT: "the connection timed out",
+  UND_ERR_CONNECT_TIMEOUT: "the connection timed out",
+};
+
+const CUT: Readonly<Record<string, string>> = {
+  ECONNRESET: "the connection was reset",
+  EPIPE: "the connection was cut",
+  UND_ERR_SOCKET: "the connection was cut",
+  UND_ERR_BODY_TIMEOUT: "no data came",
+  UND_ERR_HEADERS_TIMEOUT: "no answer",
+};
+
+function networkError(error: unknown): TransferError {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const code = String((cause as NodeJS.ErrnoException | undefined)?.code ?? "");
+  if (code in UNREACHABLE) {
+    return new TransferError(UNREACHABLE[code], { again: true, unreachable: true, cause: error });
+  }
+  if (code in CUT) return new TransferError(CUT[code], { again: true, cause: error });
+  if (/CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(code)) {
+    return new TransferError(
+      `its certificate is not trusted (${code}; behind a company's proxy, set NODE_EXTRA_CA_CERTS)`,
+      { cause: error },
+    );
+  }
+  return new TransferError(messageOf(cause), { again: true, cause: error });
+}

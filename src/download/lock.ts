@@ -1,0 +1,146 @@
+import { randomBytes } from "node:crypto";
+import { link, open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { UserError } from "../errors.js";
+import { fileError } from "../files.js";
+
+const HEARTBEAT_MS = 5_000;
+/** A lock that has not been touched for so long belongs to nobody. */
+const STALE_MS = 30_000;
+
+/** The right to download into a folder. */
+export interface Lock {
+  /** @throws UserError when another process has taken the folder over, e.g. while this one was suspended */
+  check(): Promise<void>;
+  release(): Promise<void>;
+}
+
+/**
+ * Makes sure that one process at a time downloads into a folder. The lock names its process and is touched
+ * every few seconds, so that one left by a crash, on this machine or another, does not stand in the way.
+ * @throws UserError when another process is at it
+ */
+export async function lockFolder(folder: string): Promise<Lock> {
+  const path = join(folder, ".download.lock");
+  const content = JSON.stringify({
+    pid: process.pid,
+    host: hostname(),
+    token: randomBytes(8).toString("hex"),
+  });
+  for (let attempt = 0; !(await create(path, content)); attempt++) {
+    const holder = await readHolder(path);
+    if (holder && (attempt > 3 || (await isHeld(holder)))) {
+      throw new UserError(
+        `another download into ${folder} is at work (process ${holder.pid} on ${holder.host}): wait until it has ended, or stop it`,
+      );
+    }
+    if (holder) await removeStale(path, holder.content);
+  }
+  const heartbeat = setInterval(() => {
+    const now = new Date();
+    // A lock that cannot be touched is found out by check().
+    utimes(path, now, now).catch(() => undefined);
+  }, HEARTBEAT_MS);
+  heartbeat.unref();
+  const own = async (): Promise<boolean> => (await readHolder(path))?.content === content;
+  return {
+    async check() {
+      if (!(await own())) {
+        throw new UserError(
+          `another download has taken over ${folder}: run the same command again when it has ended`,
+        );
+      }
+    },
+    async release() {
+      clearInterval(heartbeat);
+      if (await own()) await rm(path, { force: true });
+    },
+  };
+}
+
+interface Holder {
+  readonly content: string;
+  readonly pid: number;
+  readonly host: string;
+  readonly touched: number;
+}
+
+/** Creates the lock with its content at once: whoever finds it can read it. False when there is one. */
+async function create(path: string, content: string): Promise<boolean> {
+  const beside = `${path}.${randomBytes(4).toString("hex")}`;
+  try {
+    const file = await open(beside, "wx");
+    try {
+      await file.writeFile(content);
+    } finally {
+      await file.close();
+    }
+    await link(beside, path);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return false;
+    if (code === "EPERM" || code === "ENOTSUP" || code === "ENOSYS") return createWithoutLinks(path, content);
+    throw fileError("write", path, error);
+  } finally {
+    await rm(beside, { force: true });
+  }
+}
+
+/** For file systems without hard links, such as exFAT. */
+async function createWithoutLinks(path: string, content: string): Promise<boolean> {
+  try {
+    const file = await open(path, "wx");
+    try {
+      await file.writeFile(content);
+    } finally {
+      await file.close();
+    }
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw fileError("write", path, error);
+  }
+}
+
+async function readHolder(path: string): Promise<Holder | undefined> {
+  try {
+    const content = await readFile(path, "utf8");
+    const { mtimeMs } = await stat(path);
+    let value: { pid?: unknown; host?: unknown } = {};
+    try {
+      value = (JSON.parse(content) ?? {}) as typeof value;
+    } catch {
+      // Someone else's file, or a crash: it holds until it is old.
+    }
+    return { content, pid: Number(value.pid ?? 0), host: String(value.host ?? "?"), touched: mtimeMs };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw fileError("read", path, error);
+  }
+}
+
+async function isHeld(holder: Holder): Promise<boolean> {
+  if (Date.now() - holder.touched > STALE_MS) return false;
+  if (holder.host !== hostname() || !Number.isSafeInteger(holder.pid) || holder.pid <= 0) return true;
+  try {
+    process.kill(holder.pid, 0); // signal 0 only asks whether the process is there
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** Removes a stale lock, and gives it back when someone else was quicker and it is a new one by now. */
+async function removeStale(path: string, content: string): Promise<void> {
+  const aside = `${path}.${randomBytes(4).toString("hex")}`;
+  try {
+    await rename(path, aside);
+    if ((await readFile(aside, "utf8")) !== content) await link(aside, path);
+  } catch {
+    // Removed or replaced meanwhile: the next attempt to create ours will tell.
+  } finally {
+    await rm(aside, { force: true });
+  }
+}

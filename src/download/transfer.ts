@@ -1,0 +1,243 @@
+import { type Stats, statfsSync } from "node:fs";
+import { dirname } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { UserError } from "../errors.js";
+import { type Answer, get, showUrl, statusError, TransferError } from "./http.js";
+import type { FileJob } from "./job.js";
+import type { Origin, PartFile } from "./part.js";
+
+/** So much progress makes earlier failures forgotten: a long download may be cut many times. */
+const PROGRESS = 1 << 20;
+const MAX_DELAY = 30_000;
+
+/** The state of one file's transfer. */
+export interface Transfer extends FileJob {
+  readonly part: PartFile;
+  /** The finished file of an earlier download whose contents nobody has vouched for. */
+  readonly existing: Stats | undefined;
+  /** Whether the part was put together from more than one answer. */
+  spliced: boolean;
+  started: boolean;
+  fetched: number;
+}
+
+/** Fetches from one address, with retries; the part is then complete and right, or a TransferError thrown. */
+export async function fetchFrom(url: URL, transfer: Transfer): Promise<"complete" | "unchanged"> {
+  const { part, expected, patience, signal, answered } = transfer;
+  let failures = 0;
+  let furthest = part.size;
+  let startedOver = false;
+  for (;;) {
+    try {
+      const outcome = await attempt(url, transfer);
+      if (outcome === "unchanged" || !expected.sha256) return outcome;
+      if (part.digest() === expected.sha256) return outcome;
+      const error = new TransferError(`its sha256 is not that of ${ownerOf(transfer)}`);
+      const again = transfer.spliced && !startedOver;
+      await part.empty();
+      if (!again) throw error;
+      startedOver = true;
+      report(transfer, url, error, 0);
+    } catch (error) {
+      if (!(error instanceof TransferError) || !error.again) throw error;
+      if (part.size >= furthest + PROGRESS) failures = 0;
+      furthest = Math.max(furthest, part.size);
+      const neverThere = error.unreachable && !answered.has(url.origin);
+      const most = neverThere ? Math.min(1, patience.retries) : patience.retries;
+      if (failures >= most) throw error;
+      const delay =
+        error.retryAfter === undefined
+          ? Math.min(patience.retryDelay * 2 ** failures, MAX_DELAY)
+          : Math.min(error.retryAfter, patience.maxRetryAfter);
+      failures++;
+      report(transfer, url, error, delay);
+      await sleep(delay, undefined, { signal });
+    }
+  }
+}
+
+/** Tells of a failure that is not the end. */
+export function report(transfer: Transfer, url: URL, error: TransferError, delay: number): void {
+  transfer.onEvent({ type: "retry", url: showUrl(url), reason: error.message, delay });
+}
+
+function ownerOf({ owner }: FileJob): string {
+  return `${owner} (a model of your own needs a name of its own)`;
+}
+
+/** One request for the bytes that are missing, or for all of them. */
+async function attempt(url: URL, transfer: Transfer): Promise<"complete" | "unchanged"> {
+  const { part, patience, signal } = transfer;
+  const range = await planRange(url, transfer);
+  // With a Range, fetch itself asks for an answer that is not compressed.
+  const headers: Record<string, string> = range
+    ? { Range: `bytes=${range.offset}-`, ...(range.validator ? { "If-Range": range.validator } : {}) }
+    : { "Accept-Encoding": "identity" };
+  const answer = await get(url, headers, patience.timeouts, signal);
+  try {
+    transfer.answered.add(url.origin);
+    if (range && answer.status !== 416) {
+      if (answer.status === 206) {
+        refuseOtherThings(answer);
+        const size = sizeOfRest(answer, range.offset, transfer);
+        if (size !== undefined) {
+          transfer.spliced = true;
+          return await receive(url, answer, transfer, size, part.size - range.offset);
+        }
+      }
+    }
+    if (answer.status === 200) return await receiveWhole(url, answer, transfer);
+    if (!range || (answer.status !== 206 && answer.status !== 416)) {
+      throw statusError(answer.status, answer.headers);
+    }
+  } finally {
+    answer.cancel();
+  }
+  // The host has another file by now, or none of these bytes: without a part there is no Range next time.
+  report(transfer, url, new TransferError("the file has changed there: starting over"), 0);
+  await part.empty();
+  return attempt(url, transfer);
+}
+
+/** Where to go on; undefined: from the beginning, and then the part is empty. */
+async function planRange(
+  url: URL,
+  { part, expected }: Transfer,
+): Promise<{ offset: number; validator?: string } | undefined> {
+  if (part.size === 0) return undefined;
+  const origin = part.origin;
+  const sameUrl = origin?.url === showUrl(url);
+  const validator = sameUrl ? (origin.etag ?? origin.lastModified) : undefined;
+  const size = expected.bytes ?? (sameUrl ? origin.bytes : undefined);
+  // Without a sha256 only the host can say that the rest belongs to the same file.
+  if ((validator === undefined && !expected.sha256) || (size !== undefined && part.size > size)) {
+    await part.empty();
+    return undefined;
+  }
+  // All bytes there but not vouched for: the last one is asked for again, with the question whether it changed.
+  return { offset: part.size === size ? size - 1 : part.size, validator };
+}
+
+/** The whole file's size if the answer is the rest of the file that the part began; else undefined. */
+function sizeOfRest({ headers }: Answer, offset: number, transfer: Transfer): number | undefined {
+  const { part, expected } = transfer;
+  const match = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get("content-range") ?? "");
+  if (!match || Number(match[1]) !== offset) return undefined;
+  const size = Number(match[3]);
+  if (expected.bytes !== undefined && size !== expected.bytes) throw sizeError(size, transfer);
+  if (expected.sha256 !== undefined) return size;
+  // A host that does not know If-Range sends the rest of whatever it has now.
+  const now = originOf(headers);
+  const before = part.origin;
+  const same = size === before?.bytes && now.etag === before.etag && now.lastModified === before.lastModified;
+  return same ? size : undefined;
+}
+
+async function receiveWhole(url: URL, answer: Answer, transfer: Transfer): Promise<"complete" | "unchanged"> {
+  const { part, expected, existing } = transfer;
+  refuseOtherThings(answer);
+  const length = answer.headers.get("content-length");
+  const size = length !== null && /^\d+$/.test(length) ? Number(length) : undefined;
+  if (size !== undefined && expected.bytes !== undefined && size !== expected.bytes) {
+    throw sizeError(size, transfer);
+  }
+  if (size === 0) throw new TransferError("an empty file");
+  const total = size ?? expected.bytes;
+  // A chunked body says where it ends; one that ends with the connection may have been cut.
+  if (total === undefined && !answer.headers.has("transfer-encoding")) {
+    throw new TransferError("the host does not say how long the file is (no Content-Length)");
+  }
+  if (existing && isUnchanged(answer.headers, size, existing)) return "unchanged";
+  await part.empty();
+  transfer.spliced = false;
+  return receive(url, answer, transfer, total, 0);
+}
+
+/** Whether the host's file is the one that an earlier download put in its place. */
+function isUnchanged(headers: Headers, size: number | undefined, existing: Stats): boolean {
+  if (size !== existing.size) return false;
+  const modified = Date.parse(headers.get("last-modified") ?? "");
+  return Number.isNaN(modified) || modified <= existing.mtimeMs;
+}
+
+/**
+ * Adds the body to the part.
+ * @param total size of the whole file, if known
+ * @param overlap number of bytes at the beginning of the body that the part has already
+ */
+async function receive(
+  url: URL,
+  answer: Answer,
+  transfer: Transfer,
+  total: number | undefined,
+  overlap: number,
+): Promise<"complete"> {
+  const { part, path, onEvent } = transfer;
+  if (total !== undefined) checkSpace(dirname(path), total - part.size);
+  await part.begin({ url: showUrl(url), bytes: total, ...originOf(answer.headers) });
+  if (!transfer.started) onEvent({ type: "start", url: showUrl(url), total, resumedAt: part.size });
+  else onEvent({ type: "progress", bytes: part.size });
+  transfer.started = true;
+  let skip = overlap;
+  for await (const piece of answer.chunks()) {
+    const chunk = piece.subarray(skip);
+    skip = Math.max(0, skip - piece.length);
+    if (total !== undefined && part.size + chunk.length > total) {
+      await part.empty();
+      throw new TransferError(`more than the ${total} bytes that the file should have`);
+    }
+    await part.append(chunk);
+    transfer.fetched += chunk.length;
+    onEvent({ type: "progress", bytes: part.size });
+  }
+  if (total !== undefined && part.size < total) {
+    throw new TransferError(`it ended after ${part.size} of ${total} bytes`, { again: true });
+  }
+  return "complete";
+}
+
+function sizeError(size: number, transfer: Transfer): TransferError {
+  return new TransferError(
+    `the file has ${size} bytes there, not the ${transfer.expected.bytes} of ${ownerOf(transfer)}`,
+  );
+}
+
+/** Refuses answers that are no file, such as the page of a hotel's network. */
+function refuseOtherThings({ headers }: Answer): void {
+  const type = headers.get("content-type") ?? "";
+  if (/^\s*(text\/html|application\/xhtml)/i.test(type)) {
+    throw new TransferError("a web page instead of the file");
+  }
+  const encoding = headers.get("content-encoding")?.trim() ?? "";
+  if (encoding !== "" && encoding.toLowerCase() !== "identity") {
+    throw new TransferError(
+      `the host compresses the file (${JSON.stringify(encoding)}), which it was not asked to`,
+    );
+  }
+}
+
+function originOf(headers: Headers): Pick<Origin, "etag" | "lastModified"> {
+  const etag = headers.get("etag") ?? "";
+  return {
+    // A weak tag (W/"...") does not promise the same bytes.
+    etag: etag.startsWith('"') ? etag : undefined,
+    lastModified: headers.get("last-modified") ?? undefined,
+  };
+}
+
+/** @throws UserError when the disk has not so many bytes left */
+function checkSpace(folder: string, bytes: number): void {
+  let free: number;
+  try {
+    const { bavail, bsize, blocks } = statfsSync(folder);
+    if (blocks === 0) return; // a file system that does not tell
+    free = bavail * bsize;
+  } catch {
+    return;
+  }
+  if (bytes <= free) return;
+  const inMB = (n: number): string => `${Math.ceil(n / 1e6)} MB`;
+  throw new UserError(
+    `${folder} needs ${inMB(bytes)} more and its disk has ${inMB(free)} left: make room, or name another place with --models_dir`,
+  );
+}
