@@ -1,0 +1,148 @@
+import { open, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { UserError } from "../errors.js";
+import { fileError } from "../files.js";
+import { decodeFloat16 } from "../float16.js";
+import { sizeOf, type TensorInfo, type WeightSource } from "../model.js";
+import { readStretches, type Stretch } from "../stretches.js";
+import { crc32 } from "./crc32.js";
+import { MANIFEST, type ManifestGroup, type WeightsDtype, widthOf } from "./format.js";
+import { parseManifest, storedBytes } from "./manifest.js";
+
+/** The model.json of the largest GPT-2 has 120 KB. */
+const MANIFEST_LIMIT = 64 << 20;
+
+/** Whether a folder holds tfjs weights; openWeights says whether they are sound. */
+export async function hasWeights(folder: string): Promise<boolean> {
+  try {
+    return (await stat(join(folder, MANIFEST))).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** A tensor and where its bytes stand. */
+interface Stored extends TensorInfo {
+  readonly dtype: WeightsDtype;
+  readonly stretches: readonly Stretch[];
+  readonly crc32: number | undefined;
+}
+
+/**
+ * Opens tfjs weights (model.json and the files it names) to read tensors from. Several tensors may be read at
+ * the same time. Each one's checksum is verified where model.json carries them, as ours does.
+ * @throws UserError when model.json or a file is missing, too short, altered, or of another kind
+ */
+export async function openWeights(folder: string): Promise<WeightSource> {
+  const path = join(folder, MANIFEST);
+  const manifest = parseManifest(await readText(path), path);
+  const checks = manifest.userDefinedMetadata?.crc32;
+  const stored = new Map<string, Stored>();
+  for (const group of manifest.weightsManifest) {
+    const shards = await measureShards(group, folder, path);
+    let first = 0;
+    for (const entry of group.weights) {
+      const bytes = storedBytes(entry);
+      stored.set(entry.name, {
+        shape: entry.shape,
+        dtype: entry.quantization?.dtype ?? "float32",
+        stretches: cut(shards, first, bytes),
+        crc32: checks?.[entry.name],
+      });
+      first += bytes;
+    }
+  }
+  return {
+    path,
+    tensors: stored,
+    read: async (name, target) => {
+      const tensor = stored.get(name);
+      if (!tensor) throw new RangeError(`no tensor ${name} in ${path}`);
+      await readTensor(name, tensor, target, path);
+    },
+    close: async () => undefined, // no file stays open between reads
+  };
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    const file = await open(path, "r");
+    try {
+      if ((await file.stat()).size <= MANIFEST_LIMIT) return await file.readFile("utf8");
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw fileError("read", path, error);
+  }
+  throw new UserError(`${path} is too large to describe weights: convert or download the model again`);
+}
+
+/** The files of a group with their sizes, which must add up to the tensors' bytes. */
+async function measureShards(group: ManifestGroup, folder: string, manifest: string): Promise<Stretch[]> {
+  const shards = await Promise.all(
+    group.paths.map(async (name): Promise<Stretch> => {
+      const path = join(folder, name);
+      let length: number;
+      try {
+        const found = await stat(path);
+        length = found.isFile() ? found.size : -1;
+      } catch (error) {
+        throw fileError("read", path, error);
+      }
+      if (length < 0) throw new UserError(`${path} is not a file: convert or download the model again`);
+      return { path, offset: 0, length };
+    }),
+  );
+  const found = shards.reduce((sum, { length }) => sum + length, 0);
+  const wanted = group.weights.reduce((sum, entry) => sum + storedBytes(entry), 0);
+  if (found !== wanted) {
+    // All files but the last are of one size: the first that differs is the one to look at.
+    const odd = shards.slice(0, -1).find(({ length }) => length !== shards[0].length) ?? shards.at(-1);
+    const name = odd ? odd.path : manifest;
+    throw new UserError(
+      `${name} is cut off or altered (the weights have ${found} bytes where ${MANIFEST} describes ${wanted}): convert or download the model again`,
+    );
+  }
+  return shards;
+}
+
+/** The parts of the files that hold `bytes` bytes from `first` on, counted through all files. */
+function cut(shards: readonly Stretch[], first: number, bytes: number): Stretch[] {
+  const parts: Stretch[] = [];
+  let start = 0;
+  for (const { path, length } of shards) {
+    const from = Math.max(first, start);
+    const to = Math.min(first + bytes, start + length);
+    if (from < to) parts.push({ path, offset: from - start, length: to - from });
+    start += length;
+  }
+  return parts;
+}
+
+async function readTensor(
+  name: string,
+  tensor: Stored,
+  target: Float32Array,
+  manifest: string,
+): Promise<void> {
+  const { shape, dtype, stretches } = tensor;
+  if (target.length !== sizeOf(shape)) {
+    throw new RangeError(`${name} has ${sizeOf(shape)} values, not ${target.length}`);
+  }
+  const half = dtype === "float16";
+  const into = half ? undefined : new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
+  let crc = 0;
+  await readStretches(stretches, into, (chunk, before) => {
+    if (tensor.crc32 !== undefined) crc = crc32(chunk, crc);
+    if (!half) return;
+    const values = new Uint16Array(chunk.buffer, chunk.byteOffset, chunk.length / 2);
+    decodeFloat16(values, target.subarray(before / widthOf(dtype)));
+  });
+  if (tensor.crc32 !== undefined && crc !== tensor.crc32) {
+    const where = stretches[0]?.path ?? manifest;
+    throw new UserError(
+      `${where} is damaged: the checksum of ${name} does not fit: convert or download the model again`,
+    );
+  }
+}
