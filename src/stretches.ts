@@ -9,15 +9,15 @@ export interface Stretch {
   readonly length: number;
 }
 
-/** Divisible by the width of every type of number. Large enough to hide a read's latency, small enough for the processor's cache. */
-const CHUNK_BYTES = 1 << 20;
+/** Divisible by the width of every type of number; smaller ones were slower to read, larger ones no faster. */
+const CHUNK_BYTES = 4 << 20;
 
 /**
  * Reads stretches of files one after the other and hands their bytes on in chunks. While the caller looks at
  * one chunk, the next one is being read.
  * @param stretches their bytes follow one another as if they stood in one file
  * @param into where all bytes go (may be shared memory); without it two chunks of memory take turns
- * @param visit called with each chunk and the number of bytes before it. Every chunk but the last is 1 MiB,
+ * @param visit called with each chunk and the number of bytes before it. Every chunk but the last is 4 MiB,
  *   whatever the stretches' lengths; its memory is used again afterwards unless it lies in `into`
  * @throws UserError when a file cannot be read or ends early
  */
