@@ -102,7 +102,7 @@ describe("OpenAI's ids", () => {
 
   test("random Unicode texts, against tiktoken, and back", () => {
     const below = numbers(1);
-    for (let i = 0; i < 20_000; i++) {
+    for (let i = 0; i < 5000; i++) {
       const text = randomText(below);
       const ids = gpt2.encode(text);
       assert.deepEqual(ids, [...oracle.encode_ordinary(text)], JSON.stringify(text));
@@ -140,10 +140,10 @@ describe("OpenAI's ids", () => {
     }
   });
 
-  test("a piece of millions of letters overflows no stack", () => {
+  test("a piece of a million characters overflows no stack", () => {
     const below = numbers(3);
     const letters = Buffer.from(Array.from({ length: 100_000 }, () => 97 + below(26))).toString();
-    for (const text of [letters.repeat(20), " ".repeat(5_000_000), `${"a".repeat(2_000_000)} b`]) {
+    for (const text of [letters.repeat(3), " ".repeat(1_000_000), `${"a".repeat(500_000)} b`]) {
       const ids = gpt2.encode(text);
       assert.ok(gpt2.decode(ids) === text); // not assert.equal, which would show both
     }
