@@ -1,7 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
-import { fileError, replaceFile } from "../files.js";
+import { type FileHandle, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { fileError } from "../files.js";
 
 /** Where the bytes of an unfinished file came from: enough to know whether more may be added to them. */
 export interface Origin {
@@ -112,7 +112,12 @@ export class PartFile {
   /** Notes where the bytes that follow come from. */
   async begin(origin: Origin): Promise<void> {
     this.from = origin;
-    await replaceFile(this.note, `${JSON.stringify(origin)}\n`);
+    try {
+      // Neither flushed nor renamed: without it, or with an older one, the worst is to start over.
+      await writeFile(this.note, `${JSON.stringify(origin)}\n`);
+    } catch (error) {
+      throw fileError("write", this.note, error);
+    }
   }
 
   async append(chunk: Uint8Array): Promise<void> {

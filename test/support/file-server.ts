@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 
 /** What the server does instead of sending the file as it should. */
 export type Fault =
-  | { kind: "cut"; after: number } // closes the connection after so many bytes of the body
+  | { kind: "cut"; after: number } // closes the connection after so many bytes of the body: see received()
   | { kind: "stall"; after: number } // says nothing more after so many bytes; -1: not even headers
   | { kind: "reset" } // resets the connection before any answer
   | { kind: "status"; status: number; headers?: Record<string, string>; body?: string }
@@ -34,6 +34,8 @@ export class FileServer {
   readonly files = new Map<string, ServedFile>();
   readonly log: LogEntry[] = [];
   private readonly faults = new Map<string, { fault: Fault; times: number }[]>();
+  private cuts: { path: string; at: number; cut: () => void }[] = [];
+
   private constructor(private readonly server: Server) {
     server.on("request", (request, response) => this.answer(request, response));
   }
@@ -53,8 +55,20 @@ export class FileServer {
     this.faults.set(path, [...(this.faults.get(path) ?? []), { fault, times }]);
   }
 
+  /**
+   * Told by the client how many bytes of a file it has. Only then is a connection cut: bytes that arrive
+   * together with its end are dropped by fetch, and a test could not say how many.
+   */
+  received(file: string, bytes: number): void {
+    for (const pending of this.cuts) {
+      if (pending.path.endsWith(`/${file}`) && bytes >= pending.at) pending.cut();
+    }
+    this.cuts = this.cuts.filter(({ path, at }) => !path.endsWith(`/${file}`) || bytes < at);
+  }
+
   clear(): void {
     this.faults.clear();
+    this.cuts = [];
     this.log.length = 0;
   }
 
@@ -137,8 +151,11 @@ export class FileServer {
     response.writeHead(status, headers);
     if (fault?.kind === "cut" || fault?.kind === "stall") {
       response.write(body.subarray(0, fault.after), () => {
-        // A little later: a client drops the bytes that arrive together with the end of the connection.
-        if (fault.kind === "cut") setTimeout(() => request.socket.destroySoon(), 20);
+        if (fault.kind !== "cut") return;
+        const cut = (): void => void request.socket.destroySoon();
+        const start = file.body.length - body.length;
+        if (fault.after === 0) cut();
+        else this.cuts.push({ path, at: start + Math.min(fault.after, body.length), cut });
       });
       return;
     }
