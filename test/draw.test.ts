@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type DrawOptions, expNegative, makeDraw } from "../dist/src/draw.js";
+import { uniform } from "../dist/src/random.js";
+
+const PLAIN: DrawOptions = { temperature: 1, top_k: 0, top_p: 1 };
+const N = 20_000;
+
+/** The distribution that the options describe, worked out the plain way: sort everything, then cut. */
+function reference(logits: ArrayLike<number>, { temperature, top_k, top_p }: DrawOptions): number[] {
+  const scaled = Array.from(logits, (logit) => logit / temperature);
+  const kth = top_k > 0 ? [...scaled].sort((a, b) => b - a)[Math.min(top_k, scaled.length) - 1] : -Infinity;
+  const max = Math.max(...scaled);
+  let p = scaled.map((x) => (x >= kth ? Math.exp(x - max) : 0));
+  const norm = (values: number[]): number[] => {
+    const sum = values.reduce((a, b) => a + b, 0);
+    return values.map((value) => value / sum);
+  };
+  p = norm(p);
+  const order = p.map((_, id) => id).sort((a, b) => p[b] - p[a] || a - b);
+  const kept = new Set<number>();
+  let reached = 0;
+  for (const id of order) {
+    if (reached >= top_p && kept.size > 0) break;
+    kept.add(id);
+    reached += p[id];
+  }
+  return norm(p.map((value, id) => (kept.has(id) ? value : 0)));
+}
+
+/** Fixed logits of a peaked, long-tailed shape, with ties. */
+function someLogits(n: number): Float32Array {
+  return Float32Array.from({ length: n }, (_, i) => Math.round(8 * Math.sin(i * 12.9898) * Math.cos(i)) / 4);
+}
+
+/** The 99.9 % point of chi-square with that many degrees of freedom (Wilson and Hilferty 1931). */
+function critical(df: number): number {
+  return df * (1 - 2 / (9 * df) + 3.0902 * Math.sqrt(2 / (9 * df))) ** 3;
+}
+
+const CASES: [string, DrawOptions][] = [
+  ["plain", PLAIN],
+  ["temperature 0.7", { ...PLAIN, temperature: 0.7 }],
+  ["temperature 1.5", { ...PLAIN, temperature: 1.5 }],
+  ["top_k 10", { ...PLAIN, top_k: 10 }],
+  ["top_p 0.8", { ...PLAIN, top_p: 0.8 }],
+  ["all three", { temperature: 0.9, top_k: 40, top_p: 0.9 }],
+];
+
+for (const [name, options] of CASES) {
+  test(`20,000 draws follow the softmax: ${name}`, () => {
+    const logits = someLogits(60);
+    const p = reference(logits, options);
+    const draw = makeDraw(logits.length, options);
+    const counts = new Array<number>(logits.length).fill(0);
+    for (let t = 0; t < N; t++) counts[draw(logits, uniform(11, 0, t))]++;
+    let chi2 = 0;
+    let bins = 0;
+    let rareExpected = 0;
+    let rareCount = 0;
+    for (const [id, share] of p.entries()) {
+      if (share === 0) assert.equal(counts[id], 0, `token ${id} must never be drawn`);
+      if (share * N < 5) {
+        rareExpected += share * N; // too rare for a bin of its own
+        rareCount += counts[id];
+      } else {
+        chi2 += (counts[id] - share * N) ** 2 / (share * N);
+        bins++;
+      }
+    }
+    if (rareExpected >= 1) {
+      chi2 += (rareCount - rareExpected) ** 2 / rareExpected;
+      bins++;
+    }
+    assert.ok(
+      bins > 4 && chi2 < critical(bins - 1),
+      `chi-square ${chi2} with ${bins - 1} degrees of freedom`,
+    );
+  });
+}
+
+test("a draw walks the cumulative probability in order of id", () => {
+  const logits = Float32Array.from([Math.log(0.5), Math.log(0.125), Math.log(0.375)]);
+  const draw = makeDraw(3, PLAIN);
+  assert.deepEqual(
+    [0, 0.49, 0.51, 0.62, 0.63, 0.999999].map((u) => draw(logits, u)),
+    [0, 0, 1, 1, 2, 2],
+  );
+});
+
+test("temperature 0 takes the likeliest token, the first of equals", () => {
+  const draw = makeDraw(4, { temperature: 0, top_k: 3, top_p: 0.5 });
+  assert.equal(draw(Float32Array.from([1, 3, 3, 2]), 0.999), 1);
+});
+
+test("top_k keeps everything that ties with the k-th", () => {
+  const draw = makeDraw(5, { ...PLAIN, top_k: 2 });
+  const logits = Float32Array.from([1, 5, 1, 0, 1]);
+  const seen = new Set(Array.from({ length: 2000 }, (_, t) => draw(logits, t / 2000)));
+  assert.deepEqual([...seen].sort(), [0, 1, 2, 4]);
+});
+
+test("top_p keeps the token that crosses p, and at least one", () => {
+  const logits = Float32Array.from([0.5, 0.3, 0.2].map(Math.log));
+  const seen = (top_p: number): number[] => {
+    const draw = makeDraw(3, { ...PLAIN, top_p });
+    return [...new Set(Array.from({ length: 1000 }, (_, t) => draw(logits, t / 1000)))].sort();
+  };
+  assert.deepEqual(seen(1e-9), [0]);
+  assert.deepEqual(seen(0.4), [0]);
+  assert.deepEqual(seen(0.6), [0, 1]);
+  assert.deepEqual(seen(0.9), [0, 1, 2]);
+});
+
+test("top_p over a flat vocabulary of GPT-2's size equals the plain way", () => {
+  const logits = Float32Array.from({ length: 50257 }, (_, i) => ((i * 7919) % 1000) / 4000);
+  const options = { ...PLAIN, top_p: 0.37 };
+  const p = reference(logits, options);
+  const draw = makeDraw(logits.length, options);
+  let cumulative = 0;
+  for (const [id, share] of p.entries()) {
+    if (share > 0 && id % 997 === 0) assert.equal(draw(logits, cumulative + share / 2), id);
+    cumulative += share;
+  }
+});
+
+test("logits that are not numbers are refused, for every way of drawing", () => {
+  for (const options of [PLAIN, { ...PLAIN, temperature: 0 }, { ...PLAIN, top_k: 1 }]) {
+    for (const bad of [Number.NaN, Infinity]) {
+      assert.throws(() => makeDraw(3, options)(Float32Array.from([1, bad, 2]), 0.5), /not numbers/);
+    }
+    const allMinus = new Float32Array(3).fill(-Infinity);
+    assert.throws(() => makeDraw(3, options)(allMinus, 0.5), /not numbers/);
+  }
+  assert.equal(makeDraw(3, PLAIN)(Float32Array.from([-Infinity, 0, -Infinity]), 0.99), 1);
+});
+
+test("a very low temperature neither overflows nor loses the draw", () => {
+  const draw = makeDraw(3, { ...PLAIN, temperature: 1e-300 });
+  assert.equal(draw(Float32Array.from([1, 2, 1.5]), 0.5), 1);
+  assert.equal(makeDraw(3, { ...PLAIN, temperature: 1e300 })(Float32Array.from([1, 2, 1.5]), 0.9), 2);
+});
+
+test("expNegative is e^x to the last place or two", () => {
+  let worst = 0;
+  for (let i = 0; i <= 70_000; i++) {
+    const x = -i / 100;
+    const exact = Math.exp(x);
+    if (exact > 1e-300) worst = Math.max(worst, Math.abs(expNegative(x) - exact) / exact);
+  }
+  assert.ok(worst < 4.5e-16, `relative error ${worst}`);
+  assert.equal(expNegative(0), 1);
+  assert.equal(expNegative(-Infinity), 0);
+  assert.equal(expNegative(-800), 0);
+  assert.ok(Math.abs(expNegative(-744) - 1e-323) <= 5e-324);
+});

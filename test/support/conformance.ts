@@ -1,0 +1,208 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { loadEncoder } from "../../dist/src/encoder.js";
+import type { Engine, Hparams, WeightSource } from "../../dist/src/model.js";
+import { sample } from "../../dist/src/sample.js";
+import { type Fixture, MICRO, SHAKESPEARE, withSource } from "./models.js";
+
+/** float32 against float64, relative to the largest logit. */
+const TOLERANCE = 2e-5;
+
+const largest = (logits: ArrayLike<number>): number =>
+  Array.from(logits).reduce((max, x) => Math.max(max, Math.abs(x)), 0);
+
+/** The largest difference between two arrays of logits, relative to the largest logit. */
+export function difference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  assert.equal(actual.length, expected.length);
+  let worst = 0;
+  for (let i = 0; i < expected.length; i++) worst = Math.max(worst, Math.abs(actual[i] - expected[i]));
+  return worst / largest(expected);
+}
+
+/** Compares logits with what the fixture knows of them. */
+function checkLogits(
+  logits: Float32Array,
+  known: Fixture["expected"]["sequences"][number],
+  what: string,
+): void {
+  const scale = largest(known.top8_logits.concat(known.last_logits_first_16));
+  const check = (actual: number, expected: number, name: string): void =>
+    assert.ok(
+      Math.abs(actual - expected) <= TOLERANCE * scale,
+      `${what}: ${name} is ${actual}, expected ${expected} within ${TOLERANCE * scale}`,
+    );
+  for (const [i, logit] of known.last_logits_first_16.entries()) check(logits[i], logit, `logit ${i}`);
+  for (const [i, id] of known.top8_ids.entries()) check(logits[id], known.top8_logits[i], `logit ${id}`);
+  const order = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a]);
+  assert.deepEqual(order.slice(0, 8), known.top8_ids, `${what}: the eight likeliest tokens`);
+  const mean = logits.reduce((sum, x) => sum + x, 0) / logits.length;
+  check(mean, known.last_logits_mean, "mean");
+  const variance = logits.reduce((sum, x) => sum + (x - mean) ** 2, 0) / logits.length;
+  check(Math.sqrt(variance), known.last_logits_std, "standard deviation");
+}
+
+/** Reads ids into a new sequence in pieces of that size; the last logits, copied. */
+export async function readInPieces(
+  engine: Engine,
+  ids: readonly number[],
+  piece: number,
+): Promise<Float32Array> {
+  const sequence = engine.createSequence();
+  let logits = new Float32Array(0);
+  for (let start = 0; start < ids.length; start += piece) {
+    const isLast = start + piece >= ids.length;
+    const step = { sequence, ids: ids.slice(start, start + piece) };
+    const result = await engine.forward([step], isLast ? "last" : "none");
+    if (isLast) logits = result[0].slice();
+    else assert.equal(result.length, 0);
+  }
+  assert.equal(sequence.length, ids.length);
+  engine.free(sequence);
+  return logits;
+}
+
+/** What every engine must hold: the tests that each is put to. */
+export function testConformance(
+  name: string,
+  create: (hparams: Hparams, source: WeightSource) => Promise<Engine>,
+  fixtures: readonly Fixture[] = [MICRO, SHAKESPEARE],
+): void {
+  for (const fixture of fixtures) {
+    const { expected } = fixture;
+    const title = (what: string): string => `${name}, ${fixture.name}: ${what}`;
+    const withEngine = async (use: (engine: Engine) => Promise<void>): Promise<void> => {
+      const engine = await withSource(fixture, create);
+      try {
+        await use(engine);
+      } finally {
+        await engine.dispose();
+      }
+    };
+
+    test(title("logits equal float64 at every length, whole and in pieces"), () =>
+      withEngine(async (engine) => {
+        for (const known of expected.sequences) {
+          const { length } = known.ids;
+          for (const piece of new Set([length, 7, Math.ceil(length / 2)])) {
+            checkLogits(await readInPieces(engine, known.ids, piece), known, `${length} tokens by ${piece}`);
+          }
+        }
+        const short = expected.sequences.find(({ ids }) => ids.length === 7)!;
+        checkLogits(await readInPieces(engine, short.ids, 1), short, "7 tokens one by one");
+      }),
+    );
+
+    test(title("logits are the same in a batch of different lengths"), () =>
+      withEngine(async (engine) => {
+        const { n_ctx, n_vocab } = engine.hparams;
+        const steps = expected.sequences.map(({ ids }) => ({ sequence: engine.createSequence(), ids }));
+        const before = steps.map(({ sequence, ids }) => ({ sequence, ids: ids.slice(0, -1) }));
+        await engine.forward(
+          before.filter(({ ids }) => ids.length > 0),
+          "none",
+        );
+        const results = await engine.forward(
+          steps.map(({ sequence, ids }) => ({ sequence, ids: ids.slice(-1) })),
+        );
+        for (const [i, known] of expected.sequences.entries()) {
+          assert.equal(results[i].length, n_vocab);
+          checkLogits(results[i], known, `${known.ids.length} tokens in a batch`);
+        }
+        assert.ok(steps.some(({ sequence }) => sequence.length === n_ctx));
+        for (const { sequence } of steps) engine.free(sequence);
+      }),
+    );
+
+    test(title('"all" gives the logits of every position: log-probabilities of texts'), () =>
+      withEngine(async (engine) => {
+        const encoder = await loadEncoder(fixture.folder);
+        for (const { text, ids, logprobs } of expected.texts) {
+          assert.deepEqual(encoder.encode(text), ids);
+          const sequence = engine.createSequence();
+          const read = [encoder.endOfText!, ...ids.slice(0, -1)];
+          const [all] = await engine.forward([{ sequence, ids: read }], "all");
+          const { n_vocab } = engine.hparams;
+          assert.equal(all.length, read.length * n_vocab);
+          for (const [i, id] of ids.entries()) {
+            const row = all.subarray(i * n_vocab, (i + 1) * n_vocab);
+            const max = row.reduce((a, b) => Math.max(a, b));
+            const sum = row.reduce((total, x) => total + Math.exp(x - max), 0);
+            const logprob = row[id] - max - Math.log(sum);
+            assert.ok(
+              Math.abs(logprob - logprobs[i]) < 1e-4,
+              `${text}: token ${i}: ${logprob}, not ${logprobs[i]}`,
+            );
+          }
+          engine.free(sequence);
+        }
+      }),
+    );
+
+    test(title("greedy continuations equal float64's, alone and in a batch"), () =>
+      withEngine(async (engine) => {
+        const encoder = await loadEncoder(fixture.folder);
+        for (const { prompt, prompt_ids, greedy_ids } of expected.prompts) {
+          assert.deepEqual(encoder.encode(prompt), prompt_ids);
+          const ids = prompt_ids.length > 0 ? prompt_ids : [encoder.endOfText!];
+          for (const batch_size of [1, 3]) {
+            const seen: number[][] = [];
+            const decoding = {
+              decoder: () => {
+                const own: number[] = [];
+                seen.push(own);
+                return { push: (id: number) => String(own.push(id)), end: () => "" };
+              },
+            };
+            const options = { seed: 1, nsamples: batch_size, batch_size, temperature: 0, top_k: 0, top_p: 1 };
+            const events = sample(engine, decoding, ids, { ...options, length: greedy_ids.length });
+            for await (const _ of events);
+            for (const own of seen) assert.deepEqual(own, greedy_ids);
+            assert.equal(seen.length, batch_size);
+          }
+        }
+      }),
+    );
+
+    test(title("a fork goes on by itself, and freed sequences leave no trace"), () =>
+      withEngine(async (engine) => {
+        const known = expected.sequences.find(({ ids }) => ids.length >= 32)!;
+        const start = engine.createSequence();
+        await engine.forward([{ sequence: start, ids: known.ids.slice(0, -5) }], "none");
+        const forks = [engine.fork(start), engine.fork(start)];
+        const other = engine.fork(forks[0]);
+        engine.free(start);
+        // The forks read different tokens side by side; one then reads the known ones.
+        await engine.forward([
+          { sequence: forks[1], ids: [1] },
+          { sequence: other, ids: [2] },
+        ]);
+        const [logits] = await engine.forward([{ sequence: forks[0], ids: known.ids.slice(-5) }]);
+        checkLogits(logits, known, "fork");
+        for (const sequence of [...forks, other]) engine.free(sequence);
+      }),
+    );
+
+    test(title("wrong ids, lengths and sequences are refused"), () =>
+      withEngine(async (engine) => {
+        const { n_ctx, n_vocab } = engine.hparams;
+        const sequence = engine.createSequence();
+        const refused = (ids: number[], steps = 1): Promise<void> =>
+          assert.rejects(
+            async () => engine.forward(Array.from({ length: steps }, () => ({ sequence, ids }))),
+            RangeError,
+          );
+        await refused([]);
+        await refused([n_vocab]);
+        await refused([-1]);
+        await refused([1.5]);
+        await refused([0], 2);
+        await refused(new Array(n_ctx + 1).fill(0));
+        const [logits] = await engine.forward([{ sequence, ids: expected.sequences[0].ids }]);
+        checkLogits(logits, expected.sequences[0], "after refusals");
+        engine.free(sequence);
+        await refused([0]);
+        assert.throws(() => engine.fork(sequence), RangeError);
+      }),
+    );
+  }
+}
