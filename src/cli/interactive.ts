@@ -60,8 +60,11 @@ async function readPrompts(answer: Answer, closed: AbortSignal): Promise<number>
   await whileInterruptible(
     () => controller.abort(),
     async () => {
-      for await (const prompt of lines) {
-        await answer(prompt, controller.signal);
+      let isFirst = true;
+      for await (const line of lines) {
+        // The byte order mark that Windows puts before a piped text is not part of the first prompt.
+        await answer(isFirst ? line.replace(/^\uFEFF/, "") : line, controller.signal);
+        isFirst = false;
         if (controller.signal.aborted) break;
       }
     },

@@ -7,19 +7,20 @@ import { addDownload } from "./download.js";
 import { addGenerate } from "./generate.js";
 import { addInteractive } from "./interactive.js";
 import { withUnderscores } from "./options.js";
+import { Output } from "./output.js";
 import { addUnconditional } from "./unconditional.js";
 
 const EXAMPLES = `Example: gpt2 generate "Once upon a time" --model_name shakespeare
 
 `;
 
-/** Every long option of every command, to find `--top-k` again as `--top_k`. */
-function longOptions(program: Command): Set<string> {
-  const all = [program, ...program.commands].flatMap((command) => command.options.map(({ long }) => long));
-  return new Set(all.filter((long) => long !== undefined && long !== null));
+/** Every long option of every command, and whether it takes a value: to find `--top-k` again as `--top_k`. */
+function longOptions(program: Command): Map<string, boolean> {
+  const options = [program, ...program.commands].flatMap((command) => command.options);
+  return new Map(options.flatMap(({ long, required }) => (long ? [[long, required] as const] : [])));
 }
 
-function buildProgram(finish: (code: number) => void): Command {
+function buildProgram(output: Output, finish: (code: number) => void): Command {
   const program = new Command("gpt2")
     .description("GPT-2 in the terminal: continues your texts, or writes from nothing.")
     .usage("<command> [options]")
@@ -33,13 +34,16 @@ function buildProgram(finish: (code: number) => void): Command {
   addDownload(program);
   addConvert(program);
   for (const command of [program, ...program.commands]) {
-    command.exitOverride().configureOutput({ outputError: () => {} });
+    command.exitOverride().configureOutput({
+      writeOut: (text) => void output.write(text),
+      outputError: () => {},
+    });
     command.configureHelp({ showGlobalOptions: false });
   }
   program.action(async ({ version }: { version?: boolean }) => {
     if (!version) return program.outputHelp();
     const { backend, version: tf } = await loadTf();
-    process.stdout.write(
+    await output.write(
       `gpt2 ${packageVersion()}, Node ${process.version}, TensorFlow.js ${tf} on ${backend}\n`,
     );
   });
@@ -50,9 +54,8 @@ function buildProgram(finish: (code: number) => void): Command {
 function explain(error: unknown): { line: string; exitCode: number } {
   if (error instanceof UserError) return { line: messageOf(error), exitCode: error.exitCode };
   if (error instanceof CommanderError) {
-    if (error.exitCode === 0) return { line: "", exitCode: EXIT.done };
-    const line = messageOf(error).replace(/^error: /, "");
-    return { line: `${line}${line.endsWith(")") ? "" : ";"} see gpt2 --help`, exitCode: EXIT.usage };
+    const line = messageOf(error).replace(/^error: |\.$/g, "");
+    return { line: `${line}; see gpt2 --help`, exitCode: EXIT.usage };
   }
   return { line: `${messageOf(error)} (an unexpected error: DEBUG=gpt2 shows where)`, exitCode: EXIT.failed };
 }
@@ -64,7 +67,8 @@ function explain(error: unknown): { line: string; exitCode: number } {
  */
 export async function main(args: readonly string[]): Promise<void> {
   let code: number = EXIT.done;
-  const program = buildProgram((exitCode) => {
+  const output = new Output();
+  const program = buildProgram(output, (exitCode) => {
     code = exitCode;
   });
   try {
@@ -74,11 +78,14 @@ export async function main(args: readonly string[]): Promise<void> {
       const names = program.commands.map((each) => each.name()).join(", ");
       throw new UsageError(`unknown command ${JSON.stringify(command)}: there are ${names}; see gpt2 --help`);
     }
-    await program.parseAsync(withUnderscores(args, longOptions(program)), { from: "user" });
+    await program.parseAsync(withUnderscores(args, longOptions(program)), { from: "user" }).catch((error) => {
+      if (!(error instanceof CommanderError) || error.exitCode !== 0) throw error; // 0: help was asked for
+    });
+    await output.finish();
   } catch (error) {
     const { line, exitCode } = explain(error);
-    if (line) process.stderr.write(`gpt2: ${line}\n`);
-    if (line && process.env["DEBUG"]?.split(",").includes("gpt2")) console.error(error);
+    process.stderr.write(`gpt2: ${line}\n`);
+    if (process.env["DEBUG"]?.split(",").includes("gpt2")) console.error(error);
     code = exitCode;
   }
   process.exitCode = code;

@@ -140,16 +140,24 @@ export function addGeneratingOptions(command: Command, nsamples: { default: numb
 
 /**
  * Lets `--top-k` and `--top-k=40` mean `--top_k`: rewrites the names of options the commands have, and nothing
- * that stands behind `--`.
+ * else: neither an option's value that looks like one (`--stop --top-k`), nor what stands behind `--`.
  * @param args the command line's arguments
- * @param known the long options, as `--top_k`
+ * @param known the long options, as `--top_k`, and whether each takes a value
  */
-export function withUnderscores(args: readonly string[], known: ReadonlySet<string>): string[] {
-  const end = args.indexOf("--");
-  return args.map((arg, i) => {
-    if (!arg.startsWith("--") || (end >= 0 && i >= end)) return arg;
+export function withUnderscores(args: readonly string[], known: ReadonlyMap<string, boolean>): string[] {
+  let isValue = false;
+  let isEnd = false;
+  return args.map((arg) => {
+    if (isValue || isEnd) {
+      isValue = false;
+      return arg;
+    }
+    isEnd = arg === "--";
+    if (isEnd || !arg.startsWith("--")) return arg;
     const [name] = arg.split("=", 1);
-    const rewritten = `--${name.slice(2).replaceAll("-", "_")}`;
-    return known.has(rewritten) && !known.has(name) ? rewritten + arg.slice(name.length) : arg;
+    const underscored = `--${name.slice(2).replaceAll("-", "_")}`;
+    const meant = known.has(name) || !known.has(underscored) ? name : underscored;
+    isValue = known.get(meant) === true && arg === name;
+    return meant + arg.slice(name.length);
   });
 }

@@ -117,5 +117,8 @@ export async function run(
     }
   }
   const seconds = (performance.now() - started) / 1000;
-  if (tokens > 0) note(`${tokens} tokens, ${(tokens / seconds).toFixed(1)} tokens per second`);
+  if (tokens > 0)
+    note(
+      `${tokens} ${tokens === 1 ? "token" : "tokens"}, ${(tokens / seconds).toFixed(1)} tokens per second`,
+    );
 }
