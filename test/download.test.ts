@@ -169,13 +169,13 @@ describe("catalog", () => {
       assert.throws(
         () => sourcesOf("own", url),
         (error: unknown) => {
-          assert.ok(error instanceof UsageError);
+          assert.ok(error instanceof UsageError, "another class of error");
           return !error.message.includes("secret");
         },
       );
     }
     await assert.rejects(downloadModel("own", folder), /none of OpenAI's models.*117M \(= 124M\)/);
-    assert.ok(!existsSync(folder));
+    assert.equal(existsSync(folder), false);
   });
 });
 
@@ -191,12 +191,21 @@ describe("a download that goes well", () => {
     assert.equal(result.bytes, 400_000 + 6 * 900);
     const ofData = events.filter(({ file }) => file === DATA);
     assert.deepEqual([ofData[0].type, ofData.at(-1)?.type], ["start", "done"]);
-    assert.ok(ofData[0].type === "start" && ofData[0].total === 400_000 && ofData[0].resumedAt === 0);
+    assert.ok(
+      ofData[0].type === "start" && ofData[0].total === 400_000 && ofData[0].resumedAt === 0,
+      "wrong start event",
+    );
     const seen = ofData.flatMap((event) => (event.type === "progress" ? [event.bytes] : []));
-    assert.ok(seen.length > 1 && seen.every((n, i) => i === 0 || n > seen[i - 1]) && seen.at(-1) === 400_000);
-    assert.ok(server.log.every(({ acceptEncoding }) => acceptEncoding === "identity"));
+    assert.equal(
+      seen.length > 1 && seen.every((n, i) => i === 0 || n > seen[i - 1]) && seen.at(-1) === 400_000,
+      true,
+    );
+    assert.equal(
+      server.log.every(({ acceptEncoding }) => acceptEncoding === "identity"),
+      true,
+    );
     const again = await own();
-    assert.ok(again.bytes === 0 && again.files.every(({ skipped }) => skipped));
+    assert.equal(again.bytes === 0 && again.files.every(({ skipped }) => skipped), true);
     await assertComplete();
   });
 
@@ -267,13 +276,13 @@ describe("a download that is cut", () => {
     await assertComplete();
     assert.deepEqual(ranges(), [undefined, "bytes=100000-", "bytes=170000-"]);
     assert.deepEqual(statuses(), [200, 206, 206]);
-    assert.ok(reasons.length === 2 && reasons.every((reason) => /connection was cut/.test(reason)));
+    assert.equal(reasons.length === 2 && reasons.every((reason) => /connection was cut/.test(reason)), true);
   });
 
   test("keeps what came for the next run when the retries are used up", async () => {
     server.fault(`/own/${DATA}`, { kind: "cut", after: 100_000 }, 3);
     await assertFails(own(), new RegExp(`own/${DATA}: the connection was cut: run the same command again`));
-    assert.ok(FILES[DATA].subarray(0, 300_000).equals(await readFile(dataPart())));
+    assert.equal(FILES[DATA].subarray(0, 300_000).equals(await readFile(dataPart())), true);
     server.clear();
     const starts: number[] = [];
     const result = await own({
@@ -318,7 +327,7 @@ describe("a download that is cut", () => {
       change("own");
       await own();
       const now = server.files.get(`/own/${DATA}`)?.body;
-      assert.ok(now?.equals(await readFile(join(folder, DATA))));
+      assert.equal(now?.equals(await readFile(join(folder, DATA))), true);
       assert.equal(ranges()[0], "bytes=300000-");
     });
   }
@@ -483,7 +492,7 @@ describe("a host that does not do what it should", () => {
         /^cannot download encoder\.json of own: http:\/\/127\.0\.0\.1:\d+\/own\/encoder\.json: /,
         pattern,
       );
-      assert.ok(!existsSync(join(folder, "encoder.json")));
+      assert.equal(existsSync(join(folder, "encoder.json")), false);
       server.clear();
       await own();
       await assertComplete();
@@ -502,7 +511,7 @@ describe("a host that does not do what it should", () => {
     assert.equal(parseRetryAfter("2"), 2000);
     assert.equal(parseRetryAfter("soon"), undefined);
     const inAMinute = parseRetryAfter(new Date(Date.now() + 60_000).toUTCString()) ?? 0;
-    assert.ok(inAMinute > 58_000 && inAMinute <= 60_000);
+    assert.equal(inAMinute > 58_000 && inAMinute <= 60_000, true);
     server.fault("/own/checkpoint", { kind: "status", status: 429, headers: { "retry-after": "3600" } });
     server.fault("/own/encoder.json", { kind: "status", status: 503, headers: { "retry-after": "0" } });
     const delays: number[] = [];
@@ -518,12 +527,15 @@ describe("a host that does not do what it should", () => {
   test("server gone: one retry, then the mirror; with no host left, one line", async () => {
     const gone = server.url;
     await server.stop();
-    await known({ catalog: catalogOf([gone, second.url]) });
+    const delays: number[] = [];
+    const onFile = (event: DownloadEvent): void => void (event.type === "retry" && delays.push(event.delay));
+    await known({ catalog: catalogOf([gone, second.url]), onFile });
     await assertComplete();
+    assert.deepEqual(delays, [5, 0]); // one retry, then the next host, and that one for all files
     await rm(folder, { recursive: true });
     await assertFails(known({ catalog: catalogOf([gone]) }), /refused: run the same command again/);
     await assertFails(known({ baseUrl: gone }), /refused: run the same command again/);
-    assert.ok(!existsSync(folder));
+    assert.equal(existsSync(folder), false);
     server = await FileServer.start();
   });
 
@@ -592,6 +604,22 @@ describe("what is there already", () => {
     assert.equal(bytes, 400_000);
   });
 
+  test("where only the size is known, it decides", async () => {
+    const [model] = catalogOf().models;
+    const files = { [DATA]: { bytes: 400_000 } };
+    const catalog: Catalog = { models: [{ ...model, files }], hosts: [server.url] };
+    await mkdir(folder);
+    await writeFile(join(folder, DATA), FILES[DATA].subarray(1));
+    await known({ catalog });
+    await assertComplete();
+    server.clear();
+    await known({ catalog });
+    assert.deepEqual(ranges(), []);
+    serve(server, "124M", { [DATA]: bytesOf("x", 400_001) });
+    await rm(join(folder, DATA));
+    await assertFails(known({ catalog }), /400001 bytes there, not the 400000/);
+  });
+
   test("a folder in the file's place, a file in the folder's place", async () => {
     await mkdir(join(folder, "encoder.json"), { recursive: true });
     await assert.rejects(own(), /encoder\.json is in the way and is no file/);
@@ -634,7 +662,7 @@ describe("this side of the wire", () => {
     const start = performance.now();
     await assertFails(own({ signal: controller.signal, retryDelay: 60_000, onFile }), /interrupted/);
     assert.ok(performance.now() - start < 2000, "it did not stop at once");
-    assert.ok(!existsSync(folder));
+    assert.equal(existsSync(folder), false);
   });
 
   test("two at once: the second gets a clear line, the first a good model", async () => {
@@ -642,7 +670,7 @@ describe("this side of the wire", () => {
     const results = await Promise.allSettled([own(), own()]);
     const failed = results.filter((result) => result.status === "rejected");
     assert.equal(failed.length, 1);
-    assert.ok(failed[0].reason instanceof UserError);
+    assert.ok(failed[0].reason instanceof UserError, "another class of error");
     assert.match(
       failed[0].reason.message,
       new RegExp(`another download into .* \\(process ${process.pid} on `),
@@ -657,8 +685,8 @@ describe("this side of the wire", () => {
     await writeFile(lock, JSON.stringify({ pid: dead, host: hostname() }));
     await own();
     await assertComplete();
-    await writeFile(lock, JSON.stringify({ pid: 1, host: "another machine" }));
-    await assert.rejects(own(), /process 1 on another machine/);
+    await writeFile(lock, JSON.stringify({ pid: dead, host: "another machine" }));
+    await assert.rejects(own(), /process \d+ on another machine/);
     const old = new Date(Date.now() - 60_000);
     await utimes(lock, old, old);
     await own();
@@ -674,7 +702,7 @@ describe("this side of the wire", () => {
     server.fault(`/own/${DATA}`, { kind: "cut", after: 100_000 });
     await assert.rejects(own({ onFile: take }), /another download has taken over/);
     await taken;
-    assert.ok(!existsSync(join(folder, DATA)));
+    assert.equal(existsSync(join(folder, DATA)), false);
     assert.equal(await readFile(lock, "utf8"), "another's");
   });
 
@@ -694,7 +722,7 @@ describe("this side of the wire", () => {
     const ended = new Promise((resolve) => child.once("exit", resolve));
     child.kill("SIGKILL");
     await ended;
-    assert.ok(!existsSync(join(folder, DATA)));
+    assert.equal(existsSync(join(folder, DATA)), false);
     server.clear();
     await own();
     await assertComplete();
@@ -707,7 +735,7 @@ describe("this side of the wire", () => {
       own(),
       /needs 9000000000 MB more and its disk has \d+ MB left: make room, or .*--models_dir/,
     );
-    assert.ok(!existsSync(dataPart()));
+    assert.equal(existsSync(dataPart()), false);
   });
 
   test("a full disk is one line", { skip: !existsSync("/dev/full") }, async () => {
@@ -741,7 +769,7 @@ describe("this side of the wire", () => {
           break;
         } catch (error) {
           assert.ok(error instanceof UserError, String(error));
-          assert.ok(!existsSync(join(folder, DATA)));
+          assert.equal(existsSync(join(folder, DATA)), false);
         }
       }
       await assertComplete();
