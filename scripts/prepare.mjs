@@ -10,7 +10,7 @@ process.chdir(root);
 
 /** Runs npm in this folder, outside of a global install's settings; ends with its exit code if it fails. */
 function npm(...args) {
-  const env = { ...process.env };
+  const env = { ...process.env, GPT2_PREPARING: "1" };
   for (const name of ["npm_config_global", "npm_config_prefix", "npm_config_location", "npm_config_omit"]) {
     delete env[name];
   }
@@ -18,11 +18,13 @@ function npm(...args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-if (existsSync("node_modules/typescript")) {
+if (process.env.GPT2_PREPARING) {
+  // called again by the `npm ci` below, whose caller builds
+} else if (existsSync("node_modules/typescript")) {
   npm("run", "build");
 } else if (existsSync("dist/src/cli/main.js")) {
   console.log("gpt2 is built already; without the development packages it is left as it is");
 } else {
-  npm("ci", "--ignore-scripts", "--include=dev");
+  npm("ci", "--include=dev");
   npm("run", "build");
 }
