@@ -109,11 +109,12 @@ export class Merger {
       const { left, right, result } = this.#merges[rank]!;
       const waiting = places[rank]!;
       places[rank] = undefined;
-      if (!ascends(waiting)) waiting.sort((a, b) => a - b);
+      // From left to right, without sorting: a token comes of the same rounds wherever it stands, so all places
+      // of its pair were noted in one sweep.
       for (const place of waiting) {
         const second = next[place]!;
         // An earlier merge may have taken either half.
-        if (ids[place] !== left || second === n || ids[second] !== right) continue;
+        if (ids[place] !== left || ids[second] !== right) continue;
         ids[place] = result;
         ids[second] = -1;
         next[place] = next[second]!;
@@ -126,11 +127,6 @@ export class Merger {
     for (let i = 0; i < n; i = next[i]!) ids[kept++] = ids[i]!;
     return kept;
   }
-}
-
-function ascends(numbers: readonly number[]): boolean {
-  for (let i = 1; i < numbers.length; i++) if (numbers[i - 1]! > numbers[i]!) return false;
-  return true;
 }
 
 /** A binary heap of numbers, the smallest first. */
