@@ -5,6 +5,7 @@ if (major < 20) {
   process.stderr.write("gpt2: Node 20 or newer is needed, this is " + process.version + ": see nodejs.org\n");
   process.exitCode = 1;
 } else {
+  if (process.pid === 1) endOnSignals();
   import("../dist/src/cli/main.js").then(
     (program) => program.main(process.argv.slice(2)),
     (error) => {
@@ -14,4 +15,14 @@ if (major < 20) {
       process.exitCode = 1;
     },
   );
+}
+
+// The first process of a container has no default action for signals: without this `docker stop` waits in vain.
+function endOnSignals() {
+  Object.entries({ SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }).forEach(([signal, code]) => {
+    process.on(signal, () => {
+      // A command that listens itself decides what happens.
+      if (process.listenerCount(signal) === 1) process.exit(code);
+    });
+  });
 }
