@@ -86,7 +86,11 @@ export class Running {
   }
 
   /** Waits until stdout (or stderr) matches; fails if the program ends before. */
-  async until(pattern: RegExp, stream: "stdout" | "stderr" = "stdout"): Promise<void> {
+  async until(
+    wanted: RegExp | ((text: string) => boolean),
+    stream: "stdout" | "stderr" = "stdout",
+  ): Promise<void> {
+    const matches = typeof wanted === "function" ? wanted : (text: string) => wanted.test(text);
     let isOver = false;
     const over = this.ended.then(
       () => {
@@ -97,8 +101,8 @@ export class Running {
         throw error;
       },
     );
-    while (!pattern.test(this[stream])) {
-      assert.ok(!isOver, `it ended before ${pattern} came:\n${this.stdout}\n${this.stderr}`);
+    while (!matches(this[stream])) {
+      assert.ok(!isOver, `it ended before ${wanted} came:\n${this.stdout}\n${this.stderr}`);
       await Promise.race([over, new Promise<void>((resolve) => (this.wake = resolve))]);
     }
   }
