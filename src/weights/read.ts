@@ -6,7 +6,7 @@ import { decodeFloat16 } from "../float16.js";
 import { sizeOf, type TensorInfo, type WeightSource } from "../model.js";
 import { readStretches, type Stretch } from "../stretches.js";
 import { crc32 } from "./crc32.js";
-import { MANIFEST, type ManifestGroup, type WeightsDtype, widthOf } from "./format.js";
+import { MANIFEST, type ManifestGroup, SHARD_BYTES, type WeightsDtype, widthOf } from "./format.js";
 import { parseManifest, storedBytes } from "./manifest.js";
 
 /** The model.json of the largest GPT-2 has 120 KB. */
@@ -97,11 +97,12 @@ async function measureShards(group: ManifestGroup, folder: string, manifest: str
   const found = shards.reduce((sum, { length }) => sum + length, 0);
   const wanted = group.weights.reduce((sum, entry) => sum + storedBytes(entry), 0);
   if (found !== wanted) {
-    // All files but the last are of one size: the first that differs is the one to look at.
-    const odd = shards.slice(0, -1).find(({ length }) => length !== shards[0].length) ?? shards.at(-1);
-    const name = odd ? odd.path : manifest;
+    // Cut as tfjs's converter and ours do, every file's size is known: the one that differs can be named.
+    const usual = shards.length === Math.ceil(wanted / SHARD_BYTES);
+    const odd = shards.find(({ length }, i) => length !== Math.min(SHARD_BYTES, wanted - i * SHARD_BYTES));
+    const name = (usual && odd?.path) || manifest;
     throw new UserError(
-      `${name} is cut off or altered (the weights have ${found} bytes where ${MANIFEST} describes ${wanted}): convert or download the model again`,
+      `${name} is cut off or altered (the files of weights have ${found} bytes where ${MANIFEST} describes ${wanted}): convert or download the model again`,
     );
   }
   return shards;

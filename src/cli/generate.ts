@@ -1,0 +1,55 @@
+import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
+import { UsageError } from "../errors.js";
+import { fileError } from "../files.js";
+import { addGeneratingOptions, type GeneratingOptions } from "./options.js";
+import { runOnce } from "./unconditional.js";
+
+/** Reads standard input to its end as UTF-8. */
+async function readStdin(): Promise<string> {
+  const chunks: Buffer[] = [];
+  try {
+    for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  } catch (error) {
+    throw fileError("read", "standard input", error);
+  }
+  return new TextDecoder().decode(Buffer.concat(chunks));
+}
+
+/** The prompt: the argument, the file's text, or standard input; of the last two without the closing newline. */
+async function readPrompt(argument: string | undefined, file: string | undefined): Promise<string> {
+  if (argument !== undefined && file !== undefined) {
+    throw new UsageError("give the prompt as an argument or with --prompt_file, not both");
+  }
+  if (argument !== undefined) return argument;
+  if (file !== undefined) {
+    const bytes = await readFile(file).catch((error) => {
+      throw fileError("read", file, error);
+    });
+    return new TextDecoder().decode(bytes).replace(/\r?\n$/, "");
+  }
+  if (process.stdin.isTTY)
+    throw new UsageError('give a prompt: gpt2 generate "Once upon a time", or --prompt_file FILE');
+  return (await readStdin()).replace(/\r?\n$/, "");
+}
+
+/** `gpt2 generate`: continues one prompt, then exits, as gpt_2_simple generate. */
+export function addGenerate(program: Command, finish: (code: number) => void): void {
+  const command = program
+    .command("generate")
+    .summary("continue one prompt, then exit")
+    .description(
+      "Prints the prompt and its continuation. The prompt is the argument, --prompt_file, or standard input;\nseveral samples are parted by a line of 20 `=`.",
+    )
+    .argument("[prompt]", "the text to continue")
+    .option("--prompt_file <file>", "read the prompt from a file")
+    .addHelpText("before", 'Example: gpt2 generate "Once upon a time" --length 100\n');
+  addGeneratingOptions(command, { default: 1, min: 1 }).action(
+    async (argument: string | undefined, options: GeneratingOptions & { prompt_file?: string }) => {
+      const prompt = await readPrompt(argument, options.prompt_file);
+      if (prompt === "") throw new UsageError("the prompt is empty: gpt2 unconditional writes from nothing");
+      const before = (number: number): string => (number > 1 ? `${"=".repeat(20)}\n` : "") + prompt;
+      finish(await runOnce(options, prompt, { before }));
+    },
+  );
+}

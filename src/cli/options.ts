@@ -1,0 +1,155 @@
+import { type Command, Option } from "commander";
+import { BACKENDS, type Backend } from "../engines/create.js";
+import { UsageError } from "../errors.js";
+import { MAX_SEED } from "../random.js";
+
+/** The options that the three generating commands share, as they were typed or by default. */
+export interface GeneratingOptions {
+  readonly model_name: string;
+  readonly models_dir?: string;
+  readonly seed?: number;
+  readonly nsamples: number;
+  readonly batch_size: number;
+  readonly length?: number;
+  readonly temperature: number;
+  readonly top_k: number;
+  readonly top_p: number;
+  readonly stop: readonly string[];
+  readonly ignore_eos?: boolean;
+  readonly format: "text" | "jsonl";
+  readonly backend: Backend;
+}
+
+/** Reads a whole number in the given bounds; anything else is a UsageError that names the option. */
+export function wholeNumber(option: string, min: number, max: number): (text: string) => number {
+  return (text) => {
+    const n = /^\+?\d+$/.test(text.trim()) ? Number(text) : Number.NaN;
+    if (!(n >= min && n <= max)) {
+      throw new UsageError(
+        `${option} must be a whole number from ${min} to ${max}, not ${JSON.stringify(text)}`,
+      );
+    }
+    return n;
+  };
+}
+
+/** Reads a decimal number that passes a test; anything else is a UsageError that names the option. */
+export function decimalNumber(option: string, wanted: string, isGood: (n: number) => boolean) {
+  return (text: string): number => {
+    const n = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : Number.NaN;
+    if (!Number.isFinite(n) || !isGood(n)) {
+      throw new UsageError(`${option} must be ${wanted}, not ${JSON.stringify(text)}`);
+    }
+    return n;
+  };
+}
+
+/** Takes one of several words; anything else is a UsageError that lists them. */
+export function oneOf<T extends string>(option: string, words: readonly T[]): (text: string) => T {
+  return (text) => {
+    const word = words.find((each) => each === text);
+    if (word === undefined) {
+      throw new UsageError(`${option} must be one of ${words.join(", ")}, not ${JSON.stringify(text)}`);
+    }
+    return word;
+  };
+}
+
+/** The most samples computed at once: what it costs in memory grows with it, what it gains in speed does not. */
+const MAX_BATCH = 1024;
+const MAX_COUNT = 1_000_000_000;
+
+/** Adds --models_dir, which every command that knows models has. */
+export function addModelsDir(command: Command): Command {
+  return command.option(
+    "--models_dir <dir>",
+    "where models are (default: $GPT2_MODELS_DIR, else ./models if it exists, else the user's cache folder)",
+  );
+}
+
+/**
+ * Adds the options of the generating commands.
+ * @param nsamples the command's default, and the least that it takes
+ */
+export function addGeneratingOptions(command: Command, nsamples: { default: number; min: number }): Command {
+  command.option("--model_name <name>", "a model's name, or the path of its folder", "117M");
+  addModelsDir(command);
+  const forEver = nsamples.min === 0 ? "; 0 = for ever" : "";
+  const add = <T>(flags: string, text: string, parse: (value: string) => T, value?: T): void => {
+    const option = new Option(flags, text).argParser(parse);
+    command.addOption(value === undefined ? option : option.default(value));
+  };
+  add(
+    "--seed <n>",
+    "same seed, same text (default: random, told on stderr)",
+    wholeNumber("--seed", 0, MAX_SEED),
+  );
+  add(
+    "--nsamples <n>",
+    `how many samples${forEver}`,
+    wholeNumber("--nsamples", nsamples.min, MAX_COUNT),
+    nsamples.default,
+  );
+  add(
+    "--batch_size <n>",
+    "how many at once: speed and memory only, never the text",
+    wholeNumber("--batch_size", 1, MAX_BATCH),
+    1,
+  );
+  add(
+    "--length <n>",
+    "most new tokens (default: until the model ends the text, or its context is full)",
+    wholeNumber("--length", 1, MAX_COUNT),
+  );
+  add(
+    "--temperature <t>",
+    "how random: 0 takes the likeliest token, always",
+    decimalNumber("--temperature", "a number from 0", (n) => n >= 0),
+    1,
+  );
+  add(
+    "--top_k <k>",
+    "draw from the k likeliest tokens; 0 = from all; 40 is a good value",
+    wholeNumber("--top_k", 0, MAX_COUNT),
+    0,
+  );
+  add(
+    "--top_p <p>",
+    "draw from the smallest set of tokens whose probability reaches p; 1 = from all",
+    decimalNumber("--top_p", "a number above 0, up to 1", (n) => n > 0 && n <= 1),
+    1,
+  );
+  command.addOption(
+    new Option("--stop <text>", "end a sample before this text; can be given several times")
+      .argParser((text: string, all: string[]) => {
+        if (text === "") throw new UsageError("--stop must not be empty");
+        return [...all, text];
+      })
+      .default([], "none"),
+  );
+  command.option("--ignore_eos", "print <|endoftext|> and go on instead of ending the sample there");
+  add(
+    "--format <format>",
+    "text, or jsonl: one JSON object a sample",
+    oneOf("--format", ["text", "jsonl"]),
+    "text",
+  );
+  add("--backend <name>", `what computes: ${BACKENDS.join(", ")}`, oneOf("--backend", BACKENDS), "auto");
+  return command;
+}
+
+/**
+ * Lets `--top-k` and `--top-k=40` mean `--top_k`: rewrites the names of options the commands have, and nothing
+ * that stands behind `--`.
+ * @param args the command line's arguments
+ * @param known the long options, as `--top_k`
+ */
+export function withUnderscores(args: readonly string[], known: ReadonlySet<string>): string[] {
+  const end = args.indexOf("--");
+  return args.map((arg, i) => {
+    if (!arg.startsWith("--") || (end >= 0 && i >= end)) return arg;
+    const [name] = arg.split("=", 1);
+    const rewritten = `--${name.slice(2).replaceAll("-", "_")}`;
+    return known.has(rewritten) && !known.has(name) ? rewritten + arg.slice(name.length) : arg;
+  });
+}

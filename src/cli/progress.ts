@@ -1,0 +1,76 @@
+import { SingleBar } from "cli-progress";
+import { note } from "./output.js";
+
+const UNITS = ["B", "kB", "MB", "GB"];
+
+/** A number of bytes for people, in powers of 1000: "497.8 MB". */
+export function showBytes(bytes: number): string {
+  let unit = 0;
+  let n = bytes;
+  while (n >= 999.5 && unit < UNITS.length - 1) {
+    n /= 1000;
+    unit++;
+  }
+  return unit === 0 ? `${n} B` : `${n.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** Seconds for people: "4s", "1m05s", "2h03m". */
+export function showSeconds(seconds: number): string {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return `${s}s`;
+  const two = (n: number): string => String(Math.floor(n)).padStart(2, "0");
+  return s < 3600
+    ? `${Math.floor(s / 60)}m${two(s % 60)}s`
+    : `${Math.floor(s / 3600)}h${two((s % 3600) / 60)}m`;
+}
+
+/** A piece of work that moves bytes. */
+export interface Bar {
+  /** So many bytes are done; may go back when something starts over. */
+  update(done: number): void;
+  /** Takes the bar away and leaves a line in its place. */
+  stop(line: string): void;
+}
+
+/**
+ * Draws a bar with size, speed and time left on stderr; where stderr is no terminal only the line at the end.
+ * @param total bytes, undefined where nobody knows
+ * @param resumedAt bytes that were there before, which do not count for the speed
+ */
+export function startBar(title: string, total: number | undefined, resumedAt = 0): Bar {
+  if (!process.stderr.isTTY) return { update: () => {}, stop: note };
+  const started = performance.now();
+  const size = total === undefined ? "" : ` of ${showBytes(total)}`;
+  const bar = new SingleBar({
+    format:
+      total === undefined
+        ? "{title}  {done}  {speed}"
+        : "{title} {bar} {percentage}%  {done}  {speed}  {left}",
+    barsize: 24,
+    barCompleteChar: "█",
+    barIncompleteChar: "░",
+    stream: process.stderr,
+    hideCursor: true,
+    clearOnComplete: true,
+    fps: 10,
+    gracefulExit: false,
+  });
+  const payload = (done: number): Record<string, string> => {
+    const speed = (done - resumedAt) / Math.max(0.001, (performance.now() - started) / 1000);
+    const left = total === undefined || speed <= 0 ? "" : `${showSeconds((total - done) / speed)} left`;
+    return {
+      title,
+      done: showBytes(done) + size,
+      speed: `${showBytes(Math.max(0, Math.round(speed)))}/s`,
+      left,
+    };
+  };
+  bar.start(total ?? 1, resumedAt, payload(resumedAt));
+  return {
+    update: (done) => bar.update(Math.min(done, total ?? 1), payload(done)),
+    stop: (line) => {
+      bar.stop();
+      note(line);
+    },
+  };
+}

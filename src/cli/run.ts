@@ -1,0 +1,121 @@
+import { canonicalName, listModels } from "../download/catalog.js";
+import { UsageError, UserError } from "../errors.js";
+import { loadModel, type Model } from "../load.js";
+import { fitPrompt, inOrder, sample } from "../sample.js";
+import { findModel, isPath, modelsDirs } from "../store.js";
+import { offerDownload } from "./download.js";
+import type { GeneratingOptions } from "./options.js";
+import { note, type Output } from "./output.js";
+
+/** The model a command asks for, loaded; offers to download it where it is known, missing, and someone can answer. */
+export async function loadNamedModel(options: GeneratingOptions): Promise<Model> {
+  const { model_name: name, models_dir } = options;
+  const folder = findModel(name, models_dir) ?? (await missingModel(name, models_dir));
+  return loadModel(folder, { backend: options.backend });
+}
+
+async function missingModel(name: string, models_dir: string | undefined): Promise<string> {
+  if (isPath(name)) {
+    throw new UserError(
+      `${name} is not a model folder: it needs hparams.json, and model.json or model.ckpt.index`,
+    );
+  }
+  const [where] = modelsDirs(models_dir);
+  if (canonicalName(name) === undefined) {
+    throw new UsageError(
+      `unknown model ${JSON.stringify(name)}: it is not in ${where}; ${listModels()} can be downloaded, shakespeare is the demo model`,
+    );
+  }
+  const folder = await offerDownload(name, models_dir);
+  if (folder) return folder;
+  throw new UserError(
+    `the model ${name} is not on this machine: fetch it with \`gpt2 download ${name}\`, or use the demo model with \`--model_name shakespeare\``,
+  );
+}
+
+/** How a command's text output looks around the samples. */
+export interface Layout {
+  /** Printed before each sample; `number` counts from 1. */
+  before(number: number): string;
+  /** Printed after each sample's text, whose line has been ended. */
+  after?(number: number): string;
+}
+
+/** The originals' header: 40 `=`, ` SAMPLE n `, 40 `=`. */
+export const SAMPLE_HEADER: Layout = {
+  before: (number) => `${"=".repeat(40)} SAMPLE ${number} ${"=".repeat(40)}\n`,
+};
+
+/** What one run of samples needs beside the options. */
+export interface Run {
+  readonly model: Model;
+  readonly output: Output;
+  readonly layout: Layout;
+  readonly seed: number;
+  /** The prompt's text; "" begins from the end-of-text token. */
+  readonly prompt: string;
+  /** Ends the run. */
+  readonly signal: AbortSignal;
+}
+
+/** The tokens that a prompt becomes: never none, never more than the context. */
+function promptIds({ encoder, hparams }: Model, prompt: string): readonly number[] {
+  if (prompt === "") {
+    if (encoder.endOfText === undefined) {
+      throw new UserError("the model's vocabulary has no <|endoftext|> to begin from: give it a prompt");
+    }
+    return [encoder.endOfText];
+  }
+  const ids = encoder.encode(prompt);
+  const fitting = fitPrompt(ids, hparams.n_ctx);
+  if (fitting.length < ids.length) {
+    note(
+      `warning: the prompt's ${ids.length} tokens are more than the context's ${hparams.n_ctx}: only the newest ${fitting.length} are read`,
+    );
+  }
+  return fitting;
+}
+
+/** Writes samples to the output as they come: the one loop behind interactive, unconditional and generate. */
+export async function run(
+  options: GeneratingOptions,
+  { model, output, layout, seed, prompt, signal }: Run,
+): Promise<void> {
+  const ids = promptIds(model, prompt);
+  const events = sample(model.engine, model.encoder, ids, {
+    ...options,
+    seed,
+    nsamples: options.nsamples === 0 ? Number.POSITIVE_INFINITY : options.nsamples,
+    signal: AbortSignal.any([signal, output.closed]),
+  });
+  const isText = options.format === "text";
+  const started = performance.now();
+  let tokens = 0;
+  let current = -1;
+  let text = "";
+  for await (const event of inOrder(events)) {
+    const number = event.sample + 1;
+    if (event.sample !== current) {
+      current = event.sample;
+      text = "";
+      if (isText) await output.write(layout.before(number));
+    }
+    if (event.type === "text") {
+      if (isText) await output.write(event.text);
+      else text += event.text;
+      continue;
+    }
+    tokens += event.tokens;
+    if (isText) {
+      await output.write("\n");
+      await output.write(layout.after?.(number) ?? "");
+    } else {
+      const { finish_reason } = event;
+      await output.write(
+        `${JSON.stringify({ sample: number, seed, prompt, text, tokens: event.tokens, finish_reason })}\n`,
+      );
+    }
+  }
+  const seconds = (performance.now() - started) / 1000;
+  if (tokens > 0) note(`${tokens} tokens, ${(tokens / seconds).toFixed(1)} tokens per second`);
+}

@@ -1,0 +1,48 @@
+import type { Command } from "commander";
+import { EXIT } from "../errors.js";
+import { randomSeed } from "../random.js";
+import { whileInterruptible } from "./interrupt.js";
+import { addGeneratingOptions, type GeneratingOptions } from "./options.js";
+import { note, Output } from "./output.js";
+import { type Layout, loadNamedModel, run, SAMPLE_HEADER } from "./run.js";
+
+/** The options' seed, or a random one that the user is told. */
+export function chooseSeed(options: GeneratingOptions): number {
+  if (options.seed !== undefined) return options.seed;
+  const seed = randomSeed();
+  note(`seed ${seed} (--seed ${seed} writes the same again)`);
+  return seed;
+}
+
+/** Loads the model, writes samples of one prompt until they are done or Ctrl-C is pressed; the exit code. */
+export async function runOnce(options: GeneratingOptions, prompt: string, layout: Layout): Promise<number> {
+  const output = new Output();
+  const controller = new AbortController();
+  const { signal } = controller;
+  await whileInterruptible(
+    () => controller.abort(),
+    async () => {
+      const model = await loadNamedModel(options);
+      try {
+        if (!signal.aborted)
+          await run(options, { model, output, layout, seed: chooseSeed(options), prompt, signal });
+      } finally {
+        await model.engine.dispose();
+      }
+      await output.finish();
+    },
+  );
+  return signal.aborted ? EXIT.interrupted : EXIT.done;
+}
+
+/** `gpt2 unconditional`: samples from nothing, as OpenAI's generate_unconditional_samples.py. */
+export function addUnconditional(program: Command, finish: (code: number) => void): void {
+  const command = program
+    .command("unconditional")
+    .summary("samples from nothing")
+    .description("Writes samples from nothing, one after another, for ever or as many as --nsamples says.")
+    .addHelpText("before", "Example: gpt2 unconditional --temperature 0.7 --nsamples 3\n");
+  addGeneratingOptions(command, { default: 0, min: 0 }).action(async (options: GeneratingOptions) => {
+    finish(await runOnce(options, "", SAMPLE_HEADER));
+  });
+}

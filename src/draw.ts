@@ -1,0 +1,152 @@
+/**
+ * Drawing a token from logits. All arithmetic is float64 and in a fixed order; `exp` is our own, because the
+ * accuracy of Math.exp is left to the JavaScript engine, and the same seed must give the same text everywhere.
+ */
+
+/** What shapes the distribution that tokens are drawn from. */
+export interface DrawOptions {
+  /** Logits are divided by it; 0 takes the likeliest token, always. */
+  readonly temperature: number;
+  /** Only the k likeliest tokens can be drawn, with all that tie with the k-th; 0 = all. */
+  readonly top_k: number;
+  /** Only the smallest set of likeliest tokens whose probability reaches p can be drawn; 1 = all. */
+  readonly top_p: number;
+}
+
+/** Draws a token id from logits [n_vocab] with a uniform random number in [0, 1). */
+export type Draw = (logits: Float32Array, u: number) => number;
+
+const LN2_HIGH = 0.6931471803691238; // the first 33 bits of ln 2: exact when multiplied by a small integer
+const LN2_LOW = 1.9082149292705877e-10;
+const LOWEST_EXPONENT = 1074;
+/** 2^-k, made by halving, which is exact. */
+const HALVINGS = new Float64Array(LOWEST_EXPONENT + 1);
+HALVINGS[0] = 1;
+for (let k = 1; k <= LOWEST_EXPONENT; k++) HALVINGS[k] = HALVINGS[k - 1] / 2;
+/** 1/n!, the coefficients of the exponential series; |r| <= ln(2)/2 leaves an error below 2^-56 after 13. */
+const SERIES = new Float64Array(14);
+SERIES[0] = 1;
+for (let n = 1; n < SERIES.length; n++) SERIES[n] = SERIES[n - 1] / n;
+
+/** e^x for x <= 0, within about one unit in the last place, by additions and multiplications alone. */
+export function expNegative(x: number): number {
+  if (x < -745.2) return 0; // below half of the smallest double; also -Infinity
+  const k = Math.floor(0.5 - x * Math.LOG2E); // x = -k ln 2 + r
+  const r = x + k * LN2_HIGH + k * LN2_LOW;
+  let sum = SERIES[13];
+  for (let n = 12; n >= 0; n--) sum = sum * r + SERIES[n];
+  return k < 1 ? sum : sum * HALVINGS[Math.min(k, LOWEST_EXPONENT)];
+}
+
+/** The k-th largest of the values, 1 <= k <= values.length, found with a heap of the k largest so far. */
+function kthLargest(values: Float32Array, k: number, heap: Float32Array): number {
+  const sink = (start: number): void => {
+    const value = heap[start];
+    let i = start;
+    for (;;) {
+      let child = 2 * i + 1;
+      if (child >= k) break;
+      if (child + 1 < k && heap[child + 1] < heap[child]) child++;
+      if (heap[child] >= value) break;
+      heap[i] = heap[child];
+      i = child;
+    }
+    heap[i] = value;
+  };
+  for (let i = 0; i < k; i++) heap[i] = values[i];
+  for (let i = (k >> 1) - 1; i >= 0; i--) sink(i);
+  for (let i = k; i < values.length; i++) {
+    if (values[i] > heap[0]) {
+      heap[0] = values[i];
+      sink(0);
+    }
+  }
+  return heap[0];
+}
+
+/** The place of the largest logit, the first of them where several are equal. */
+function argmax(logits: Float32Array): number {
+  let best = -1;
+  let max = -Infinity;
+  for (let i = 0; i < logits.length; i++) {
+    const logit = logits[i];
+    if (logit > max) {
+      max = logit;
+      best = i;
+    } else if (Number.isNaN(logit)) {
+      return -1;
+    }
+  }
+  return max < Infinity ? best : -1;
+}
+
+/**
+ * Makes the function that draws tokens, in the order of the original: logits / temperature, top_k, top_p,
+ * then one draw by walking the kept tokens' cumulative probability in order of id.
+ * Differs from the original (openai/gpt-2 src/sample.py) in two points that were faults there: the token that
+ * crosses top_p is kept, and temperature 0 means greedy.
+ * @param n_vocab length of the logits that will come
+ * @throws RangeError from the returned function when logits are not finite numbers
+ */
+export function makeDraw(n_vocab: number, { temperature, top_k, top_p }: DrawOptions): Draw {
+  const k = top_k > 0 && top_k < n_vocab ? top_k : 0;
+  const heap = new Float32Array(k);
+  const ids = new Uint32Array(n_vocab);
+  const weights = new Float64Array(n_vocab);
+
+  /** Reduces the first `count` of ids and weights to the nucleus, still in order of id; returns its size. */
+  const keepTopP = (count: number, total: number): number => {
+    const wanted = top_p * total;
+    // Sorting 50,000 tokens takes ten times longer than all else, and the nucleus nearly always lies among
+    // the few heavy ones: try those first.
+    for (const cutoff of [1e-3, 1e-6, 0]) {
+      const order: number[] = [];
+      for (let i = 0; i < count; i++) if (weights[i] >= cutoff) order.push(i);
+      order.sort((a, b) => weights[b] - weights[a] || a - b);
+      let reached = 0;
+      let size = 0;
+      while (size < order.length && reached < wanted) reached += weights[order[size++]];
+      if (reached < wanted && cutoff > 0) continue;
+      const nucleus = order.slice(0, Math.max(size, 1)).sort((a, b) => a - b);
+      for (let i = 0; i < nucleus.length; i++) {
+        ids[i] = ids[nucleus[i]];
+        weights[i] = weights[nucleus[i]];
+      }
+      return nucleus.length;
+    }
+    return count;
+  };
+
+  return (logits, u) => {
+    const best = argmax(logits);
+    if (best < 0) {
+      throw new RangeError("the model's logits are not numbers: its weights are damaged or overflow float32");
+    }
+    if (temperature === 0) return best;
+    const max = logits[best];
+    const threshold = k > 0 ? kthLargest(logits, k, heap) : -Infinity;
+    let count = 0;
+    let total = 0;
+    for (let id = 0; id < logits.length; id++) {
+      const logit = logits[id];
+      if (logit < threshold) continue;
+      const weight = expNegative((logit - max) / temperature);
+      ids[count] = id;
+      weights[count] = weight;
+      total += weight;
+      count++;
+    }
+    if (top_p < 1) {
+      count = keepTopP(count, total);
+      total = 0;
+      for (let i = 0; i < count; i++) total += weights[i];
+    }
+    const target = u * total;
+    let cumulative = 0;
+    for (let i = 0; i < count; i++) {
+      cumulative += weights[i];
+      if (cumulative > target) return ids[i];
+    }
+    return best; // only where u * total rounds up to total
+  };
+}

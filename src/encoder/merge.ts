@@ -1,0 +1,169 @@
+/** A merge: two tokens that become one. */
+export interface Merge {
+  readonly left: number;
+  readonly right: number;
+  readonly result: number;
+}
+
+/** Up to this many bytes the simple loop is faster than the bookkeeping of the long one. */
+const SHORT = 48;
+
+/**
+ * Byte pair encoding: again and again, the adjacent pair that stands first in the list of merges is replaced
+ * by its result, at all its places from left to right, until no pair is left that could be merged.
+ * Source: Sennrich et al. 2016 (arXiv:1508.07909); openai/gpt-2 src/encoder.py.
+ */
+export class Merger {
+  /** Open addressing: [left, right, rank] a slot, left -1 where it is free. */
+  readonly #slots: Int32Array;
+  readonly #mask: number;
+  readonly #merges: readonly Merge[];
+  /** For each rank the places in the piece where its pair waits; all undefined between two pieces. */
+  readonly #places: (number[] | undefined)[];
+
+  /** @param merges in order of rank; where a pair comes twice, the later rank holds, as in the original */
+  constructor(merges: readonly Merge[]) {
+    let slots = 16;
+    while (slots < 2 * merges.length) slots *= 2;
+    this.#mask = slots - 1;
+    this.#slots = new Int32Array(3 * slots).fill(-1); // [slots, 3]
+    this.#merges = merges;
+    this.#places = new Array(merges.length).fill(undefined);
+    merges.forEach(({ left, right }, rank) => {
+      this.#slots.set([left, right, rank], 3 * this.#slotOf(left, right));
+    });
+  }
+
+  /** The slot that holds a pair, or the free one where it belongs. */
+  #slotOf(left: number, right: number): number {
+    const hash = Math.imul(Math.imul(left, 0x9e3779b1) ^ right, 0x85ebca6b);
+    let slot = (hash ^ (hash >>> 15)) & this.#mask;
+    while (
+      this.#slots[3 * slot] !== -1 &&
+      (this.#slots[3 * slot] !== left || this.#slots[3 * slot + 1] !== right)
+    ) {
+      slot = (slot + 1) & this.#mask;
+    }
+    return slot;
+  }
+
+  /** Place of a pair in the list of merges, -1 where it is not in it. */
+  #rankOf(left: number, right: number): number {
+    return this.#slots[3 * this.#slotOf(left, right) + 2]!;
+  }
+
+  /**
+   * Merges the tokens of one piece in place.
+   * @param ids the piece's bytes as tokens at the front: [n or more]
+   * @param n how many
+   * @returns how many tokens remain; they stand at the front of ids
+   */
+  merge(ids: Int32Array, n: number): number {
+    return n <= SHORT ? this.#mergeShort(ids, n) : this.#mergeLong(ids, n);
+  }
+
+  #mergeShort(ids: Int32Array, n: number): number {
+    let length = n;
+    for (;;) {
+      let lowest = -1;
+      for (let i = 0; i + 1 < length; i++) {
+        const rank = this.#rankOf(ids[i]!, ids[i + 1]!);
+        if (rank !== -1 && (lowest === -1 || rank < lowest)) lowest = rank;
+      }
+      if (lowest === -1) return length;
+      const { left, right, result } = this.#merges[lowest]!;
+      let kept = 0;
+      for (let i = 0; i < length; kept++) {
+        const found = ids[i] === left && i + 1 < length && ids[i + 1] === right;
+        ids[kept] = found ? result : ids[i]!;
+        i += found ? 2 : 1;
+      }
+      length = kept;
+    }
+  }
+
+  /** The same in O(n log n): tokens in a linked list, and for every rank the places where its pair waits. */
+  #mergeLong(ids: Int32Array, n: number): number {
+    const next = new Int32Array(n);
+    const previous = new Int32Array(n);
+    const places = this.#places;
+    const ranks = new MinHeap();
+    const note = (place: number): void => {
+      if (place < 0 || next[place] === n) return;
+      const rank = this.#rankOf(ids[place]!, ids[next[place]!]!);
+      if (rank === -1) return;
+      const waiting = places[rank];
+      if (waiting) {
+        waiting.push(place);
+      } else {
+        places[rank] = [place];
+        ranks.push(rank);
+      }
+    };
+    for (let i = 0; i < n; i++) {
+      next[i] = i + 1;
+      previous[i] = i - 1;
+      note(i);
+    }
+    for (let rank = ranks.pop(); rank !== undefined; rank = ranks.pop()) {
+      const { left, right, result } = this.#merges[rank]!;
+      const waiting = places[rank]!;
+      places[rank] = undefined;
+      if (!ascends(waiting)) waiting.sort((a, b) => a - b);
+      for (const place of waiting) {
+        const second = next[place]!;
+        // An earlier merge may have taken either half.
+        if (ids[place] !== left || second === n || ids[second] !== right) continue;
+        ids[place] = result;
+        ids[second] = -1;
+        next[place] = next[second]!;
+        if (next[place] !== n) previous[next[place]!] = place;
+        note(previous[place]!);
+        note(place);
+      }
+    }
+    let kept = 0;
+    for (let i = 0; i < n; i = next[i]!) ids[kept++] = ids[i]!;
+    return kept;
+  }
+}
+
+function ascends(numbers: readonly number[]): boolean {
+  for (let i = 1; i < numbers.length; i++) if (numbers[i - 1]! > numbers[i]!) return false;
+  return true;
+}
+
+/** A binary heap of numbers, the smallest first. */
+class MinHeap {
+  readonly #items: number[] = [];
+
+  push(item: number): void {
+    const items = this.#items;
+    let i = items.length;
+    while (i > 0) {
+      const parent = (i - 1) >> 1;
+      if (items[parent]! <= item) break;
+      items[i] = items[parent]!;
+      i = parent;
+    }
+    items[i] = item;
+  }
+
+  pop(): number | undefined {
+    const items = this.#items;
+    const smallest = items[0];
+    const item = items.pop();
+    if (item === undefined || items.length === 0) return smallest;
+    let i = 0;
+    for (;;) {
+      let child = 2 * i + 1;
+      if (child >= items.length) break;
+      if (child + 1 < items.length && items[child + 1]! < items[child]!) child++;
+      if (items[child]! >= item) break;
+      items[i] = items[child]!;
+      i = child;
+    }
+    items[i] = item;
+    return smallest;
+  }
+}

@@ -1,0 +1,150 @@
+import { join } from "node:path";
+import { messageOf, UserError } from "../errors.js";
+import type { Merge } from "./merge.js";
+
+/** The two files of a byte-level BPE vocabulary, in numbers. */
+export interface Vocabulary {
+  /** The bytes of all tokens, one after another; those of an id are at offsets[id] to offsets[id + 1]. */
+  readonly bytes: Uint8Array;
+  /** [n_vocab + 1] */
+  readonly offsets: Uint32Array;
+  /** The id of each single byte: [256]. */
+  readonly byteIds: Int32Array;
+  /** In order of rank. */
+  readonly merges: readonly Merge[];
+  /** The id of `<|endoftext|>`, where the vocabulary has it. */
+  readonly endOfText: number | undefined;
+}
+
+const NEXT = "download the model again, or name another model folder";
+
+/**
+ * The character that stands for each byte in the files: printable Latin-1 for itself, U+0100 and on for the
+ * others, in order, so that no token holds whitespace. Source: openai/gpt-2 src/encoder.py, bytes_to_unicode.
+ */
+const BYTE_CHARACTERS: readonly string[] = (() => {
+  let stranger = 0x100;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const printable =
+      (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
+    return String.fromCharCode(printable ? byte : stranger++);
+  });
+})();
+const BYTE_OF = new Map(BYTE_CHARACTERS.map((character, byte) => [character.charCodeAt(0), byte]));
+
+/** A piece of a file in quotes, short enough for one line of a message. */
+function quote(text: string): string {
+  return JSON.stringify(text.length > 40 ? text.slice(0, 40) + "..." : text);
+}
+
+/**
+ * Reads encoder.json (token -> id) and vocab.bpe (a version line, then one merge a line, best first).
+ * @param where the folder that holds them, for messages
+ * @throws UserError that names the file and the first thing in it that is wrong
+ */
+export function parseVocabulary(encoderJson: string, vocabBpe: string, where: string): Vocabulary {
+  const encoderFile = join(where, "encoder.json");
+  const ids = parseIds(encoderJson, encoderFile);
+  const { bytes, offsets } = parseTokens(ids, encoderFile);
+  const byteIds = Int32Array.from(BYTE_CHARACTERS, (character, byte) => {
+    const id = ids.get(character);
+    if (id !== undefined) return id;
+    throw new UserError(`${encoderFile} has no token ${quote(character)} for the byte ${byte}: ${NEXT}`);
+  });
+  const merges = parseMerges(vocabBpe, join(where, "vocab.bpe"), ids);
+  return { bytes, offsets, byteIds, merges, endOfText: ids.get("<|endoftext|>") };
+}
+
+/** A Map and no object: "__proto__" and "constructor" are tokens like any other. */
+function parseIds(json: string, file: string): Map<string, number> {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (error) {
+    throw new UserError(`${file} is not valid JSON (${messageOf(error)}): ${NEXT}`, { cause: error });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new UserError(`${file} is no table of tokens and their ids: ${NEXT}`);
+  }
+  const table = value as Record<string, unknown>;
+  const tokens = Object.keys(table);
+  const ids = new Map<string, number>();
+  const taken = new Uint8Array(tokens.length);
+  for (const token of tokens) {
+    const id = table[token];
+    if (typeof id !== "number" || !Number.isInteger(id) || id < 0 || id >= tokens.length) {
+      throw new UserError(
+        `${file}: the id of ${quote(token)} must be a whole number from 0 to ${tokens.length - 1}, ` +
+          `not ${JSON.stringify(id).slice(0, 40)}: ${NEXT}`,
+      );
+    }
+    if (taken[id])
+      throw new UserError(`${file}: two tokens have the id ${id}, one is ${quote(token)}: ${NEXT}`);
+    taken[id] = 1;
+    ids.set(token, id);
+  }
+  return ids;
+}
+
+function parseTokens(ids: ReadonlyMap<string, number>, file: string): Pick<Vocabulary, "bytes" | "offsets"> {
+  const tokens = new Array<string>(ids.size);
+  let length = 0;
+  for (const [token, id] of ids) {
+    tokens[id] = token;
+    length += token.length;
+  }
+  const bytes = new Uint8Array(length);
+  const offsets = new Uint32Array(tokens.length + 1);
+  let end = 0;
+  tokens.forEach((token, id) => {
+    for (let i = 0; i < token.length; i++) {
+      const byte = BYTE_OF.get(token.charCodeAt(i));
+      if (byte === undefined) {
+        throw new UserError(
+          `${file}: the token ${quote(token)} has a character that stands for no byte, ` +
+            `so this is no vocabulary of a GPT-2: ${NEXT}`,
+        );
+      }
+      bytes[end++] = byte;
+    }
+    offsets[id + 1] = end;
+  });
+  return { bytes, offsets };
+}
+
+function parseMerges(text: string, file: string, ids: ReadonlyMap<string, number>): Merge[] {
+  const lines = text.split(/\r?\n/);
+  if (!lines[0]!.startsWith("#version")) {
+    throw new UserError(`${file} does not begin with a line "#version": ${NEXT}`);
+  }
+  while (lines.at(-1) === "") lines.pop();
+  const idOf = (token: string, line: number): number => {
+    const id = ids.get(token);
+    if (id !== undefined) return id;
+    throw new UserError(`${file}, line ${line + 1}: encoder.json has no token ${quote(token)}: ${NEXT}`);
+  };
+  const merged = new Uint8Array(ids.size);
+  const merges: Merge[] = [];
+  for (let i = 1; i < lines.length; i++) {
+    const line = lines[i]!;
+    const space = line.indexOf(" ");
+    const [a, b] = [line.slice(0, Math.max(space, 0)), line.slice(space + 1)];
+    if (a === "" || b === "" || b.includes(" ")) {
+      throw new UserError(
+        `${file}, line ${i + 1}: ${quote(line)} is not two tokens with a space between: ${NEXT}`,
+      );
+    }
+    const [left, right, result] = [idOf(a, i), idOf(b, i), idOf(a + b, i)];
+    merges.push({ left, right, result });
+    merged[result] = 1;
+  }
+  // A file that was cut at the end of a line looks whole; its missing merges would give other ids, silently.
+  for (const [token, id] of ids) {
+    if (token.length > 1 && !merged[id] && !/^[<[]/.test(token)) {
+      throw new UserError(
+        `${file} has no merge that makes the token ${quote(token)}; it may be cut short: ${NEXT}`,
+      );
+    }
+  }
+  return merges;
+}
