@@ -1,0 +1,94 @@
+/** What lies where in memory. Written by src/engines/wasm/layout.ts: same fields, same order, 4 bytes each. */
+
+/** Numbers in a panel: outputs that lie side by side. */
+export const PANEL: u32 = 8;
+/** Panels that one unit of work reads side by side. */
+export const PANELS: u32 = 4;
+/** Positions in a page of the key/value cache. */
+export const PAGE: u32 = 32;
+
+/** y = x w + b. Weights lie in panels of 8 outputs: [n_out / 8, n_in, 8], or int8 [n_out / 8, n_in / 2, 8, 2]. */
+@unmanaged
+export class Linear {
+  n_in: u32;
+  /** Rounded up to whole panels. */
+  n_out: u32;
+  w: usize;
+  /** [n_out], or 0 */
+  b: usize;
+  /** int8: [n_out] float32, one an output; else 0 */
+  scale: usize;
+  /** int8: the largest activation that cannot overflow a sum. */
+  limit: f32;
+}
+
+@unmanaged
+export class Norm {
+  g: usize;
+  b: usize;
+}
+
+@unmanaged
+export class Layer {
+  ln_1: Norm;
+  c_attn: Linear;
+  c_proj: Linear;
+  ln_2: Norm;
+  c_fc: Linear;
+  c_proj_mlp: Linear;
+}
+
+/** Up to four rows of one sequence with positions that follow each other. */
+@unmanaged
+export class Block {
+  /** First row of qkv. */
+  row: u32;
+  count: u32;
+  /** The first row's position. */
+  position: u32;
+  /** Addresses of the sequence's pages. */
+  pages: usize;
+  /** First row of the output. */
+  out: u32;
+}
+
+@unmanaged
+export class Model {
+  n_embd: u32;
+  n_head: u32;
+  n_layer: u32;
+  /** Addresses of the layers. */
+  layers: usize;
+  wte: Linear;
+  wpe: usize;
+  ln_f: Norm;
+  /** Values from row to row of x and a; of qkv; of hidden. */
+  embd_stride: u32;
+  qkv_stride: u32;
+  hidden_stride: u32;
+  /** Bytes of a page from layer to layer. */
+  page_layer: u32;
+  x: usize;
+  last_x: usize;
+  a: usize;
+  qkv: usize;
+  hidden: usize;
+  /** int8: rows as int16, and a float32 scale a row. */
+  quantized: usize;
+  row_scale: usize;
+  /** Each thread's own memory, and its size. */
+  own: usize;
+  own_bytes: u32;
+  /** This pass: [rows] each. */
+  rows: u32;
+  ids: usize;
+  positions: usize;
+  row_pages: usize;
+  blocks: usize;
+  n_blocks: u32;
+  /** Blocks of the rows that logits are wanted for, and how many rows they are. */
+  last_blocks: usize;
+  n_last_blocks: u32;
+  n_last: u32;
+  logits: usize;
+}

@@ -1,0 +1,28 @@
+// Compiles assembly/ to WebAssembly: once in plain SIMD, whose results are the same on every machine, and once
+// with relaxed SIMD for --fast_math.
+import { mkdirSync } from "node:fs";
+import asc from "assemblyscript/asc";
+
+const FOLDER = "dist/src/engines/wasm";
+const MEMORY_PAGES = 65536; // 4 GiB, all that 32-bit addresses reach
+
+const BUILDS = [
+  { out: "gpt2.wasm", features: ["simd", "threads"] },
+  { out: "gpt2-relaxed.wasm", features: ["simd", "threads", "relaxed-simd"] },
+];
+
+mkdirSync(FOLDER, { recursive: true });
+for (const { out, features } of BUILDS) {
+  const { error, stderr } = await asc.main([
+    "assembly/index.ts",
+    ...["-o", `${FOLDER}/${out}`],
+    ...["--enable", features.join(",")],
+    ...["-O3", "--converge", "--noAssert"],
+    ...["--runtime", "stub", "--use", "abort="],
+    ...["--importMemory", "--sharedMemory", "--initialMemory", "1", "--maximumMemory", String(MEMORY_PAGES)],
+  ]);
+  if (error) {
+    console.error(stderr.toString());
+    process.exit(1);
+  }
+}

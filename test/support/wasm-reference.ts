@@ -1,0 +1,92 @@
+import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../dist/src/model.js";
+
+/** A small generator of numbers in [-1, 1), the same ones every time. */
+export function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return ((state >>> 8) / 2 ** 24) * 2 - 1;
+  };
+}
+
+/** Random parameters of a model: weights of the size that trained ones have, gains around 1. */
+export function randomParameters(hparams: Hparams, seed: number): Map<string, Float32Array> {
+  const random = generator(seed);
+  const parameters = new Map<string, Float32Array>();
+  for (const [name, shape] of parameterShapes(hparams)) {
+    const size = name.endsWith("/w") ? 1.5 / Math.sqrt(shape[1]) : 0.3;
+    parameters.set(
+      name,
+      Float32Array.from({ length: sizeOf(shape) }, () => (name.endsWith("/g") ? 1 : 0) + size * random()),
+    );
+  }
+  return parameters;
+}
+
+/** A source that reads from memory. */
+export function sourceOf(hparams: Hparams, parameters: Map<string, Float32Array>): WeightSource {
+  return {
+    path: "memory",
+    tensors: new Map(
+      [...parameterShapes(hparams)].map(([name, shape]) => [name, { shape, dtype: "float32" }]),
+    ),
+    read: async (name, target) => target.set(parameters.get(name)!),
+    close: async () => undefined,
+  };
+}
+
+const sum = (values: number[]): number => values.reduce((a, b) => a + b, 0);
+
+/**
+ * GPT-2 in float64, from the formulas and nothing else: no cache, no vectors, every row by itself.
+ * @returns logits [ids.length, n_vocab]
+ */
+export function referenceLogits(
+  hparams: Hparams,
+  parameters: Map<string, Float32Array>,
+  ids: readonly number[],
+): number[][] {
+  const { n_embd, n_head, n_layer, n_vocab } = hparams;
+  const p = (name: string): Float32Array => parameters.get(`model/${name}`)!;
+  const norm = (x: number[], name: string): number[] => {
+    const mean = sum(x) / n_embd;
+    const variance = sum(x.map((v) => (v - mean) ** 2)) / n_embd;
+    return x.map((v, i) => ((v - mean) / Math.sqrt(variance + 1e-5)) * p(`${name}/g`)[i] + p(`${name}/b`)[i]);
+  };
+  const linear = (x: number[], name: string): number[] => {
+    const w = p(`${name}/w`);
+    const b = p(`${name}/b`);
+    return Array.from(b, (bias, j) => bias + sum(x.map((v, i) => v * w[i * b.length + j])));
+  };
+  const gelu = (v: number): number =>
+    0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)));
+  const n_state = n_embd / n_head;
+  let xs = ids.map((id, t) =>
+    Array.from({ length: n_embd }, (_, i) => p("wte")[id * n_embd + i] + p("wpe")[t * n_embd + i]),
+  );
+  for (let layer = 0; layer < n_layer; layer++) {
+    const h = `h${layer}`;
+    const qkv = xs.map((x) => linear(norm(x, `${h}/ln_1`), `${h}/attn/c_attn`)); // [T, 3 n_embd]
+    xs = xs.map((x, t) => {
+      const merged: number[] = [];
+      for (let head = 0; head < n_head; head++) {
+        const part = (row: number[], which: number): number[] =>
+          row.slice(which * n_embd + head * n_state, which * n_embd + (head + 1) * n_state);
+        const q = part(qkv[t], 0);
+        const scores = qkv
+          .slice(0, t + 1)
+          .map((row) => sum(part(row, 1).map((k, i) => k * q[i])) / Math.sqrt(n_state));
+        const weights = scores.map((s) => Math.exp(s - Math.max(...scores)));
+        for (let i = 0; i < n_state; i++)
+          merged.push(sum(weights.map((w, s) => w * part(qkv[s], 2)[i])) / sum(weights));
+      }
+      const y = linear(merged, `${h}/attn/c_proj`).map((v, i) => v + x[i]);
+      const m = linear(linear(norm(y, `${h}/ln_2`), `${h}/mlp/c_fc`).map(gelu), `${h}/mlp/c_proj`);
+      return y.map((v, i) => v + m[i]);
+    });
+  }
+  return xs.map((x) => {
+    const y = norm(x, "ln_f");
+    return Array.from({ length: n_vocab }, (_, id) => sum(y.map((v, i) => v * p("wte")[id * n_embd + i])));
+  });
+}
