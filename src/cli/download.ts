@@ -101,14 +101,15 @@ export async function offerDownload(
 ): Promise<string | undefined> {
   if (!canAsk()) return undefined;
   const lines = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await new Promise<string>((resolve) => {
-    lines.on("close", () => resolve("n")); // Ctrl-C or Ctrl-D
+  const answer = await new Promise<string | undefined>((resolve) => {
+    lines.once("close", () => resolve(undefined)); // Ctrl-C or Ctrl-D
     lines
       .question(`The model ${name} is not on this machine. Download it now? [Y/n] `)
       .then(resolve, () => {});
   });
   lines.close();
-  if (!/^\s*(y(es)?)?\s*$/i.test(answer)) return undefined;
+  if (answer === undefined) note(""); // the question's line is still open
+  if (answer === undefined || !/^\s*(y(es)?)?\s*$/i.test(answer)) return undefined;
   return download(name, { models_dir, dtype: "float32" });
 }
 
