@@ -161,6 +161,8 @@ export type LogitsWanted = "last" | "all" | "none";
 export interface Engine {
   /** What runs it, e.g. "tfjs-wasm". */
   readonly name: string;
+  /** How the weights are held, e.g. "float32" or "int8". */
+  readonly precision: string;
   readonly hparams: Hparams;
   /** A new, empty sequence. */
   createSequence(): Sequence;

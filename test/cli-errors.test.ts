@@ -41,6 +41,8 @@ const WRONG: Readonly<Record<string, readonly string[]>> = {
   top_p: ["", "x", "0", "-0.5", "1.01", "NaN", "Infinity", "50%"],
   format: ["", "json", "TEXT", "jsonl "],
   backend: ["", "cuda", "tfjs-webgl", "constructor"],
+  precision: ["", "float16", "INT8"],
+  threads: [...NO_NUMBERS, "0", "65"],
   stop: [""],
 };
 

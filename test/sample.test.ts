@@ -17,6 +17,7 @@ interface FakeSequence extends Sequence {
  */
 class FakeEngine implements Engine {
   readonly name = "fake";
+  readonly precision = "float32";
   readonly open = new Set<FakeSequence>();
   readonly passes: number[] = [];
   tokensRead = 0;

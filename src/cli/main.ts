@@ -1,7 +1,8 @@
 import { Command, CommanderError } from "commander";
-import { loadTf } from "../engines/tfjs/backend.js";
+import { describeDefault } from "../engines/create.js";
 import { EXIT, messageOf, UsageError, UserError } from "../errors.js";
 import { packageVersion } from "../package.js";
+import { addBench } from "./bench.js";
 import { addConvert } from "./convert.js";
 import { addDownload } from "./download.js";
 import { addGenerate } from "./generate.js";
@@ -26,13 +27,14 @@ function buildProgram(output: Output, finish: (code: number) => void): Command {
     .usage("<command> [options]")
     .addHelpText("before", EXAMPLES)
     .addHelpText("after", "\nEvery command explains itself: gpt2 generate --help")
-    .option("-V, --version", "the versions of gpt2, Node and TensorFlow.js, and what computes")
+    .option("-V, --version", "the versions of gpt2 and Node, and what computes")
     .helpCommand(false);
   addInteractive(program, finish);
   addUnconditional(program, finish);
   addGenerate(program, finish);
   addDownload(program);
   addConvert(program);
+  addBench(program);
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => void output.write(text),
@@ -42,10 +44,7 @@ function buildProgram(output: Output, finish: (code: number) => void): Command {
   }
   program.action(async ({ version }: { version?: boolean }) => {
     if (!version) return program.outputHelp();
-    const { backend, version: tf } = await loadTf();
-    await output.write(
-      `gpt2 ${packageVersion()}, Node ${process.version}, TensorFlow.js ${tf} on ${backend}\n`,
-    );
+    await output.write(`gpt2 ${packageVersion()}, Node ${process.version}, ${await describeDefault()}\n`);
   });
   return program;
 }

@@ -1,10 +1,10 @@
 import { type Command, Option } from "commander";
-import { BACKENDS, type Backend } from "../engines/create.js";
+import { BACKENDS, type EngineOptions, PRECISIONS } from "../engines/create.js";
 import { UsageError } from "../errors.js";
 import { MAX_SEED } from "../random.js";
 
 /** The options that the three generating commands share, as they were typed or by default. */
-export interface GeneratingOptions {
+export interface GeneratingOptions extends EngineOptions {
   readonly model_name: string;
   readonly models_dir?: string;
   readonly seed?: number;
@@ -17,7 +17,6 @@ export interface GeneratingOptions {
   readonly stop: readonly string[];
   readonly ignore_eos?: boolean;
   readonly format: "text" | "jsonl";
-  readonly backend: Backend;
 }
 
 /** Reads a whole number in the given bounds; anything else is a UsageError that names the option. */
@@ -58,12 +57,37 @@ export function oneOf<T extends string>(option: string, words: readonly T[]): (t
 /** The most samples computed at once: what it costs in memory grows with it, what it gains in speed does not. */
 const MAX_BATCH = 1024;
 const MAX_COUNT = 1_000_000_000;
+const MAX_THREADS = 64;
 
 /** Adds --models_dir, which every command that knows models has. */
 export function addModelsDir(command: Command): Command {
   return command.option(
     "--models_dir <dir>",
     "where models are (default: $GPT2_MODELS_DIR, else ./models if it exists, else the user's cache folder)",
+  );
+}
+
+/** Adds the options that say what computes. */
+export function addEngineOptions(command: Command): Command {
+  const add = <T>(flags: string, text: string, parse: (value: string) => T, value?: T): void => {
+    const option = new Option(flags, text).argParser(parse);
+    command.addOption(value === undefined ? option : option.default(value));
+  };
+  add("--backend <name>", `what computes: ${BACKENDS.join(", ")}`, oneOf("--backend", BACKENDS), "auto");
+  add(
+    "--precision <name>",
+    "auto, float32, or int8: weights rounded to 8 bits, faster, a quarter of the memory",
+    oneOf("--precision", PRECISIONS),
+    "auto",
+  );
+  add(
+    "--threads <n>",
+    "how many threads compute (default: what this machine or container allows)",
+    wholeNumber("--threads", 1, MAX_THREADS),
+  );
+  return command.option(
+    "--fast_math",
+    "fused multiply-add where Node has it: faster, but texts may differ from machine to machine",
   );
 }
 
@@ -134,8 +158,7 @@ export function addGeneratingOptions(command: Command, nsamples: { default: numb
     oneOf("--format", ["text", "jsonl"]),
     "text",
   );
-  add("--backend <name>", `what computes: ${BACKENDS.join(", ")}`, oneOf("--backend", BACKENDS), "auto");
-  return command;
+  return addEngineOptions(command);
 }
 
 /**

@@ -9,9 +9,13 @@ import { note, type Output } from "./output.js";
 
 /** The model a command asks for, loaded; offers to download it where it is known, missing, and someone can answer. */
 export async function loadNamedModel(options: GeneratingOptions): Promise<Model> {
-  const { model_name: name, models_dir } = options;
-  const folder = findModel(name, models_dir) ?? (await missingModel(name, models_dir));
-  return loadModel(folder, { backend: options.backend });
+  const folder = await modelFolder(options.model_name, options.models_dir);
+  return loadModel(folder, { ...options, onNotice: (line) => note(`warning: ${line}`) });
+}
+
+/** The folder of the model with this name or path, which may have been downloaded just now. */
+export async function modelFolder(name: string, models_dir: string | undefined): Promise<string> {
+  return findModel(name, models_dir) ?? (await missingModel(name, models_dir));
 }
 
 async function missingModel(name: string, models_dir: string | undefined): Promise<string> {

@@ -1,25 +1,90 @@
+import { messageOf, UsageError } from "../errors.js";
 import type { Engine, Hparams, WeightSource } from "../model.js";
-import { TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
+import { debug, isInstalled, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
 import { createTfjsEngine } from "./tfjs/engine.js";
+import { createWasmEngine, fitsWasm } from "./wasm/engine.js";
+import { defaultThreads, wasmSupport } from "./wasm/support.js";
 
 /** What --backend takes: "tfjs" is the fastest of the tfjs-... that works here. */
-export const BACKENDS = ["auto", "tfjs", ...TFJS_BACKENDS] as const;
+export const BACKENDS = ["auto", "wasm", "tfjs", ...TFJS_BACKENDS] as const;
 export type Backend = (typeof BACKENDS)[number];
+
+/** What --precision takes. "auto" is float32, or int8 where a model is too large for it. */
+export const PRECISIONS = ["auto", "float32", "int8"] as const;
+export type PrecisionChoice = (typeof PRECISIONS)[number];
 
 /** How a model is run. */
 export interface EngineOptions {
   readonly backend?: Backend;
+  readonly precision?: PrecisionChoice;
+  /** Of the WebAssembly engine; default: as many as this machine, container or process may use. */
+  readonly threads?: number;
+  /** Fused multiply-add where Node has it: faster, but bits may differ from machine to machine. */
+  readonly fast_math?: boolean;
   /** Called while the parameters are read. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Told what the user should know about a choice that was made for them. */
+  readonly onNotice?: (line: string) => void;
 }
 
-/** Loads parameters into the engine that was asked for, or into the one that suits this machine. */
+/** Whether tfjs-node-gpu is installed and finds a GPU. */
+async function hasGpu(): Promise<boolean> {
+  if (!isInstalled("@tensorflow/tfjs-node-gpu")) return false;
+  return loadTf("tfjs-node-gpu").then(
+    () => true,
+    (error: unknown) => {
+      debug(messageOf(error));
+      return false;
+    },
+  );
+}
+
+/** What "auto" means here: a GPU where there is one, else the WebAssembly engine, else TensorFlow.js. */
+export async function chooseBackend(): Promise<Exclude<Backend, "auto">> {
+  if (await hasGpu()) return "tfjs-node-gpu";
+  const { simd, threads } = wasmSupport();
+  return simd && threads ? "wasm" : "tfjs";
+}
+
+/** One line on what computes by default, for `gpt2 --version`. */
+export async function describeDefault(): Promise<string> {
+  const backend = await chooseBackend();
+  if (backend === "wasm") return `WebAssembly engine on ${defaultThreads()} threads`;
+  const { tf, backend: name } = await loadTf(backend === "tfjs" ? undefined : (backend as TfjsBackend));
+  return `TensorFlow.js ${tf.version_core} on ${name}`;
+}
+
+/**
+ * Loads parameters into the engine that was asked for, or into the one that suits this machine.
+ * @throws UsageError when the options contradict each other; UserError when the engine cannot be had or the
+ *   parameters cannot be read
+ */
 export async function createEngine(
   hparams: Hparams,
   source: WeightSource,
   options: EngineOptions,
 ): Promise<Engine> {
-  const { backend = "auto", onProgress } = options;
-  const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === backend);
-  return createTfjsEngine(hparams, source, { backend: tfjs, onProgress });
+  const { precision = "auto", threads, fast_math, onProgress, onNotice = () => {} } = options;
+  const wanted = options.backend ?? "auto";
+  // int8 exists in the WebAssembly engine only: asking for it is asking for that one.
+  const backend = wanted !== "auto" ? wanted : precision === "int8" ? "wasm" : await chooseBackend();
+  if (backend !== "wasm") {
+    if (wanted === "auto" && backend === "tfjs") {
+      onNotice("this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly");
+    }
+    if (precision === "int8") throw new UsageError(`--precision int8 needs --backend wasm, not ${backend}`);
+    const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === backend);
+    return createTfjsEngine(hparams, source, { backend: tfjs, onProgress });
+  }
+  const chosen = precision !== "auto" ? precision : fitsWasm(hparams, "float32") ? "float32" : "int8";
+  if (precision === "auto" && chosen === "int8") {
+    onNotice(
+      "this model does not fit into one WebAssembly memory in float32: its weights are rounded to int8",
+    );
+  }
+  if (fast_math && !wasmSupport().relaxedSimd) {
+    onNotice("this Node has no relaxed SIMD: --fast_math changes nothing");
+  }
+  debug(`computing with the WebAssembly engine, ${chosen}, ${threads ?? defaultThreads()} threads`);
+  return createWasmEngine(hparams, source, { precision: chosen, threads, fastMath: fast_math, onProgress });
 }

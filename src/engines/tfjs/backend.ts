@@ -61,11 +61,13 @@ async function loadCpu(): Promise<LoadedTf> {
   return { tf, backend: "tfjs-cpu", version: cpu.version_cpu };
 }
 
-function isInstalled(name: string): boolean {
+/** Whether a package is there, working or not. */
+export function isInstalled(name: string): boolean {
   return (require.resolve.paths(name) ?? []).some((folder) => existsSync(`${folder}/${name}/package.json`));
 }
 
-const debug = (line: string): void => {
+/** Tells something under DEBUG=gpt2. */
+export const debug = (line: string): void => {
   if (process.env["DEBUG"]?.split(",").includes("gpt2")) process.stderr.write(`gpt2: ${line}\n`);
 };
 

@@ -28,6 +28,7 @@ class TfjsSequence implements Sequence {
 
 /** Runs GPT-2 on TensorFlow.js. Results may differ in the last bits between its backends and batch sizes. */
 class TfjsEngine implements Engine {
+  readonly precision = "float32";
   private readonly sequences = new Set<TfjsSequence>();
 
   constructor(

@@ -87,7 +87,12 @@ export async function createWasmEngine(
       ...addresses,
       page_layer: cache.layerBytes,
     });
-    return new WasmEngine(hparams, heap, pool, cache, { model, passRows: rows, tables, ...addresses });
+    return new WasmEngine(hparams, precision, heap, pool, cache, {
+      model,
+      passRows: rows,
+      tables,
+      ...addresses,
+    });
   } catch (error) {
     await pool.stop();
     throw error;
@@ -179,6 +184,7 @@ class WasmEngine implements Engine {
 
   constructor(
     readonly hparams: Hparams,
+    readonly precision: Precision,
     private readonly heap: Heap,
     private readonly pool: Pool,
     private readonly cache: Cache,
