@@ -1,5 +1,5 @@
 import { messageOf, UsageError } from "../errors.js";
-import type { Engine, Hparams, WeightSource } from "../model.js";
+import { checkParameters, type Engine, type Hparams, type WeightSource } from "../model.js";
 import { debug, isInstalled, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
 import { createTfjsEngine } from "./tfjs/engine.js";
 import { createWasmEngine, fitsWasm } from "./wasm/engine.js";
@@ -64,6 +64,7 @@ export async function createEngine(
   source: WeightSource,
   options: EngineOptions,
 ): Promise<Engine> {
+  checkParameters(hparams, source);
   const { precision = "auto", threads, fast_math, onProgress, onNotice = () => {} } = options;
   const wanted = options.backend ?? "auto";
   // int8 exists in the WebAssembly engine only: asking for it is asking for that one.

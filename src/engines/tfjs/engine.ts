@@ -1,13 +1,5 @@
 import type { Tensor, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
-import {
-  checkParameters,
-  type Engine,
-  type Hparams,
-  type LogitsWanted,
-  type Sequence,
-  type Step,
-  type WeightSource,
-} from "../../model.js";
+import type { Engine, Hparams, LogitsWanted, Sequence, Step, WeightSource } from "../../model.js";
 import { loadTf, type Tf, type TfjsBackend } from "./backend.js";
 import { loadParameters, Network, type Past } from "./network.js";
 
@@ -198,16 +190,15 @@ class TfjsEngine implements Engine {
 }
 
 /**
- * Loads a model into TensorFlow.js.
+ * Loads a model into TensorFlow.js. The source holds the parameters that hparams describes (checkParameters).
  * @param backend the one to use; default the fastest that works here
- * @throws UserError when the weights do not fit the hparams or cannot be read, or the backend does not work
+ * @throws UserError when the weights cannot be read, or the backend does not work
  */
 export async function createTfjsEngine(
   hparams: Hparams,
   source: WeightSource,
   options: { backend?: TfjsBackend; onProgress?: (done: number, total: number) => void } = {},
 ): Promise<Engine> {
-  checkParameters(hparams, source);
   const { tf, backend } = await loadTf(options.backend);
   const parameters = await loadParameters(tf, hparams, source, options.onProgress);
   return new TfjsEngine(backend, hparams, tf, new Network(tf, hparams, parameters), parameters);
