@@ -171,7 +171,7 @@ export interface Engine {
   /**
    * Appends each step's ids to its sequence and computes the logits of the token that follows.
    * @param steps different sequences; lengths and numbers of ids may differ
-   * @param wanted "last" (default): [n_vocab] a step; "all": [ids.length, n_vocab] a step; "none": nothing
+   * @param wanted "last" (default): [n_vocab] a step; "all": [ids.length, n_vocab] a step; "none": [0] a step
    * @returns one array a step, in their order; valid until the next call
    */
   forward(steps: readonly Step[], wanted?: LogitsWanted): Promise<Float32Array[]>;

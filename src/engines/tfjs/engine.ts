@@ -76,7 +76,7 @@ class TfjsEngine implements Engine {
         results[i] = logits.subarray(row * size, (row + 1) * size);
       }
     }
-    return wanted === "none" ? [] : results;
+    return results;
   }
 
   /** Reads n_new tokens of each step; logits of all steps one after another. */
