@@ -36,6 +36,21 @@ describe("stdout carries samples and nothing else", { concurrency: 2 }, () => {
     }
   });
 
+  test("gpt2 help, and gpt2 help COMMAND, are --help", async () => {
+    const pairs = [
+      [["help"], ["--help"]],
+      [
+        ["help", "convert"],
+        ["convert", "--help"],
+      ],
+    ];
+    for (const [words, option] of pairs) {
+      const [asked, long] = await Promise.all([gpt2(words), gpt2(option)]);
+      assertDone(asked);
+      assert.equal(asked.stdout, long.stdout);
+    }
+  });
+
   test("help and errors have no escape codes", async () => {
     const [help, all, error] = await Promise.all([
       gpt2(["generate", "--help"], { env: { NO_COLOR: "1" } }),

@@ -61,10 +61,11 @@ function explain(error: unknown): { line: string; exitCode: number } {
 
 /**
  * Runs the command line.
- * @param args without the names of Node and the script
+ * @param typed the arguments, without the names of Node and the script
  * Sets process.exitCode: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
  */
-export async function main(args: readonly string[]): Promise<void> {
+export async function main(typed: readonly string[]): Promise<void> {
+  const args = typed[0] === "help" ? [...typed.slice(1, 2), "--help"] : typed;
   let code: number = EXIT.done;
   const output = new Output();
   const program = buildProgram(output, (exitCode) => {
