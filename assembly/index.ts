@@ -76,7 +76,7 @@ function apply(
   const input = prepare(m, l, norm, rows, x, xs);
   if (l.scale) {
     const scales = rows <= ROWS_ALONE ? input - 64 : m.row_scale;
-    linearQuantized(l, rows, input, scales, y, ys, mode);
+    linearQuantized(l, rows, input, scales, y, ys, mode, m.own + <usize>threadIndex() * m.own_bytes);
   } else linear(l, rows, input, norm === null ? xs : m.embd_stride, y, ys, mode);
 }
 

@@ -104,19 +104,22 @@ function row1panel1(
   finish8(y, b, a0, a1, scale, f32x4.splat(rowScale), mode);
 }
 
-function rows4panel1(
+/** Four rows by one panel. @param step bytes of two inputs: 16 of int8, or 32 of weights made int16 before */
+// @ts-ignore: decorator
+@inline
+function rows4(
   w: usize, x: usize, xs: usize, y: usize, ys: usize, pairs: u32, b: usize, scale: usize, rowScale: usize,
-  mode: i32,
+  mode: i32, step: usize,
 ): void {
-  const end = w + ((<usize>pairs) << 4);
+  const end = w + <usize>pairs * step;
   let x1 = x + xs;
   let x2 = x1 + xs;
   let x3 = x2 + xs;
   const zero = i32x4.splat(0);
   let a0 = zero, a1 = zero, b0 = zero, b1 = zero, c0 = zero, c1 = zero, d0 = zero, d1 = zero;
   while (w < end) {
-    const w0 = v128.load_ext<i8>(w);
-    const w1 = v128.load_ext<i8>(w, 8);
+    const w0 = step == WIDE ? v128.load(w) : v128.load_ext<i8>(w);
+    const w1 = step == WIDE ? v128.load(w, 16) : v128.load_ext<i8>(w, 8);
     let s = v128.load_splat<i32>(x);
     a0 = dot(a0, w0, s);
     a1 = dot(a1, w1, s);
@@ -129,7 +132,7 @@ function rows4panel1(
     s = v128.load_splat<i32>(x3);
     d0 = dot(d0, w0, s);
     d1 = dot(d1, w1, s);
-    w += 16;
+    w += step;
     x += 4;
     x1 += 4;
     x2 += 4;
@@ -141,11 +144,42 @@ function rows4panel1(
   finish8(y + 3 * ys, b, d0, d1, scale, v128.load_splat<f32>(rowScale, 12), mode);
 }
 
+function rows4panel1(
+  w: usize, x: usize, xs: usize, y: usize, ys: usize, pairs: u32, b: usize, scale: usize, rowScale: usize,
+  mode: i32,
+): void {
+  rows4(w, x, xs, y, ys, pairs, b, scale, rowScale, mode, NARROW);
+}
+
+function rows4panel1wide(
+  w: usize, x: usize, xs: usize, y: usize, ys: usize, pairs: u32, b: usize, scale: usize, rowScale: usize,
+  mode: i32,
+): void {
+  rows4(w, x, xs, y, ys, pairs, b, scale, rowScale, mode, WIDE);
+}
+
+const NARROW: usize = 16;
+const WIDE: usize = 32;
+
+/** int8 [pairs, 8, 2] -> int16 */
+function widen(w: usize, to: usize, pairs: u32): void {
+  const end = w + ((<usize>pairs) << 4);
+  for (; w < end; w += 16, to += 32) {
+    v128.store(to, v128.load_ext<i8>(w));
+    v128.store(to, v128.load_ext<i8>(w, 8), 16);
+  }
+}
+
+/** From so many rows on, a panel is made int16 once for all of them. */
+const ROWS_WIDE: u32 = 16;
 const ROWS_IN_CACHE: u32 = 128;
 
-/** As linear() in float32. @param x [rows, n_in] int16, n_in rounded up to even @param rowScale [rows] */
+/**
+ * As linear() in float32.
+ * @param x [rows, n_in] int16, n_in rounded up to even @param rowScale [rows] @param own room for a panel as int16
+ */
 export function linearQuantized(
-  l: Linear, rows: u32, x: usize, rowScale: usize, y: usize, ys: u32, mode: i32,
+  l: Linear, rows: u32, x: usize, rowScale: usize, y: usize, ys: u32, mode: i32, own: usize,
 ): void {
   const pairs = (l.n_in + 1) >> 1;
   const xb = (<usize>pairs) << 2;
@@ -161,11 +195,19 @@ export function linearQuantized(
         for (let p = begin; p < end; p++) {
           const w = l.w + (<usize>p * pairs << 4);
           const b = l.b ? l.b + (<usize>p << 5) : 0;
+          const wide = fours - top >= ROWS_WIDE;
+          if (wide) widen(w, own, pairs);
           for (let r = <usize>top; r < fours; r += 4)
-            rows4panel1(
-              w, x + r * xb, xb, y + r * yb + (<usize>p << 5), yb, pairs, b, l.scale + (<usize>p << 5),
-              rowScale + (r << 2), mode,
-            );
+            if (wide)
+              rows4panel1wide(
+                own, x + r * xb, xb, y + r * yb + (<usize>p << 5), yb, pairs, b, l.scale + (<usize>p << 5),
+                rowScale + (r << 2), mode,
+              );
+            else
+              rows4panel1(
+                w, x + r * xb, xb, y + r * yb + (<usize>p << 5), yb, pairs, b, l.scale + (<usize>p << 5),
+                rowScale + (r << 2), mode,
+              );
         }
       for (let r = <usize>fours; r < bottom; r++) {
         const s = load<f32>(rowScale + (r << 2));

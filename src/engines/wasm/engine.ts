@@ -179,6 +179,7 @@ interface Span extends Checked {
 class WasmEngine implements Engine {
   readonly name = "wasm";
   private logits = { at: 0, bytes: 0 };
+  private words: Uint32Array = new Uint32Array(0);
   private busy = false;
   private disposed = false;
 
@@ -255,7 +256,7 @@ class WasmEngine implements Engine {
   private pass(spans: readonly Span[], wanted: LogitsWanted, logits: number): number {
     const { memory } = this.heap;
     const { model, ids, positions, row_pages, blocks, last_blocks, tables } = this.buffers;
-    const words = new Uint32Array(memory.buffer);
+    const words = this.allWords();
     let row = 0;
     let table = tables >>> 2;
     let n_blocks = 0;
@@ -288,6 +289,13 @@ class WasmEngine implements Engine {
     write(memory, model, MODEL, { rows: row, n_blocks, n_last_blocks, n_last, logits });
     this.pool.run(JOB.forward, model);
     return n_last;
+  }
+
+  /** The memory as words; made anew when it has grown. */
+  private allWords(): Uint32Array {
+    const { memory } = this.heap;
+    if (this.words.byteLength !== memory.buffer.byteLength) this.words = new Uint32Array(memory.buffer);
+    return this.words;
   }
 
   private roomForLogits(bytes: number): number {
