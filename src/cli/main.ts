@@ -9,6 +9,8 @@ import { addGenerate } from "./generate.js";
 import { addInteractive } from "./interactive.js";
 import { withUnderscores } from "./options.js";
 import { Output } from "./output.js";
+import { addScore } from "./score.js";
+import { addTokenize } from "./tokenize.js";
 import { addUnconditional } from "./unconditional.js";
 
 const EXAMPLES = `Example: gpt2 generate "Once upon a time" --model_name shakespeare
@@ -34,6 +36,8 @@ function buildProgram(output: Output, finish: (code: number) => void): Command {
   addGenerate(program, finish);
   addDownload(program);
   addConvert(program);
+  addScore(program);
+  addTokenize(program);
   addBench(program);
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({

@@ -27,6 +27,8 @@ export interface Expected {
     readonly text: string;
     readonly ids: readonly number[];
     readonly logprobs: readonly number[];
+    readonly total: number;
+    readonly perplexity: number;
   }[];
 }
 
