@@ -24,9 +24,8 @@ suite("gpt2 score", { concurrency: 2 }, () => {
           stdin: known.text,
         });
         assertDone(outcome);
-        const [{ text, ids, logprobs, total, perplexity, bits_per_byte }] = parseLines<Scored>(
-          outcome.stdout,
-        );
+        const scored = JSON.parse(outcome.stdout) as Scored;
+        const { text, ids, logprobs, total, perplexity, bits_per_byte } = scored;
         assert.equal(text, known.text);
         assert.deepEqual(ids, known.ids);
         assert.equal(logprobs.length, ids.length);
