@@ -1,8 +1,11 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { isAbsolute, join, resolve } from "node:path";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import envPaths from "env-paths";
 import { PACKAGE_ROOT } from "./package.js";
+
+/** The model that comes with the program. */
+export const DEMO = "shakespeare";
 
 /** Names under which OpenAI has published the same model. */
 const ALIASES: Readonly<Record<string, string>> = {
@@ -48,6 +51,46 @@ export function isModelFolder(path: string): boolean {
 /** Whether a name is meant as a path: it has a separator, or begins with `.` or `~`. */
 export function isPath(name: string): boolean {
   return /[/\\]/.test(name) || /^(\.|~)/.test(name) || isAbsolute(name);
+}
+
+/** Files that belong to a model's folder, whole or being written: what `gpt2 models` counts and may remove. */
+const MODEL_FILE =
+  /^(checkpoint|encoder\.json|vocab\.bpe|hparams\.json|model\.json|model\.ckpt\.(meta|index|data-\d{5}-of-\d{5})|group\d+-shard\d+of\d+\.bin|\.download\.lock)$|\.part(\.json)?$/;
+
+/** A folder that holds a model, or the beginning of one. */
+export interface StoredModel {
+  readonly name: string;
+  readonly path: string;
+  /** Names of the model's files in it. */
+  readonly files: readonly string[];
+  /** Bytes of these files. */
+  readonly bytes: number;
+  /** It came with the program. */
+  readonly isPackaged: boolean;
+}
+
+/** The model's files in a folder; undefined where there are none. */
+export function describeModel(path: string): StoredModel | undefined {
+  if (!isFolder(path)) return undefined;
+  const files = readdirSync(path).filter((name) => MODEL_FILE.test(name));
+  if (!files.some((name) => name !== "encoder.json" && name !== "vocab.bpe")) return undefined;
+  const bytes = files.reduce(
+    (sum, name) => sum + (statSync(join(path, name), { throwIfNoEntry: false })?.size ?? 0),
+    0,
+  );
+  const isPackaged = dirname(path) === join(PACKAGE_ROOT, "models") && basename(path) === DEMO;
+  return { name: basename(path), path, files, bytes, isPackaged };
+}
+
+/** Every model in the folders that are searched, in the order of the search; begun downloads too. */
+export function listStored(option?: string): StoredModel[] {
+  const folders = new Set(modelsDirs(option));
+  return [...folders].filter(isFolder).flatMap((folder) =>
+    readdirSync(folder)
+      .sort()
+      .map((name) => describeModel(join(folder, name)))
+      .filter((model) => model !== undefined),
+  );
 }
 
 /**

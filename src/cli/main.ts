@@ -7,6 +7,7 @@ import { addConvert } from "./convert.js";
 import { addDownload } from "./download.js";
 import { addGenerate } from "./generate.js";
 import { addInteractive } from "./interactive.js";
+import { addModels } from "./models.js";
 import { withUnderscores } from "./options.js";
 import { Output } from "./output.js";
 import { addScore } from "./score.js";
@@ -36,6 +37,7 @@ function buildProgram(output: Output, finish: (code: number) => void): Command {
   addGenerate(program, finish);
   addDownload(program);
   addConvert(program);
+  addModels(program);
   addScore(program);
   addTokenize(program);
   addBench(program);
