@@ -1,0 +1,16 @@
+// Ours, as built in dist/: --precision float32 or int8, or --backend tfjs-wasm. Random weights made in memory.
+import { benchRound, randomWeights, SHAPES } from "../../dist/src/bench.js";
+import { createEngine } from "../../dist/src/engines/create.js";
+import { readOptions, serve } from "./peer.mjs";
+
+const options = readOptions(["precision", "backend"]);
+const { threads, prompt, length, batch, batch_length, prefill, precision, backend } = options;
+const hparams = SHAPES["124M"];
+const engine = await createEngine(hparams, randomWeights(hparams), {
+  threads,
+  precision: precision ?? "float32",
+  backend: backend ?? "wasm",
+});
+const sizes = { prompt, decode: length, batch, batchDecode: batch_length, prefill };
+await serve(`gpt2 ${engine.name} ${engine.precision}`, () => benchRound(engine, sizes));
+await engine.dispose();

@@ -1,0 +1,40 @@
+// What the machine is and how busy: from node:os, and from /proc where there is one (Linux).
+import { readFileSync } from "node:fs";
+import { availableParallelism, cpus, loadavg } from "node:os";
+
+const TICKS_PER_SECOND = 100; // USER_HZ, the same on every Linux
+
+export function describeMachine() {
+  return { cpu: cpus()[0].model, cores: availableParallelism(), node: process.version };
+}
+
+/** Load average of the last minute, and of the last five. */
+export function load() {
+  return loadavg()
+    .slice(0, 2)
+    .map((n) => Number(n.toFixed(2)));
+}
+
+/** Seconds of CPU a process has used with all its threads; undefined where there is no /proc. */
+export function cpuSeconds(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" "); // from the third field on
+    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND; // utime + stime
+  } catch {
+    return undefined;
+  }
+}
+
+/** Seconds of CPU that everything on the machine has used, and that its host has kept for others. */
+export function machineSeconds() {
+  try {
+    const [user, nice, system, , , irq, softirq, steal] = readFileSync("/proc/stat", "utf8")
+      .split("\n")[0]
+      .match(/\d+/g)
+      .map((ticks) => Number(ticks) / TICKS_PER_SECOND);
+    return { busy: user + nice + system + irq + softirq, stolen: steal };
+  } catch {
+    return undefined;
+  }
+}
