@@ -106,6 +106,7 @@ function outsiders(workers) {
 
 const machine = { ...describeMachine(), load_before: load() };
 const workers = await startAll();
+if (workers.length === 0) fail("no peer could be started: see README.md on how to install them");
 const others = outsiders(workers);
 const [idle, bandwidths] = [[], []];
 for (let i = 0; i < Number(values.rounds); i++) {
