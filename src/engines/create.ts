@@ -2,16 +2,20 @@ import { messageOf, UsageError } from "../errors.js";
 import { checkParameters, type Engine, type Hparams, type WeightSource } from "../model.js";
 import { debug, isInstalled, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
 import { createTfjsEngine } from "./tfjs/engine.js";
-import { createWasmEngine, fitsWasm } from "./wasm/engine.js";
+import { createWasmEngine } from "./wasm/engine.js";
 import { defaultThreads, wasmSupport } from "./wasm/support.js";
+import { weightBytes } from "./wasm/weights.js";
 
 /** What --backend takes: "tfjs" is the fastest of the tfjs-... that works here. */
 export const BACKENDS = ["auto", "wasm", "tfjs", ...TFJS_BACKENDS] as const;
 export type Backend = (typeof BACKENDS)[number];
 
-/** What --precision takes. "auto" is float32, or int8 where a model is too large for it. */
+/** What --precision takes. "auto" is float32, or int8 for large models. */
 export const PRECISIONS = ["auto", "float32", "int8"] as const;
 export type PrecisionChoice = (typeof PRECISIONS)[number];
+
+/** Above so many bytes of float32 weights (774M, 1558M) int8 is the default: a small machine can hold it. */
+const FLOAT32_BYTES = 2 ** 31;
 
 /** How a model is run. */
 export interface EngineOptions {
@@ -77,10 +81,12 @@ export async function createEngine(
     const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === backend);
     return createTfjsEngine(hparams, source, { backend: tfjs, onProgress });
   }
-  const chosen = precision !== "auto" ? precision : fitsWasm(hparams, "float32") ? "float32" : "int8";
+  const isLarge = weightBytes(hparams, "float32") > FLOAT32_BYTES;
+  const chosen = precision !== "auto" ? precision : isLarge ? "int8" : "float32";
   if (precision === "auto" && chosen === "int8") {
+    const gigabytes = (weightBytes(hparams, "float32") / 1e9).toFixed(1);
     onNotice(
-      "this model does not fit into one WebAssembly memory in float32: its weights are rounded to int8",
+      `float32 weights would take ${gigabytes} GB: they are rounded to int8 (--precision says otherwise)`,
     );
   }
   if (fast_math && !wasmSupport().relaxedSimd) {
