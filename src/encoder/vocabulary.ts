@@ -30,7 +30,9 @@ const BYTE_CHARACTERS: readonly string[] = (() => {
     return String.fromCharCode(printable ? byte : stranger++);
   });
 })();
-const BYTE_OF = new Map(BYTE_CHARACTERS.map((character, byte) => [character.charCodeAt(0), byte]));
+/** The byte of each of these characters' codes, -1 for any other below U+0144. */
+const BYTE_OF = new Int16Array(0x144).fill(-1);
+for (const [byte, character] of BYTE_CHARACTERS.entries()) BYTE_OF[character.charCodeAt(0)] = byte;
 
 /** A piece of a file in quotes, short enough for one line of a message. */
 function quote(text: string): string {
@@ -98,8 +100,8 @@ function parseTokens(ids: ReadonlyMap<string, number>, file: string): Pick<Vocab
   let end = 0;
   tokens.forEach((token, id) => {
     for (let i = 0; i < token.length; i++) {
-      const byte = BYTE_OF.get(token.charCodeAt(i));
-      if (byte === undefined) {
+      const byte = BYTE_OF[token.charCodeAt(i)] ?? -1;
+      if (byte < 0) {
         throw new UserError(
           `${file}: the token ${quote(token)} has a character that stands for no byte, ` +
             `so this is no vocabulary of a GPT-2: ${NEXT}`,
