@@ -6,14 +6,13 @@ export interface Pair {
   readonly right: number;
   /** How often, over all pieces. */
   count: number;
-  /** Where the left one stands, or once stood, in ascending order once it is sorted. */
+  /** Where the left one stands, or once stood, in ascending order. */
   places: number[];
-  isSorted: boolean;
 }
 
-/** A pair as it was when it was queued. */
 interface Queued {
   readonly pair: Pair;
+  /** Its count when it was queued. */
   readonly count: number;
 }
 
@@ -34,7 +33,7 @@ export class PairCounts {
   readonly #weights: readonly number[];
   readonly #pairs = new Map<number, Pair>();
   readonly #limit: number;
-  /** Most frequent first, then the smaller left id, then the smaller right id. An entry may be out of date. */
+  /** Most frequent first, then the smaller left id, then the smaller right id. */
   readonly #queue = new Heap<Queued>(
     (a, b) =>
       a.count > b.count ||
@@ -71,19 +70,22 @@ export class PairCounts {
   best(least: number): Pair | undefined {
     for (let queued = this.#queue.pop(); queued; queued = this.#queue.pop()) {
       const { pair, count } = queued;
-      // A count that grew was queued again; one that shrank has its turn later.
-      if (count === pair.count && count >= least) return pair;
-      if (count > pair.count && pair.count >= least) this.#queue.push({ pair, count: pair.count });
+      if (pair.count < least) continue;
+      if (count === pair.count) return pair;
+      this.#queue.push({ pair, count: pair.count }); // it has become fewer: its turn comes later
     }
     return undefined;
   }
 
-  /** Merges a pair at all its places, in each piece from left to right. */
+  /**
+   * Merges a pair at all its places, in each piece from left to right. All pairs that this makes have the new
+   * token in them, so their places are found in one sweep, in order, and later merges only take from them.
+   * @param result an id that is not used yet
+   */
   merge(pair: Pair, result: number): void {
     const { left, right, places } = pair;
     const ids = this.#ids;
-    if (!pair.isSorted) places.sort((a, b) => a - b);
-    const grown = new Set<Pair>();
+    const made = new Set<Pair>();
     for (const place of places) {
       const second = this.#next[place]!;
       if (ids[place] !== left || second === NONE || ids[second] !== right) continue; // an earlier merge took it
@@ -92,11 +94,11 @@ export class PairCounts {
       const after = this.#next[second]!;
       if (before !== NONE) {
         this.#take(ids[before]!, left, weight);
-        grown.add(this.#add(ids[before]!, result, weight, before));
+        made.add(this.#add(ids[before]!, result, weight, before));
       }
       if (after !== NONE) {
         this.#take(right, ids[after]!, weight);
-        grown.add(this.#add(result, ids[after]!, weight, place));
+        made.add(this.#add(result, ids[after]!, weight, place));
         this.#previous[after] = place;
       }
       ids[place] = result;
@@ -104,22 +106,19 @@ export class PairCounts {
       this.#next[place] = after;
     }
     this.#pairs.delete(left * this.#limit + right);
-    pair.count = 0;
     pair.places = [];
-    for (const each of grown) this.#queue.push({ pair: each, count: each.count });
+    for (const each of made) this.#queue.push({ pair: each, count: each.count });
   }
 
   #add(left: number, right: number, weight: number, place: number): Pair {
     const key = left * this.#limit + right;
     let pair = this.#pairs.get(key);
     if (!pair) {
-      pair = { left, right, count: 0, places: [], isSorted: true };
+      pair = { left, right, count: 0, places: [] };
       this.#pairs.set(key, pair);
     }
-    const { places } = pair;
-    if (places.length > 0 && places[places.length - 1]! > place) pair.isSorted = false;
     pair.count += weight;
-    places.push(place);
+    pair.places.push(place);
     return pair;
   }
 

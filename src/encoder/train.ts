@@ -23,6 +23,8 @@ export interface TrainVocabularyOptions {
 const END_OF_TEXT = "<|endoftext|>";
 /** A pair that stands only once is no use as a token. So does the paper's own program. */
 const LEAST = 2;
+/** Different pieces that are counted, of a text that repeats itself so little that 100 MB of English are far from it. */
+const MOST_PIECES = 1 << 23;
 /** After so many milliseconds others have their turn: a signal, a progress bar. */
 const TURN = 50;
 /** Up to 12 UTF-16 units V8 copies a slice; a longer one would keep its whole text in memory. */
@@ -49,26 +51,20 @@ export async function trainVocabulary(
   }
   const { signal, onProgress } = options;
   const rest = pauses(signal);
-  const counts = await countPieces(texts, rest);
-  const pairs = pairsOf(counts, n_vocab);
-  counts.clear();
-  // ids as in OpenAI's encoder.json: bytes in the order of the characters that stand for them
-  const tokens = [...BYTE_CHARACTERS].sort(); // one UTF-16 unit each
-  const ids = new Map(tokens.map((token, id) => [token, id]));
+  // As in OpenAI's encoder.json: the bytes in the order of the characters that stand for them.
+  const tokens = [...BYTE_CHARACTERS].sort();
+  const byteIds = Int32Array.from(BYTE_CHARACTERS, (character) => tokens.indexOf(character));
+  const pairs = pairsOf(await countPieces(texts, rest), byteIds, n_vocab);
   const merges: string[] = [];
   while (tokens.length < n_vocab - 1) {
     await rest(() => onProgress?.(tokens.length + 1, n_vocab));
     const pair = pairs.best(LEAST);
     if (!pair) break;
     const [left, right] = [tokens[pair.left]!, tokens[pair.right]!];
-    // Another pair may have made the same token: it has one id.
-    let result = ids.get(left + right);
-    if (result === undefined) {
-      result = tokens.push(left + right) - 1;
-      ids.set(left + right, result);
-    }
     merges.push(`${left} ${right}`);
-    pairs.merge(pair, result);
+    // No other pair has made this token: no merge crossed its borders, so what stands in them was always merged
+    // in the same order.
+    pairs.merge(pair, tokens.push(left + right) - 1);
   }
   tokens.push(END_OF_TEXT);
   onProgress?.(tokens.length, n_vocab);
@@ -92,7 +88,7 @@ function pauses(signal: AbortSignal | undefined): (report?: () => void) => Promi
   };
 }
 
-/** How often each piece stands in the texts. */
+/** How often each piece stands in the texts; where they are too many, those that were met once are forgotten. */
 async function countPieces(
   texts: AsyncIterable<string> | Iterable<string>,
   rest: () => Promise<void> | void,
@@ -107,6 +103,9 @@ async function countPieces(
       else counts.set(piece.length > COPIED_LENGTH ? copyOf(piece) : piece, 1);
       start = end;
     }
+    if (counts.size > MOST_PIECES) {
+      for (const [piece, count] of counts) if (count === 1) counts.delete(piece);
+    }
     await rest();
   }
   return counts;
@@ -117,13 +116,7 @@ function copyOf(text: string): string {
 }
 
 /** The pieces in bytes, each as the id of its token. */
-function pairsOf(counts: ReadonlyMap<string, number>, n_vocab: number): PairCounts {
-  const byteIds = new Int32Array(256);
-  [...BYTE_CHARACTERS.entries()]
-    .sort(([, a], [, b]) => (a < b ? -1 : 1))
-    .forEach(([byte], id) => {
-      byteIds[byte] = id;
-    });
+function pairsOf(counts: ReadonlyMap<string, number>, byteIds: Int32Array, n_vocab: number): PairCounts {
   let n = 0;
   for (const piece of counts.keys()) n += Buffer.byteLength(piece);
   const ids = new Int32Array(n);
