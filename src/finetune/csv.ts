@@ -1,5 +1,5 @@
-import { pipeline, Readable } from "node:stream";
-import { type CsvError, type Info, parse } from "csv-parse";
+import { setImmediate } from "node:timers/promises";
+import { type CsvError, type Parser, parse } from "csv-parse";
 import { UsageError, UserError } from "../errors.js";
 import { count } from "./notices.js";
 
@@ -17,6 +17,7 @@ export function isTable(path: string): boolean {
  * @param chunks the file's text
  * @param path .tsv: tabs between the columns; else commas
  * @param column name or number from 1. A column of that name comes first
+ * @returns the texts of the rows that end in each chunk
  * @throws UserError when there is no row, or a quote is not closed; UsageError when there is no such column
  */
 export async function* columnTexts(
@@ -24,27 +25,26 @@ export async function* columnTexts(
   path: string,
   column?: string,
   onNotice: (notice: string) => void = () => {},
-): AsyncGenerator<string> {
-  let line = 1; // on which the row that is being read begins
+): AsyncGenerator<string[]> {
   const parser = parse({
     delimiter: /\.tsv$/i.test(path) ? "\t" : ",",
     record_delimiter: "\n",
     relax_column_count: true,
     relax_quotes: true, // a quote inside a text without quotes stands for itself
     max_record_size: ROW_BYTES,
-    on_record: (record: string[], { lines }: Info) => {
-      line = lines + 1;
-      return record;
-    },
   });
-  pipeline(Readable.from(chunks), parser, () => {}); // whoever reads the parser learns of the failure
-  let header: readonly string[] | undefined;
+  const parsed: string[][] = [];
+  let header: string[] | undefined;
   let place = 0;
+  let line = 1; // on which the row that is being read begins
   let rows = 0;
   let empty = 0;
   let longer = 0;
-  try {
-    for await (const row of parser as AsyncIterable<string[]>) {
+  /** The texts of the rows that were parsed since the last call. */
+  const take = (): string[] => {
+    const texts: string[] = [];
+    for (const row of parsed.splice(0)) {
+      line += row.reduce((n, field) => n + newlines(field), 1);
       if (!header) {
         header = row;
         place = placeOf(column, header, path);
@@ -54,11 +54,24 @@ export async function* columnTexts(
       if (row.length > header.length) longer++;
       const text = row[place] ?? "";
       if (text.trim() === "") empty++;
-      else yield text;
+      else texts.push(text);
     }
-  } catch (error) {
-    throw rowError(error, path, line);
+    return texts;
+  };
+  parser.on("data", (row: string[]) => parsed.push(row)); // row by row through an iterator takes twice as long
+  parser.on("error", () => {}); // feed() tells of it
+  await setImmediate(); // from now on rows are handed over while their chunk is being parsed
+  for await (const chunk of chunks) {
+    await feed(parser, chunk).catch((error) => {
+      take();
+      throw rowError(error, path, line);
+    });
+    yield take();
   }
+  await feed(parser).catch((error) => {
+    throw rowError(error, path, line);
+  });
+  yield take();
   if (!header) throw new UserError(`${path} is empty: its first line must name the columns`);
   if (rows === 0) {
     throw new UserError(`${path} has one line only, which names the columns: there is no row to train on`);
@@ -70,6 +83,21 @@ export async function* columnTexts(
         "a text that holds the delimiter must stand in quotes, or it is cut there",
     );
   }
+}
+
+/** Parses a chunk or, without one, what remains when the text is over. */
+function feed(parser: Parser, chunk?: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const done = (error?: Error | null): void => (error ? reject(error) : resolve());
+    if (chunk === undefined) parser.once("end", done).once("error", done).end();
+    else parser.write(chunk, done);
+  });
+}
+
+function newlines(text: string): number {
+  let n = 0;
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) n++;
+  return n;
 }
 
 function placeOf(column: string | undefined, header: readonly string[], path: string): number {

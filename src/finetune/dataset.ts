@@ -49,7 +49,7 @@ export async function loadDataset(
   const notices: string[] = [];
   let characters = 0;
   let bytes = 0;
-  const parts = readParts(dataset, endOfText !== undefined, {
+  const batches = readParts(dataset, endOfText !== undefined, {
     ...options,
     onNotice: (notice) => notices.push(notice),
     onProgress: (read, total) => {
@@ -57,12 +57,14 @@ export async function loadDataset(
       onProgress?.(read, total);
     },
   });
-  for await (const { text, isLast } of parts) {
-    characters += codePoints(text);
-    for (const id of encoder.encode(text)) store.push(id);
-    if (!isLast) continue;
-    if (endOfText !== undefined) store.push(endOfText);
-    ends.push(store.length);
+  for await (const parts of batches) {
+    for (const { text, isLast } of parts) {
+      characters += codePoints(text);
+      for (const id of encoder.encode(text)) store.push(id);
+      if (!isLast) continue;
+      if (endOfText !== undefined) store.push(endOfText);
+      ends.push(store.length);
+    }
   }
   if (store.length < 2) {
     throw new UserError(

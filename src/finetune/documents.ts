@@ -94,7 +94,7 @@ function begunLength(text: string): number {
 }
 
 /**
- * The parts of a dataset's documents, in order.
+ * The parts of a dataset's documents, in order, some at a time.
  * @param dataset a text file, a folder, a glob, or a .csv or .tsv file; or several of these
  * @param splits whether `<|endoftext|>` in a text ends a document; false: it is ordinary text
  * @throws UserError when something cannot be read, or there is no text in it
@@ -103,7 +103,7 @@ export async function* readParts(
   dataset: string | readonly string[],
   splits: boolean,
   options: ReadOptions = {},
-): AsyncGenerator<Part> {
+): AsyncGenerator<Part[]> {
   const { column, signal, onProgress, onNotice } = options;
   const files = await listFiles([dataset].flat(), onNotice);
   if (column !== undefined && !files.some(({ path }) => isTable(path))) {
@@ -123,9 +123,10 @@ export async function* readParts(
   for (const file of files) {
     let isBegun = false;
     try {
-      for await (const part of fileParts(file, splits, { column, onNotice }, onRead)) {
+      for await (const parts of fileParts(file, splits, { column, onNotice }, onRead)) {
+        if (parts.length === 0) continue;
         isBegun = true;
-        yield part;
+        yield parts;
       }
     } catch (error) {
       if (file.isNamed || isBegun || !(error instanceof BinaryFileError)) throw error;
@@ -143,17 +144,19 @@ async function* fileParts(
   splits: boolean,
   { column, onNotice }: ReadOptions,
   onRead: (bytes: number) => void,
-): AsyncGenerator<Part> {
+): AsyncGenerator<Part[]> {
   const cutter = new DocumentCutter(splits);
   const chunks = readText(path, onNotice, onRead);
   if (!isTable(path)) {
-    for await (const chunk of chunks) yield* cutter.push(chunk);
-    yield* cutter.end();
+    for await (const chunk of chunks) yield cutter.push(chunk);
+    yield cutter.end();
     return;
   }
-  for await (const text of columnTexts(chunks, path, column, onNotice)) {
-    yield* cutter.push(text.startsWith(START_OF_TEXT) ? text : START_OF_TEXT + text);
-    yield* cutter.end();
+  for await (const texts of columnTexts(chunks, path, column, onNotice)) {
+    yield texts.flatMap((text) => [
+      ...cutter.push(text.startsWith(START_OF_TEXT) ? text : START_OF_TEXT + text),
+      ...cutter.end(),
+    ]);
   }
 }
 
@@ -167,5 +170,7 @@ export async function* documentTexts(
   dataset: string | readonly string[],
   options: ReadOptions = {},
 ): AsyncGenerator<string> {
-  for await (const { text } of readParts(dataset, true, options)) yield text;
+  for await (const parts of readParts(dataset, true, options)) {
+    for (const { text } of parts) yield text;
+  }
 }
