@@ -36,6 +36,9 @@ describe("pieces", () => {
       "word",
       "é",
       "日本語",
+      "\u{20000}",
+      "\u{1d400}", // letters of two UTF-16 units
+
       "١٢",
       "12",
       "9",
