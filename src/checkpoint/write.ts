@@ -4,6 +4,7 @@ import { UserError } from "../errors.js";
 import { fileError } from "../files.js";
 import { sizeOf, type WeightSource } from "../model.js";
 import { FileSet } from "../weights/fileset.js";
+import { namesInOrder, tensorPieces } from "../weights/pieces.js";
 import type { BundleEntry } from "./bundle.js";
 import { crc32c, maskCrc } from "./crc32c.js";
 import { writeIndex } from "./write-bundle.js";
@@ -24,8 +25,6 @@ export interface WriteCheckpointOptions {
 export const STATE = "checkpoint";
 /** TensorFlow's number of the type. */
 const FLOAT32 = 1;
-/** Values checked and written at a time. */
-const PIECE = 1 << 18;
 
 /**
  * Writes a model's tensors as a TensorFlow V2 checkpoint: `<prefix>.index`, `<prefix>.data-00000-of-00001` and
@@ -73,36 +72,29 @@ async function writeTensors(
   files: FileSet,
   { onProgress, signal }: WriteCheckpointOptions,
 ): Promise<Map<string, BundleEntry>> {
-  const tensors = [...source.tensors].map(([name, { shape }]) => ({ name, shape, values: sizeOf(shape) }));
-  tensors.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
-  const total = 4 * tensors.reduce((sum, { values }) => sum + values, 0);
-  const memory = new Float32Array(tensors.reduce((most, { values }) => Math.max(most, values), 0));
+  const total = [...source.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
   const entries = new Map<string, BundleEntry>();
-  let offset = 0;
-  for (const { name, shape, values: length } of tensors) {
-    signal?.throwIfAborted();
-    const values = memory.subarray(0, length);
-    await source.read(name, values);
-    let crc = 0;
-    for (let first = 0; first < length; first += PIECE) {
-      const piece = values.subarray(first, first + PIECE);
-      const bytes = new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength);
-      crc = crc32c(bytes, crc);
-      await files.append(bytes);
-      onProgress?.(offset + 4 * (first + piece.length), total);
-      signal?.throwIfAborted();
-    }
-    const size = 4 * length;
+  let done = 0;
+  let crc = 0;
+  for await (const { name, bytes, isLast } of tensorPieces(source, namesInOrder(source), signal)) {
+    await files.append(bytes);
+    done += bytes.length;
+    onProgress?.(done, total);
+    crc = crc32c(bytes, crc);
+    if (!isLast) continue;
+    const shape = source.tensors.get(name)?.shape ?? [];
+    const size = 4 * sizeOf(shape);
+    const maskedCrc = maskCrc(crc);
     entries.set(name, {
       dtype: FLOAT32,
       shape,
       shard: 0,
-      offset,
+      offset: done - size,
       size,
-      maskedCrc: maskCrc(crc),
+      maskedCrc,
       sliced: false,
     });
-    offset += size;
+    crc = 0;
   }
   return entries;
 }
