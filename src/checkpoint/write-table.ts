@@ -116,7 +116,7 @@ function successor(last: Uint8Array): Uint8Array {
 }
 
 function cutAndRaised(key: Uint8Array, at: number): Uint8Array {
-  const cut = key.slice(0, at + 1);
+  const cut = Uint8Array.from(key.subarray(0, at + 1)); // a copy: the slice of a Buffer would be none
   cut[at] += 1;
   return cut;
 }
