@@ -106,7 +106,7 @@ async function readSingle(folder: string): Promise<Base | undefined> {
     new UserError(`${path}: ${what}, and GPT-2's is a byte-level BPE: this model cannot be imported`);
   // Files of older versions have no type; then the merges tell a BPE.
   if (!model || (model.type ?? "BPE") !== "BPE" || !Array.isArray(model.merges)) {
-    throw wrong(`its tokenizer is of the type ${show(String(model?.type))}`);
+    throw wrong(`its tokenizer is ${model?.type === undefined ? "none" : show(String(model.type))}`);
   }
   for (const option of [
     "continuing_subword_prefix",
