@@ -13,7 +13,7 @@ const conform = (backend: TfjsBackend): void =>
   trainerConformance(
     `trainer on ${backend}`,
     (hparams, source, options) => createTfjsTrainer(hparams, source, { ...options, backend }),
-    backend !== "tfjs-node-gpu",
+    { isExact: backend !== "tfjs-node-gpu", isSlow: backend === "tfjs-cpu" },
   );
 
 /** The packages that bring libtensorflow are tested where they are installed and work. */

@@ -1,8 +1,8 @@
 import type { Scalar, Tensor, Tensor2D, Variable } from "@tensorflow/tfjs-core";
-import { UserError } from "../../errors.js";
 import { loraStart, loraTargets } from "../../initial.js";
 import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../model.js";
 import type { Trainer, TrainerOptions } from "../../trainer.js";
+import { checkRows, checkState } from "../../trainer-checks.js";
 import { loadTf, type Tf, type TfjsBackend } from "./backend.js";
 import { registerGradients } from "./gradients.js";
 import { type Batch, LORA_SCALE, loraNames, TrainingNetwork } from "./loss.js";
@@ -125,19 +125,7 @@ class TfjsTrainer implements Trainer {
   }
 
   async restore(updates: number, state: WeightSource): Promise<void> {
-    const hint = "go on with the options that it was saved with, or start afresh";
-    for (const name of state.tensors.keys()) {
-      if (!this.saved.has(name))
-        throw new UserError(`${state.path}: ${name} is not of this training: ${hint}`);
-    }
-    for (const [name, { shape }] of this.state.tensors) {
-      const found = state.tensors.get(name);
-      if (!found) throw new UserError(`${state.path} has no tensor ${name}: ${hint}`);
-      if (found.shape.join() !== shape.join()) {
-        const shapes = `[${found.shape.join(", ")}] where this training has [${shape.join(", ")}]`;
-        throw new UserError(`${state.path}: ${name} has shape ${shapes}: ${hint}`);
-      }
-    }
+    checkState(state, this.state);
     for (const [name, variable] of this.saved) {
       const values = new Float32Array(variable.size);
       await state.read(name, values);
@@ -184,19 +172,11 @@ class TfjsTrainer implements Trainer {
   }
 
   private batch(rows: readonly ArrayLike<number>[]): Batch {
-    const { n_ctx, n_vocab } = this.hparams;
-    if (rows.length === 0) throw new RangeError("a batch needs a row");
+    checkRows(this.hparams, rows);
     const n_time = rows[0].length - 1;
-    if (n_time < 1 || n_time > n_ctx)
-      throw new RangeError(`a row has 2 to ${n_ctx + 1} tokens, not ${rows[0].length}`);
     const ids = new Int32Array(rows.length * n_time);
     const targets = new Int32Array(rows.length * n_time);
     for (const [b, row] of rows.entries()) {
-      if (row.length !== n_time + 1) throw new RangeError("the rows of a batch are equally long");
-      for (const id of Array.from(row)) {
-        if (!Number.isInteger(id) || id < 0 || id >= n_vocab)
-          throw new RangeError(`token id ${id} is not in 0 .. ${n_vocab - 1}`);
-      }
       const values = Int32Array.from(row);
       ids.set(values.subarray(0, n_time), b * n_time);
       targets.set(values.subarray(1), b * n_time);
