@@ -22,7 +22,7 @@ const NEXT = "download the model again, or name another model folder";
  * The character that stands for each byte in the files: printable Latin-1 for itself, U+0100 and on for the
  * others, in order, so that no token holds whitespace. Source: openai/gpt-2 src/encoder.py, bytes_to_unicode.
  */
-const BYTE_CHARACTERS: readonly string[] = (() => {
+export const BYTE_CHARACTERS: readonly string[] = (() => {
   let stranger = 0x100;
   return Array.from({ length: 256 }, (_, byte) => {
     const printable =

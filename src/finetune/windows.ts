@@ -1,5 +1,5 @@
 import { philox4x32 } from "../random.js";
-import type { Tokens } from "./tokens.js";
+import type { Tokens } from "./numbers.js";
 
 /** Which batch, and how large. */
 export interface BatchPlace {
@@ -54,10 +54,10 @@ export function validationWindows(tokens: Tokens, context_length: number, most: 
   if (tokens.length < 2 || most < 1) return [];
   const T = fitContext(tokens.length, context_length);
   const last = tokens.length - 1 - T; // where the last window begins
-  const n = Math.min(most, Math.ceil((tokens.length - 1) / T));
-  return Array.from({ length: n }, (_, i) => {
-    const start =
-      n === 1 ? 0 : n < most || i === n - 1 ? Math.min(i * T, last) : Math.floor((i * last) / (n - 1));
-    return tokens.subarray(start, start + T + 1); // [T + 1]
-  }); // [n, T + 1]
+  const whole = Math.ceil((tokens.length - 1) / T);
+  const starts =
+    whole <= most
+      ? Array.from({ length: whole }, (_, i) => Math.min(i * T, last))
+      : Array.from({ length: most }, (_, i) => Math.floor((i * last) / Math.max(1, most - 1)));
+  return starts.map((start) => tokens.subarray(start, start + T + 1)); // [windows, T + 1]
 }

@@ -1,19 +1,19 @@
 /** Token ids in as few bytes as the vocabulary allows. */
 export type Tokens = Uint16Array | Uint32Array;
 
-/** Ids are kept in blocks of so many, so that growing copies nothing. */
-const BLOCK = 1 << 20;
+/** Numbers are kept in blocks of so many, so that growing copies nothing. */
+const BLOCK = 1 << 18;
 
-/** A list of token ids that grows. */
-export class TokenStore {
+/** A list of whole numbers that grows, in two or four bytes each. */
+export class NumberList {
   readonly #create: (n: number) => Tokens;
   #full: Tokens[] = [];
   #last: Tokens;
   #used = 0;
 
-  /** @param n_vocab every id is below it: up to 65,536 two bytes an id are enough */
-  constructor(n_vocab: number) {
-    this.#create = (n) => (n_vocab <= 1 << 16 ? new Uint16Array(n) : new Uint32Array(n));
+  /** @param limit every number is below it, and it is at most 2^32 */
+  constructor(limit: number) {
+    this.#create = (n) => (limit <= 1 << 16 ? new Uint16Array(n) : new Uint32Array(n));
     this.#last = this.#create(BLOCK);
   }
 
@@ -21,16 +21,16 @@ export class TokenStore {
     return this.#full.length * BLOCK + this.#used;
   }
 
-  push(id: number): void {
+  push(n: number): void {
     if (this.#used === BLOCK) {
       this.#full.push(this.#last);
       this.#last = this.#create(BLOCK);
       this.#used = 0;
     }
-    this.#last[this.#used++] = id;
+    this.#last[this.#used++] = n;
   }
 
-  /** Moves all ids into one array: [length]. The store is empty afterwards. */
+  /** Moves all numbers into one array: [length]. The list is empty afterwards. */
   take(): Tokens {
     const all = this.#create(this.length);
     this.#full.forEach((block, i) => {
