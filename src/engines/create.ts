@@ -1,5 +1,6 @@
-import { messageOf, UsageError } from "../errors.js";
+import { messageOf, UsageError, UserError } from "../errors.js";
 import { checkParameters, type Engine, type Hparams, type WeightSource } from "../model.js";
+import type { Trainer, TrainerOptions } from "../trainer.js";
 import { debug, isInstalled, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
 import { createTfjsEngine } from "./tfjs/engine.js";
 import { createWasmEngine } from "./wasm/engine.js";
@@ -94,4 +95,28 @@ export async function createEngine(
   }
   debug(`computing with the WebAssembly engine, ${chosen}, ${threads ?? defaultThreads()} threads`);
   return createWasmEngine(hparams, source, { precision: chosen, threads, fastMath: fast_math, onProgress });
+}
+
+/** How a model is trained, and what computes it. */
+export interface TrainerChoice
+  extends TrainerOptions,
+    Pick<EngineOptions, "backend" | "threads" | "onNotice"> {
+  /** Fused multiply-add; default: where the machine has it. */
+  readonly fast_math?: boolean;
+}
+
+/**
+ * Loads parameters into the trainer that was asked for, or into the one that suits this machine.
+ * @throws UserError when it cannot be had or the parameters cannot be read
+ */
+export async function createTrainer(
+  hparams: Hparams,
+  source: WeightSource,
+  options: TrainerChoice,
+): Promise<Trainer> {
+  checkParameters(hparams, source);
+  const { backend: wanted = "auto", threads, fast_math, onNotice = () => {}, ...training } = options;
+  const backend = wanted === "auto" ? await chooseBackend() : wanted;
+  void [threads, fast_math, onNotice, training, backend];
+  throw new UserError("no trainer yet");
 }

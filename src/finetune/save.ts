@@ -65,7 +65,10 @@ export async function listSaves(run: string): Promise<number[]> {
 
 /** run.json's text: with a checksum of itself and of the small files beside it. */
 function describeRun(progress: Progress, files: ReadonlyMap<string, Uint8Array>): string {
-  const run = { progress, files: Object.fromEntries([...files].map(([name, bytes]) => [name, crc32(bytes)])) };
+  const run = {
+    progress,
+    files: Object.fromEntries([...files].map(([name, bytes]) => [name, crc32(bytes)])),
+  };
   return `${JSON.stringify({ format: FORMAT, crc32: crc32(Buffer.from(JSON.stringify(run))), ...run }, null, 2)}\n`;
 }
 
@@ -191,10 +194,12 @@ export async function tidyRun(run: string): Promise<void> {
     const [, save, old] = /^(step-\d+)(\.old)?\.part$/.exec(name) ?? [];
     if (save === undefined) continue;
     const path = join(run, name);
-    const isBack = old !== undefined && (await rename(path, join(run, save)).then(
-      () => true,
-      () => false, // there is one by that name, or the folder cannot be written: then writing says so
-    ));
+    const isBack =
+      old !== undefined &&
+      (await rename(path, join(run, save)).then(
+        () => true,
+        () => false, // there is one by that name, or the folder cannot be written: then writing says so
+      ));
     if (!isBack) await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }
 }
