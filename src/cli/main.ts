@@ -5,6 +5,7 @@ import { packageVersion } from "../package.js";
 import { addBench } from "./bench.js";
 import { addConvert } from "./convert.js";
 import { addDownload } from "./download.js";
+import { addFinetune } from "./finetune.js";
 import { addGenerate } from "./generate.js";
 import { addInteractive } from "./interactive.js";
 import { addModels } from "./models.js";
@@ -35,6 +36,7 @@ function buildProgram(output: Output, finish: (code: number) => void): Command {
   addInteractive(program, finish);
   addUnconditional(program, finish);
   addGenerate(program, finish);
+  addFinetune(program, finish);
   addDownload(program);
   addConvert(program);
   addModels(program);

@@ -102,7 +102,9 @@ async function trainIn(folder: string, request: FinetuneRequest, events: Finetun
   const { signal, loop, given } = request;
   const start = await chooseStart(folder, request, events.onNotice);
   signal.throwIfAborted();
-  const chosen = { ...TRAINING_DEFAULTS, seed: randomSeed(), ...start.save?.progress.options, ...given };
+  const before = start.save?.progress.options;
+  const { column } = given; // belongs to the dataset, which is given each time
+  const chosen = { ...TRAINING_DEFAULTS, seed: randomSeed(), ...before, ...given, column };
   const isNewSeed = !start.save && given.seed === undefined;
   const corpus = await readCorpus(request, chosen, start, events);
   const context = chooseContext(corpus, chosen, start, events);

@@ -98,7 +98,7 @@ class Training {
       this.progress = { ...this.progress, step, updates: this.job.trainer.updates, average };
       await this.record(step, loss, step === last);
       if (step % save_every === 0 || step === last) await this.save();
-      if (step % sample_every === 0 && !signal.aborted) await events.onSample(step);
+      if (sample_every > 0 && step % sample_every === 0 && !signal.aborted) await events.onSample(step);
     }
     if (this.progress.step > this.savedStep) await this.save();
     return { step: this.progress.step, isInterrupted: signal.aborted };
