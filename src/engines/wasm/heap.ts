@@ -92,10 +92,9 @@ export class Heap {
       this.memory.grow(bytes / PAGE);
     } catch (error) {
       const megabytes = Math.ceil((this.end + bytes) / 2 ** 20);
-      throw new UserError(
-        `out of memory: ${megabytes} MB are needed and cannot be had; ${this.advice}`,
-        { cause: error },
-      );
+      throw new UserError(`out of memory: ${megabytes} MB are needed and cannot be had; ${this.advice}`, {
+        cause: error,
+      });
     }
     if (open && last) last.size += bytes;
     else this.free.push({ at: this.end, size: bytes });
