@@ -185,6 +185,7 @@ async function act(command: Command, dataset: readonly string[], options: Finetu
       ["SIGINT", "SIGTERM", "SIGHUP"],
     );
     display.draw(finished.losses);
+    display.sum();
     tellEnd(call, finished);
     await output.finish();
     return finished.isInterrupted && !output.closed.aborted ? EXIT.interrupted : EXIT.done;

@@ -19,6 +19,7 @@ export class TrainingDisplay implements FinetuneEvents {
   /** Milliseconds that went into batches, and when the clock was started; undefined: it stands. */
   private spent = 0;
   private running: number | undefined;
+  private tokens = 0;
   private drawnAt = -1;
   private isPassing = false;
 
@@ -70,6 +71,7 @@ export class TrainingDisplay implements FinetuneEvents {
   }
 
   onBatch(step: number, done: number, tokens: number): void {
+    this.tokens = tokens;
     if (!this.begin || !this.hasBar) return;
     const { options, step: first, last } = this.begin;
     const { accumulate_gradients } = options;
@@ -122,6 +124,14 @@ export class TrainingDisplay implements FinetuneEvents {
     this.clear();
     await this.output.write(text);
     this.goOn();
+  }
+
+  /** Tells how fast it was. */
+  sum(): void {
+    this.pause();
+    if (this.tokens === 0) return;
+    const speed = this.tokens / Math.max(0.001, this.spent / 1000);
+    note(`${this.tokens.toLocaleString("en-US")} tokens, ${speed.toFixed(1)} tokens per second`);
   }
 
   /** Draws the loss curve, unless it stands there already. */

@@ -1,10 +1,12 @@
-import { messageOf, UsageError, UserError } from "../errors.js";
+import { messageOf, UsageError } from "../errors.js";
 import { checkParameters, type Engine, type Hparams, type WeightSource } from "../model.js";
 import type { Trainer, TrainerOptions } from "../trainer.js";
 import { debug, isInstalled, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
 import { createTfjsEngine } from "./tfjs/engine.js";
+import { createTfjsTrainer } from "./tfjs/trainer.js";
 import { createWasmEngine } from "./wasm/engine.js";
 import { defaultThreads, wasmSupport } from "./wasm/support.js";
+import { createWasmTrainer } from "./wasm/trainer.js";
 import { weightBytes } from "./wasm/weights.js";
 
 /** What --backend takes: "tfjs" is the fastest of the tfjs-... that works here. */
@@ -100,13 +102,15 @@ export async function createEngine(
 /** How a model is trained, and what computes it. */
 export interface TrainerChoice
   extends TrainerOptions,
-    Pick<EngineOptions, "backend" | "threads" | "onNotice"> {
-  /** Fused multiply-add; default: where the machine has it. */
+    Pick<EngineOptions, "backend" | "threads" | "onNotice" | "onProgress"> {
+  /** Fused multiply-add in the WebAssembly trainer; default: where Node has it. */
   readonly fast_math?: boolean;
+  /** Gives up loading, with the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 /**
- * Loads parameters into the trainer that was asked for, or into the one that suits this machine.
+ * Loads parameters into the trainer that was asked for, or into the one that suits this machine: as createEngine.
  * @throws UserError when it cannot be had or the parameters cannot be read
  */
 export async function createTrainer(
@@ -117,6 +121,13 @@ export async function createTrainer(
   checkParameters(hparams, source);
   const { backend: wanted = "auto", threads, fast_math, onNotice = () => {}, ...training } = options;
   const backend = wanted === "auto" ? await chooseBackend() : wanted;
-  void [threads, fast_math, onNotice, training, backend];
-  throw new UserError("no trainer yet");
+  if (backend === "wasm") {
+    debug(`training with the WebAssembly engine on ${threads ?? defaultThreads()} threads`);
+    return createWasmTrainer(hparams, source, { ...training, threads, fastMath: fast_math });
+  }
+  if (wanted === "auto" && backend === "tfjs") {
+    onNotice("this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly");
+  }
+  const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === backend);
+  return createTfjsTrainer(hparams, source, { ...training, backend: tfjs });
 }

@@ -100,7 +100,7 @@ export async function finetune(request: FinetuneRequest, events: FinetuneEvents)
 
 async function trainIn(folder: string, request: FinetuneRequest, events: FinetuneEvents): Promise<Finished> {
   const { signal, loop, given } = request;
-  const start = await chooseStart(folder, request, events.onNotice);
+  const start = await chooseStart(folder, request, (line) => events.onNotice(line));
   signal.throwIfAborted();
   const before = start.save?.progress.options;
   const { column } = given; // belongs to the dataset, which is given each time
@@ -110,7 +110,9 @@ async function trainIn(folder: string, request: FinetuneRequest, events: Finetun
   const context = chooseContext(corpus, chosen, start, events);
   const trainer = await makeTrainer(request, chosen, start, events);
   try {
-    const progress = await resumeAt(start, { options: chosen, corpus, context, trainer }, events.onNotice);
+    const progress = await resumeAt(start, { options: chosen, corpus, context, trainer }, (line) =>
+      events.onNotice(line),
+    );
     signal.throwIfAborted();
     if (start.save) await publish(folder, progress.step);
     const log = await LossLog.open(folder, progress.step, start.isOverwriting);
@@ -174,7 +176,7 @@ function chooseContext(
   { tokens }: Corpus,
   { context_length }: TrainingOptions,
   { base }: Start,
-  { onNotice }: FinetuneEvents,
+  events: FinetuneEvents,
 ): number {
   const { n_ctx } = base.hparams;
   if (context_length !== undefined && context_length > n_ctx) {
@@ -185,7 +187,7 @@ function chooseContext(
   const wanted = context_length ?? n_ctx;
   const context = fitContext(tokens.length, wanted);
   if (context < wanted) {
-    onNotice(
+    events.onNotice(
       `there are ${tokens.length} tokens to train on: rows of ${context} tokens are read, not of ${wanted}`,
     );
   }
@@ -193,10 +195,10 @@ function chooseContext(
 }
 
 async function makeTrainer(
-  { backend, threads }: FinetuneRequest,
+  { backend, threads, signal }: FinetuneRequest,
   options: TrainingOptions,
   { base }: Start,
-  { onNotice }: FinetuneEvents,
+  events: FinetuneEvents,
 ): Promise<Trainer> {
   const { optimizer, only_train_transformer_layers, lora_rank, recompute, seed, fast_math } = options;
   const weights: WeightSource = await base.open(seed);
@@ -210,7 +212,8 @@ async function makeTrainer(
       fast_math,
       backend,
       threads,
-      onNotice,
+      signal,
+      onNotice: (line) => events.onNotice(line),
     });
   } finally {
     await weights.close();

@@ -1,8 +1,10 @@
-import { type FileHandle, open, readFile, rename } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileError, replaceFile } from "../files.js";
 
 export const LOSS_FILE = "loss.csv";
+/** What a run that overwrites another writes until its first save. */
+export const LOSS_PART = `${LOSS_FILE}.part`;
 const HEADER = "step,seconds,loss,avg,validation";
 
 /** One step. */
@@ -66,7 +68,7 @@ export class LossLog {
    */
   static async open(run: string, step: number, isBeside = false): Promise<LossLog> {
     const place = join(run, LOSS_FILE);
-    const path = isBeside ? `${place}.part` : place;
+    const path = isBeside ? join(run, LOSS_PART) : place;
     const losses = new Losses();
     const old = isBeside || step === 0 ? "" : await readIfThere(place);
     let kept = "";
@@ -108,8 +110,10 @@ export class LossLog {
     }
   }
 
+  /** Closes the file; one that never came to its place goes. */
   async close(): Promise<void> {
     await this.file.close();
+    if (this.path !== this.place) await rm(this.path, { force: true }).catch(() => undefined);
   }
 }
 

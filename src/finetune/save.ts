@@ -7,6 +7,7 @@ import { crc32 } from "../weights/crc32.js";
 import { MANIFEST } from "../weights/format.js";
 import { manifestFromAbove } from "../weights/manifest.js";
 import { writeWeights } from "../weights/write.js";
+import { LOSS_PART } from "./losses.js";
 import type { TrainingOptions } from "./options.js";
 
 /** Where the optimizer's state lies in a save. */
@@ -111,7 +112,7 @@ export async function writeSave(run: string, content: SaveContent, keep: number)
   const part = join(run, `${name}.part`);
   const former = await listSaves(run);
   try {
-    await tidyRun(run);
+    await rm(part, { recursive: true, force: true });
     await mkdir(part, { recursive: true }).catch((error) => {
       throw fileError("create", part, error);
     });
@@ -190,6 +191,7 @@ async function removeOld(run: string, { run: number, step }: Progress, keep: num
  * The caller holds the run's lock.
  */
 export async function tidyRun(run: string): Promise<void> {
+  await rm(join(run, LOSS_PART), { force: true }).catch(() => undefined);
   for (const name of await readdir(run).catch(() => [])) {
     const [, save, old] = /^(step-\d+)(\.old)?\.part$/.exec(name) ?? [];
     if (save === undefined) continue;
