@@ -103,8 +103,13 @@ async function trainIn(folder: string, request: FinetuneRequest, events: Finetun
   const start = await chooseStart(folder, request, (line) => events.onNotice(line));
   signal.throwIfAborted();
   const before = start.save?.progress.options;
-  const { column } = given; // belongs to the dataset, which is given each time
-  const chosen = { ...TRAINING_DEFAULTS, seed: randomSeed(), ...before, ...given, column };
+  const chosen: TrainingOptions = {
+    ...TRAINING_DEFAULTS,
+    seed: randomSeed(),
+    ...before,
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+    column: given.column, // belongs to the dataset, which is given each time
+  };
   const isNewSeed = !start.save && given.seed === undefined;
   const corpus = await readCorpus(request, chosen, start, events);
   const context = chooseContext(corpus, chosen, start, events);
@@ -126,6 +131,7 @@ async function trainIn(folder: string, request: FinetuneRequest, events: Finetun
         corpus,
         run: folder,
         progress,
+        saves: start.save?.steps ?? [],
         modelFiles: start.base.modelFiles,
         log,
         options: loop,

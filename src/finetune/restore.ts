@@ -12,6 +12,8 @@ import { listSaves, type Progress, readRun, STATE, saveName } from "./save.js";
 export interface Save {
   readonly folder: string;
   readonly progress: Progress;
+  /** Steps of the run's saves up to this one, the latest first. */
+  readonly steps: readonly number[];
 }
 
 /** Reads a source to its end, so that every checksum is compared. */
@@ -71,9 +73,11 @@ export async function newestSave(run: string, onNotice: (line: string) => void):
   }
   if (found.length === 0) return undefined;
   found.sort((a, b) => (a.number === b.number ? b.step - a.step : b.number - a.number));
-  for (const { folder, step } of found) {
+  for (const { folder, number, step } of found) {
     try {
-      return { folder, progress: await checkSave(folder) };
+      const progress = await checkSave(folder);
+      const earlier = found.filter((other) => other.number === number && other.step <= step);
+      return { folder, progress, steps: earlier.map((other) => other.step) };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       // What to do about a damaged model is another thing than about a damaged save.

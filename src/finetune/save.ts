@@ -102,11 +102,11 @@ export async function readRun(
  * Saves a run: all of it in step-<N>/, which is a model folder of its own, written under another name and renamed
  * when it is whole; then the run's own folder becomes that model; then saves that are too many go.
  * @param run the run's folder
- * @param keep how many saves stay, the new one among them; 0: all. Saves of later steps and of a run that this one
- *   overwrites go in any case
+ * @param keep steps of the saves that stay beside the new one; all others go when it is in its place: those that are
+ *   too many, damaged ones, and those of a run that this one overwrites
  * @throws UserError when the disk fails; the former saves and the model in the run's folder are then as they were
  */
-export async function writeSave(run: string, content: SaveContent, keep: number): Promise<void> {
+export async function writeSave(run: string, content: SaveContent, keep: readonly number[]): Promise<void> {
   const { progress, weights, state, modelFiles } = content;
   const name = saveName(progress.step);
   const part = join(run, `${name}.part`);
@@ -129,7 +129,10 @@ export async function writeSave(run: string, content: SaveContent, keep: number)
     });
   }
   await publish(run, progress.step);
-  await removeOld(run, progress, keep);
+  for (const step of await listSaves(run)) {
+    if (step === progress.step || keep.includes(step)) continue;
+    await rm(join(run, saveName(step)), { recursive: true, force: true }).catch(() => undefined); // tried again next time
+  }
 }
 
 /** Renames a part to the save that it is. An unusable save of the same step gives way. */
@@ -169,21 +172,6 @@ export async function publish(run: string, step: number): Promise<void> {
   }
   await put(COUNTER, Buffer.from(`${step}\n`));
   await syncFolder(run);
-}
-
-/** Removes saves beyond the newest `keep` of this run, those of later steps and those that it has overwritten. */
-async function removeOld(run: string, { run: number, step }: Progress, keep: number): Promise<void> {
-  let kept = 1;
-  for (const other of await listSaves(run)) {
-    if (other === step) continue;
-    const folder = join(run, saveName(other));
-    const isOurs = await readRun(folder).then(
-      ({ progress }) => progress.run === number,
-      () => false, // nothing can go on from it
-    );
-    if (isOurs && other < step && (keep === 0 || kept < keep)) kept++;
-    else await rm(folder, { recursive: true, force: true }).catch(() => undefined); // tried again next time
-  }
 }
 
 /**

@@ -31,6 +31,8 @@ export interface Job {
   readonly run: string;
   /** Where it stands. */
   readonly progress: Progress;
+  /** Steps of the saves that are there of this training, the latest first. */
+  readonly saves: readonly number[];
   readonly modelFiles: ReadonlyMap<string, Uint8Array>;
   readonly log: LossLog;
   readonly options: LoopOptions;
@@ -69,7 +71,8 @@ function diverged(step: number): UserError {
 /** Runs the loop: batches, updates, log, validation, saves, samples. */
 class Training {
   private progress: Progress;
-  private savedStep: number;
+  /** Steps of the saves that stay, the latest first. */
+  private saves: readonly number[];
   /** Tokens since the loop began. */
   private tokens = 0;
   private readonly started = performance.now();
@@ -77,7 +80,7 @@ class Training {
 
   constructor(private readonly job: Job) {
     this.progress = job.progress;
-    this.savedStep = job.progress.step;
+    this.saves = job.saves;
     this.windows = validationWindows(job.corpus.validation, job.progress.context, VALIDATION_WINDOWS);
   }
 
@@ -100,7 +103,8 @@ class Training {
       if (step % save_every === 0 || step === last) await this.save();
       if (sample_every > 0 && step % sample_every === 0 && !signal.aborted) await events.onSample(step);
     }
-    if (this.progress.step > this.savedStep) await this.save();
+    if (this.progress.step > this.job.progress.step && this.progress.step !== this.saves[0])
+      await this.save();
     return { step: this.progress.step, isInterrupted: signal.aborted };
   }
 
@@ -158,8 +162,9 @@ class Training {
     const { weights, state } = trainer;
     this.progress = { ...this.progress, seconds: this.seconds, hasState: state.tensors.size > 0 };
     const content = { progress: this.progress, weights: finite(weights, step), state, modelFiles };
-    await writeSave(run, content, options.max_checkpoints);
-    this.savedStep = step;
+    const { max_checkpoints } = options;
+    this.saves = [step, ...this.saves].slice(0, max_checkpoints === 0 ? undefined : max_checkpoints);
+    await writeSave(run, content, this.saves);
     await log.settle();
     await events.onSaved(step, log.losses);
   }
