@@ -194,7 +194,7 @@ function chooseContext(
   const context = fitContext(tokens.length, wanted);
   if (context < wanted) {
     events.onNotice(
-      `there are ${tokens.length} tokens to train on: rows of ${context} tokens are read, not of ${wanted}`,
+      `there are ${tokens.length} tokens to train on: a row has ${context} of them, not ${wanted}`,
     );
   }
   return context;

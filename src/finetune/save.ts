@@ -49,6 +49,9 @@ export interface SaveContent {
   readonly modelFiles: ReadonlyMap<string, Uint8Array>;
 }
 
+/** What replaceFile() writes beside the files of a run's folder. */
+const HALF_FILE = /^(counter|(hparams|encoder|model)\.json|vocab\.bpe|loss\.(csv|svg))\.[0-9a-f]{8}\.part$/;
+
 export const saveName = (step: number): string => `step-${step}`;
 
 /** The steps of the saves in a run's folder, the latest first; a half one has another name. */
@@ -102,15 +105,18 @@ export async function readRun(
  * Saves a run: all of it in step-<N>/, which is a model folder of its own, written under another name and renamed
  * when it is whole; then the run's own folder becomes that model; then saves that are too many go.
  * @param run the run's folder
- * @param keep steps of the saves that stay beside the new one; all others go when it is in its place: those that are
- *   too many, damaged ones, and those of a run that this one overwrites
+ * @param others keep: steps of the saves that stay beside the new one; all others go when it is in its place: those
+ *   that are too many, damaged ones, and those of a run that this one overwrites. last: the last good one, for messages
  * @throws UserError when the disk fails; the former saves and the model in the run's folder are then as they were
  */
-export async function writeSave(run: string, content: SaveContent, keep: readonly number[]): Promise<void> {
+export async function writeSave(
+  run: string,
+  content: SaveContent,
+  { keep, last }: { readonly keep: readonly number[]; readonly last?: number },
+): Promise<void> {
   const { progress, weights, state, modelFiles } = content;
   const name = saveName(progress.step);
   const part = join(run, `${name}.part`);
-  const former = await listSaves(run);
   try {
     await rm(part, { recursive: true, force: true });
     await mkdir(part, { recursive: true }).catch((error) => {
@@ -123,15 +129,25 @@ export async function writeSave(run: string, content: SaveContent, keep: readonl
   } catch (error) {
     await rm(part, { recursive: true, force: true }).catch(() => undefined);
     if (!(error instanceof UserError)) throw error;
-    const last = former.length > 0 ? `the save of step ${former[0]} is whole` : "there is no save yet";
-    throw new UserError(`step ${progress.step} could not be saved: ${messageOf(error)}; ${last}`, {
-      cause: error,
-    });
+    const left = last === undefined ? "there is no save yet" : `the save of step ${last} is whole`;
+    const cause = { cause: error };
+    throw new UserError(`step ${progress.step} could not be saved: ${messageOf(error)}; ${left}`, cause);
   }
   await publish(run, progress.step);
   for (const step of await listSaves(run)) {
-    if (step === progress.step || keep.includes(step)) continue;
-    await rm(join(run, saveName(step)), { recursive: true, force: true }).catch(() => undefined); // tried again next time
+    if (step !== progress.step && !keep.includes(step)) await removeSave(run, step);
+  }
+}
+
+/** Removes a save: first it becomes a part, so that a kill leaves none that looks damaged. Tried again next time. */
+async function removeSave(run: string, step: number): Promise<void> {
+  const place = join(run, saveName(step));
+  const part = `${place}.part`;
+  try {
+    await rename(place, part);
+    await rm(part, { recursive: true, force: true });
+  } catch {
+    // It stays; whoever saves next tries again.
   }
 }
 
@@ -181,6 +197,7 @@ export async function publish(run: string, step: number): Promise<void> {
 export async function tidyRun(run: string): Promise<void> {
   await rm(join(run, LOSS_PART), { force: true }).catch(() => undefined);
   for (const name of await readdir(run).catch(() => [])) {
+    if (HALF_FILE.test(name)) await rm(join(run, name), { force: true }).catch(() => undefined);
     const [, save, old] = /^(step-\d+)(\.old)?\.part$/.exec(name) ?? [];
     if (save === undefined) continue;
     const path = join(run, name);

@@ -163,8 +163,9 @@ class Training {
     this.progress = { ...this.progress, seconds: this.seconds, hasState: state.tensors.size > 0 };
     const content = { progress: this.progress, weights: finite(weights, step), state, modelFiles };
     const { max_checkpoints } = options;
-    this.saves = [step, ...this.saves].slice(0, max_checkpoints === 0 ? undefined : max_checkpoints);
-    await writeSave(run, content, this.saves);
+    const keep = [step, ...this.saves].slice(0, max_checkpoints === 0 ? undefined : max_checkpoints);
+    await writeSave(run, content, { keep, last: this.saves[0] });
+    this.saves = keep;
     await log.settle();
     await events.onSaved(step, log.losses);
   }
