@@ -19,8 +19,8 @@ import {
 import { tile } from "./product";
 
 /** Rows of a block: a multiple of both kinds of panels. */
-const BLOCK: u32 = 48;
-const BLOCK_BYTES: usize = 48 * 32; // of 8 keys for the rows of a block
+const BLOCK: u32 = 40;
+const BLOCK_BYTES: usize = 40 * 32; // of 8 keys for the rows of a block
 
 /** All threads together; a barrier ends it. */
 export function attendBack(p: Attention): void {
@@ -31,10 +31,10 @@ export function attendBack(p: Attention): void {
 // This thread's memory and the head's sizes, set by headBack.
 let keys: usize = 0; // right [t / 8, n_state, 8]
 let values: usize = 0; // likewise
-let keysTurned: usize = 0; // left [n_state / 6, t, 6]
-let queries: usize = 0; // left [BLOCK / 6, n_state, 6]
+let keysTurned: usize = 0; // left [n_state / 5, t, 5]
+let queries: usize = 0; // left [BLOCK / 5, n_state, 5]
 let outputs: usize = 0; // likewise, of the gradient
-let queriesTurned: usize = 0; // left [n_state / 6, BLOCK, 6]
+let queriesTurned: usize = 0; // left [n_state / 5, BLOCK, 5]
 let outputsTurned: usize = 0; // likewise, of the gradient
 let scores: usize = 0; // right [t / 8, BLOCK, 8], then probabilities
 let slopes: usize = 0; // likewise, the gradient of the probabilities, then of the scores
@@ -210,7 +210,7 @@ function turnSlopes(from: usize, key: u32, count: u32): void {
   }
 }
 
-/** Adds to the gradient of keys or values, 6 features of all keys, what the rows of a block give. */
+/** Adds to the gradient of keys or values, 5 features of all keys, what the rows of a block give. */
 function sumsOverRows(turned: usize, right: usize, to: usize, f: u32, width: u32, n: u32, count: u32): void {
   const left = turned + <usize>(f / LEFT) * BLOCK * LEFT_BYTES;
   for (let key: u32 = 0; key < n; key += RIGHT)
