@@ -42,7 +42,7 @@ const SHARED_DEPTH = 3072;
 /** A strip of the right factor, 96 columns by 384, and one block of the result. */
 const STRIP_BYTES = 96 * 384 * 4 + 192;
 /** Rows of a block of attention's way back. */
-const ATTENTION_BLOCK = 40;
+const ATTENTION_BLOCK = 80;
 
 /** After so many milliseconds of work the event loop has its turn: signals, timers, a progress bar. */
 const TURN = 50;
@@ -68,8 +68,8 @@ export function ownBytes(t: number, n_state: number): number {
   const back =
     RIGHT +
     ATTENTION_BLOCK +
-    length * (2 * n_state + 3 * width + 3 * ATTENTION_BLOCK) +
-    2 * ATTENTION_BLOCK * (n_state + width) +
+    length * (2 * n_state + 3 * width + ATTENTION_BLOCK) +
+    2 * ATTENTION_BLOCK * (n_state + width + RIGHT) +
     RIGHT * width;
   return up(Math.max(STRIP_BYTES, forward * 4, back * 4) + 64, 64);
 }
