@@ -59,16 +59,16 @@ function attendHead(p: Attention, unit: u32): void {
   const width = up(n_state, LEFT);
   // This thread's panels.
   let own = p.own + <usize>threadIndex() * p.own_bytes;
-  const keys = own; // left [t / 6, n_state, 6]
+  const keys = own; // left [t / 5, n_state, 5]
   own += (<usize>up(t, LEFT) * n_state) << 2;
-  const values = own; // left [n_state / 6, t, 6]
+  const values = own; // left [n_state / 5, t, 5]
   own += (<usize>width * t) << 2;
   const query = own; // right [n_state, 8]
   own += <usize>n_state * RIGHT_BYTES;
   const mixed = own; // [width, 8]
   own += <usize>width * RIGHT_BYTES;
   const inverse = own; // [8], and [8] largest scores
-  const s = own + 2 * RIGHT_BYTES; // [up(t, 6), 8]
+  const s = own + 2 * RIGHT_BYTES; // [up(t, 5), 8]
   const keyPanel = <usize>n_state * LEFT_BYTES;
   for (let i: u32 = 0; i < t; i += LEFT)
     leftFromRows(k + <usize>i * step, step, min(LEFT, t - i), n_state, keys + <usize>(i / LEFT) * keyPanel);

@@ -19,8 +19,7 @@ import {
 import { tile } from "./product";
 
 /** Rows of a block: a multiple of both kinds of panels. */
-const BLOCK: u32 = 48;
-const BLOCK_BYTES: usize = 48 * 32; // of 8 keys for the rows of a block
+const BLOCK: u32 = 80;
 
 /** All threads together; a barrier ends it. */
 export function attendBack(p: Attention): void {
@@ -31,12 +30,12 @@ export function attendBack(p: Attention): void {
 // This thread's memory and the head's sizes, set by headBack.
 let keys: usize = 0; // right [t / 8, n_state, 8]
 let values: usize = 0; // likewise
-let keysTurned: usize = 0; // left [n_state / 6, t, 6]
-let queries: usize = 0; // left [BLOCK / 6, n_state, 6]
+let keysTurned: usize = 0; // left [n_state / 5, t, 5]
+let queries: usize = 0; // left [BLOCK / 5, n_state, 5]
 let outputs: usize = 0; // likewise, of the gradient
-let queriesTurned: usize = 0; // left [n_state / 6, BLOCK, 6]
+let queriesTurned: usize = 0; // left [n_state / 5, BLOCK, 5]
 let outputsTurned: usize = 0; // likewise, of the gradient
-let scores: usize = 0; // right [t / 8, BLOCK, 8], then probabilities
+let scores: usize = 0; // right [BLOCK, 8], then probabilities
 let slopes: usize = 0; // likewise, the gradient of the probabilities, then of the scores
 let slopesTurned: usize = 0; // right [BLOCK / 8, up(t, 8), 8]
 let dkeys: usize = 0; // [t / 8, width, 8]
@@ -71,9 +70,9 @@ function layOut(own: usize, t: u32, n_state: u32): void {
   outputsTurned = own;
   own += BLOCK * width;
   scores = own;
-  own += (length << 2) * BLOCK;
+  own += BLOCK * RIGHT_BYTES;
   slopes = own;
-  own += (length << 2) * BLOCK;
+  own += BLOCK * RIGHT_BYTES;
   slopesTurned = own;
   own += (length << 2) * BLOCK;
   dkeys = own;
@@ -121,14 +120,16 @@ function headBack(p: Attention, unit: u32): void {
     for (let r: u32 = 0; r < count; r++)
       store<f32>(products + (<usize>r << 2), dot(a + <usize>(row + r) * out, da + <usize>(row + r) * out, n_state));
     const rows = p.rows + ((<usize>unit * t + row) << 3);
-    for (let key: u32 = 0; key < n; key += RIGHT) probabilities(key, row, count, n_state, rows, scale);
-    for (let f: u32 = 0; f < width; f += LEFT) {
-      sumsOverRows(outputsTurned, scores, dvalues, f, width, n, count);
-      sumsOverRows(queriesTurned, slopes, dkeys, f, width, n, count);
+    for (let key: u32 = 0; key < n; key += RIGHT) {
+      const begin = key > row ? key - row : 0; // rows before it do not look at these keys
+      probabilities(key, row, begin, count, n_state, rows, scale);
+      const at = <usize>(key / RIGHT) * width * RIGHT_BYTES;
+      sumsOverRows(outputsTurned, scores, dvalues + at, width, begin, count);
+      sumsOverRows(queriesTurned, slopes, dkeys + at, width, begin, count);
     }
-    const seen = row + count;
     for (let r: u32 = 0; r < count; r += RIGHT) {
       const turned = slopesTurned + <usize>(r / RIGHT) * length * RIGHT_BYTES;
+      const seen = row + min(r + RIGHT, count);
       for (let f: u32 = 0; f < width; f += LEFT)
         tile(
           keysTurned + <usize>(f / LEFT) * t * LEFT_BYTES, turned, seen, dquery + <usize>f * RIGHT_BYTES,
@@ -161,23 +162,21 @@ function dot(x: usize, y: usize, n: u32): f32 {
 }
 
 /**
- * Probabilities and the gradient of the scores, of a block's rows with 8 keys.
+ * Probabilities and the gradient of the scores, of a block's rows (from `begin` on) with 8 keys.
  * @param rows two numbers a row: see Attention.rows
  */
-function probabilities(key: u32, row: u32, count: u32, n_state: u32, rows: usize, scale: f32): void {
+function probabilities(
+  key: u32, row: u32, begin: u32, count: u32, n_state: u32, rows: usize, scale: f32,
+): void {
   const panel = <usize>(key / RIGHT) * n_state * RIGHT_BYTES;
-  const s = scores + <usize>(key / RIGHT) * BLOCK_BYTES;
-  const d = slopes + <usize>(key / RIGHT) * BLOCK_BYTES;
-  const begin = key > row ? key - row : 0; // rows before it do not look at these keys
+  const s = scores;
+  const d = slopes;
   const left = <usize>n_state * LEFT_BYTES;
   for (let r = (begin / LEFT) * LEFT; r < count; r += LEFT) {
     const at = <usize>r * RIGHT_BYTES;
     tile(queries + <usize>(r / LEFT) * left, keys + panel, n_state, s + at, RIGHT_BYTES, 0, 0);
     tile(outputs + <usize>(r / LEFT) * left, values + panel, n_state, d + at, RIGHT_BYTES, 0, 0);
   }
-  const bytes = <usize>begin * RIGHT_BYTES;
-  memory.fill(s, 0, bytes);
-  memory.fill(d, 0, bytes);
   const scales = f32x4.splat(scale);
   const key0 = i32x4(0, 1, 2, 3);
   for (let r = begin; r < count; r++) {
@@ -198,24 +197,20 @@ function probabilities(key: u32, row: u32, count: u32, n_state: u32, rows: usize
     v128.store(d + at, f32x4.mul(f32x4.mul(p, f32x4.sub(v128.load(d + at), product)), scales));
     v128.store(d + at, f32x4.mul(f32x4.mul(p1, f32x4.sub(v128.load(d + at, 16), product)), scales), 16);
   }
-  turnSlopes(d, key, count);
-}
-
-/** [BLOCK, 8 keys] -> 8 keys of [BLOCK / 8, up(t, 8), 8 rows] */
-function turnSlopes(from: usize, key: u32, count: u32): void {
-  const length = slopesLength;
-  for (let r: u32 = 0; r < count; r += RIGHT) {
-    const to = slopesTurned + (<usize>(r / RIGHT) * length + key) * RIGHT_BYTES;
-    rightFromRows(from + <usize>r * RIGHT_BYTES, RIGHT_BYTES, min(RIGHT, count - r), RIGHT, to);
+  // [BLOCK, 8 keys] -> 8 keys of [BLOCK / 8, up(t, 8), 8 rows]
+  for (let r = begin; r < count; r += RIGHT) {
+    const to = slopesTurned + (<usize>(r / RIGHT) * slopesLength + key) * RIGHT_BYTES;
+    rightFromRows(d + <usize>r * RIGHT_BYTES, RIGHT_BYTES, min(RIGHT, count - r), RIGHT, to);
   }
 }
 
-/** Adds to the gradient of keys or values, 6 features of all keys, what the rows of a block give. */
-function sumsOverRows(turned: usize, right: usize, to: usize, f: u32, width: u32, n: u32, count: u32): void {
-  const left = turned + <usize>(f / LEFT) * BLOCK * LEFT_BYTES;
-  for (let key: u32 = 0; key < n; key += RIGHT)
-    tile(
-      left, right + <usize>(key / RIGHT) * BLOCK_BYTES, count,
-      to + (<usize>(key / RIGHT) * width + f) * RIGHT_BYTES, RIGHT_BYTES, 0, 1,
-    );
+/** Adds to the gradient of 8 keys or values what the rows of a block give. @param to [width, 8] */
+function sumsOverRows(turned: usize, right: usize, to: usize, width: u32, begin: u32, count: u32): void {
+  let left = turned + <usize>begin * LEFT_BYTES;
+  right += <usize>begin * RIGHT_BYTES;
+  for (let f: u32 = 0; f < width; f += LEFT) {
+    tile(left, right, count - begin, to, RIGHT_BYTES, 0, 1);
+    left += BLOCK * LEFT_BYTES;
+    to += LEFT * RIGHT_BYTES;
+  }
 }

@@ -1,18 +1,18 @@
 /**
- * Matrices brought into panels for the product's inner loop: a left factor in panels of 6 rows [k, 6], a right
+ * Matrices brought into panels for the product's inner loop: a left factor in panels of 5 rows [k, 5], a right
  * one in panels of 8 columns [k, 8]. What a panel lacks at the matrix's edge is filled with zeros.
  */
 
 /** Rows of a left panel, columns of a right one: what the inner loop keeps of the result in registers. */
-export const LEFT: u32 = 6;
+export const LEFT: u32 = 5;
 export const RIGHT: u32 = 8;
 /** Bytes of one k in a panel. */
-export const LEFT_BYTES: usize = 24;
+export const LEFT_BYTES: usize = 20;
 export const RIGHT_BYTES: usize = 32;
 
 /**
- * Rows that lie with their k's side by side -> one left panel [k, 6].
- * @param step bytes from row to row @param rows 1 to 6
+ * Rows that lie with their k's side by side -> one left panel [k, 5].
+ * @param step bytes from row to row @param rows 1 to 5
  */
 export function leftFromRows(from: usize, step: usize, rows: u32, k: u32, to: usize): void {
   if (rows < LEFT) return edge(from, step, 4, rows, k, to, LEFT);
@@ -21,7 +21,6 @@ export function leftFromRows(from: usize, step: usize, rows: u32, k: u32, to: us
   const r2 = r1 + step;
   const r3 = r2 + step;
   const r4 = r3 + step;
-  const r5 = r4 + step;
   for (const last = from + (<usize>(k & ~3) << 2); from < last; from += 16, to += 4 * LEFT_BYTES) {
     const a = v128.load(from);
     const b = v128.load(from + r1);
@@ -31,18 +30,14 @@ export function leftFromRows(from: usize, step: usize, rows: u32, k: u32, to: us
     const cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
     const ab2 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
     const cd2 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-    const e = v128.load(from + r4);
-    const f = v128.load(from + r5);
-    const ef = v128.shuffle<f32>(e, f, 0, 4, 1, 5);
-    const ef2 = v128.shuffle<f32>(e, f, 2, 6, 3, 7);
     v128.store(to, v128.shuffle<f32>(ab, cd, 0, 1, 4, 5));
-    v128.store_lane<u64>(to, ef, 0, 16);
-    v128.store(to, v128.shuffle<f32>(ab, cd, 2, 3, 6, 7), 24);
-    v128.store_lane<u64>(to, ef, 1, 40);
-    v128.store(to, v128.shuffle<f32>(ab2, cd2, 0, 1, 4, 5), 48);
-    v128.store_lane<u64>(to, ef2, 0, 64);
-    v128.store(to, v128.shuffle<f32>(ab2, cd2, 2, 3, 6, 7), 72);
-    v128.store_lane<u64>(to, ef2, 1, 88);
+    v128.store(to, v128.shuffle<f32>(ab, cd, 2, 3, 6, 7), 20);
+    v128.store(to, v128.shuffle<f32>(ab2, cd2, 0, 1, 4, 5), 40);
+    v128.store(to, v128.shuffle<f32>(ab2, cd2, 2, 3, 6, 7), 60);
+    store<f32>(to, load<f32>(from + r4), 16);
+    store<f32>(to, load<f32>(from + r4, 4), 36);
+    store<f32>(to, load<f32>(from + r4, 8), 56);
+    store<f32>(to, load<f32>(from + r4, 12), 76);
   }
   for (; from < end; from += 4, to += LEFT_BYTES) {
     store<f32>(to, load<f32>(from));
@@ -50,12 +45,11 @@ export function leftFromRows(from: usize, step: usize, rows: u32, k: u32, to: us
     store<f32>(to, load<f32>(from + r2), 8);
     store<f32>(to, load<f32>(from + r3), 12);
     store<f32>(to, load<f32>(from + r4), 16);
-    store<f32>(to, load<f32>(from + r5), 20);
   }
 }
 
 /**
- * Rows that lie with their k's `step` bytes apart, side by side themselves -> left panels [rows / 6, k, 6].
+ * Rows that lie with their k's `step` bytes apart, side by side themselves -> left panels [rows / 5, k, 5].
  * @param rows any number @param panel bytes from panel to panel
  */
 export function leftFromColumns(from: usize, step: usize, rows: u32, k: u32, to: usize, panel: usize): void {
@@ -65,7 +59,7 @@ export function leftFromColumns(from: usize, step: usize, rows: u32, k: u32, to:
     let y = to + <usize>i * LEFT_BYTES;
     for (let p: u32 = 0; p < whole; p++) {
       v128.store(y, v128.load(x));
-      store<u64>(y, load<u64>(x, 16), 16);
+      store<f32>(y, load<f32>(x, 16), 16);
       x += LEFT_BYTES;
       y += panel;
     }

@@ -24,8 +24,8 @@ import {
 const DEPTH: u32 = 384;
 /** Columns of C that a thread works at. */
 const STRIP: u32 = 96;
-/** The block of A that is in panels at a time; src/engines/wasm/train/plan.ts has the same numbers. */
-const SHARED_ROWS: u32 = 1536;
+/** The block of A that is in panels at a time; src/engines/wasm/train/operations.ts has the same numbers. */
+const SHARED_ROWS: u32 = 1540;
 const SHARED_DEPTH: u32 = 3072;
 /** So many units of work at least, where there is enough of it: threads come to the end together. */
 const UNITS: u32 = 16;
@@ -133,7 +133,7 @@ function ownColumns(p: Product, column: u32, columns: u32, k: u32, count: u32, o
 }
 
 /** Bytes of a block of C in whole. */
-const TILE: usize = 192;
+const TILE: usize = 192; // LEFT * RIGHT_BYTES, rounded up to cache lines
 
 /** One left panel by all right panels of a strip. */
 function tiles(
@@ -172,45 +172,54 @@ function partOfTile(
 
 // @ts-ignore: decorator
 @inline
-function finish(c: usize, low: v128, high: v128, add: u32): void {
-  v128.store(c, add ? f32x4.add(v128.load(c), low) : low);
-  v128.store(c, add ? f32x4.add(v128.load(c, 16), high) : high, 16);
+function finish(c: usize, low: v128, high: v128): void {
+  v128.store(c, low);
+  v128.store(c, high, 16);
+}
+
+/** One lane of a vector, in all four. */
+// @ts-ignore: decorator
+@inline
+function spread(v: v128, lane: u8): v128 {
+  if (lane == 0) return v128.shuffle<f32>(v, v, 0, 0, 0, 0);
+  if (lane == 1) return v128.shuffle<f32>(v, v, 1, 1, 1, 1);
+  if (lane == 2) return v128.shuffle<f32>(v, v, 2, 2, 2, 2);
+  return v128.shuffle<f32>(v, v, 3, 3, 3, 3);
 }
 
 /**
- * The inner loop: 6 rows by 8 columns of C over k.
- * @param a left panel [k, 6] @param b right panel [k, 8] @param step bytes from row to row of c
+ * The inner loop: 5 rows by 8 columns of C over k, at least 1. V8 puts a step's loads before its arithmetic: ten
+ * sums, the four vectors that are loaded and one that is spread are what its 15 registers hold; a larger block
+ * would be slower, and so is one whose rows are loaded one by one.
+ * @param a left panel [k, 5] @param b right panel [k, 8] @param step bytes from row to row of c
  * @param bias 8 values, or 0
  */
 export function tile(a: usize, b: usize, k: u32, c: usize, step: usize, bias: usize, add: u32): void {
   const zero = f32x4.splat(0);
-  let a0 = zero, a1 = zero, b0 = zero, b1 = zero, c0 = zero, c1 = zero;
-  let d0 = zero, d1 = zero, e0 = zero, e1 = zero, f0 = zero, f1 = zero;
+  let a0 = zero, a1 = zero, b0 = zero, b1 = zero, c0 = zero, c1 = zero, d0 = zero, d1 = zero, e0 = zero, e1 = zero;
   const end = b + <usize>k * RIGHT_BYTES;
-  while (b < end) {
+  do {
     const w0 = v128.load(b);
     const w1 = v128.load(b, 16);
-    let x = v128.load_splat<f32>(a);
+    const four = v128.load(a);
+    let x = spread(four, 0);
     a0 = madd(w0, x, a0);
     a1 = madd(w1, x, a1);
-    x = v128.load_splat<f32>(a, 4);
+    x = spread(four, 1);
     b0 = madd(w0, x, b0);
     b1 = madd(w1, x, b1);
-    x = v128.load_splat<f32>(a, 8);
+    x = spread(four, 2);
     c0 = madd(w0, x, c0);
     c1 = madd(w1, x, c1);
-    x = v128.load_splat<f32>(a, 12);
+    x = spread(four, 3);
     d0 = madd(w0, x, d0);
     d1 = madd(w1, x, d1);
     x = v128.load_splat<f32>(a, 16);
     e0 = madd(w0, x, e0);
     e1 = madd(w1, x, e1);
-    x = v128.load_splat<f32>(a, 20);
-    f0 = madd(w0, x, f0);
-    f1 = madd(w1, x, f1);
     a += LEFT_BYTES;
     b += RIGHT_BYTES;
-  }
+  } while (b < end);
   if (bias) {
     const low = v128.load(bias);
     const high = v128.load(bias, 16);
@@ -224,18 +233,26 @@ export function tile(a: usize, b: usize, k: u32, c: usize, step: usize, bias: us
     d1 = f32x4.add(d1, high);
     e0 = f32x4.add(e0, low);
     e1 = f32x4.add(e1, high);
-    f0 = f32x4.add(f0, low);
-    f1 = f32x4.add(f1, high);
   }
-  finish(c, a0, a1, add);
-  c += step;
-  finish(c, b0, b1, add);
-  c += step;
-  finish(c, c0, c1, add);
-  c += step;
-  finish(c, d0, d1, add);
-  c += step;
-  finish(c, e0, e1, add);
-  c += step;
-  finish(c, f0, f1, add);
+  if (add) {
+    finish(c, f32x4.add(v128.load(c), a0), f32x4.add(v128.load(c, 16), a1));
+    c += step;
+    finish(c, f32x4.add(v128.load(c), b0), f32x4.add(v128.load(c, 16), b1));
+    c += step;
+    finish(c, f32x4.add(v128.load(c), c0), f32x4.add(v128.load(c, 16), c1));
+    c += step;
+    finish(c, f32x4.add(v128.load(c), d0), f32x4.add(v128.load(c, 16), d1));
+    c += step;
+    finish(c, f32x4.add(v128.load(c), e0), f32x4.add(v128.load(c, 16), e1));
+  } else {
+    finish(c, a0, a1);
+    c += step;
+    finish(c, b0, b1);
+    c += step;
+    finish(c, c0, c1);
+    c += step;
+    finish(c, d0, d1);
+    c += step;
+    finish(c, e0, e1);
+  }
 }

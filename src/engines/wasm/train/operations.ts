@@ -37,12 +37,12 @@ const LOSS = ["rows", "n_vocab", "row", "logits", "targets", "losses", "factor"]
 const STEP = ["n", "values", "gradients", "m", "v", "mean", "rate", "correction"] as const;
 
 /** Of the product in assembly/train/product.ts: the block of the left factor that is in panels at a time. */
-const SHARED_ROWS = 1536;
+const SHARED_ROWS = 1540;
 const SHARED_DEPTH = 3072;
 /** A strip of the right factor, 96 columns by 384, and one block of the result. */
 const STRIP_BYTES = 96 * 384 * 4 + 192;
 /** Rows of a block of attention's way back. */
-const ATTENTION_BLOCK = 48;
+const ATTENTION_BLOCK = 80;
 
 /** After so many milliseconds of work the event loop has its turn: signals, timers, a progress bar. */
 const TURN = 50;
@@ -54,25 +54,29 @@ export interface Factor {
   readonly turned?: boolean;
 }
 
+/** Rows of a left panel, columns of a right one. */
+const LEFT = 5;
+const RIGHT = 8;
+
 const up = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
 /** Bytes that each thread needs for itself; assembly/train/attention.ts and attention_gradient.ts cut them. */
 export function ownBytes(t: number, n_state: number): number {
-  const width = up(n_state, 6);
-  const forward = up(t, 6) * n_state + width * t + 8 * n_state + 8 * width + 16 + up(t, 6) * 8;
-  const length = up(t, 8);
+  const width = up(n_state, LEFT);
+  const forward = (up(t, LEFT) + RIGHT) * n_state + width * (t + RIGHT) + 2 * RIGHT + up(t, LEFT) * RIGHT;
+  const length = up(t, RIGHT);
   const back =
-    8 +
+    RIGHT +
     ATTENTION_BLOCK +
-    length * (2 * n_state + 3 * width + 3 * ATTENTION_BLOCK) +
-    2 * ATTENTION_BLOCK * (n_state + width) +
-    8 * width;
+    length * (2 * n_state + 3 * width + ATTENTION_BLOCK) +
+    2 * ATTENTION_BLOCK * (n_state + width + RIGHT) +
+    RIGHT * width;
   return up(Math.max(STRIP_BYTES, forward * 4, back * 4) + 64, 64);
 }
 
 /** Bytes that a product's left panels take, at most, where no factor has more rows or columns than this. */
 export function sharedBytes(longest: number): number {
-  return up(Math.min(longest, SHARED_ROWS), 6) * Math.min(longest, SHARED_DEPTH) * 4;
+  return up(Math.min(longest, SHARED_ROWS), LEFT) * Math.min(longest, SHARED_DEPTH) * 4;
 }
 
 /** What the threads can do, one call a job. Each returns when all of them are done. */
