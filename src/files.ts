@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
+import { open, readdir, rename, rm } from "node:fs/promises";
 import { messageOf, UserError } from "./errors.js";
 
 /** A UserError for a failed file operation, with the reason in plain words. */
@@ -19,6 +19,13 @@ export function fileError(action: string, path: string, error: unknown): UserErr
   };
   return new UserError(`cannot ${action} ${path}: ${reasons[code ?? ""] ?? messageOf(error)}`, {
     cause: error,
+  });
+}
+
+/** The names of a folder's entries. @throws UserError when it is no folder or cannot be read */
+export async function listFolder(path: string): Promise<string[]> {
+  return readdir(path).catch((error) => {
+    throw fileError("read", path, error);
   });
 }
 

@@ -5,7 +5,9 @@ import { packageVersion } from "../package.js";
 import { addBench } from "./bench.js";
 import { addConvert } from "./convert.js";
 import { addDownload } from "./download.js";
+import { addExport } from "./export.js";
 import { addGenerate } from "./generate.js";
+import { addImport } from "./import.js";
 import { addInteractive } from "./interactive.js";
 import { addModels } from "./models.js";
 import { withUnderscores } from "./options.js";
@@ -37,6 +39,8 @@ function buildProgram(output: Output, finish: (code: number) => void): Command {
   addGenerate(program, finish);
   addDownload(program);
   addConvert(program);
+  addImport(program);
+  addExport(program);
   addModels(program);
   addScore(program);
   addTokenize(program);

@@ -54,9 +54,18 @@ export function oneOf<T extends string>(option: string, words: readonly T[]): (t
   };
 }
 
+/** Reads true or false, as Python people type it (True, False), too. */
+export function trueOrFalse(option: string): (text: string) => boolean {
+  return (text) => {
+    const word = text.toLowerCase();
+    if (word === "true" || word === "false") return word === "true";
+    throw new UsageError(`${option} must be true or false, not ${JSON.stringify(text)}`);
+  };
+}
+
 /** The most samples computed at once: what it costs in memory grows with it, what it gains in speed does not. */
 const MAX_BATCH = 1024;
-const MAX_COUNT = 1_000_000_000;
+export const MAX_COUNT = 1_000_000_000;
 const MAX_THREADS = 64;
 
 /** Adds --models_dir, which every command that knows models has. */

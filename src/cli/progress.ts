@@ -28,7 +28,7 @@ export function showSeconds(seconds: number): string {
 export interface Bar {
   /** So many bytes are done; may go back when something starts over. */
   update(done: number): void;
-  /** Takes the bar away and leaves a line in its place. */
+  /** Takes the bar away and leaves a line in its place; none where the line is "". */
   stop(line: string): void;
 }
 
@@ -38,7 +38,10 @@ export interface Bar {
  * @param resumedAt bytes that were there before, which do not count for the speed
  */
 export function startBar(title: string, total: number | undefined, resumedAt = 0): Bar {
-  if (!process.stderr.isTTY) return { update: () => {}, stop: note };
+  const leave = (line: string): void => {
+    if (line !== "") note(line);
+  };
+  if (!process.stderr.isTTY) return { update: () => {}, stop: leave };
   const started = performance.now();
   const size = total === undefined ? "" : ` of ${showBytes(total)}`;
   const bar = new SingleBar({
@@ -70,7 +73,7 @@ export function startBar(title: string, total: number | undefined, resumedAt = 0
     update: (done) => bar.update(Math.min(done, total ?? 1), payload(done)),
     stop: (line) => {
       bar.stop();
-      note(line);
+      leave(line);
     },
   };
 }

@@ -1,11 +1,11 @@
 import { canonicalName, listModels } from "../download/catalog.js";
 import { UsageError, UserError } from "../errors.js";
 import { loadModel, type Model } from "../load.js";
-import { fitPrompt, inOrder, sample } from "../sample.js";
+import { type FinishReason, fitPrompt, inOrder, sample } from "../sample.js";
 import { findModel, isPath, modelsDirs } from "../store.js";
 import { offerDownload } from "./download.js";
 import type { GeneratingOptions } from "./options.js";
-import { note, type Output } from "./output.js";
+import { note } from "./output.js";
 
 /** The model a command asks for, loaded; offers to download it where it is known, missing, and someone can answer. */
 export async function loadNamedModel(options: GeneratingOptions): Promise<Model> {
@@ -50,10 +50,21 @@ export const SAMPLE_HEADER: Layout = {
   before: (number) => `${"=".repeat(40)} SAMPLE ${number} ${"=".repeat(40)}\n`,
 };
 
+/** Where samples go: standard output, or files. */
+export interface Sink {
+  /** Aborted when nothing more can be written. */
+  readonly closed: AbortSignal;
+  write(text: string): Promise<void>;
+  /** Called before a sample's first text; `number` counts from 1. */
+  begin?(number: number): Promise<void>;
+  /** Called when all of a sample was written. */
+  end?(number: number, reason: FinishReason): Promise<void>;
+}
+
 /** What one run of samples needs beside the options. */
 export interface Run {
   readonly model: Model;
-  readonly output: Output;
+  readonly output: Sink;
   readonly layout: Layout;
   readonly seed: number;
   /** The prompt's text; "" begins from the end-of-text token. */
@@ -102,6 +113,7 @@ export async function run(
     if (event.sample !== current) {
       current = event.sample;
       text = "";
+      await output.begin?.(number);
       if (isText) await output.write(layout.before(number));
     }
     if (event.type === "text") {
@@ -119,6 +131,7 @@ export async function run(
         `${JSON.stringify({ sample: number, seed, prompt, text, tokens: event.tokens, finish_reason })}\n`,
       );
     }
+    await output.end?.(number, event.finish_reason);
   }
   const seconds = (performance.now() - started) / 1000;
   if (tokens > 0)

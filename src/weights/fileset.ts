@@ -99,7 +99,9 @@ export class FileSet {
     };
     const old: string[] = [];
     try {
-      const replaced = (await list(this.folder)).filter((name) => this.names.includes(name) || isOld(name));
+      const replaced = (await list(this.folder)).filter(
+        (name) => this.names.includes(name) || (isOld(name) && !name.endsWith(".part")),
+      );
       for (const name of keyFirst(replaced, key)) {
         const path = join(this.folder, name);
         if ((await lstat(path)).isDirectory()) {
