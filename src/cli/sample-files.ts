@@ -3,7 +3,7 @@ import { join, parse } from "node:path";
 import { UserError } from "../errors.js";
 import { fileError } from "../files.js";
 import type { FinishReason } from "../sample.js";
-import { note } from "./output.js";
+import { note, tell } from "./output.js";
 import type { OwnSink } from "./unconditional.js";
 
 /** A file that samples are being written to: under a name that says so, until it is whole. */
@@ -186,7 +186,7 @@ export class SampleFiles implements OwnSink {
   async close(): Promise<void> {
     const left = await this.current?.leave();
     this.current = undefined;
-    if (left !== undefined) note(`${left} holds what was written so far`);
+    if (left !== undefined) tell(`${left} holds what was written so far`);
   }
 }
 
