@@ -90,7 +90,8 @@ export interface Run {
 
 /** So many tokens in so many seconds, in words. */
 export function showSpeed(tokens: number, seconds: number): string {
-  return `${tokens} ${tokens === 1 ? "token" : "tokens"}, ${(tokens / seconds).toFixed(1)} tokens per second`;
+  const rate = seconds > 0 ? tokens / seconds : 0;
+  return `${tokens} ${tokens === 1 ? "token" : "tokens"}, ${rate.toFixed(1)} tokens per second`;
 }
 
 /** The tokens that a prompt becomes: never none, never more than the context. */

@@ -1,7 +1,7 @@
-import { type FileHandle, link, lstat, mkdir, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, lstat, mkdir, open, rename, rm } from "node:fs/promises";
 import { join, parse } from "node:path";
 import { UserError } from "../errors.js";
-import { fileError } from "../files.js";
+import { exists, fileError, renameToNew } from "../files.js";
 import type { FinishReason } from "../sample.js";
 import { note, tell } from "./output.js";
 import type { OwnSink } from "./unconditional.js";
@@ -89,28 +89,6 @@ async function openNew(path: string): Promise<FileHandle | undefined> {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return undefined;
     throw fileError("write", path, error);
   }
-}
-
-/** Whether there is anything of this name. */
-async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-/** Renames without ever taking another file's place. */
-async function renameToNew(from: string, to: string): Promise<void> {
-  try {
-    await link(from, to);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // Not every file system has links: there a look before must do.
-    if (code === "EEXIST" || (await exists(to))) throw Object.assign(new Error("exists"), { code: "EEXIST" });
-    await rename(from, to);
-    return;
-  }
-  await rm(from);
 }
 
 /** Samples that go to files. */
