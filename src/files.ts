@@ -49,3 +49,17 @@ export async function replaceFile(path: string, data: string | Uint8Array): Prom
     throw fileError("write", path, error);
   }
 }
+
+/** Makes a folder's renames last. Not every system lets a folder be opened; there it does so in its own time. */
+export async function syncFolder(folder: string): Promise<void> {
+  try {
+    const handle = await open(folder, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch {
+    // The files' own contents are on the disk already.
+  }
+}

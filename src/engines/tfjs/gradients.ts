@@ -1,5 +1,6 @@
 import type { GradConfig, NamedAttrMap, Tensor } from "@tensorflow/tfjs-core";
 import type { Tf } from "./backend.js";
+import { product } from "./product.js";
 
 /** The gradient of one operation: what it keeps of the way forward, and each input's gradient. */
 interface Rule {
@@ -34,8 +35,8 @@ function rulesOf(tf: Tf): Record<string, Rule> {
       gradient: (dy, [a, b], { transposeA, transposeB }) => {
         const [isA, isB] = [transposeA === true, transposeB === true];
         return {
-          a: () => (isA ? tf.matMul(b, dy, isB, true) : tf.matMul(dy, b, false, !isB)),
-          b: () => (isB ? tf.matMul(dy, a, true, isA) : tf.matMul(a, dy, !isA, false)),
+          a: () => (isA ? product(tf, b, dy, isB, true) : product(tf, dy, b, false, !isB)),
+          b: () => (isB ? product(tf, dy, a, true, isA) : product(tf, a, dy, !isA, false)),
         };
       },
     },

@@ -61,11 +61,16 @@ export class Layers {
     return this.tf.transpose(heads, [0, 2, 1, 3]) as Tensor4D;
   }
 
+  /** [..., n, k] [..., m, k] -> [..., n, m] */
+  protected timesTransposed<T extends Tensor>(a: T, b: T): T {
+    return this.tf.matMul(a, b, false, true);
+  }
+
   /** q [n_batch, n_head, n_new, d], k and v [n_batch, n_head, n_all, d] -> [n_batch * n_new, n_embd] */
   private attention(q: Tensor4D, k: Tensor4D, v: Tensor4D, mask: Tensor4D | undefined): Tensor2D {
     const { tf } = this;
     const [n_batch, , n_new, d] = q.shape;
-    const scores = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(d)); // [n_batch, n_head, n_new, n_all]
+    const scores = tf.mul(this.timesTransposed(q, k), 1 / Math.sqrt(d)); // [n_batch, n_head, n_new, n_all]
     const weights = tf.softmax(mask ? tf.add(scores, mask) : scores);
     const heads = tf.matMul(weights, v); // [n_batch, n_head, n_new, d]
     return tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [n_batch * n_new, this.hparams.n_embd]); // -> [n_batch, n_new, n_head, d] -> [n_batch * n_new, n_embd]

@@ -1,5 +1,6 @@
 import type { Scalar, Tensor, Tensor1D, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
 import { Layers, MASKED } from "./layers.js";
+import { product } from "./product.js";
 
 /** Equally long rows of tokens, one after another. */
 export interface Batch {
@@ -29,6 +30,10 @@ export class TrainingNetwork extends Layers {
     const [a, b] = loraNames(w).map((part) => this.parameters.get(part) as Tensor2D | undefined);
     if (!a || !b) return y;
     return tf.add(y, tf.mul(tf.matMul(tf.matMul(x, a), b), LORA_SCALE)); // [n, n_in] -> [n, rank] -> [n, n_out]
+  }
+
+  protected override timesTransposed<T extends Tensor>(a: T, b: T): T {
+    return product(this.tf, a, b, false, true);
   }
 
   /**
@@ -92,7 +97,7 @@ export class TrainingNetwork extends Layers {
   /** From the last layer's output to the loss. [n, n_embd] -> [] */
   private head(h: Tensor2D, { targets }: Batch): Scalar {
     const normal = this.layerNorm(h, "model/ln_f");
-    const logits = this.tf.matMul<Tensor2D>(normal, this.get("model/wte"), false, true); // [n, n_embd] -> [n, n_vocab]
+    const logits = this.timesTransposed<Tensor2D>(normal, this.get("model/wte")); // [n, n_embd] -> [n, n_vocab]
     return this.crossEntropy(logits, targets);
   }
 
