@@ -2,6 +2,7 @@ import { type Command, Option } from "commander";
 import { BACKENDS, type EngineOptions, PRECISIONS } from "../engines/create.js";
 import { UsageError } from "../errors.js";
 import { MAX_SEED } from "../random.js";
+import { silenceNotes } from "./output.js";
 import { addRunModel } from "./run-model.js";
 
 /** The options that the three generating commands share, as they were typed or by default. */
@@ -15,9 +16,13 @@ export interface GeneratingOptions extends EngineOptions {
   readonly temperature: number;
   readonly top_k: number;
   readonly top_p: number;
+  readonly min_p: number;
+  readonly repetition_penalty: number;
+  readonly logit_bias: ReadonlyMap<number, number>;
   readonly stop: readonly string[];
   readonly ignore_eos?: boolean;
   readonly format: "text" | "jsonl";
+  readonly quiet?: boolean;
 }
 
 /** Reads a whole number in the given bounds; anything else is a UsageError that names the option. */
@@ -33,10 +38,15 @@ export function wholeNumber(option: string, min: number, max: number): (text: st
   };
 }
 
+/** The number that a text spells in decimals, with or without an exponent; NaN for anything else. */
+function toDecimal(text: string): number {
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : Number.NaN;
+}
+
 /** Reads a decimal number that passes a test; anything else is a UsageError that names the option. */
 export function decimalNumber(option: string, wanted: string, isGood: (n: number) => boolean) {
   return (text: string): number => {
-    const n = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : Number.NaN;
+    const n = toDecimal(text);
     if (!Number.isFinite(n) || !isGood(n)) {
       throw new UsageError(`${option} must be ${wanted}, not ${JSON.stringify(text)}`);
     }
@@ -62,6 +72,34 @@ export function trueOrFalse(option: string): (text: string) => boolean {
     if (word === "true" || word === "false") return word === "true";
     throw new UsageError(`${option} must be true or false, not ${JSON.stringify(text)}`);
   };
+}
+
+/** The largest bias: far beyond every logit, and far from the largest number there is. */
+const MAX_BIAS = 1e9;
+
+/** Adds a token id's bias, `50256=-2.5` or `50256=-inf`, to those given before. */
+export function addBias(text: string, before: ReadonlyMap<number, number>): ReadonlyMap<number, number> {
+  const [, id, value] = /^\s*(\d{1,9})\s*=\s*(\S+)\s*$/.exec(text) ?? [];
+  const bias = /^-inf(inity)?$/i.test(value) ? -Infinity : toDecimal(value ?? "");
+  if (id === undefined || !(Math.abs(bias) <= MAX_BIAS || bias === -Infinity)) {
+    throw new UsageError(
+      `--logit_bias must be ID=VALUE, a token's id and a number from -1e9 to 1e9 or -inf, not ${JSON.stringify(text)}`,
+    );
+  }
+  return new Map(before).set(Number(id), bias);
+}
+
+/** Checks that a model has the tokens that are given a bias. @throws UsageError that names one it has not */
+export function checkBias(bias: ReadonlyMap<number, number>, n_vocab: number): void {
+  for (const id of bias.keys()) {
+    if (id < n_vocab) continue;
+    throw new UsageError(
+      `--logit_bias: the model has no token ${id}, its ids are 0 to ${n_vocab - 1}; gpt2 tokenize shows a text's ids`,
+    );
+  }
+  if (bias.size === n_vocab && [...bias.values()].every((value) => value === -Infinity)) {
+    throw new UsageError("--logit_bias must leave the model a token to write");
+  }
 }
 
 /** The most samples computed at once: what it costs in memory grows with it, what it gains in speed does not. */
@@ -169,6 +207,26 @@ export function addGeneratingOptions(command: Command, nsamples: { default: numb
     decimalNumber("--top_p", "a number above 0, up to 1", (n) => n > 0 && n <= 1),
     1,
   );
+  add(
+    "--min_p <p>",
+    "draw from the tokens at least p times as probable as the likeliest; 0 = from all; 0.05 is a good value",
+    decimalNumber("--min_p", "a number from 0 to 1", (n) => n >= 0 && n <= 1),
+    0,
+  );
+  add(
+    "--repetition_penalty <r>",
+    "weaken tokens that stand in the context already; 1 = off; 1.2 is a good value",
+    decimalNumber("--repetition_penalty", "a number from 0.01 to 100", (n) => n >= 0.01 && n <= 100),
+    1,
+  );
+  command.addOption(
+    new Option(
+      "--logit_bias <id=value>",
+      "add a number to a token's logit, -inf forbids the token; can be given several times",
+    )
+      .argParser(addBias)
+      .default(new Map(), "none"),
+  );
   command.addOption(
     new Option("--stop <text>", "end a sample before this text; can be given several times")
       .argParser((text: string, all: string[]) => {
@@ -184,6 +242,8 @@ export function addGeneratingOptions(command: Command, nsamples: { default: numb
     oneOf("--format", ["text", "jsonl"]),
     "text",
   );
+  command.option("--quiet", "no notes on stderr: neither the seed nor speeds; warnings and errors stay");
+  command.hook("preAction", () => silenceNotes(command.opts<GeneratingOptions>().quiet === true));
   return addEngineOptions(command);
 }
 

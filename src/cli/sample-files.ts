@@ -1,9 +1,9 @@
-import { type FileHandle, link, lstat, mkdir, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, lstat, mkdir, open, rename, rm } from "node:fs/promises";
 import { join, parse } from "node:path";
 import { UserError } from "../errors.js";
-import { fileError } from "../files.js";
+import { exists, fileError, renameToNew } from "../files.js";
 import type { FinishReason } from "../sample.js";
-import { note } from "./output.js";
+import { note, tell } from "./output.js";
 import type { OwnSink } from "./unconditional.js";
 
 /** A file that samples are being written to: under a name that says so, until it is whole. */
@@ -91,28 +91,6 @@ async function openNew(path: string): Promise<FileHandle | undefined> {
   }
 }
 
-/** Whether there is anything of this name. */
-async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-/** Renames without ever taking another file's place. */
-async function renameToNew(from: string, to: string): Promise<void> {
-  try {
-    await link(from, to);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // Not every file system has links: there a look before must do.
-    if (code === "EEXIST" || (await exists(to))) throw Object.assign(new Error("exists"), { code: "EEXIST" });
-    await rename(from, to);
-    return;
-  }
-  await rm(from);
-}
-
 /** Samples that go to files. */
 export class SampleFiles implements OwnSink {
   /** Never aborted: a file that cannot be written is an error. */
@@ -186,7 +164,7 @@ export class SampleFiles implements OwnSink {
   async close(): Promise<void> {
     const left = await this.current?.leave();
     this.current = undefined;
-    if (left !== undefined) note(`${left} holds what was written so far`);
+    if (left !== undefined) tell(`${left} holds what was written so far`);
   }
 }
 
