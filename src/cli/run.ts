@@ -1,11 +1,13 @@
 import { canonicalName, listModels } from "../download/catalog.js";
 import { UsageError, UserError } from "../errors.js";
 import { loadModel, type Model } from "../load.js";
+import { numberSamples } from "../numbers.js";
 import { type FinishReason, fitPrompt, inOrder, sample } from "../sample.js";
 import { findModel, isPath, modelsDirs } from "../store.js";
 import { offerDownload } from "./download.js";
 import { checkBias, type GeneratingOptions } from "./options.js";
 import { note, tell } from "./output.js";
+import type { NumberingOptions } from "./resume.js";
 import { SampleTimes } from "./sample-times.js";
 
 /** The model a command asks for, loaded; offers to download it where it is known, missing, and someone can answer. */
@@ -40,8 +42,8 @@ async function missingModel(name: string, models_dir: string | undefined): Promi
 
 /** How a command's text output looks around the samples. */
 export interface Layout {
-  /** Printed before each sample; `number` counts from 1. */
-  before(number: number): string;
+  /** Printed before each sample: its number in the seed's stream and its position in this run, both from 1. */
+  before(number: number, position: number): string;
   /** Printed after each sample's text, whose line has been ended. */
   after?(number: number): string;
 }
@@ -56,10 +58,10 @@ export interface Sink {
   /** Aborted when nothing more can be written. */
   readonly closed: AbortSignal;
   write(text: string): Promise<void>;
-  /** Called before a sample's first text; `number` counts from 1. */
-  begin?(number: number): Promise<void>;
+  /** Called before a sample's first text; `position` in this run counts from 1. */
+  begin?(position: number): Promise<void>;
   /** Called when all of a sample was written. */
-  end?(number: number, reason: FinishReason): Promise<void>;
+  end?(position: number, reason: FinishReason): Promise<void>;
 }
 
 /** What is known of a sample that has ended: a line of --format jsonl. */
@@ -82,6 +84,8 @@ export interface Run {
   readonly seed: number;
   /** The prompt's text; "" begins from the end-of-text token. */
   readonly prompt: string;
+  /** Numbers, from 0, of samples that are there already. */
+  readonly done?: ReadonlySet<number>;
   /** Ends the run. */
   readonly signal: AbortSignal;
   /** Called when a sample has been written, instead of one note at the end of the run. */
@@ -114,16 +118,19 @@ function promptIds({ encoder, hparams }: Model, prompt: string): readonly number
 
 /** Writes samples to the output as they come: the one loop behind interactive, unconditional and generate. */
 export async function run(
-  options: GeneratingOptions,
-  { model, output, layout, seed, prompt, signal, onSample }: Run,
+  options: GeneratingOptions & NumberingOptions,
+  { model, output, layout, seed, prompt, signal, onSample, done }: Run,
 ): Promise<void> {
   checkBias(options.logit_bias, model.hparams.n_vocab);
   const ids = promptIds(model, prompt);
   const times = new SampleTimes(options.batch_size);
+  const nsamples = options.nsamples === 0 ? Number.POSITIVE_INFINITY : options.nsamples;
+  const numbering = numberSamples(options, nsamples, done);
   const events = sample(model.engine, model.encoder, ids, {
     ...options,
     seed,
-    nsamples: options.nsamples === 0 ? Number.POSITIVE_INFINITY : options.nsamples,
+    nsamples: numbering.count,
+    numberOf: numbering.numberOf,
     signal: AbortSignal.any([signal, output.closed]),
   });
   const isText = options.format === "text";
@@ -133,12 +140,13 @@ export async function run(
   let current = -1;
   let text = "";
   for await (const event of inOrder(times.watch(events))) {
-    const number = event.sample + 1;
+    const number = numbering.numberOf(event.sample) + 1;
+    const position = event.sample + 1;
     if (event.sample !== current) {
       current = event.sample;
       text = "";
-      await output.begin?.(number);
-      if (isText) await output.write(layout.before(number));
+      await output.begin?.(position);
+      if (isText) await output.write(layout.before(number, position));
     }
     if (event.type === "text") {
       if (isText) await output.write(event.text);
@@ -154,7 +162,7 @@ export async function run(
     } else {
       await output.write(`${JSON.stringify(record)}\n`);
     }
-    await output.end?.(number, finish_reason);
+    await output.end?.(position, finish_reason);
     const seconds = times.take(event.sample);
     onSample?.(record, seconds);
   }
