@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { Merger } from "./encoder/merge.js";
 import { pieceEnd } from "./encoder/split.js";
-import { parseVocabulary, type Vocabulary } from "./encoder/vocabulary.js";
+import { parseVocabulary, type Vocabulary, type VocabularyNames } from "./encoder/vocabulary.js";
 import { UserError } from "./errors.js";
 import { fileError } from "./files.js";
 
@@ -54,10 +54,11 @@ export class Encoder {
   /**
    * An encoder from the texts of a model's two files.
    * @param where the folder they come from, for messages
+   * @param names what they are called there, where that is not encoder.json and vocab.bpe
    * @throws UserError that names the file and what is wrong in it
    */
-  static fromFiles(encoderJson: string, vocabBpe: string, where: string): Encoder {
-    return new Encoder(parseVocabulary(encoderJson, vocabBpe, where));
+  static fromFiles(encoderJson: string, vocabBpe: string, where: string, names?: VocabularyNames): Encoder {
+    return new Encoder(parseVocabulary(encoderJson, vocabBpe, where, names));
   }
 
   /** The ids of a text. A lone surrogate, which UTF-8 cannot hold, counts as U+FFFD. */

@@ -60,7 +60,9 @@ export async function checkGelu(create: CreateEngine, what: string): Promise<voi
   const put = (name: string, set: (values: Float32Array) => void): void => set(parameters.get(name)!);
   put("model/h0/mlp/c_fc/b", (b) => b.set(inputs));
   // Hidden value i goes to feature i; the bias takes away what it should be.
-  put("model/h0/mlp/c_proj/w", (w) => inputs.forEach((_, i) => w.fill(1, i * 9, i * 9 + 1)));
+  put("model/h0/mlp/c_proj/w", (w) => {
+    for (const i of inputs.keys()) w[i * 9] = 1;
+  });
   put("model/h0/mlp/c_proj/b", (b) => b.set(inputs.map((x) => -gelu(x))));
   put("model/ln_f/g", (g) => g.fill(1));
   put("model/wte", (wte) =>
