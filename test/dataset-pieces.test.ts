@@ -3,10 +3,11 @@ import { execFile } from "node:child_process";
 import { describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import { pieceEnd } from "../dist/src/encoder/split.js";
 import { loadDataset } from "../dist/src/finetune/dataset.js";
 import { DocumentCutter, documentTexts } from "../dist/src/finetune/documents.js";
 import { batchAt, fitContext, validationWindows } from "../dist/src/finetune/windows.js";
-import { bytes, CHUNK, END, gpt2, START, write } from "./support/datasets.js";
+import { bytes, CHUNK, END, START, write } from "./support/datasets.js";
 import { inProject } from "./support/models.js";
 
 /** Whole numbers below n, the same in every run. */
@@ -18,10 +19,20 @@ function numbers(seed: number): (n: number) => number {
   };
 }
 
+/** Merges happen within these alone. */
+function piecesOf(text: string): string[] {
+  const pieces: string[] = [];
+  for (let start = 0, end: number; start < text.length; start = end) {
+    end = pieceEnd(text, start);
+    pieces.push(text.slice(start, end));
+  }
+  return pieces;
+}
+
 describe("pieces", () => {
   test("a cut never changes the tokens", () => {
     const below = numbers(4);
-    const parts = [
+    const samples = [
       "'s",
       "'",
       "'ll",
@@ -37,8 +48,7 @@ describe("pieces", () => {
       "é",
       "日本語",
       "\u{20000}",
-      "\u{1d400}", // letters of two UTF-16 units
-
+      "\u{1d400}",
       "١٢",
       "12",
       "9",
@@ -60,25 +70,35 @@ describe("pieces", () => {
     ];
     let cuts = 0;
     for (let round = 0; round < 4000; round++) {
-      const text = Array.from({ length: 1 + below(14) }, () => parts[below(parts.length)]!).join("");
+      const text = Array.from({ length: 1 + below(14) }, () => samples[below(samples.length)]!).join("");
+      const characters = [...text]; // the reader of files never cuts a pair of surrogates
       const cutter = new DocumentCutter(true);
-      const pieces = [];
-      for (let at = 0; at < text.length; ) {
+      const parts = [];
+      for (let at = 0; at < characters.length; ) {
         const next = at + 1 + below(8);
-        pieces.push(...cutter.push(text.slice(at, next)));
+        parts.push(...cutter.push(characters.slice(at, next).join("")));
         at = next;
       }
-      pieces.push(...cutter.end());
-      cuts += pieces.filter(({ isLast }) => !isLast).length;
-      const ids = pieces.flatMap((piece) => [...gpt2.encode(piece.text), ...(piece.isLast ? [-1] : [])]);
+      parts.push(...cutter.end());
+      cuts += parts.filter(({ isLast }) => !isLast).length;
       const whole = text.split(END).filter((document) => document.trim() !== "");
       assert.deepEqual(
-        ids,
-        whole.flatMap((document) => [...gpt2.encode(document), -1]),
+        parts.flatMap((part) => [...piecesOf(part.text), ...(part.isLast ? [END] : [])]),
+        whole.flatMap((document) => [...piecesOf(document), END]),
         JSON.stringify(text),
       );
     }
     assert.ok(cuts > 4000, `only ${cuts} cuts`);
+  });
+
+  test("what can be cut is handed on at once", () => {
+    const cutter = new DocumentCutter(true);
+    const texts = (chunk: string): string[] => cutter.push(chunk).map(({ text }) => text);
+    assert.deepEqual(texts("x".repeat(50)), []);
+    assert.deepEqual(texts(`${END}one two`), ["x".repeat(50), "one"]);
+    assert.deepEqual(texts("!<|e"), [" two"]);
+    assert.deepEqual(texts("e"), ["!<|"]);
+    assert.deepEqual(cutter.end(), [{ text: "ee", isLast: true }]);
   });
 
   test("documentTexts: the same text without marks", async () => {

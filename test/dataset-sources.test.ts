@@ -122,6 +122,22 @@ describe("tables", () => {
     );
   });
 
+  test("a table without commas is told", async () => {
+    const { notices } = await loadDataset(write("semi.csv", "title;votes\none;1\n"), gpt2);
+    assert.match(notices.join(), /semi\.csv: no comma parts its first line/);
+    assert.deepEqual((await loadDataset(write("lone.csv", "title\none; two\n"), gpt2)).notices, []);
+  });
+
+  test("an abort ends the reading of a table", async () => {
+    const path = write("abort.csv", `title\n${"row of text\n".repeat(100_000)}`);
+    const controller = new AbortController();
+    const reading = loadDataset(path, gpt2, {
+      signal: controller.signal,
+      onProgress: () => controller.abort(),
+    });
+    await assert.rejects(reading, { name: "AbortError" });
+  });
+
   test("marks that the rows have already are not doubled", async () => {
     const path = write("m.csv", `text\n${START}one${END}\ntwo${END}three\n`);
     assert.equal(await textOf(path), `${START}one${END}${START}two${END}three${END}`);
