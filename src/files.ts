@@ -59,6 +59,20 @@ export async function replaceFile(path: string, data: string | Uint8Array): Prom
   }
 }
 
+/** Makes a folder's renames last. Not every system lets a folder be opened; there it does so in its own time. */
+export async function syncFolder(folder: string): Promise<void> {
+  try {
+    const handle = await open(folder, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch {
+    // The files' own contents are on the disk already.
+  }
+}
+
 /**
  * Writes a file that is not there yet, whole or not at all.
  * @throws UserError when anything of that name is there, the disk is full, ...

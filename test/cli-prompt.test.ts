@@ -88,7 +88,7 @@ describe("where generate takes its prompt from", { concurrency: 2 }, () => {
     assertFails(
       await gpt2(["generate", ...OPTIONS, "a", "--prompt_file", path]),
       2,
-      /not both/,
+      /give the prompt once/,
       /--prompt_file/,
     );
   });

@@ -55,7 +55,7 @@ async function exportWithBar(name: string, options: ExportCommandOptions): Promi
     bar.stop(`${path}: ${tensors} tensors, ${parameters} parameters, ${showBytes(bytes)} in float32`);
     bar = undefined;
   } finally {
-    bar?.stop("");
+    bar?.clear();
   }
 }
 

@@ -61,7 +61,7 @@ async function importWithBar(folder: string, options: ImportCommandOptions): Pro
     const where = options.models_dir === undefined ? "" : ` --models_dir ${word(options.models_dir)}`;
     note(`use it with --model_name ${word(name)}${where}`);
   } finally {
-    bar?.stop("");
+    bar?.clear();
   }
 }
 

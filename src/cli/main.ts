@@ -6,6 +6,7 @@ import { addBench } from "./bench.js";
 import { addConvert } from "./convert.js";
 import { addDownload } from "./download.js";
 import { addExport } from "./export.js";
+import { addFinetune } from "./finetune.js";
 import { addGenerate } from "./generate.js";
 import { addImport } from "./import.js";
 import { addInteractive } from "./interactive.js";
@@ -37,6 +38,7 @@ function buildProgram(output: Output, finish: (code: number) => void): Command {
   addInteractive(program, finish);
   addUnconditional(program, finish);
   addGenerate(program, finish);
+  addFinetune(program, finish);
   addDownload(program);
   addConvert(program);
   addImport(program);

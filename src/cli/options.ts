@@ -3,6 +3,7 @@ import { BACKENDS, type EngineOptions, PRECISIONS } from "../engines/create.js";
 import { UsageError } from "../errors.js";
 import { MAX_SEED } from "../random.js";
 import { silenceNotes } from "./output.js";
+import { addRunModel } from "./run-model.js";
 
 /** The options that the three generating commands share, as they were typed or by default. */
 export interface GeneratingOptions extends EngineOptions {
@@ -114,24 +115,41 @@ export function addModelsDir(command: Command): Command {
   );
 }
 
+/** Adds an option that takes a value; shows the default, where there is one. */
+export function addValue<T>(
+  command: Command,
+  flags: string,
+  text: string,
+  parse: (value: string) => T,
+  value?: T,
+): void {
+  const option = new Option(flags, text).argParser(parse);
+  command.addOption(value === undefined ? option : option.default(value));
+}
+
+/** Adds --backend. */
+export function addBackend(command: Command): void {
+  const text = `what computes: ${BACKENDS.join(", ")}`;
+  addValue(command, "--backend <name>", text, oneOf("--backend", BACKENDS), "auto");
+}
+
+/** Adds --threads. */
+export function addThreads(command: Command): void {
+  const text = "how many threads compute (default: what this machine or container allows)";
+  addValue(command, "--threads <n>", text, wholeNumber("--threads", 1, MAX_THREADS));
+}
+
 /** Adds the options that say what computes. */
 export function addEngineOptions(command: Command): Command {
-  const add = <T>(flags: string, text: string, parse: (value: string) => T, value?: T): void => {
-    const option = new Option(flags, text).argParser(parse);
-    command.addOption(value === undefined ? option : option.default(value));
-  };
-  add("--backend <name>", `what computes: ${BACKENDS.join(", ")}`, oneOf("--backend", BACKENDS), "auto");
-  add(
+  addBackend(command);
+  addValue(
+    command,
     "--precision <name>",
     "auto, float32, or int8: weights rounded to 8 bits, faster, a quarter of the memory",
     oneOf("--precision", PRECISIONS),
     "auto",
   );
-  add(
-    "--threads <n>",
-    "how many threads compute (default: what this machine or container allows)",
-    wholeNumber("--threads", 1, MAX_THREADS),
-  );
+  addThreads(command);
   return command.option(
     "--fast_math",
     "fused multiply-add where Node has it: faster, but texts may differ from machine to machine",
@@ -145,11 +163,10 @@ export function addEngineOptions(command: Command): Command {
 export function addGeneratingOptions(command: Command, nsamples: { default: number; min: number }): Command {
   command.option("--model_name <name>", "a model's name, or the path of its folder", "117M");
   addModelsDir(command);
+  addRunModel(command);
   const forEver = nsamples.min === 0 ? "; 0 = for ever" : "";
-  const add = <T>(flags: string, text: string, parse: (value: string) => T, value?: T): void => {
-    const option = new Option(flags, text).argParser(parse);
-    command.addOption(value === undefined ? option : option.default(value));
-  };
+  const add = <T>(flags: string, text: string, parse: (value: string) => T, value?: T): void =>
+    addValue(command, flags, text, parse, value);
   add(
     "--seed <n>",
     "same seed, same text (default: random, told on stderr)",
@@ -230,13 +247,17 @@ export function addGeneratingOptions(command: Command, nsamples: { default: numb
   return addEngineOptions(command);
 }
 
+/** A long option's name with underscores alone. */
+const underscored = (name: string): string => `--${name.slice(2).replaceAll("-", "_")}`;
+
 /**
  * Lets `--top-k` and `--top-k=40` mean `--top_k`: rewrites the names of options the commands have, and nothing
  * else: neither an option's value that looks like one (`--stop --top-k`), nor what stands behind `--`.
  * @param args the command line's arguments
- * @param known the long options, as `--top_k`, and whether each takes a value
+ * @param known the long options, as `--top_k` or `--no-fast_math`, and whether each takes a value
  */
 export function withUnderscores(args: readonly string[], known: ReadonlyMap<string, boolean>): string[] {
+  const names = new Map([...known.keys()].map((name) => [underscored(name), name]));
   let isValue = false;
   let isEnd = false;
   return args.map((arg) => {
@@ -247,8 +268,7 @@ export function withUnderscores(args: readonly string[], known: ReadonlyMap<stri
     isEnd = arg === "--";
     if (isEnd || !arg.startsWith("--")) return arg;
     const [name] = arg.split("=", 1);
-    const underscored = `--${name.slice(2).replaceAll("-", "_")}`;
-    const meant = known.has(name) || !known.has(underscored) ? name : underscored;
+    const meant = known.has(name) ? name : (names.get(underscored(name)) ?? name);
     isValue = known.get(meant) === true && arg === name;
     return meant + arg.slice(name.length);
   });

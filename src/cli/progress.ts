@@ -28,8 +28,10 @@ export function showSeconds(seconds: number): string {
 export interface Bar {
   /** So many bytes are done; may go back when something starts over. */
   update(done: number): void;
-  /** Takes the bar away and leaves a line in its place; none where the line is "". */
+  /** Takes the bar away and leaves a line in its place. */
   stop(line: string): void;
+  /** Takes the bar away. */
+  clear(): void;
 }
 
 /**
@@ -38,10 +40,7 @@ export interface Bar {
  * @param resumedAt bytes that were there before, which do not count for the speed
  */
 export function startBar(title: string, total: number | undefined, resumedAt = 0): Bar {
-  const leave = (line: string): void => {
-    if (line !== "") note(line);
-  };
-  if (!process.stderr.isTTY) return { update: () => {}, stop: leave };
+  if (!process.stderr.isTTY) return { update: () => {}, stop: note, clear: () => {} };
   const started = performance.now();
   const size = total === undefined ? "" : ` of ${showBytes(total)}`;
   const bar = new SingleBar({
@@ -73,7 +72,8 @@ export function startBar(title: string, total: number | undefined, resumedAt = 0
     update: (done) => bar.update(Math.min(done, total ?? 1), payload(done)),
     stop: (line) => {
       bar.stop();
-      leave(line);
+      note(line);
     },
+    clear: () => bar.stop(),
   };
 }

@@ -34,6 +34,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 const HAS_PYTHON =
   spawnSync("python3", ["-c", "import pty, os; os.waitstatus_to_exitcode"], { stdio: "ignore" }).status === 0;
+/** Why there is no terminal to test on; false where there is one. */
 export const NO_TERMINAL = HAS_PYTHON
   ? false
   : "needs python3 (3.9 or newer) with its pty module for a pseudo-terminal";
@@ -51,7 +52,7 @@ export const plain = (shown: string): string => shown.replace(/\x1b\[[\d;?]*[A-Z
 /** gpt2 on a terminal. */
 export class Terminal {
   private seen = 0;
-  readonly running: Running;
+  private readonly running: Running;
 
   /** @param launcher what runs gpt2, if not Node itself */
   constructor(
@@ -72,8 +73,18 @@ export class Terminal {
     return shown;
   }
 
+  /** All that was sent to the terminal. */
+  get raw(): string {
+    return this.running.stdout;
+  }
+
   type(keys: string): void {
     this.running.child.stdin?.write(keys);
+  }
+
+  /** Sends a signal to the program. */
+  signal(name: NodeJS.Signals): void {
+    this.running.child.kill(name);
   }
 
   /** The exit code. */
