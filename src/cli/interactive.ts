@@ -46,11 +46,7 @@ export function addInteractive(program: Command, finish: (code: number) => void)
     .command("interactive")
     .summary("prompt, continuation, and again")
     .description(
-      [
-        "Asks for a prompt and continues it, again and again. On a terminal /help tells what else can be typed:",
-        'commands, and prompts of several lines between lines of """. From a pipe or a file every line is a prompt,',
-        "whatever it begins with.",
-      ].join("\n"),
+      'Asks for a prompt and continues it, again and again. On a terminal, /help tells what else can be typed: commands, and prompts of several lines between lines of """. From a pipe or a file every line is a prompt, whatever it begins with.',
     )
     .option("--no_history", "neither read nor keep the lines of other sessions; so does $GPT2_NO_HISTORY")
     .addHelpText("before", "Example: gpt2 interactive --top_k 40\n");
