@@ -212,9 +212,13 @@ function networkError(error: unknown, url: URL, proxy: HttpProxy | undefined): T
   return new TransferError(by + words, { again: true, cause: error });
 }
 
-/** The status with which a proxy has refused to pass a request on; undici tells it in words alone. */
+/** The status with which a proxy has refused to pass a request on; undici tells it in words, of a cause's cause. */
 function proxyStatus(cause: unknown): number | undefined {
-  return Number(/^Proxy .*\((\d{3})\)/.exec(messageOf(cause))?.[1]) || undefined;
+  for (let each = cause; each instanceof Error; each = each.cause) {
+    const [, status] = /^Proxy .*\((\d{3})\)/.exec(each.message) ?? [];
+    if (status) return Number(status);
+  }
+  return undefined;
 }
 
 function proxyError(status: number, by: string, cause: unknown): TransferError {

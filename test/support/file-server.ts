@@ -48,7 +48,8 @@ export class FileServer {
   }
 
   static async start(port = 0, scheme: "http" | "https" = "http"): Promise<FileServer> {
-    const secure = (): Server => createSecureServer({ cert: readFileSync(CERTIFICATE), key: readFileSync(KEY) });
+    const secure = (): Server =>
+      createSecureServer({ cert: readFileSync(CERTIFICATE), key: readFileSync(KEY) });
     const server = new FileServer(scheme === "https" ? secure() : createServer());
     await new Promise<void>((resolve) => server.server.listen(port, "127.0.0.1", resolve));
     server.url = `${scheme}://127.0.0.1:${(server.server.address() as AddressInfo).port}`;
