@@ -23,6 +23,20 @@ export function fileError(action: string, path: string, error: unknown): UserErr
 }
 
 /**
+ * Does a piece of work that writes; where the place may not be written to, the error says what to do.
+ * @param next the next step, e.g. "name another place with --models_dir"
+ */
+export async function elsewhereIfReadOnly<T>(next: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { code } = ((error instanceof UserError && error.cause) || {}) as NodeJS.ErrnoException;
+    if (!["EACCES", "EPERM", "EROFS"].includes(code ?? "")) throw error;
+    throw new UserError(`${messageOf(error)}: ${next}`, { cause: error });
+  }
+}
+
+/**
  * Writes a file whole or not at all: beside its place first, flushed to the disk, then renamed over it.
  * @throws UserError when the disk is full, the folder read-only, ...; the old file is then still there
  */

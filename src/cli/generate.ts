@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { UsageError } from "../errors.js";
-import { readStdin, readTextFile, withoutLastNewline } from "./input.js";
+import { readStdin, readTextFile, withoutLastNewline, withUnixLines } from "./input.js";
 import { addGeneratingOptions, type GeneratingOptions } from "./options.js";
 import { runOnce } from "./unconditional.js";
 
@@ -10,9 +10,9 @@ async function readPrompt(argument: string | undefined, file: string | undefined
     throw new UsageError("give the prompt as an argument or with --prompt_file, not both");
   }
   if (argument !== undefined) return argument;
-  if (file !== undefined) return withoutLastNewline(await readTextFile(file));
+  if (file !== undefined) return withoutLastNewline(withUnixLines(await readTextFile(file)));
   const how = 'give a prompt: gpt2 generate "Once upon a time", or --prompt_file FILE';
-  return withoutLastNewline(await readStdin(how));
+  return withoutLastNewline(withUnixLines(await readStdin(how)));
 }
 
 /** `gpt2 generate`: continues one prompt, then exits, as gpt_2_simple generate. */
