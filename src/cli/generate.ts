@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import { UsageError } from "../errors.js";
 import { expandPath } from "../store.js";
-import { readStdin, readTextFile, withoutLastNewline } from "./input.js";
+import { readStdin, readTextFile, withoutLastNewline, withUnixLines } from "./input.js";
 import {
   addGeneratingOptions,
   type GeneratingOptions,
@@ -41,9 +41,9 @@ async function readPrompt(
   }
   const given = argument ?? prefix;
   if (given !== undefined) return given;
-  if (prompt_file !== undefined) return withoutLastNewline(await readTextFile(prompt_file));
+  if (prompt_file !== undefined) return withoutLastNewline(withUnixLines(await readTextFile(prompt_file)));
   const how = 'give a prompt: gpt2 generate "Once upon a time", or --prompt_file FILE';
-  return withoutLastNewline(await readStdin(how));
+  return withoutLastNewline(withUnixLines(await readStdin(how)));
 }
 
 /** What a shell leaves as two characters: \n, \t, \r; \\ is one backslash. */

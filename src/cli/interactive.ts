@@ -2,6 +2,7 @@ import { createInterface, type Interface } from "node:readline";
 import type { Command } from "commander";
 import { EXIT } from "../errors.js";
 import type { Model } from "../load.js";
+import { checkStdin } from "./input.js";
 import { answer, Session } from "./interactive/session.js";
 import { Settings } from "./interactive/settings.js";
 import { talk } from "./interactive/talk.js";
@@ -52,6 +53,7 @@ export function addInteractive(program: Command, finish: (code: number) => void)
     .addHelpText("before", "Example: gpt2 interactive --top_k 40\n");
   addGeneratingOptions(command, { default: 1, min: 1 }).action(
     async (options: GeneratingOptions & { no_history?: boolean }) => {
+      checkStdin();
       const output = new Output();
       const model = await loadNamedModel(options);
       try {

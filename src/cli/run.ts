@@ -1,9 +1,10 @@
-import { canonicalName, listModels } from "../download/catalog.js";
-import { UsageError, UserError } from "../errors.js";
+import { canonicalName } from "../download/catalog.js";
 import { loadModel, type Model } from "../load.js";
+import { missingModel } from "../missing.js";
 import { numberSamples } from "../numbers.js";
-import { type FinishReason, fitPrompt, inOrder, sample } from "../sample.js";
-import { findModel, isPath, modelsDirs } from "../store.js";
+import { promptIds } from "../prompt.js";
+import { type FinishReason, inOrder, sample } from "../sample.js";
+import { findModel, isPath } from "../store.js";
 import { offerDownload } from "./download.js";
 import { checkBias, type GeneratingOptions } from "./options.js";
 import { note, tell } from "./output.js";
@@ -18,26 +19,14 @@ export async function loadNamedModel(options: GeneratingOptions): Promise<Model>
 
 /** The folder of the model with this name or path, which may have been downloaded just now. */
 export async function modelFolder(name: string, models_dir: string | undefined): Promise<string> {
-  return findModel(name, models_dir) ?? (await missingModel(name, models_dir));
+  return findModel(name, models_dir) ?? (await offered(name, models_dir));
 }
 
-async function missingModel(name: string, models_dir: string | undefined): Promise<string> {
-  if (isPath(name)) {
-    throw new UserError(
-      `${name} is not a model folder: it needs hparams.json, and model.json or model.ckpt.index`,
-    );
-  }
-  const [where] = modelsDirs(models_dir);
-  if (canonicalName(name) === undefined) {
-    throw new UsageError(
-      `unknown model ${JSON.stringify(name)}: it is not in ${where}; ${listModels()} can be downloaded, shakespeare is the demo model`,
-    );
-  }
-  const folder = await offerDownload(name, models_dir);
+async function offered(name: string, models_dir: string | undefined): Promise<string> {
+  const canDownload = !isPath(name) && canonicalName(name) !== undefined;
+  const folder = canDownload ? await offerDownload(name, models_dir) : undefined;
   if (folder) return folder;
-  throw new UserError(
-    `the model ${name} is not on this machine: fetch it with \`gpt2 download ${name}\`, or use the demo model with \`--model_name shakespeare\``,
-  );
+  throw missingModel(name, models_dir);
 }
 
 /** How a command's text output looks around the samples. */
@@ -98,31 +87,13 @@ export function showSpeed(tokens: number, seconds: number): string {
   return `${tokens} ${tokens === 1 ? "token" : "tokens"}, ${rate.toFixed(1)} tokens per second`;
 }
 
-/** The tokens that a prompt becomes: never none, never more than the context. */
-function promptIds({ encoder, hparams }: Model, prompt: string): readonly number[] {
-  if (prompt === "") {
-    if (encoder.endOfText === undefined) {
-      throw new UserError("the model's vocabulary has no <|endoftext|> to begin from: give it a prompt");
-    }
-    return [encoder.endOfText];
-  }
-  const ids = encoder.encode(prompt);
-  const fitting = fitPrompt(ids, hparams.n_ctx);
-  if (fitting.length < ids.length) {
-    tell(
-      `warning: the prompt's ${ids.length} tokens are more than the context's ${hparams.n_ctx}: only the newest ${fitting.length} are read`,
-    );
-  }
-  return fitting;
-}
-
 /** Writes samples to the output as they come: the one loop behind interactive, unconditional and generate. */
 export async function run(
   options: GeneratingOptions & NumberingOptions,
   { model, output, layout, seed, prompt, signal, onSample, done }: Run,
 ): Promise<void> {
   checkBias(options.logit_bias, model.hparams.n_vocab);
-  const ids = promptIds(model, prompt);
+  const ids = promptIds(model, prompt, (line) => tell(`warning: ${line}`));
   const times = new SampleTimes(options.batch_size);
   const nsamples = options.nsamples === 0 ? Number.POSITIVE_INFINITY : options.nsamples;
   const numbering = numberSamples(options, nsamples, done);
