@@ -420,7 +420,7 @@ describe("on a terminal", { concurrency: 2, skip: NO_TERMINAL }, () => {
     const { code, stdout } = await terminal.ends();
     assert.equal(code, 130);
     const rows = screen(terminal.raw).join("\n");
-    assert.match(rows, /\nstopping after this batch, with a save \(Ctrl-C again leaves at once\)\n/);
+    assert.match(rows, /(?:\n|\^C)stopping after this batch, with a save \(Ctrl-C again leaves at once\)\n/);
     assert.match(
       rows,
       /\nstopped: step \d+ is saved in \S+run1\ngo on with: gpt2 finetune text\.txt --sample_every 0\n/,
