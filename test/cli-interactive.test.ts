@@ -71,7 +71,7 @@ describe("prompts of several lines", posix, () => {
   test("pasted lines are one prompt, sent by Enter; the paste can be cut anywhere", async () => {
     const session = await started();
     session.type(pasted("one\rtwo\r\n/three\nfour\r"));
-    await session.shows(/four$/);
+    await session.shows(/one␊two␊\/three␊four$/);
     const answer = await session.line("");
     assert.match(answer, /^={40} SAMPLE 1 ={40}\r\n/);
     for (const piece of ["x\x1b", "[20", "0~a\tb\x1b[31m\x07", "\rc\x1b[2", "01~y"]) {
@@ -112,7 +112,7 @@ describe("prompts of several lines", posix, () => {
     session.type(`z${pasted("p\rq")}y`);
     await session.shows(/[\s\S]{40}/);
     session.type(CTRL_C);
-    const rest = await session.shows(/zp\r\nqy$/);
+    const rest = await session.shows(/zp␊qy$/);
     assert.match(rest, /interrupted\r\n={80}\r\nModel prompt >>> /);
     session.type("\r");
     await session.shows(/SAMPLE 1 =+\r\n[\s\S]{10}/);
@@ -408,7 +408,7 @@ describe("editing and history", posix, () => {
     await first.line('"""\rx\ry\r"""');
     await first.line("//slash");
     first.type(`${UP}${UP}`);
-    await first.shows(/x\r\ny$/);
+    await first.shows(/x␊y$/);
     first.type(`${UP}`);
     await first.shows(/abcd!$/);
     await first.line("");
@@ -422,7 +422,7 @@ describe("editing and history", posix, () => {
     second.type(UP);
     await second.shows(/\/quit$/);
     second.type(`${UP}${UP}${UP}${UP}`);
-    await second.shows(/x\r\ny$/);
+    await second.shows(/x␊y$/);
     await second.line("");
     assert.deepEqual((await second.records())[0].prompt, "x\ny");
     await second.leave();

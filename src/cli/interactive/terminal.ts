@@ -14,6 +14,14 @@ interface Editable {
   cursor: number;
 }
 
+/**
+ * Stands for a newline on the line that is edited. readline edits one line; what it does with a newline in it differs
+ * from one version of Node to the next.
+ */
+const NEWLINE = "\u240a";
+const onOneLine = (text: string): string => text.replaceAll("\n", NEWLINE);
+const asItIs = (line: string): string => line.replaceAll(NEWLINE, "\n");
+
 /** Signals that end the process: the terminal must be left as it was found. */
 const ENDING = ["SIGTERM", "SIGHUP"] as const;
 const isWindows = process.platform === "win32";
@@ -55,7 +63,7 @@ export class Terminal {
       input: this.keys ?? process.stdin,
       output: process.stderr,
       terminal: isEditable,
-      history: [...history],
+      history: history.map(onOneLine),
       historySize: Math.max(history.length, 1) + 1000,
     });
     this.lines.on("history", (list) => {
@@ -63,7 +71,7 @@ export class Terminal {
     });
     this.lines.on("line", (text) => {
       this.keys?.close();
-      this.reply({ type: "line", text });
+      this.reply({ type: "line", text: asItIs(text) });
     });
     this.lines.on("close", () => {
       this.isOver = true;
@@ -94,7 +102,7 @@ export class Terminal {
 
   /** Sets what can be recalled, newest first. */
   remember(history: readonly string[]): void {
-    this.recalled.splice(0, this.recalled.length, ...history);
+    this.recalled.splice(0, this.recalled.length, ...history.map(onOneLine));
   }
 
   /** Gives the terminal back as it was. */
@@ -128,11 +136,12 @@ export class Terminal {
     this.reply({ type: "interrupt" });
   };
 
-  /** Puts text where the cursor is. readline itself would take every line end in it for Enter. */
+  /** Puts text where the cursor is, at once; readline would take it character by character. */
   private insert(text: string): void {
     const edited = this.lines as unknown as Editable;
-    edited.line = edited.line.slice(0, edited.cursor) + text + edited.line.slice(edited.cursor);
-    edited.cursor += text.length;
+    const inserted = onOneLine(text);
+    edited.line = edited.line.slice(0, edited.cursor) + inserted + edited.line.slice(edited.cursor);
+    edited.cursor += inserted.length;
     this.lines.prompt(true); // shows the line as it is now
   }
 
