@@ -196,6 +196,20 @@ describe("generate", () => {
       ["--ignore_eos", "--stop", "e", "--stop", "o"],
     ],
     ["of", { seed: 5 }, []], // until the context is full
+    ["Speak", { seed: 4, length: 20, min_p: 0.3 }, ["--min_p", "0.3"]],
+    ["Speak", { seed: 4, length: 20, repetition_penalty: 1.5 }, ["--repetition_penalty", "1.5"]],
+    [
+      "Speak",
+      {
+        seed: 4,
+        length: 20,
+        logit_bias: new Map([
+          [70, 20],
+          [71, -Infinity],
+        ]),
+      },
+      ["--logit_bias", "70=20", "--logit_bias", "71=-inf"],
+    ],
   ];
 
   test("writes what the command line writes with the same options and seed", async () => {
@@ -288,6 +302,16 @@ describe("generate", () => {
       [{ stop: ["a", ""] }, /^stop/],
       [{ ignore_eos: 1 }, /^ignore_eos/],
       [{ signal: {} }, /^signal/],
+      [{ min_p: 2 }, /^min_p must be a number from 0 to 1, not 2$/],
+      [{ repetition_penalty: 0 }, /^repetition_penalty must be a number from 0.01 to 100, not 0$/],
+      [{ logit_bias: { 1: 2 } }, /^logit_bias must be a Map/],
+      [{ logit_bias: new Map([[1, Number.NaN]]) }, /^logit_bias must be a Map/],
+      [{ logit_bias: new Map([[400, 1]]) }, /^logit_bias: the model has no token 400/],
+      [
+        { logit_bias: new Map(Array.from({ length: 400 }, (_, id) => [id, Number.NEGATIVE_INFINITY])) },
+        /^logit_bias must leave/,
+      ],
+      [{ numberOf: () => 1 }, /^there is no option "numberOf"/],
       [{ topK: 40 }, /^there is no option "topK": there are .*top_k/],
       [{ nsamples: 2 }, /^there is no option "nsamples"/],
       [{ constructor: 1 }, /^there is no option "constructor"/],

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { faultOfBias, isBias } from "../draw.js";
 import { BACKENDS, type EngineOptions, PRECISIONS } from "../engines/create.js";
 import { UsageError } from "../errors.js";
 import { MAX_SEED } from "../random.js";
@@ -74,14 +75,11 @@ export function trueOrFalse(option: string): (text: string) => boolean {
   };
 }
 
-/** The largest bias: far beyond every logit, and far from the largest number there is. */
-const MAX_BIAS = 1e9;
-
 /** Adds a token id's bias, `50256=-2.5` or `50256=-inf`, to those given before. */
 export function addBias(text: string, before: ReadonlyMap<number, number>): ReadonlyMap<number, number> {
   const [, id, value] = /^\s*(\d{1,9})\s*=\s*(\S+)\s*$/.exec(text) ?? [];
   const bias = /^-inf(inity)?$/i.test(value) ? -Infinity : toDecimal(value ?? "");
-  if (id === undefined || !(Math.abs(bias) <= MAX_BIAS || bias === -Infinity)) {
+  if (id === undefined || !isBias(bias)) {
     throw new UsageError(
       `--logit_bias must be ID=VALUE, a token's id and a number from -1e9 to 1e9 or -inf, not ${JSON.stringify(text)}`,
     );
@@ -91,15 +89,8 @@ export function addBias(text: string, before: ReadonlyMap<number, number>): Read
 
 /** Checks that a model has the tokens that are given a bias. @throws UsageError that names one it has not */
 export function checkBias(bias: ReadonlyMap<number, number>, n_vocab: number): void {
-  for (const id of bias.keys()) {
-    if (id < n_vocab) continue;
-    throw new UsageError(
-      `--logit_bias: the model has no token ${id}, its ids are 0 to ${n_vocab - 1}; gpt2 tokenize shows a text's ids`,
-    );
-  }
-  if (bias.size === n_vocab && [...bias.values()].every((value) => value === -Infinity)) {
-    throw new UsageError("--logit_bias must leave the model a token to write");
-  }
+  const fault = faultOfBias(bias, n_vocab);
+  if (fault) throw new UsageError(`--logit_bias${fault}; gpt2 tokenize shows a text's ids`);
 }
 
 /** The most samples computed at once: what it costs in memory grows with it, what it gains in speed does not. */

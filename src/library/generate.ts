@@ -1,3 +1,4 @@
+import { faultOfBias } from "../draw.js";
 import { promptIds } from "../prompt.js";
 import { randomSeed } from "../random.js";
 import { type FinishReason, inOrder, type SampleEvent, type SampleOptions, sample } from "../sample.js";
@@ -6,7 +7,7 @@ import { checkOptions } from "./options.js";
 
 /** How a text is written; names, meaning and defaults are the command line's. */
 export interface GenerateOptions
-  extends Partial<Omit<SampleOptions, "nsamples" | "batch_size" | "stop" | "signal">> {
+  extends Partial<Omit<SampleOptions, "nsamples" | "batch_size" | "numberOf" | "stop" | "signal">> {
   /** End the text before this one, or before the first of these. */
   readonly stop?: string | readonly string[];
   /** Ends the work; the signal's reason is thrown. */
@@ -37,7 +38,10 @@ export interface Sample {
   readonly finish_reason: Exclude<FinishReason, "interrupted">;
 }
 
-const NAMES = ["seed", "length", "temperature", "top_k", "top_p", "stop", "ignore_eos", "signal", "onNotice"];
+const NAMES = [
+  ...["seed", "length", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "logit_bias"],
+  ...["stop", "ignore_eos", "signal", "onNotice"],
+];
 const SAMPLES_NAMES = [...NAMES, "nsamples", "batch_size"];
 
 const DEFAULTS = { nsamples: 1, batch_size: 1, temperature: 1, top_k: 0, top_p: 1 };
@@ -49,6 +53,8 @@ function events(
   { stop = [], onNotice = () => {}, ...options }: SamplesOptions & { readonly seed: number },
 ): AsyncGenerator<SampleEvent, void, void> {
   const inside = insideOf(model);
+  const fault = faultOfBias(options.logit_bias ?? new Map(), inside.engine.hparams.n_vocab);
+  if (fault) throw new RangeError(`logit_bias${fault}`);
   const ids = promptIds(inside, prompt, onNotice);
   const given = Object.entries(options).filter(([, value]) => value !== undefined); // undefined means the default
   return inOrder(

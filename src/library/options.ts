@@ -1,3 +1,4 @@
+import { isBias } from "../draw.js";
 import { MAX_SEED } from "../random.js";
 
 /** What an option's value must be: words for the message, and the test. */
@@ -23,6 +24,17 @@ const RULES: Readonly<Record<string, Rule>> = {
   temperature: ["a number from 0", (value) => isNumber(value) && value >= 0],
   top_k: whole(0, MAX_COUNT),
   top_p: ["a number above 0, up to 1", (value) => isNumber(value) && value > 0 && value <= 1],
+  min_p: ["a number from 0 to 1", (value) => isNumber(value) && value >= 0 && value <= 1],
+  repetition_penalty: [
+    "a number from 0.01 to 100",
+    (value) => isNumber(value) && value >= 0.01 && value <= 100,
+  ],
+  logit_bias: [
+    "a Map from token ids to numbers from -1e9 to 1e9 or -Infinity",
+    (value) =>
+      value instanceof Map &&
+      [...value].every(([id, bias]) => Number.isSafeInteger(id) && id >= 0 && isBias(bias)),
+  ],
   stop: [
     "a text or a list of texts, none of them empty",
     (value) => isText(value) || (Array.isArray(value) && value.every(isText)),
