@@ -1,3 +1,4 @@
+import { isAbsolute, relative } from "node:path";
 import type { Command } from "commander";
 import { canonicalName } from "../download/catalog.js";
 import { trainVocabulary } from "../encoder/train.js";
@@ -144,6 +145,12 @@ function commandToGoOn({ command, dataset }: Call, stepsLeft: number): string {
   return ["gpt2", "finetune", ...dataset, ...words, ...steps].map(quoted).join(" ");
 }
 
+/** A folder as one would type it here: short where it lies below the current one. */
+function shown(folder: string): string {
+  const path = relative(process.cwd(), folder);
+  return path === "" || isAbsolute(path) || path.startsWith("..") ? folder : path;
+}
+
 /** Says what there is now, and what can be done with it. */
 function tellEnd(call: Call, { folder, step, isInterrupted }: Finished): void {
   const { command, options, display } = call;
@@ -152,14 +159,14 @@ function tellEnd(call: Call, { folder, step, isInterrupted }: Finished): void {
     return;
   }
   if (isInterrupted) {
-    note(`stopped: step ${step} is saved in ${folder}`);
+    note(`stopped: step ${step} is saved in ${shown(folder)}`);
     const left = display.lastStep - step;
     if (left > 0) note(`go on with: ${commandToGoOn(call, left)}`);
     return;
   }
   const { run_name, checkpoint_dir } = options;
   const where = isTyped(command, "checkpoint_dir") ? ` --checkpoint_dir ${quoted(checkpoint_dir)}` : "";
-  note(`step ${step} is saved in ${folder}, the curve in ${CURVE_FILE} there`);
+  note(`step ${step} is saved in ${shown(folder)}, the curve in ${CURVE_FILE} there`);
   note(`write with it: gpt2 unconditional --run_name ${quoted(run_name)}${where} --nsamples 1`);
 }
 
