@@ -391,7 +391,18 @@ describe("on a terminal", { concurrency: 2, skip: NO_TERMINAL }, () => {
       [
         "finetune",
         "text.txt",
-        ...micro("--seed", "5", "--steps", "200", "--save_every", "100", "--sample_every", "0"),
+        ...micro(
+          "--seed",
+          "5",
+          "--steps",
+          "200",
+          "--save_every",
+          "100",
+          "--accumulate_gradients",
+          "1",
+          "--sample_every",
+          "0",
+        ),
       ],
       { cwd: folder },
     );

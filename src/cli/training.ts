@@ -79,10 +79,11 @@ export class TrainingDisplay implements FinetuneEvents {
     const speed = tokens / Math.max(0.001, seconds);
     const batches = (step - first - 1) * accumulate_gradients + done;
     const total = (last - first) * accumulate_gradients;
-    const left = Number.isFinite(total) ? `${showSeconds((seconds / batches) * (total - batches))} left` : "";
+    const isEndless = total === Number.POSITIVE_INFINITY;
+    const left = isEndless ? "" : `${showSeconds((seconds / batches) * (total - batches))} left`;
     const payload = { step, speed: `${speed < 10 ? speed.toFixed(1) : Math.round(speed)} tokens/s`, left };
     if (!this.bar) {
-      const shown = Number.isFinite(total) ? "{bar} {percentage}%  " : "";
+      const shown = isEndless ? "" : "{bar} {percentage}%  ";
       this.bar = new SingleBar({
         format: `step {step}  ${shown}{speed}  {left}`,
         barsize: 24,
@@ -94,9 +95,9 @@ export class TrainingDisplay implements FinetuneEvents {
         fps: 10,
         gracefulExit: false,
       });
-      this.bar.start(Number.isFinite(total) ? total : 1, 0, payload);
+      this.bar.start(isEndless ? 1 : total, isEndless ? 0 : batches, payload);
     }
-    this.bar.update(Number.isFinite(total) ? batches : 0, payload);
+    this.bar.update(isEndless ? 0 : batches, payload);
   }
 
   async onLine(line: string): Promise<void> {
