@@ -2,6 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { Merger } from "./encoder/merge.js";
+import { scanVocabulary } from "./encoder/scan.js";
 import { pieceEnd } from "./encoder/split.js";
 import { parseVocabulary, type Vocabulary } from "./encoder/vocabulary.js";
 import { UserError } from "./errors.js";
@@ -52,12 +53,15 @@ export class Encoder {
   }
 
   /**
-   * An encoder from the texts of a model's two files.
+   * An encoder from a model's two files, their texts or, what is faster, their bytes.
    * @param where the folder they come from, for messages
    * @throws UserError that names the file and what is wrong in it
    */
-  static fromFiles(encoderJson: string, vocabBpe: string, where: string): Encoder {
-    return new Encoder(parseVocabulary(encoderJson, vocabBpe, where));
+  static fromFiles(encoderJson: string | Buffer, vocabBpe: string | Buffer, where: string): Encoder {
+    return new Encoder(
+      scanVocabulary(Buffer.from(encoderJson), Buffer.from(vocabBpe)) ??
+        parseVocabulary(encoderJson.toString("utf8"), vocabBpe.toString("utf8"), where),
+    );
   }
 
   /** The ids of a text. A lone surrogate, which UTF-8 cannot hold, counts as U+FFFD. */
@@ -182,9 +186,9 @@ export function openAiVocabulary(): string {
   }
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
+async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {
-    return await readFile(path, "utf8");
+    return await readFile(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw fileError("read", path, error);

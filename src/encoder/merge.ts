@@ -1,8 +1,8 @@
-/** A merge: two tokens that become one. */
-export interface Merge {
-  readonly left: number;
-  readonly right: number;
-  readonly result: number;
+/** The merges in order of rank: two tokens that become one. Each column: [merges]. */
+export interface Merges {
+  readonly left: Int32Array;
+  readonly right: Int32Array;
+  readonly result: Int32Array;
 }
 
 /** Up to this many bytes the simple loop is faster than the bookkeeping of the long one. */
@@ -14,42 +14,43 @@ const SHORT = 48;
  * Source: Sennrich et al. 2016 (arXiv:1508.07909); openai/gpt-2 src/encoder.py.
  */
 export class Merger {
-  /** Open addressing: [left, right, rank] a slot, left -1 where it is free. */
+  /** Open addressing: the rank of a pair + 1 a slot, 0 where it is free. */
   readonly #slots: Int32Array;
   readonly #mask: number;
-  readonly #merges: readonly Merge[];
+  readonly #merges: Merges;
   /** For each rank the places in the piece where its pair waits; all undefined between two pieces. */
   readonly #places: (number[] | undefined)[];
 
-  /** @param merges in order of rank; where a pair comes twice, the later rank holds, as in the original */
-  constructor(merges: readonly Merge[]) {
+  /** Where a pair comes twice, the later rank holds, as in the original. */
+  constructor(merges: Merges) {
+    const n = merges.left.length;
     let slots = 16;
-    while (slots < 2 * merges.length) slots *= 2;
+    while (slots < 2 * n) slots *= 2;
     this.#mask = slots - 1;
-    this.#slots = new Int32Array(3 * slots).fill(-1); // [slots, 3]
+    this.#slots = new Int32Array(slots);
     this.#merges = merges;
-    this.#places = new Array(merges.length).fill(undefined);
-    merges.forEach(({ left, right }, rank) => {
-      this.#slots.set([left, right, rank], 3 * this.#slotOf(left, right));
-    });
+    this.#places = new Array(n).fill(undefined);
+    for (let rank = 0; rank < n; rank++) {
+      this.#slots[this.#slotOf(merges.left[rank]!, merges.right[rank]!)] = rank + 1;
+    }
   }
 
   /** The slot that holds a pair, or the free one where it belongs. */
-  #slotOf(left: number, right: number): number {
-    const hash = Math.imul(Math.imul(left, 0x9e3779b1) ^ right, 0x85ebca6b);
+  #slotOf(first: number, second: number): number {
+    const slots = this.#slots;
+    const { left, right } = this.#merges;
+    const hash = Math.imul(Math.imul(first, 0x9e3779b1) ^ second, 0x85ebca6b);
     let slot = (hash ^ (hash >>> 15)) & this.#mask;
-    while (
-      this.#slots[3 * slot] !== -1 &&
-      (this.#slots[3 * slot] !== left || this.#slots[3 * slot + 1] !== right)
-    ) {
+    for (;;) {
+      const rank = slots[slot]! - 1;
+      if (rank === -1 || (left[rank] === first && right[rank] === second)) return slot;
       slot = (slot + 1) & this.#mask;
     }
-    return slot;
   }
 
   /** Place of a pair in the list of merges, -1 where it is not in it. */
   #rankOf(left: number, right: number): number {
-    return this.#slots[3 * this.#slotOf(left, right) + 2]!;
+    return this.#slots[this.#slotOf(left, right)]! - 1;
   }
 
   /**
@@ -71,7 +72,9 @@ export class Merger {
         if (rank !== -1 && (lowest === -1 || rank < lowest)) lowest = rank;
       }
       if (lowest === -1) return length;
-      const { left, right, result } = this.#merges[lowest]!;
+      const left = this.#merges.left[lowest]!;
+      const right = this.#merges.right[lowest]!;
+      const result = this.#merges.result[lowest]!;
       let kept = 0;
       for (let i = 0; i < length; kept++) {
         const found = ids[i] === left && i + 1 < length && ids[i + 1] === right;
@@ -106,7 +109,9 @@ export class Merger {
       note(i);
     }
     for (let rank = ranks.pop(); rank !== undefined; rank = ranks.pop()) {
-      const { left, right, result } = this.#merges[rank]!;
+      const left = this.#merges.left[rank]!;
+      const right = this.#merges.right[rank]!;
+      const result = this.#merges.result[rank]!;
       const waiting = places[rank]!;
       places[rank] = undefined;
       // From left to right, without sorting: a token comes of the same rounds wherever it stands, so all places

@@ -1,0 +1,390 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { scanVocabulary } from "../dist/src/encoder/scan.js";
+import { parseVocabulary, type Vocabulary } from "../dist/src/encoder/vocabulary.js";
+import { Encoder, openAiVocabulary } from "../dist/src/encoder.js";
+import { UserError } from "../dist/src/errors.js";
+
+const here = import.meta.dirname ?? "test";
+
+/** What the two ways make of two files: the reference is parseVocabulary, which says what is wrong. */
+function bothWays(json: Buffer, bpe: Buffer): { scanned?: Vocabulary; parsed?: Vocabulary; wrong?: string } {
+  const scanned = scanVocabulary(json, bpe);
+  try {
+    return { scanned, parsed: parseVocabulary(json.toString(), bpe.toString(), "here") };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { scanned, wrong: error.message };
+  }
+}
+
+/** The bytes in the type that deepEqual compares by value; a Buffer is none of them. */
+function plain({ merges: { left, right, result }, ...rest }: Vocabulary): unknown {
+  return { ...rest, left, right, result };
+}
+
+/** Both ways must give the same, and neither may give up. */
+function assertSame(json: Buffer | string, bpe: Buffer | string, what: string): Vocabulary {
+  const { scanned, parsed, wrong } = bothWays(Buffer.from(json), Buffer.from(bpe));
+  assert.equal(wrong, undefined, what);
+  assert.ok(scanned, `${what}: the scanner gave up`);
+  assert.deepEqual(plain(scanned), plain(parsed!), what);
+  return scanned;
+}
+
+/** The byte characters of the files, written down apart from the code. */
+const BYTES = [...Array(256).keys()].map((byte) => {
+  if (byte <= 32) return String.fromCharCode(0x100 + byte);
+  if (byte >= 127 && byte <= 160) return String.fromCharCode(0x121 + byte - 127);
+  return byte === 173 ? "\u0143" : String.fromCharCode(byte);
+});
+const MERGES = [
+  "t h",
+  "th e",
+  "\u0120 the",
+  "\u00e3 \u0122",
+  '" ,',
+  "\\ n",
+  "/ /",
+  "_ _",
+  "__ __",
+  "\u0143 \u0143",
+];
+MERGES.push("a b", "c d", "ab cd", "\u0120 a", "\u0120 \u0120", "\u00ff \u0100", "< <", "# v", ": :", "} ,");
+const TOKENS = [...BYTES, ...MERGES.map((merge) => merge.replace(" ", "")), "<|endoftext|>"];
+const PAIRS: readonly (readonly [string, number])[] = TOKENS.map((token, id) => [token, id]);
+const BPE = ["#version: 0.2", ...MERGES, ""].join("\n");
+
+/** encoder.json in a style of one's own: how a token, what stands between, and in which order. */
+function write(
+  token = (text: string): string => JSON.stringify(text),
+  colon = ": ",
+  comma = ", ",
+  pairs = PAIRS,
+): string {
+  return `{${pairs.map(([text, id]) => token(text) + colon + id).join(comma)}}`;
+}
+function escaped(hex: (code: number) => string): (text: string) => string {
+  return (text) => `"${[...text].map((c) => `\\u${hex(c.charCodeAt(0)).padStart(4, "0")}`).join("")}"`;
+}
+const JSON_TEXT = write();
+
+/** Whole numbers below n, the same in every run. */
+function numbers(seed: number): (n: number) => number {
+  let state = seed;
+  return (n) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * n);
+  };
+}
+function shuffled<T>(items: readonly T[]): T[] {
+  const below = numbers(7);
+  const all = [...items];
+  for (let i = all.length - 1; i > 0; i--) {
+    const j = below(i + 1);
+    [all[i], all[j]] = [all[j]!, all[i]!];
+  }
+  return all;
+}
+
+describe("the scanner gives what the parser gives", () => {
+  const folders = {
+    "OpenAI's": openAiVocabulary(),
+    "the demo model's": join(here, "..", "models", "shakespeare"),
+    "the smallest model's": join(here, "fixtures", "micro"),
+  };
+  for (const [name, folder] of Object.entries(folders)) {
+    test(`${name} files, also written in other styles`, () => {
+      const json = readFileSync(join(folder, "encoder.json"));
+      const bpe = readFileSync(join(folder, "vocab.bpe"));
+      const { offsets, merges } = assertSame(json, bpe, name);
+      const table = JSON.parse(json.toString()) as Record<string, number>;
+      assert.equal(offsets.length - 1, Object.keys(table).length);
+      assert.equal(merges.left.length, bpe.toString().trimEnd().split("\n").length - 1);
+      assertSame(
+        JSON.stringify(table, null, 2),
+        bpe.toString().replaceAll("\n", "\r\n"),
+        "pretty-printed, CRLF",
+      );
+      const pairs = shuffled(Object.entries(table));
+      assertSame(write(undefined, ":", ",", pairs), bpe, "ids in no order");
+    });
+  }
+
+  const styles: Record<string, string> = {
+    compact: write(undefined, ":", ","),
+    spaced: `\r\n\t ${write(undefined, "\t\r\n : ", "\n\n,\t")} \r\n\t`
+      .replace("{", "{ \n")
+      .replace(/\}(\s*)$/, "\r}$1"),
+    "lower case escapes": write(escaped((code) => code.toString(16))),
+    "upper case escapes": write(escaped((code) => code.toString(16).toUpperCase())),
+    "escaped slashes": write((text) => JSON.stringify(text).replaceAll("/", "\\/")),
+    "last first": write(undefined, ": ", ", ", [...PAIRS].reverse()),
+    "in no order": write(undefined, ": ", ", ", shuffled(PAIRS)),
+    "an empty token": write(undefined, ": ", ", ", [...PAIRS, ["", PAIRS.length]]),
+    "special tokens": write(undefined, ": ", ", ", [
+      ...PAIRS,
+      ["<pad>", TOKENS.length],
+      ["[CLS]", TOKENS.length + 1],
+    ]),
+    __proto__: write(undefined, ": ", ", ", [...PAIRS, ["<__proto__", TOKENS.length]]),
+    "no end of text": write(undefined, ": ", ", ", PAIRS.slice(0, -1)),
+  };
+  for (const [name, json] of Object.entries(styles)) {
+    test(`encoder.json: ${name}`, () => {
+      assertSame(json, BPE, name);
+    });
+  }
+
+  const lists: Record<string, string | Buffer> = {
+    "Windows line ends": BPE.replaceAll("\n", "\r\n"),
+    "both line ends": BPE.replace("t h\n", "t h\r\n"),
+    "no line end at the end": BPE.trimEnd(),
+    "empty lines at the end": `${BPE}\n\r\n\n`,
+    "a merge twice": `${BPE}t h\nth e\nt h\n`,
+    "another order": ["#version", ...[...MERGES].reverse(), ""].join("\n"),
+    "a version line that is no UTF-8": Buffer.concat([
+      Buffer.from("#version \xff\xc3\0\r", "latin1"),
+      Buffer.from(BPE.slice(13)),
+    ]),
+  };
+  for (const [name, bpe] of Object.entries(lists)) {
+    test(`vocab.bpe: ${name}`, () => {
+      assertSame(JSON_TEXT, bpe, name);
+    });
+  }
+
+  test("no merges at all, with and without a line end", () => {
+    const bytesOnly = write(undefined, ": ", ", ", PAIRS.slice(0, 256));
+    for (const bpe of ["#version", "#version\n", "#version: 0.2\r\n\r\n"]) {
+      const { merges, endOfText } = assertSame(bytesOnly, bpe, JSON.stringify(bpe));
+      assert.deepEqual([merges.left.length, endOfText], [0, undefined]);
+    }
+  });
+
+  test("a token named __proto__ that merges make, and other things' names", () => {
+    const merges = ["_ _", "p r", "o t", "pr ot", "prot o", "__ proto", "__proto __"];
+    const pairs = [...BYTES, ...merges.map((merge) => merge.replace(" ", ""))].map(
+      (token, id) => [token, id] as const,
+    );
+    const json = write(undefined, ": ", ", ", pairs);
+    const { bytes, offsets } = assertSame(json, ["#version", ...merges].join("\n"), "__proto__");
+    assert.equal(Buffer.from(bytes.subarray(offsets[262], offsets[263])).toString(), "__proto__");
+  });
+});
+
+describe("the scanner gives up", () => {
+  const latin1 = (text: string): Buffer => Buffer.from(text, "latin1");
+  const more = (entry: string): string => JSON_TEXT.replace(/\}$/, `, ${entry}}`);
+  const n = TOKENS.length;
+
+  // Fine for the parser, but nobody writes it so.
+  const unusual: Record<string, [json: string | Buffer, bpe: string]> = {
+    "a token twice": [more(`"the": 257`), BPE],
+    "a token twice, once escaped": [more(`"\\u0074he": 257`), BPE],
+    "an id with a point": [JSON_TEXT.replace(/: 5,/, ": 5.0,"), BPE],
+    "an id with an exponent": [JSON_TEXT.replace(/: 100,/, ": 1e2,"), BPE],
+    "minus zero": [JSON_TEXT.replace(/: 0,/, ": -0,"), BPE],
+  };
+  for (const [name, [json, bpe]] of Object.entries(unusual)) {
+    test(`${name}: the parser reads it`, () => {
+      const { scanned, parsed, wrong } = bothWays(Buffer.from(json), Buffer.from(bpe));
+      assert.equal(scanned, undefined);
+      assert.ok(parsed, wrong);
+      assert.equal(Encoder.fromFiles(Buffer.from(json), Buffer.from(bpe), "here").n_vocab, n);
+    });
+  }
+
+  const wrongJson: Record<string, string | Buffer> = {
+    "a byte order mark": `\ufeff${JSON_TEXT}`,
+    nothing: "",
+    whitespace: " \n",
+    "an empty table": "{}",
+    "an array": "[]",
+    "no end": JSON_TEXT.slice(0, -1),
+    "cut within a token": JSON_TEXT.slice(0, JSON_TEXT.indexOf("<|end") + 3),
+    "cut within an escape": `${JSON_TEXT.slice(0, JSON_TEXT.indexOf("<|end"))}\\u01`,
+    "something behind it": `${JSON_TEXT} {}`,
+    "a zero byte behind it": `${JSON_TEXT}\0`,
+    "a comma before the end": JSON_TEXT.replace(/\}$/, ",}"),
+    "a comma at the beginning": JSON_TEXT.replace("{", "{,"),
+    "no comma": JSON_TEXT.replace(", ", " "),
+    "a form feed": JSON_TEXT.replace(", ", ",\f"),
+    "a space of another kind": JSON_TEXT.replace(", ", ",\u00a0"),
+    "a token in single quotes": JSON_TEXT.replace('"a"', "'a'"),
+    "a zero in front of an id": JSON_TEXT.replace(": 5,", ": 05,"),
+    "a plus": JSON_TEXT.replace(": 5,", ": +5,"),
+    "no id": JSON_TEXT.replace(": 5,", ": ,"),
+    "an id that is text": JSON_TEXT.replace(": 5,", ': "5",'),
+    "an id of null": JSON_TEXT.replace(": 5,", ": null,"),
+    "a negative id": JSON_TEXT.replace(": 5,", ": -5,"),
+    "a broken id": JSON_TEXT.replace(": 5,", ": 5.5,"),
+    "an id twice": JSON_TEXT.replace(": 5,", ": 6,"),
+    "an id too large": JSON_TEXT.replace(": 5,", `: ${n},`),
+    "an id of 2^32 + 5": JSON_TEXT.replace(": 5,", `: ${2 ** 32 + 5},`),
+    "a huge id": JSON_TEXT.replace(": 5,", ": 99999999999999999999999999,"),
+    "a token with a space": more(`"a b": ${n}`),
+    "a token with a line end": more(`"<\\n": ${n}`),
+    "a raw line end in a token": more(`"<\n": ${n}`),
+    "a delete character": more(`"<\x7f": ${n}`),
+    "a soft hyphen": more(`"<\u00ad": ${n}`),
+    "an unknown escape": more(`"<\\x41": ${n}`),
+    "an escape that is none": more(`"<\\u00g1": ${n}`),
+    "an escaped minus": more(`"<\\u-041": ${n}`),
+    "the first character beyond": more(`"<\u0144": ${n}`),
+    "the same, escaped": more(`"<\\u0144": ${n}`),
+    "U+0180": more(`"<\u0180": ${n}`),
+    "U+0180, escaped": more(`"<\\u0180": ${n}`),
+    "U+4F60": more(`"<\u4f60": ${n}`),
+    "U+FFFF, escaped": more(`"<\\uffff": ${n}`),
+    "half a surrogate pair": more(`"<\\ud83d": ${n}`),
+    "UTF-8 of too many bytes": latin1(more(`"<\xc1\xa1": ${n}`)),
+    "Latin-1": latin1(more(`"<\xe9": ${n}`)),
+    "UTF-8 that ends early": latin1(more(`"<\xc3": ${n}`)),
+    "UTF-8 that begins late": latin1(more(`"<\xa9": ${n}`)),
+    "UTF-16": Buffer.from(JSON_TEXT, "utf16le"),
+    "a byte without a token": JSON_TEXT.replace('"a"', '"<a"'),
+    "a token without a merge": more(`"zz": ${n}`),
+  };
+  const wrongBpe: Record<string, string | Buffer> = {
+    "a byte order mark": `\ufeff${BPE}`,
+    nothing: "",
+    "no version": BPE.slice(BPE.indexOf("\n") + 1),
+    "half a version": "#vers",
+    "one token": `${BPE}ab\n`,
+    "one token at the end": `${BPE}ab`,
+    "one token and a space": `${BPE}ab \n`,
+    "one token and a space at the end": `${BPE}ab `,
+    "a space in front": BPE.replace("\na b\n", "\n a b\n"),
+    "a space behind": BPE.replace("\na b\n", "\na b \n"),
+    "two spaces": BPE.replace("\na b\n", "\na  b\n"),
+    "three tokens": `${BPE}a b c\n`,
+    "a tab": BPE.replace("\na b\n", "\na\tb\n"),
+    "an empty line": BPE.replace("\na b\n", "\n\na b\n"),
+    "an empty line first": BPE.replace("\n", "\r\n\n"),
+    "an empty line and a merge at the end": `${BPE}\na b`,
+    "an empty line and a space at the end": `${BPE}\n `,
+    "a carriage return in a line": BPE.replace("\na b\n", "\na\rb\n"),
+    "a carriage return at the end": BPE.trimEnd() + "\r",
+    "a lone carriage return on the last line": `${BPE}\r`,
+    "two carriage returns": BPE.replace("\na b\n", "\na b\r\r\n"),
+    "carriage returns alone": BPE.replaceAll("\n", "\r"),
+    "a zero byte at the end": `${BPE}\0`,
+    "a zero byte in a line": BPE.replace("\na b\n", "\na b\0\n"),
+    "an unknown first token": `${BPE}xy z\n`,
+    "an unknown second token": `${BPE}z xy\n`,
+    "an unknown result": `${BPE}x y\n`,
+    "a merge missing": BPE.replace("\na b\n", "\n"),
+    "the last merge missing": BPE.trimEnd().slice(0, BPE.trimEnd().lastIndexOf("\n")),
+    "a byte that is no character": latin1(Buffer.from(`${BPE}a \xff\n`).toString("latin1")),
+    "a character that ends early": Buffer.concat([Buffer.from(`${BPE}a `), Buffer.of(0xc4)]),
+  };
+  const cases = [
+    ...Object.entries(wrongJson).map(([name, json]) => [`encoder.json: ${name}`, json, BPE] as const),
+    ...Object.entries(wrongBpe).map(([name, bpe]) => [`vocab.bpe: ${name}`, JSON_TEXT, bpe] as const),
+  ];
+  for (const [name, jsonText, bpeText] of cases) {
+    test(`${name}: the message is the parser's`, () => {
+      const [json, bpe] = [Buffer.from(jsonText), Buffer.from(bpeText)];
+      const { scanned, wrong } = bothWays(json, bpe);
+      assert.ok(wrong, "the parser accepts it");
+      assert.equal(scanned, undefined);
+      assert.throws(() => Encoder.fromFiles(json, bpe, "here"), { name: "UserError", message: wrong });
+    });
+  }
+});
+
+test("2,000 files with accidents: the scanner gives up or agrees", () => {
+  const below = numbers(8);
+  const pick = <T>(items: readonly T[]): T => items[below(items.length)]!;
+  const SNIPPETS = [
+    "\n",
+    "\r\n",
+    "\r",
+    " ",
+    "\0",
+    '"',
+    "\\",
+    "\\u0074",
+    "\\n",
+    ",",
+    ":",
+    "{",
+    "}",
+    "0",
+    "1",
+    "\xc3",
+    "\xa9",
+  ].concat([
+    "\xc4\xa0",
+    "\xc5\x84",
+    "\xed\xa0\xbd",
+    "a b\n",
+    "t h\n",
+    '"a": 97, ',
+    ', "ab": 266',
+    "1e1",
+    "-",
+    ".0",
+    "\xef\xbb\xbf",
+  ]);
+  const bytesOf = (text: string): Buffer => Buffer.from(text, "latin1");
+  const accident = (file: Buffer, isJson: boolean): Buffer => {
+    const at = below(file.length + 1);
+    const to = Math.min(file.length, at + 1 + below(below(4) ? 3 : 40));
+    switch (below(6)) {
+      case 0: {
+        const copy = Buffer.from(file);
+        if (at < file.length) copy[at]! ^= 1 << below(8);
+        return copy;
+      }
+      case 1:
+        return Buffer.concat([file.subarray(0, at), file.subarray(to)]); // cut out
+      case 2:
+        return below(4)
+          ? Buffer.concat([file.subarray(0, at), bytesOf(pick(SNIPPETS)), file.subarray(at)])
+          : file.subarray(0, at);
+      case 3:
+        return Buffer.concat([file.subarray(0, to), file.subarray(at)]); // twice
+      default: {
+        const between = isJson ? ", " : "\n";
+        const parts = file.toString("latin1").split(between);
+        const [i, j] = [below(parts.length), below(parts.length)];
+        if (below(3)) [parts[i], parts[j]] = [parts[j]!, parts[i]!];
+        else parts.splice(i, below(2), ...(below(2) ? [parts[j]!] : []));
+        return bytesOf(parts.join(between));
+      }
+    }
+  };
+  const seen = { same: 0, wrong: 0, unusual: 0 };
+  for (let round = 0; round < 2000; round++) {
+    let json: Buffer = Buffer.from(round % 2 ? JSON_TEXT : styleOf(round));
+    let bpe: Buffer = Buffer.from(round % 3 ? BPE : BPE.replaceAll("\n", "\r\n"));
+    for (let n = below(3); n >= 0; n--) {
+      if (below(2)) json = accident(json, true);
+      else bpe = accident(bpe, false);
+    }
+    const { scanned, parsed, wrong } = bothWays(json, bpe);
+    const what = () =>
+      `round ${round}: ${wrong ?? "fine"}\n${json.toString("latin1")}\n${bpe.toString("latin1")}`;
+    if (scanned) {
+      assert.ok(parsed, what());
+      assert.deepEqual(plain(scanned), plain(parsed), what());
+    }
+    seen[scanned ? "same" : wrong ? "wrong" : "unusual"]++;
+  }
+  assert.ok(seen.same > 200 && seen.wrong > 300 && seen.unusual < 200, JSON.stringify(seen));
+});
+
+/** The small vocabulary in one of a few styles. */
+function styleOf(round: number): string {
+  if (round % 4 === 0)
+    return write(
+      escaped((code) => code.toString(16)),
+      ": ",
+      ", ",
+    );
+  return write(undefined, ": ", ", ", shuffled(PAIRS));
+}
