@@ -1,3 +1,4 @@
+import { constants } from "node:buffer";
 import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -58,8 +59,9 @@ export class Encoder {
    * @throws UserError that names the file and what is wrong in it
    */
   static fromFiles(encoderJson: string | Buffer, vocabBpe: string | Buffer, where: string): Encoder {
+    const bytes = (file: string | Buffer): Buffer => (typeof file === "string" ? Buffer.from(file) : file);
     return new Encoder(
-      scanVocabulary(Buffer.from(encoderJson), Buffer.from(vocabBpe)) ??
+      scanVocabulary(bytes(encoderJson), bytes(vocabBpe)) ??
         parseVocabulary(encoderJson.toString("utf8"), vocabBpe.toString("utf8"), where),
     );
   }
@@ -188,7 +190,10 @@ export function openAiVocabulary(): string {
 
 async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {
-    return await readFile(path);
+    const bytes = await readFile(path);
+    // A vocabulary that cannot become a text, which is when this throws, is none.
+    if (bytes.length > constants.MAX_STRING_LENGTH) bytes.toString("utf8");
+    return bytes;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw fileError("read", path, error);

@@ -2,28 +2,25 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { scanVocabulary } from "../dist/src/encoder/scan.js";
-import { parseVocabulary, type Vocabulary } from "../dist/src/encoder/vocabulary.js";
+import { Merger } from "../dist/src/encoder/merge.js";
+import type { Vocabulary } from "../dist/src/encoder/vocabulary.js";
 import { Encoder, openAiVocabulary } from "../dist/src/encoder.js";
-import { UserError } from "../dist/src/errors.js";
+import {
+  BPE,
+  BYTES,
+  bothWays,
+  escaped,
+  JSON_TEXT,
+  MERGES,
+  numbers,
+  PAIRS,
+  plain,
+  shuffled,
+  TOKENS,
+  write,
+} from "./support/vocabulary.js";
 
 const here = import.meta.dirname ?? "test";
-
-/** What the two ways make of two files: the reference is parseVocabulary, which says what is wrong. */
-function bothWays(json: Buffer, bpe: Buffer): { scanned?: Vocabulary; parsed?: Vocabulary; wrong?: string } {
-  const scanned = scanVocabulary(json, bpe);
-  try {
-    return { scanned, parsed: parseVocabulary(json.toString(), bpe.toString(), "here") };
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    return { scanned, wrong: error.message };
-  }
-}
-
-/** The bytes in the type that deepEqual compares by value; a Buffer is none of them. */
-function plain({ merges: { left, right, result }, ...rest }: Vocabulary): unknown {
-  return { ...rest, left, right, result };
-}
 
 /** Both ways must give the same, and neither may give up. */
 function assertSame(json: Buffer | string, bpe: Buffer | string, what: string): Vocabulary {
@@ -31,62 +28,20 @@ function assertSame(json: Buffer | string, bpe: Buffer | string, what: string): 
   assert.equal(wrong, undefined, what);
   assert.ok(scanned, `${what}: the scanner gave up`);
   assert.deepEqual(plain(scanned), plain(parsed!), what);
-  return scanned;
-}
-
-/** The byte characters of the files, written down apart from the code. */
-const BYTES = [...Array(256).keys()].map((byte) => {
-  if (byte <= 32) return String.fromCharCode(0x100 + byte);
-  if (byte >= 127 && byte <= 160) return String.fromCharCode(0x121 + byte - 127);
-  return byte === 173 ? "\u0143" : String.fromCharCode(byte);
-});
-const MERGES = [
-  "t h",
-  "th e",
-  "\u0120 the",
-  "\u00e3 \u0122",
-  '" ,',
-  "\\ n",
-  "/ /",
-  "_ _",
-  "__ __",
-  "\u0143 \u0143",
-];
-MERGES.push("a b", "c d", "ab cd", "\u0120 a", "\u0120 \u0120", "\u00ff \u0100", "< <", "# v", ": :", "} ,");
-const TOKENS = [...BYTES, ...MERGES.map((merge) => merge.replace(" ", "")), "<|endoftext|>"];
-const PAIRS: readonly (readonly [string, number])[] = TOKENS.map((token, id) => [token, id]);
-const BPE = ["#version: 0.2", ...MERGES, ""].join("\n");
-
-/** encoder.json in a style of one's own: how a token, what stands between, and in which order. */
-function write(
-  token = (text: string): string => JSON.stringify(text),
-  colon = ": ",
-  comma = ", ",
-  pairs = PAIRS,
-): string {
-  return `{${pairs.map(([text, id]) => token(text) + colon + id).join(comma)}}`;
-}
-function escaped(hex: (code: number) => string): (text: string) => string {
-  return (text) => `"${[...text].map((c) => `\\u${hex(c.charCodeAt(0)).padStart(4, "0")}`).join("")}"`;
-}
-const JSON_TEXT = write();
-
-/** Whole numbers below n, the same in every run. */
-function numbers(seed: number): (n: number) => number {
-  let state = seed;
-  return (n) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * n);
-  };
-}
-function shuffled<T>(items: readonly T[]): T[] {
-  const below = numbers(7);
-  const all = [...items];
-  for (let i = all.length - 1; i > 0; i--) {
-    const j = below(i + 1);
-    [all[i], all[j]] = [all[j]!, all[i]!];
+  assert.ok(scanned.merges.table);
+  // The table that came with the merges finds what the Merger's own does.
+  const below = numbers(9);
+  const [ours, theirs] = [new Merger(scanned.merges), new Merger(parsed!.merges)];
+  for (let round = 0; round < 50; round++) {
+    const first = Int32Array.from(
+      { length: 60 },
+      () => parsed!.byteIds[below(4) ? 97 + below(26) : below(256)]!,
+    );
+    const second = first.slice();
+    const left = ours.merge(first, 60);
+    assert.deepEqual([left, first], [theirs.merge(second, 60), second], what);
   }
-  return all;
+  return scanned;
 }
 
 describe("the scanner gives what the parser gives", () => {
@@ -295,96 +250,3 @@ describe("the scanner gives up", () => {
     });
   }
 });
-
-test("2,000 files with accidents: the scanner gives up or agrees", () => {
-  const below = numbers(8);
-  const pick = <T>(items: readonly T[]): T => items[below(items.length)]!;
-  const SNIPPETS = [
-    "\n",
-    "\r\n",
-    "\r",
-    " ",
-    "\0",
-    '"',
-    "\\",
-    "\\u0074",
-    "\\n",
-    ",",
-    ":",
-    "{",
-    "}",
-    "0",
-    "1",
-    "\xc3",
-    "\xa9",
-  ].concat([
-    "\xc4\xa0",
-    "\xc5\x84",
-    "\xed\xa0\xbd",
-    "a b\n",
-    "t h\n",
-    '"a": 97, ',
-    ', "ab": 266',
-    "1e1",
-    "-",
-    ".0",
-    "\xef\xbb\xbf",
-  ]);
-  const bytesOf = (text: string): Buffer => Buffer.from(text, "latin1");
-  const accident = (file: Buffer, isJson: boolean): Buffer => {
-    const at = below(file.length + 1);
-    const to = Math.min(file.length, at + 1 + below(below(4) ? 3 : 40));
-    switch (below(6)) {
-      case 0: {
-        const copy = Buffer.from(file);
-        if (at < file.length) copy[at]! ^= 1 << below(8);
-        return copy;
-      }
-      case 1:
-        return Buffer.concat([file.subarray(0, at), file.subarray(to)]); // cut out
-      case 2:
-        return below(4)
-          ? Buffer.concat([file.subarray(0, at), bytesOf(pick(SNIPPETS)), file.subarray(at)])
-          : file.subarray(0, at);
-      case 3:
-        return Buffer.concat([file.subarray(0, to), file.subarray(at)]); // twice
-      default: {
-        const between = isJson ? ", " : "\n";
-        const parts = file.toString("latin1").split(between);
-        const [i, j] = [below(parts.length), below(parts.length)];
-        if (below(3)) [parts[i], parts[j]] = [parts[j]!, parts[i]!];
-        else parts.splice(i, below(2), ...(below(2) ? [parts[j]!] : []));
-        return bytesOf(parts.join(between));
-      }
-    }
-  };
-  const seen = { same: 0, wrong: 0, unusual: 0 };
-  for (let round = 0; round < 2000; round++) {
-    let json: Buffer = Buffer.from(round % 2 ? JSON_TEXT : styleOf(round));
-    let bpe: Buffer = Buffer.from(round % 3 ? BPE : BPE.replaceAll("\n", "\r\n"));
-    for (let n = below(3); n >= 0; n--) {
-      if (below(2)) json = accident(json, true);
-      else bpe = accident(bpe, false);
-    }
-    const { scanned, parsed, wrong } = bothWays(json, bpe);
-    const what = () =>
-      `round ${round}: ${wrong ?? "fine"}\n${json.toString("latin1")}\n${bpe.toString("latin1")}`;
-    if (scanned) {
-      assert.ok(parsed, what());
-      assert.deepEqual(plain(scanned), plain(parsed), what());
-    }
-    seen[scanned ? "same" : wrong ? "wrong" : "unusual"]++;
-  }
-  assert.ok(seen.same > 200 && seen.wrong > 300 && seen.unusual < 200, JSON.stringify(seen));
-});
-
-/** The small vocabulary in one of a few styles. */
-function styleOf(round: number): string {
-  if (round % 4 === 0)
-    return write(
-      escaped((code) => code.toString(16)),
-      ": ",
-      ", ",
-    );
-  return write(undefined, ": ", ", ", shuffled(PAIRS));
-}

@@ -3,6 +3,15 @@ export interface Merges {
   readonly left: Int32Array;
   readonly right: Int32Array;
   readonly result: Int32Array;
+  /** What the Merger would make of them to look pairs up, where it is there already: [pairSlots(merges)]. */
+  readonly table?: Int32Array;
+}
+
+/** How many slots the Merger's table has for so many merges: a power of two. */
+export function pairSlots(merges: number): number {
+  let slots = 16;
+  while (slots < 2 * merges) slots *= 2;
+  return slots;
 }
 
 /** Up to this many bytes the simple loop is faster than the bookkeeping of the long one. */
@@ -24,18 +33,17 @@ export class Merger {
   /** Where a pair comes twice, the later rank holds, as in the original. */
   constructor(merges: Merges) {
     const n = merges.left.length;
-    let slots = 16;
-    while (slots < 2 * n) slots *= 2;
-    this.#mask = slots - 1;
-    this.#slots = new Int32Array(slots);
+    this.#slots = merges.table ?? new Int32Array(pairSlots(n));
+    this.#mask = this.#slots.length - 1;
     this.#merges = merges;
     this.#places = new Array(n).fill(undefined);
+    if (merges.table) return;
     for (let rank = 0; rank < n; rank++) {
       this.#slots[this.#slotOf(merges.left[rank]!, merges.right[rank]!)] = rank + 1;
     }
   }
 
-  /** The slot that holds a pair, or the free one where it belongs. */
+  /** The slot that holds a pair, or the free one where it belongs; assembly/vocabulary/ does the same. */
   #slotOf(first: number, second: number): number {
     const slots = this.#slots;
     const { left, right } = this.#merges;
