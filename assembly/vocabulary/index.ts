@@ -161,23 +161,24 @@ function allMerged(merged: usize): bool {
   return true;
 }
 
-/** A table of the merges' pairs, in the form that src/encoder/merge.ts looks them up: [slots]. */
+/** A table of the merges' pairs, in the form that src/encoder/merge.ts looks them up: [slots, 3]. */
 export function tableOfPairs(slots: u32): usize {
-  const table = reserve(<usize>slots << 2);
+  const table = reserve(<usize>slots * 12);
+  memory.fill(table, 0xff, <usize>slots * 12);
   const mask = slots - 1;
   for (let rank: u32 = 0; rank < merges; rank++) {
-    const first = load<u32>(left + (<usize>rank << 2));
-    const second = load<u32>(right + (<usize>rank << 2));
-    const mixed = ((first * 0x9e3779b1) ^ second) * 0x85ebca6b;
-    let slot = (mixed ^ (mixed >>> 15)) & mask;
-    for (;;) {
-      const other = <usize>load<u32>(table + (<usize>slot << 2)) << 2;
-      if (other == 0) break;
-      // The later of two merges of one pair holds.
-      if (load<u32>(left + other - 4) == first && load<u32>(right + other - 4) == second) break;
-      slot = (slot + 1) & mask;
+    const first = load<i32>(left + (<usize>rank << 2));
+    const second = load<i32>(right + (<usize>rank << 2));
+    const mixed = ((<u32>first * 0x9e3779b1) ^ <u32>second) * 0x85ebca6b;
+    let place = (mixed ^ (mixed >>> 15)) & mask;
+    let slot = table + <usize>place * 12;
+    while (load<i32>(slot) != -1 && (load<i32>(slot) != first || load<i32>(slot, 4) != second)) {
+      place = (place + 1) & mask;
+      slot = table + <usize>place * 12;
     }
-    store<u32>(table + (<usize>slot << 2), rank + 1);
+    store<i32>(slot, first);
+    store<i32>(slot, second, 4);
+    store<i32>(slot, rank, 8); // the later of two merges of one pair holds
   }
   return table;
 }

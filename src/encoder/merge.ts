@@ -3,7 +3,7 @@ export interface Merges {
   readonly left: Int32Array;
   readonly right: Int32Array;
   readonly result: Int32Array;
-  /** What the Merger would make of them to look pairs up, where it is there already: [pairSlots(merges)]. */
+  /** What the Merger would make of them to look pairs up, where it is there already: [pairSlots(merges), 3]. */
   readonly table?: Int32Array;
 }
 
@@ -23,7 +23,7 @@ const SHORT = 48;
  * Source: Sennrich et al. 2016 (arXiv:1508.07909); openai/gpt-2 src/encoder.py.
  */
 export class Merger {
-  /** Open addressing: the rank of a pair + 1 a slot, 0 where it is free. */
+  /** Open addressing: [left, right, rank] a slot, left -1 where it is free. */
   readonly #slots: Int32Array;
   readonly #mask: number;
   readonly #merges: Merges;
@@ -33,32 +33,35 @@ export class Merger {
   /** Where a pair comes twice, the later rank holds, as in the original. */
   constructor(merges: Merges) {
     const n = merges.left.length;
-    this.#slots = merges.table ?? new Int32Array(pairSlots(n));
-    this.#mask = this.#slots.length - 1;
+    const slots = pairSlots(n);
+    const table = merges.table ?? new Int32Array(3 * slots).fill(-1); // [slots, 3]
+    this.#slots = table;
+    this.#mask = slots - 1;
     this.#merges = merges;
     this.#places = new Array(n).fill(undefined);
     if (merges.table) return;
     for (let rank = 0; rank < n; rank++) {
-      this.#slots[this.#slotOf(merges.left[rank]!, merges.right[rank]!)] = rank + 1;
+      const slot = 3 * this.#slotOf(merges.left[rank]!, merges.right[rank]!);
+      table[slot] = merges.left[rank]!;
+      table[slot + 1] = merges.right[rank]!;
+      table[slot + 2] = rank;
     }
   }
 
   /** The slot that holds a pair, or the free one where it belongs; assembly/vocabulary/ does the same. */
-  #slotOf(first: number, second: number): number {
+  #slotOf(left: number, right: number): number {
     const slots = this.#slots;
-    const { left, right } = this.#merges;
-    const hash = Math.imul(Math.imul(first, 0x9e3779b1) ^ second, 0x85ebca6b);
+    const hash = Math.imul(Math.imul(left, 0x9e3779b1) ^ right, 0x85ebca6b);
     let slot = (hash ^ (hash >>> 15)) & this.#mask;
-    for (;;) {
-      const rank = slots[slot]! - 1;
-      if (rank === -1 || (left[rank] === first && right[rank] === second)) return slot;
+    while (slots[3 * slot] !== -1 && (slots[3 * slot] !== left || slots[3 * slot + 1] !== right)) {
       slot = (slot + 1) & this.#mask;
     }
+    return slot;
   }
 
   /** Place of a pair in the list of merges, -1 where it is not in it. */
   #rankOf(left: number, right: number): number {
-    return this.#slots[this.#slotOf(left, right)]! - 1;
+    return this.#slots[3 * this.#slotOf(left, right) + 2]!;
   }
 
   /**
@@ -72,6 +75,7 @@ export class Merger {
   }
 
   #mergeShort(ids: Int32Array, n: number): number {
+    const merges = this.#merges;
     let length = n;
     for (;;) {
       let lowest = -1;
@@ -80,9 +84,9 @@ export class Merger {
         if (rank !== -1 && (lowest === -1 || rank < lowest)) lowest = rank;
       }
       if (lowest === -1) return length;
-      const left = this.#merges.left[lowest]!;
-      const right = this.#merges.right[lowest]!;
-      const result = this.#merges.result[lowest]!;
+      const left = merges.left[lowest]!;
+      const right = merges.right[lowest]!;
+      const result = merges.result[lowest]!;
       let kept = 0;
       for (let i = 0; i < length; kept++) {
         const found = ids[i] === left && i + 1 < length && ids[i + 1] === right;
@@ -97,6 +101,7 @@ export class Merger {
   #mergeLong(ids: Int32Array, n: number): number {
     const next = new Int32Array(n);
     const previous = new Int32Array(n);
+    const merges = this.#merges;
     const places = this.#places;
     const ranks = new MinHeap();
     const note = (place: number): void => {
@@ -117,9 +122,9 @@ export class Merger {
       note(i);
     }
     for (let rank = ranks.pop(); rank !== undefined; rank = ranks.pop()) {
-      const left = this.#merges.left[rank]!;
-      const right = this.#merges.right[rank]!;
-      const result = this.#merges.result[rank]!;
+      const left = merges.left[rank]!;
+      const right = merges.right[rank]!;
+      const result = merges.result[rank]!;
       const waiting = places[rank]!;
       places[rank] = undefined;
       // From left to right, without sorting: a token comes of the same rounds wherever it stands, so all places

@@ -87,7 +87,7 @@ function scan(scanner: Scanner, encoderJson: Uint8Array, mergeLines: Uint8Array)
       left: column(scanner.left.value, n),
       right: column(scanner.right.value, n),
       result: column(scanner.result.value, n),
-      table: column(table, slots),
+      table: column(table, 3 * slots),
     },
     endOfText: endOfText === -1 ? undefined : endOfText,
   };
