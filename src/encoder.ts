@@ -191,8 +191,8 @@ export function openAiVocabulary(): string {
 async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {
     const bytes = await readFile(path);
-    // A vocabulary that cannot become a text, which is when this throws, is none.
-    if (bytes.length > constants.MAX_STRING_LENGTH) bytes.toString("utf8");
+    // What is too long for a string is no vocabulary: this throws.
+    if (bytes.length > constants.MAX_STRING_LENGTH) await readFile(path, "utf8");
     return bytes;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;

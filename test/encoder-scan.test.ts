@@ -236,7 +236,10 @@ describe("the scanner gives up", () => {
     "a byte that is no character": latin1(Buffer.from(`${BPE}a \xff\n`).toString("latin1")),
     "a character that ends early": Buffer.concat([Buffer.from(`${BPE}a `), Buffer.of(0xc4)]),
   };
+  const withEmpty = more(`"": ${n}`);
   const cases = [
+    ["an empty first token, which there is", withEmpty, `${BPE} ab\n`] as const,
+    ["an empty second token, which there is", withEmpty, `${BPE}ab \n`] as const,
     ...Object.entries(wrongJson).map(([name, json]) => [`encoder.json: ${name}`, json, BPE] as const),
     ...Object.entries(wrongBpe).map(([name, bpe]) => [`vocab.bpe: ${name}`, JSON_TEXT, bpe] as const),
   ];

@@ -45,6 +45,7 @@ function newScanner(): Scanner {
  * @returns undefined for anything unexpected, wrong or only unusual: parseVocabulary knows what to say of it
  */
 export function scanVocabulary(encoderJson: Uint8Array, vocabBpe: Uint8Array): Vocabulary | undefined {
+  if (typeof WebAssembly === "undefined") return undefined; // node --jitless
   if (encoderJson.length > LONGEST || vocabBpe.length > LONGEST) return undefined;
   if (!VERSION.every((c, i) => vocabBpe[i] === c)) return undefined;
   const secondLine = vocabBpe.indexOf(LINE_FEED) + 1 || vocabBpe.length;
