@@ -2,7 +2,7 @@
 import { Model, Norm, PANEL } from "./model";
 import { sum } from "./vector";
 
-const EPSILON: f32 = 1e-5; // openai/gpt-2 src/model.py, norm()
+export const EPSILON: f32 = 1e-5; // openai/gpt-2 src/model.py, norm()
 
 /** y = (x - mean) / sqrt(variance + 1e-5) g + b, the variance divided by n. x, y [n] */
 export function layerNorm(norm: Norm, x: usize, y: usize, n: u32): void {

@@ -1,20 +1,24 @@
-// Compiles assembly/ to WebAssembly: once in plain SIMD, whose results are the same on every machine, and once
-// with relaxed SIMD for --fast_math.
+// Compiles assembly/ to WebAssembly, the engine and the trainer: each once in plain SIMD, whose results are the
+// same on every machine, and once with relaxed SIMD, which is faster.
 import { mkdirSync } from "node:fs";
 import asc from "assemblyscript/asc";
 
 const FOLDER = "dist/src/engines/wasm";
 const MEMORY_PAGES = 65536; // 4 GiB, all that 32-bit addresses reach
 
+const PLAIN = ["simd", "threads"];
+const RELAXED = [...PLAIN, "relaxed-simd"];
 const BUILDS = [
-  { out: "gpt2.wasm", features: ["simd", "threads"] },
-  { out: "gpt2-relaxed.wasm", features: ["simd", "threads", "relaxed-simd"] },
+  { entry: "assembly/index.ts", out: "gpt2.wasm", features: PLAIN },
+  { entry: "assembly/index.ts", out: "gpt2-relaxed.wasm", features: RELAXED },
+  { entry: "assembly/train/index.ts", out: "train.wasm", features: PLAIN },
+  { entry: "assembly/train/index.ts", out: "train-relaxed.wasm", features: RELAXED },
 ];
 
 mkdirSync(FOLDER, { recursive: true });
-for (const { out, features } of BUILDS) {
+for (const { entry, out, features } of BUILDS) {
   const { error, stderr } = await asc.main([
-    "assembly/index.ts",
+    entry,
     ...["-o", `${FOLDER}/${out}`],
     ...["--enable", features.join(",")],
     ...["-O3", "--converge", "--noAssert"],

@@ -11,10 +11,22 @@ export interface DrawOptions {
   readonly top_k: number;
   /** Only the smallest set of likeliest tokens whose probability reaches p can be drawn; 1 = all. */
   readonly top_p: number;
+  /** Only tokens at least this many times as probable as the likeliest one can be drawn; 0 = all. */
+  readonly min_p?: number;
+  /** The logits of tokens said before are divided by it where positive, multiplied where negative; 1 = off. */
+  readonly repetition_penalty?: number;
+  /** What is added to the logits of token ids; -Infinity means never. */
+  readonly logit_bias?: ReadonlyMap<number, number>;
 }
 
-/** Draws a token id from logits [n_vocab] with a uniform random number in [0, 1). */
-export type Draw = (logits: Float32Array, u: number) => number;
+/**
+ * Draws a token id from logits [n_vocab], which it leaves as they are, with a uniform random number in [0, 1).
+ * `said`: the token ids that a repetition penalty weakens, however often they stand there.
+ */
+export type Draw = (logits: Float32Array, u: number, said?: Iterable<number>) => number;
+
+/** float32 as the engine gives them, float64 where something was added. */
+type Logits = Float32Array | Float64Array;
 
 const LN2_HIGH = 0.6931471803691238; // the first 33 bits of ln 2: exact when multiplied by a small integer
 const LN2_LOW = 1.9082149292705877e-10;
@@ -39,7 +51,7 @@ export function expNegative(x: number): number {
 }
 
 /** The k-th largest of the values, 1 <= k <= values.length, found with a heap of the k largest so far. */
-function kthLargest(values: Float32Array, k: number, heap: Float32Array): number {
+function kthLargest(values: Logits, k: number, heap: Logits): number {
   const sink = (start: number): void => {
     const value = heap[start];
     let i = start;
@@ -65,7 +77,7 @@ function kthLargest(values: Float32Array, k: number, heap: Float32Array): number
 }
 
 /** The place of the largest logit, the first of them where several are equal. */
-function argmax(logits: Float32Array): number {
+function argmax(logits: Logits): number {
   let best = -1;
   let max = -Infinity;
   for (let i = 0; i < logits.length; i++) {
@@ -81,16 +93,42 @@ function argmax(logits: Float32Array): number {
 }
 
 /**
- * Makes the function that draws tokens, in the order of the original: logits / temperature, top_k, top_p,
- * then one draw by walking the kept tokens' cumulative probability in order of id.
+ * Makes the function that adds biases to logits, then weakens the tokens said before as CTRL does (Keskar et al.
+ * 2019, arXiv 1909.05858, section 4.1; a negative logit is multiplied, since dividing it would strengthen it).
+ * @returns undefined where neither is asked for; the function's result is valid until its next call
+ */
+function makeAdjust(
+  n_vocab: number,
+  { repetition_penalty = 1, logit_bias = new Map() }: DrawOptions,
+): ((logits: Float32Array, said: Iterable<number>) => Float64Array) | undefined {
+  if (repetition_penalty === 1 && logit_bias.size === 0) return undefined;
+  const adjusted = new Float64Array(n_vocab);
+  return (logits, said) => {
+    adjusted.set(logits);
+    for (const [id, bias] of logit_bias) adjusted[id] += bias;
+    if (repetition_penalty === 1) return adjusted;
+    for (const id of new Set(said)) {
+      if (adjusted[id] > 0) adjusted[id] /= repetition_penalty;
+      else adjusted[id] *= repetition_penalty;
+    }
+    return adjusted;
+  };
+}
+
+/**
+ * Makes the function that draws tokens, in this order: logit_bias, repetition_penalty, then that of the original,
+ * logits / temperature, top_k, top_p, then min_p (Nguyen et al. 2024, arXiv 2407.01082), and one draw by walking
+ * the kept tokens' cumulative probability in order of id.
  * Differs from the original (openai/gpt-2 src/sample.py) in two points that were faults there: the token that
  * crosses top_p is kept, and temperature 0 means greedy.
  * @param n_vocab length of the logits that will come
- * @throws RangeError from the returned function when logits are not finite numbers
+ * @throws RangeError from the returned function when logits are not finite numbers, or none is left to draw
  */
-export function makeDraw(n_vocab: number, { temperature, top_k, top_p }: DrawOptions): Draw {
+export function makeDraw(n_vocab: number, options: DrawOptions): Draw {
+  const { temperature, top_k, top_p, min_p = 0 } = options;
+  const adjust = makeAdjust(n_vocab, options);
   const k = top_k > 0 && top_k < n_vocab ? top_k : 0;
-  const heap = new Float32Array(k);
+  const heap = adjust ? new Float64Array(k) : new Float32Array(k);
   const ids = new Uint32Array(n_vocab);
   const weights = new Float64Array(n_vocab);
 
@@ -117,11 +155,26 @@ export function makeDraw(n_vocab: number, { temperature, top_k, top_p }: DrawOpt
     return count;
   };
 
-  return (logits, u) => {
-    const best = argmax(logits);
+  /** Reduces the first `count` of ids and weights to those of at least min_p; the likeliest token weighs 1. */
+  const keepMinP = (count: number): number => {
+    let kept = 0;
+    for (let i = 0; i < count; i++) {
+      if (weights[i] < min_p) continue;
+      ids[kept] = ids[i];
+      weights[kept] = weights[i];
+      kept++;
+    }
+    return kept;
+  };
+
+  return (raw, u, said = []) => {
+    let best = argmax(raw);
     if (best < 0) {
       throw new RangeError("the model's logits are not numbers: its weights are damaged or overflow float32");
     }
+    const logits = adjust ? adjust(raw, said) : raw;
+    if (adjust) best = argmax(logits);
+    if (best < 0) throw new RangeError("logit_bias forbids every token that the model could write");
     if (temperature === 0) return best;
     const max = logits[best];
     const threshold = k > 0 ? kthLargest(logits, k, heap) : -Infinity;
@@ -136,8 +189,9 @@ export function makeDraw(n_vocab: number, { temperature, top_k, top_p }: DrawOpt
       total += weight;
       count++;
     }
-    if (top_p < 1) {
-      count = keepTopP(count, total);
+    if (top_p < 1 || min_p > 0) {
+      if (top_p < 1) count = keepTopP(count, total);
+      if (min_p > 0) count = keepMinP(count);
       total = 0;
       for (let i = 0; i < count; i++) total += weights[i];
     }

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { Merger } from "./encoder/merge.js";
 import { scanVocabulary } from "./encoder/scan.js";
 import { pieceEnd } from "./encoder/split.js";
-import { parseVocabulary, type Vocabulary } from "./encoder/vocabulary.js";
+import { parseVocabulary, type Vocabulary, type VocabularyNames } from "./encoder/vocabulary.js";
 import { UserError } from "./errors.js";
 import { fileError } from "./files.js";
 
@@ -56,13 +56,19 @@ export class Encoder {
   /**
    * An encoder from a model's two files, their texts or, what is faster, their bytes.
    * @param where the folder they come from, for messages
+   * @param names what they are called there, where that is not encoder.json and vocab.bpe
    * @throws UserError that names the file and what is wrong in it
    */
-  static fromFiles(encoderJson: string | Buffer, vocabBpe: string | Buffer, where: string): Encoder {
+  static fromFiles(
+    encoderJson: string | Buffer,
+    vocabBpe: string | Buffer,
+    where: string,
+    names?: VocabularyNames,
+  ): Encoder {
     const bytes = (file: string | Buffer): Buffer => (typeof file === "string" ? Buffer.from(file) : file);
     return new Encoder(
       scanVocabulary(bytes(encoderJson), bytes(vocabBpe)) ??
-        parseVocabulary(encoderJson.toString("utf8"), vocabBpe.toString("utf8"), where),
+        parseVocabulary(encoderJson.toString("utf8"), vocabBpe.toString("utf8"), where, names),
     );
   }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
+import { link, lstat, open, readdir, rename, rm } from "node:fs/promises";
 import { messageOf, UserError } from "./errors.js";
 
 /** A UserError for a failed file operation, with the reason in plain words. */
@@ -22,11 +22,15 @@ export function fileError(action: string, path: string, error: unknown): UserErr
   });
 }
 
-/**
- * Writes a file whole or not at all: beside its place first, flushed to the disk, then renamed over it.
- * @throws UserError when the disk is full, the folder read-only, ...; the old file is then still there
- */
-export async function replaceFile(path: string, data: string | Uint8Array): Promise<void> {
+/** The names of a folder's entries. @throws UserError when it is no folder or cannot be read */
+export async function listFolder(path: string): Promise<string[]> {
+  return readdir(path).catch((error) => {
+    throw fileError("read", path, error);
+  });
+}
+
+/** Writes a new file beside the place of another and flushes it to the disk; its path. */
+async function writeBeside(path: string, data: string | Uint8Array): Promise<string> {
   const beside = `${path}.${randomBytes(4).toString("hex")}.part`;
   try {
     const file = await open(beside, "wx");
@@ -36,9 +40,79 @@ export async function replaceFile(path: string, data: string | Uint8Array): Prom
     } finally {
       await file.close();
     }
-    await rename(beside, path);
+    return beside;
   } catch (error) {
     await rm(beside, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * Writes a file whole or not at all: beside its place first, flushed to the disk, then renamed over it.
+ * @throws UserError when the disk is full, the folder read-only, ...; the old file is then still there
+ */
+export async function replaceFile(path: string, data: string | Uint8Array): Promise<void> {
+  try {
+    await moveOrRemove(await writeBeside(path, data), (beside) => rename(beside, path));
+  } catch (error) {
     throw fileError("write", path, error);
   }
+}
+
+/** Makes a folder's renames last. Not every system lets a folder be opened; there it does so in its own time. */
+export async function syncFolder(folder: string): Promise<void> {
+  try {
+    const handle = await open(folder, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch {
+    // The files' own contents are on the disk already.
+  }
+}
+
+/**
+ * Writes a file that is not there yet, whole or not at all.
+ * @throws UserError when anything of that name is there, the disk is full, ...
+ */
+export async function writeNewFile(path: string, data: string | Uint8Array): Promise<void> {
+  try {
+    await moveOrRemove(await writeBeside(path, data), (beside) => renameToNew(beside, path));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw fileError("write", path, error);
+    throw new UserError(`${path} is there already: choose another name`);
+  }
+}
+
+async function moveOrRemove(beside: string, move: (beside: string) => Promise<void>): Promise<void> {
+  try {
+    await move(beside);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw error;
+  }
+}
+
+/** Whether there is anything of this name. */
+export async function exists(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Renames without ever taking another file's place. @throws an error with the code EEXIST where there is one */
+export async function renameToNew(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // Not every file system has links: there a look before must do.
+    if (code === "EEXIST" || (await exists(to))) throw Object.assign(new Error("exists"), { code: "EEXIST" });
+    await rename(from, to);
+    return;
+  }
+  await rm(from);
 }

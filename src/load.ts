@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { hasCheckpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
-import { type Encoder, loadEncoder } from "./encoder.js";
+import { Encoder, loadEncoder, openAiVocabulary } from "./encoder.js";
 import { createEngine, type EngineOptions } from "./engines/create.js";
 import { UserError } from "./errors.js";
-import { fileError } from "./files.js";
+import { fileError, listFolder } from "./files.js";
 import { type Engine, type Hparams, parseHparams, type WeightSource } from "./model.js";
 import { hasWeights, openWeights } from "./weights/read.js";
 
@@ -22,6 +22,37 @@ export async function loadHparams(folder: string): Promise<Hparams> {
     throw fileError("read", file, error);
   });
   return parseHparams(json, file);
+}
+
+/** A model folder's vocabulary as it stands in its files. */
+export interface VocabularyFiles {
+  readonly encoderJson: Buffer;
+  readonly vocabBpe: Buffer;
+  readonly encoder: Encoder;
+  /** The folder has them; else they are OpenAI's. */
+  readonly isOwn: boolean;
+}
+
+/**
+ * Reads a model folder's encoder.json and vocab.bpe or, where it has neither, OpenAI's.
+ * @throws UserError when one is missing or malformed, or they are of another size than hparams.json says
+ */
+export async function loadVocabulary(folder: string, { n_vocab }: Hparams): Promise<VocabularyFiles> {
+  const names = await listFolder(folder);
+  const isOwn = names.includes("encoder.json") || names.includes("vocab.bpe");
+  const from = isOwn ? folder : openAiVocabulary();
+  const read = (name: string): Promise<Buffer> =>
+    readFile(join(from, name)).catch((error) => {
+      throw fileError("read", join(from, name), error);
+    });
+  const [encoderJson, vocabBpe] = [await read("encoder.json"), await read("vocab.bpe")];
+  const encoder = Encoder.fromFiles(encoderJson.toString("utf8"), vocabBpe.toString("utf8"), from);
+  if (encoder.n_vocab !== n_vocab) {
+    throw new UserError(
+      `${folder}: ${isOwn ? "encoder.json" : "OpenAI's encoder.json"} has ${encoder.n_vocab} tokens and hparams.json ${n_vocab}: they are not of the same model`,
+    );
+  }
+  return { encoderJson, vocabBpe, encoder, isOwn };
 }
 
 /** A model folder's weights: the converted ones, or the TensorFlow checkpoint where there are none. */

@@ -45,6 +45,11 @@ export function parseHparams(json: string, file: string): Hparams {
   return hparams as Hparams;
 }
 
+/** The text of an hparams.json, its keys in OpenAI's order. */
+export function hparamsJson({ n_vocab, n_ctx, n_embd, n_head, n_layer }: Hparams): string {
+  return `${JSON.stringify({ n_vocab, n_ctx, n_embd, n_head, n_layer }, undefined, 2)}\n`;
+}
+
 /**
  * Every parameter of a GPT-2 with its shape, under the names of OpenAI's checkpoints, in the order in which
  * the network uses them. Weights of linear layers are [1, n_in, n_out] (a convolution of width 1 there).

@@ -94,6 +94,7 @@ export async function* sample(
   }
   const draw = makeDraw(n_vocab, options);
   const eos = options.ignore_eos ? undefined : decoding.endOfText;
+  const isPenalised = (options.repetition_penalty ?? 1) !== 1;
   const aborted = (): boolean => signal?.aborted === true;
 
   /** Reads ids piece by piece; the last logits, or undefined when interrupted. */
@@ -141,9 +142,15 @@ export async function* sample(
       const ending = last.stopped ? ({ ...end, finish_reason: "stop" } as const) : end;
       return text === "" ? [ending] : [{ type: "text", sample: slot.sample, text }, ending];
     };
+    /**
+     * What a repetition penalty weakens: the tokens in the sample's context, prompt included. Not the one that ends
+     * a text: where a sample begins from it, nothing was said yet, and a penalty would keep it from ending.
+     */
+    const said = ({ recent, sequence }: Slot): readonly number[] =>
+      isPenalised ? recent.slice(-sequence.length).filter((id) => id !== eos) : [];
     /** Draws a slot's next token; what follows from it. */
     const advance = (slot: Slot, logits: Float32Array): SampleEvent[] => {
-      const id = draw(logits, uniform(seed, slot.sample, slot.tokens));
+      const id = draw(logits, uniform(seed, slot.sample, slot.tokens), said(slot));
       slot.logits = undefined;
       if (id === eos) return finish(slot, "eos");
       slot.next = id;

@@ -55,7 +55,7 @@ export function isPath(name: string): boolean {
 
 /** Files that belong to a model's folder, whole or being written: what `gpt2 models` counts and may remove. */
 const MODEL_FILE =
-  /^(checkpoint|encoder\.json|vocab\.bpe|hparams\.json|model\.json|model\.ckpt\.(meta|index|data-\d{5}-of-\d{5})|group\d+-shard\d+of\d+\.bin|\.download\.lock)$|\.part(\.json)?$/;
+  /^(checkpoint|encoder\.json|vocab\.bpe|hparams\.json|counter|model\.json|model(\.ckpt|-\d+)\.(meta|index|data-\d{5}-of-\d{5})|group\d+-shard\d+of\d+\.bin|\.download\.lock)$|\.part(\.json)?$/;
 
 /** A folder that holds a model, or the beginning of one. */
 export interface StoredModel {
@@ -73,7 +73,7 @@ export interface StoredModel {
 export function describeModel(path: string): StoredModel | undefined {
   if (!isFolder(path)) return undefined;
   const files = readdirSync(path).filter((name) => MODEL_FILE.test(name));
-  if (!files.some((name) => name !== "encoder.json" && name !== "vocab.bpe")) return undefined;
+  if (!files.some((name) => !["encoder.json", "vocab.bpe", "counter"].includes(name))) return undefined;
   const bytes = files.reduce(
     (sum, name) => sum + (statSync(join(path, name), { throwIfNoEntry: false })?.size ?? 0),
     0,

@@ -671,7 +671,7 @@ describe("this side of the wire", () => {
     assert.ok(failed[0].reason instanceof UserError, "another class of error");
     assert.match(
       failed[0].reason.message,
-      new RegExp(`another download into .* \\(process ${process.pid} on `),
+      new RegExp(`another download is at work in .* \\(process ${process.pid} on `),
     );
     await assertComplete();
   });

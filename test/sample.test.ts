@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Engine, Hparams, Sequence, Step } from "../dist/src/model.js";
+import { uniform } from "../dist/src/random.js";
 import { fitPrompt, inOrder, type SampleEvent, type SampleOptions, sample } from "../dist/src/sample.js";
 import { StopMatcher } from "../dist/src/stop.js";
 
@@ -117,6 +118,89 @@ test("batch size never changes a text, whatever ends it", async () => {
     }
     assert.notDeepEqual(await run({ ...options, nsamples: 12, seed: 6 }), alone);
   }
+});
+
+/** A sample worked out by hand, token by token, in float64; `length` beyond the context slides the window. */
+async function byHand(
+  number: number,
+  prompt: readonly number[],
+  length: number,
+  weigh: (logits: Float32Array, context: readonly number[]) => number[],
+  eos: number | undefined = EOS,
+): Promise<string> {
+  const ids = [...prompt];
+  let context = [...prompt];
+  let text = "";
+  for (let t = 0; t < length; t++) {
+    const engine = new FakeEngine();
+    const [logits] = await engine.forward([{ sequence: engine.createSequence(), ids: context }]);
+    const weights = weigh(logits, context);
+    const target = uniform(OPTIONS.seed, number, t) * weights.reduce((a, b) => a + b, 0);
+    let id = 0;
+    for (let sum = weights[0]; sum <= target; sum += weights[id]) id++;
+    if (id === eos) break;
+    ids.push(id);
+    text += LETTERS.decoder().push(id);
+    context = context.length < HPARAMS.n_ctx ? [...context, id] : ids.slice(-HPARAMS.n_ctx / 2);
+  }
+  return text;
+}
+
+test("a repetition penalty counts the sample's own context, prompt included, for every batch size", async () => {
+  const penalty = 1.4;
+  const weigh = (logits: Float32Array, context: readonly number[]): number[] =>
+    Array.from(logits, (logit, id) => {
+      const isSaid = context.includes(id) && id !== EOS;
+      return Math.exp(isSaid ? (logit < 0 ? logit * penalty : logit / penalty) : logit);
+    });
+  const options = { nsamples: 7, length: 40, repetition_penalty: penalty };
+  const alone = await run(options);
+  for (const [number, { text }] of alone.entries()) {
+    assert.equal(text, await byHand(number, PROMPT, 40, weigh), `sample ${number}`);
+  }
+  assert.ok(
+    alone.some(({ text }) => text.length > HPARAMS.n_ctx),
+    "some slide",
+  );
+  assert.notDeepEqual(alone, await run({ ...options, repetition_penalty: 1 }));
+  for (const batch_size of [2, 3, 8]) assert.deepEqual(await run({ ...options, batch_size }), alone);
+  // From nothing: the token that a text begins from is not penalised, or no text would end.
+  const nothing = await collect(sample(new FakeEngine(), LETTERS, [EOS], { ...OPTIONS, ...options }));
+  for (const [number, { text }] of nothing.entries()) {
+    assert.equal(text, await byHand(number, [EOS], 40, weigh), `sample ${number} from nothing`);
+  }
+  assert.ok(nothing.some(({ finish_reason }) => finish_reason === "eos"));
+});
+
+test("min_p and logit bias reach the draw", async () => {
+  const bias = new Map([
+    [3, -Infinity],
+    [7, 2],
+  ]);
+  const weigh = (logits: Float32Array): number[] => {
+    const weights = Array.from(logits, (logit, id) => Math.exp(logit + (bias.get(id) ?? 0)));
+    const least = 0.2 * Math.max(...weights);
+    return weights.map((weight) => (weight < least ? 0 : weight));
+  };
+  const results = await run({ nsamples: 6, length: 30, min_p: 0.2, logit_bias: bias, batch_size: 4 });
+  for (const [number, { text }] of results.entries()) {
+    assert.equal(text, await byHand(number, PROMPT, 30, weigh), `sample ${number}`);
+    assert.ok(!text.includes("d"));
+  }
+});
+
+test("with ignore_eos a penalty weakens the token that ends a text like any other", async () => {
+  const penalty = 3;
+  const weigh = (logits: Float32Array, context: readonly number[]): number[] =>
+    Array.from(logits, (logit, id) =>
+      Math.exp(!context.includes(id) ? logit : logit < 0 ? logit * penalty : logit / penalty),
+    );
+  const options = { ...OPTIONS, nsamples: 9, length: 30, repetition_penalty: penalty, ignore_eos: true };
+  const results = await collect(sample(new FakeEngine(), LETTERS, [EOS], options));
+  for (const [number, { text }] of results.entries()) {
+    assert.equal(text, await byHand(number, [EOS], 30, weigh, -1), `sample ${number}`);
+  }
+  assert.ok(results.some(({ text }) => text.includes("#")));
 });
 
 test("each reason to end, and what is counted", async () => {

@@ -9,6 +9,7 @@ import { UserError } from "../dist/src/errors.js";
 import { decodeFloat16, encodeFloat16 } from "../dist/src/float16.js";
 import { sizeOf, type WeightSource } from "../dist/src/model.js";
 import { crc32 } from "../dist/src/weights/crc32.js";
+import { manifestFromAbove } from "../dist/src/weights/manifest.js";
 import { hasWeights, openWeights } from "../dist/src/weights/read.js";
 import { type WriteOptions, writeWeights } from "../dist/src/weights/write.js";
 
@@ -201,6 +202,28 @@ test("files of any size are read, and several groups: tensors over every border"
   await assertHolds(folder);
 });
 
+test("weights one folder below are read, by tf.io too", async () => {
+  const folder = mkdtempSync(join(scratch, "above-"));
+  await writeWeights(join(folder, "step-7"), memorySource(), { dtype: "float32" });
+  const below = readFileSync(join(folder, "step-7", "model.json"), "utf8");
+  writeFileSync(join(folder, "model.json"), manifestFromAbove(below, "step-7"));
+  await assertHolds(folder);
+  const json = JSON.parse(readFileSync(join(folder, "model.json"), "utf8"));
+  assert.deepEqual(
+    { ...json, weightsManifest: JSON.parse(below).weightsManifest },
+    JSON.parse(below),
+    "nothing but the paths differs",
+  );
+  const load = tf.io.weightsLoaderFactory(async (paths) =>
+    paths.map((path) => Uint8Array.from(readFileSync(path)).buffer),
+  );
+  const { "model/c": c } = await load(json.weightsManifest, folder, ["model/c"]);
+  assert.equal(
+    c.dataSync().findIndex((value, i) => value !== valueAt("model/c", i)),
+    -1,
+  );
+});
+
 test("one changed byte anywhere, a cut or a missing file: a clear line that names it", async () => {
   const folder = await written({ dtype: "float16" });
   for (let i = 0; i < 12; i++) {
@@ -229,7 +252,24 @@ test("what model.json must not say", async () => {
   assert.equal(await hasWeights(folder), true);
   // biome-ignore lint/suspicious/noExplicitAny: the test writes whatever a hostile file could hold
   const cases: [RegExp, (json: any) => unknown][] = [
-    ...["../x.bin", "/etc/passwd", "a/b", "a\\b", "C:x", "..", "", "a\0", 5, null, "x".repeat(300)].map(
+    ...[
+      "../x.bin",
+      "/etc/passwd",
+      "a/b/c",
+      "a/..",
+      "./a",
+      "a//b",
+      "a/",
+      "a/b\\c",
+      "a\\b",
+      "C:x",
+      "..",
+      "",
+      "a\0",
+      5,
+      null,
+      "x".repeat(300),
+    ].map(
       // biome-ignore lint/suspicious/noExplicitAny: as above
       (name): [RegExp, (json: any) => unknown] => [
         /not the name of a file/,

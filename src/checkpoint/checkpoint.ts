@@ -2,11 +2,12 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { isAbsolute, join, normalize, win32 } from "node:path";
 import { UserError } from "../errors.js";
 import { fileError } from "../files.js";
+import type { FloatType } from "../float-types.js";
 import { sizeOf, type TensorInfo, type WeightSource } from "../model.js";
 import { readStretches } from "../stretches.js";
 import { type BundleEntry, type BundleIndex, readIndex } from "./bundle.js";
 import { crc32c, unmaskCrc } from "./crc32c.js";
-import { FLOAT_TYPES, type FloatType } from "./dtypes.js";
+import { FLOAT_TYPES } from "./dtypes.js";
 
 const AGAIN = "download the model again";
 const INDEX = ".index";

@@ -37,7 +37,7 @@ export async function convertWithBar(folder: string, options: { dtype: Dtype; ou
     else note(line);
     bar = undefined;
   } finally {
-    bar?.stop("");
+    bar?.clear();
   }
 }
 

@@ -45,7 +45,8 @@ function drawEvents(): { onFile: (event: DownloadEvent) => void; stop: () => voi
   return {
     onFile,
     stop: () => {
-      if (bar) stop("");
+      bar?.clear();
+      bar = undefined;
     },
   };
 }

@@ -2,6 +2,8 @@ import { type Command, Option } from "commander";
 import { BACKENDS, type EngineOptions, PRECISIONS } from "../engines/create.js";
 import { UsageError } from "../errors.js";
 import { MAX_SEED } from "../random.js";
+import { silenceNotes } from "./output.js";
+import { addRunModel } from "./run-model.js";
 
 /** The options that the three generating commands share, as they were typed or by default. */
 export interface GeneratingOptions extends EngineOptions {
@@ -14,9 +16,13 @@ export interface GeneratingOptions extends EngineOptions {
   readonly temperature: number;
   readonly top_k: number;
   readonly top_p: number;
+  readonly min_p: number;
+  readonly repetition_penalty: number;
+  readonly logit_bias: ReadonlyMap<number, number>;
   readonly stop: readonly string[];
   readonly ignore_eos?: boolean;
   readonly format: "text" | "jsonl";
+  readonly quiet?: boolean;
 }
 
 /** Reads a whole number in the given bounds; anything else is a UsageError that names the option. */
@@ -32,10 +38,15 @@ export function wholeNumber(option: string, min: number, max: number): (text: st
   };
 }
 
+/** The number that a text spells in decimals, with or without an exponent; NaN for anything else. */
+function toDecimal(text: string): number {
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : Number.NaN;
+}
+
 /** Reads a decimal number that passes a test; anything else is a UsageError that names the option. */
 export function decimalNumber(option: string, wanted: string, isGood: (n: number) => boolean) {
   return (text: string): number => {
-    const n = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : Number.NaN;
+    const n = toDecimal(text);
     if (!Number.isFinite(n) || !isGood(n)) {
       throw new UsageError(`${option} must be ${wanted}, not ${JSON.stringify(text)}`);
     }
@@ -54,9 +65,46 @@ export function oneOf<T extends string>(option: string, words: readonly T[]): (t
   };
 }
 
+/** Reads true or false, as Python people type it (True, False), too. */
+export function trueOrFalse(option: string): (text: string) => boolean {
+  return (text) => {
+    const word = text.toLowerCase();
+    if (word === "true" || word === "false") return word === "true";
+    throw new UsageError(`${option} must be true or false, not ${JSON.stringify(text)}`);
+  };
+}
+
+/** The largest bias: far beyond every logit, and far from the largest number there is. */
+const MAX_BIAS = 1e9;
+
+/** Adds a token id's bias, `50256=-2.5` or `50256=-inf`, to those given before. */
+export function addBias(text: string, before: ReadonlyMap<number, number>): ReadonlyMap<number, number> {
+  const [, id, value] = /^\s*(\d{1,9})\s*=\s*(\S+)\s*$/.exec(text) ?? [];
+  const bias = /^-inf(inity)?$/i.test(value) ? -Infinity : toDecimal(value ?? "");
+  if (id === undefined || !(Math.abs(bias) <= MAX_BIAS || bias === -Infinity)) {
+    throw new UsageError(
+      `--logit_bias must be ID=VALUE, a token's id and a number from -1e9 to 1e9 or -inf, not ${JSON.stringify(text)}`,
+    );
+  }
+  return new Map(before).set(Number(id), bias);
+}
+
+/** Checks that a model has the tokens that are given a bias. @throws UsageError that names one it has not */
+export function checkBias(bias: ReadonlyMap<number, number>, n_vocab: number): void {
+  for (const id of bias.keys()) {
+    if (id < n_vocab) continue;
+    throw new UsageError(
+      `--logit_bias: the model has no token ${id}, its ids are 0 to ${n_vocab - 1}; gpt2 tokenize shows a text's ids`,
+    );
+  }
+  if (bias.size === n_vocab && [...bias.values()].every((value) => value === -Infinity)) {
+    throw new UsageError("--logit_bias must leave the model a token to write");
+  }
+}
+
 /** The most samples computed at once: what it costs in memory grows with it, what it gains in speed does not. */
 const MAX_BATCH = 1024;
-const MAX_COUNT = 1_000_000_000;
+export const MAX_COUNT = 1_000_000_000;
 const MAX_THREADS = 64;
 
 /** Adds --models_dir, which every command that knows models has. */
@@ -67,24 +115,41 @@ export function addModelsDir(command: Command): Command {
   );
 }
 
+/** Adds an option that takes a value; shows the default, where there is one. */
+export function addValue<T>(
+  command: Command,
+  flags: string,
+  text: string,
+  parse: (value: string) => T,
+  value?: T,
+): void {
+  const option = new Option(flags, text).argParser(parse);
+  command.addOption(value === undefined ? option : option.default(value));
+}
+
+/** Adds --backend. */
+export function addBackend(command: Command): void {
+  const text = `what computes: ${BACKENDS.join(", ")}`;
+  addValue(command, "--backend <name>", text, oneOf("--backend", BACKENDS), "auto");
+}
+
+/** Adds --threads. */
+export function addThreads(command: Command): void {
+  const text = "how many threads compute (default: what this machine or container allows)";
+  addValue(command, "--threads <n>", text, wholeNumber("--threads", 1, MAX_THREADS));
+}
+
 /** Adds the options that say what computes. */
 export function addEngineOptions(command: Command): Command {
-  const add = <T>(flags: string, text: string, parse: (value: string) => T, value?: T): void => {
-    const option = new Option(flags, text).argParser(parse);
-    command.addOption(value === undefined ? option : option.default(value));
-  };
-  add("--backend <name>", `what computes: ${BACKENDS.join(", ")}`, oneOf("--backend", BACKENDS), "auto");
-  add(
+  addBackend(command);
+  addValue(
+    command,
     "--precision <name>",
     "auto, float32, or int8: weights rounded to 8 bits, faster, a quarter of the memory",
     oneOf("--precision", PRECISIONS),
     "auto",
   );
-  add(
-    "--threads <n>",
-    "how many threads compute (default: what this machine or container allows)",
-    wholeNumber("--threads", 1, MAX_THREADS),
-  );
+  addThreads(command);
   return command.option(
     "--fast_math",
     "fused multiply-add where Node has it: faster, but texts may differ from machine to machine",
@@ -98,11 +163,10 @@ export function addEngineOptions(command: Command): Command {
 export function addGeneratingOptions(command: Command, nsamples: { default: number; min: number }): Command {
   command.option("--model_name <name>", "a model's name, or the path of its folder", "117M");
   addModelsDir(command);
+  addRunModel(command);
   const forEver = nsamples.min === 0 ? "; 0 = for ever" : "";
-  const add = <T>(flags: string, text: string, parse: (value: string) => T, value?: T): void => {
-    const option = new Option(flags, text).argParser(parse);
-    command.addOption(value === undefined ? option : option.default(value));
-  };
+  const add = <T>(flags: string, text: string, parse: (value: string) => T, value?: T): void =>
+    addValue(command, flags, text, parse, value);
   add(
     "--seed <n>",
     "same seed, same text (default: random, told on stderr)",
@@ -143,6 +207,26 @@ export function addGeneratingOptions(command: Command, nsamples: { default: numb
     decimalNumber("--top_p", "a number above 0, up to 1", (n) => n > 0 && n <= 1),
     1,
   );
+  add(
+    "--min_p <p>",
+    "draw from the tokens at least p times as probable as the likeliest; 0 = from all; 0.05 is a good value",
+    decimalNumber("--min_p", "a number from 0 to 1", (n) => n >= 0 && n <= 1),
+    0,
+  );
+  add(
+    "--repetition_penalty <r>",
+    "weaken tokens that stand in the context already; 1 = off; 1.2 is a good value",
+    decimalNumber("--repetition_penalty", "a number from 0.01 to 100", (n) => n >= 0.01 && n <= 100),
+    1,
+  );
+  command.addOption(
+    new Option(
+      "--logit_bias <id=value>",
+      "add a number to a token's logit, -inf forbids the token; can be given several times",
+    )
+      .argParser(addBias)
+      .default(new Map(), "none"),
+  );
   command.addOption(
     new Option("--stop <text>", "end a sample before this text; can be given several times")
       .argParser((text: string, all: string[]) => {
@@ -158,16 +242,22 @@ export function addGeneratingOptions(command: Command, nsamples: { default: numb
     oneOf("--format", ["text", "jsonl"]),
     "text",
   );
+  command.option("--quiet", "no notes on stderr: neither the seed nor speeds; warnings and errors stay");
+  command.hook("preAction", () => silenceNotes(command.opts<GeneratingOptions>().quiet === true));
   return addEngineOptions(command);
 }
+
+/** A long option's name with underscores alone. */
+const underscored = (name: string): string => `--${name.slice(2).replaceAll("-", "_")}`;
 
 /**
  * Lets `--top-k` and `--top-k=40` mean `--top_k`: rewrites the names of options the commands have, and nothing
  * else: neither an option's value that looks like one (`--stop --top-k`), nor what stands behind `--`.
  * @param args the command line's arguments
- * @param known the long options, as `--top_k`, and whether each takes a value
+ * @param known the long options, as `--top_k` or `--no-fast_math`, and whether each takes a value
  */
 export function withUnderscores(args: readonly string[], known: ReadonlyMap<string, boolean>): string[] {
+  const names = new Map([...known.keys()].map((name) => [underscored(name), name]));
   let isValue = false;
   let isEnd = false;
   return args.map((arg) => {
@@ -178,8 +268,7 @@ export function withUnderscores(args: readonly string[], known: ReadonlyMap<stri
     isEnd = arg === "--";
     if (isEnd || !arg.startsWith("--")) return arg;
     const [name] = arg.split("=", 1);
-    const underscored = `--${name.slice(2).replaceAll("-", "_")}`;
-    const meant = known.has(name) || !known.has(underscored) ? name : underscored;
+    const meant = known.has(name) ? name : (names.get(underscored(name)) ?? name);
     isValue = known.get(meant) === true && arg === name;
     return meant + arg.slice(name.length);
   });

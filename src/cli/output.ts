@@ -51,8 +51,20 @@ export class Output {
   }
 }
 
-/** Tells the user something beside the samples, on stderr. */
+let isQuiet = false;
+
+/** Switches notes off (`--quiet`) or on. */
+export function silenceNotes(quiet: boolean): void {
+  isQuiet = quiet;
+}
+
+/** Tells the user something beside the samples, on stderr, that is good to know: not with `--quiet`. */
 export function note(line: string): void {
+  if (!isQuiet) tell(line);
+}
+
+/** Tells the user something that must be known, on stderr. */
+export function tell(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 

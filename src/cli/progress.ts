@@ -30,6 +30,8 @@ export interface Bar {
   update(done: number): void;
   /** Takes the bar away and leaves a line in its place. */
   stop(line: string): void;
+  /** Takes the bar away. */
+  clear(): void;
 }
 
 /**
@@ -38,7 +40,7 @@ export interface Bar {
  * @param resumedAt bytes that were there before, which do not count for the speed
  */
 export function startBar(title: string, total: number | undefined, resumedAt = 0): Bar {
-  if (!process.stderr.isTTY) return { update: () => {}, stop: note };
+  if (!process.stderr.isTTY) return { update: () => {}, stop: note, clear: () => {} };
   const started = performance.now();
   const size = total === undefined ? "" : ` of ${showBytes(total)}`;
   const bar = new SingleBar({
@@ -72,5 +74,6 @@ export function startBar(title: string, total: number | undefined, resumedAt = 0
       bar.stop();
       note(line);
     },
+    clear: () => bar.stop(),
   };
 }

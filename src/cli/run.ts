@@ -1,16 +1,17 @@
 import { canonicalName, listModels } from "../download/catalog.js";
 import { UsageError, UserError } from "../errors.js";
 import { loadModel, type Model } from "../load.js";
-import { fitPrompt, inOrder, sample } from "../sample.js";
+import { type FinishReason, fitPrompt, inOrder, sample } from "../sample.js";
 import { findModel, isPath, modelsDirs } from "../store.js";
 import { offerDownload } from "./download.js";
-import type { GeneratingOptions } from "./options.js";
-import { note, type Output } from "./output.js";
+import { checkBias, type GeneratingOptions } from "./options.js";
+import { note, tell } from "./output.js";
+import { SampleTimes } from "./sample-times.js";
 
 /** The model a command asks for, loaded; offers to download it where it is known, missing, and someone can answer. */
 export async function loadNamedModel(options: GeneratingOptions): Promise<Model> {
   const folder = await modelFolder(options.model_name, options.models_dir);
-  return loadModel(folder, { ...options, onNotice: (line) => note(`warning: ${line}`) });
+  return loadModel(folder, { ...options, onNotice: (line) => tell(`warning: ${line}`) });
 }
 
 /** The folder of the model with this name or path, which may have been downloaded just now. */
@@ -50,16 +51,47 @@ export const SAMPLE_HEADER: Layout = {
   before: (number) => `${"=".repeat(40)} SAMPLE ${number} ${"=".repeat(40)}\n`,
 };
 
+/** Where samples go: standard output, or files. */
+export interface Sink {
+  /** Aborted when nothing more can be written. */
+  readonly closed: AbortSignal;
+  write(text: string): Promise<void>;
+  /** Called before a sample's first text; `number` counts from 1. */
+  begin?(number: number): Promise<void>;
+  /** Called when all of a sample was written. */
+  end?(number: number, reason: FinishReason): Promise<void>;
+}
+
+/** What is known of a sample that has ended: a line of --format jsonl. */
+export interface SampleRecord {
+  /** Counts from 1. */
+  readonly sample: number;
+  readonly seed: number;
+  readonly prompt: string;
+  readonly text: string;
+  /** New tokens, the end-of-text token not counted. */
+  readonly tokens: number;
+  readonly finish_reason: FinishReason;
+}
+
 /** What one run of samples needs beside the options. */
 export interface Run {
   readonly model: Model;
-  readonly output: Output;
+  readonly output: Sink;
   readonly layout: Layout;
   readonly seed: number;
   /** The prompt's text; "" begins from the end-of-text token. */
   readonly prompt: string;
   /** Ends the run. */
   readonly signal: AbortSignal;
+  /** Called when a sample has been written, instead of one note at the end of the run. */
+  readonly onSample?: (record: SampleRecord, seconds: number) => void;
+}
+
+/** So many tokens in so many seconds, in words. */
+export function showSpeed(tokens: number, seconds: number): string {
+  const rate = seconds > 0 ? tokens / seconds : 0;
+  return `${tokens} ${tokens === 1 ? "token" : "tokens"}, ${rate.toFixed(1)} tokens per second`;
 }
 
 /** The tokens that a prompt becomes: never none, never more than the context. */
@@ -73,7 +105,7 @@ function promptIds({ encoder, hparams }: Model, prompt: string): readonly number
   const ids = encoder.encode(prompt);
   const fitting = fitPrompt(ids, hparams.n_ctx);
   if (fitting.length < ids.length) {
-    note(
+    tell(
       `warning: the prompt's ${ids.length} tokens are more than the context's ${hparams.n_ctx}: only the newest ${fitting.length} are read`,
     );
   }
@@ -83,9 +115,11 @@ function promptIds({ encoder, hparams }: Model, prompt: string): readonly number
 /** Writes samples to the output as they come: the one loop behind interactive, unconditional and generate. */
 export async function run(
   options: GeneratingOptions,
-  { model, output, layout, seed, prompt, signal }: Run,
+  { model, output, layout, seed, prompt, signal, onSample }: Run,
 ): Promise<void> {
+  checkBias(options.logit_bias, model.hparams.n_vocab);
   const ids = promptIds(model, prompt);
+  const times = new SampleTimes(options.batch_size);
   const events = sample(model.engine, model.encoder, ids, {
     ...options,
     seed,
@@ -93,36 +127,36 @@ export async function run(
     signal: AbortSignal.any([signal, output.closed]),
   });
   const isText = options.format === "text";
+  const keepsText = !isText || onSample !== undefined; // else a sample may be too long for memory
   const started = performance.now();
-  let tokens = 0;
+  let total = 0;
   let current = -1;
   let text = "";
-  for await (const event of inOrder(events)) {
+  for await (const event of inOrder(times.watch(events))) {
     const number = event.sample + 1;
     if (event.sample !== current) {
       current = event.sample;
       text = "";
+      await output.begin?.(number);
       if (isText) await output.write(layout.before(number));
     }
     if (event.type === "text") {
       if (isText) await output.write(event.text);
-      else text += event.text;
+      if (keepsText) text += event.text;
       continue;
     }
-    tokens += event.tokens;
+    const { tokens, finish_reason } = event;
+    total += tokens;
+    const record: SampleRecord = { sample: number, seed, prompt, text, tokens, finish_reason };
     if (isText) {
       await output.write("\n");
       await output.write(layout.after?.(number) ?? "");
     } else {
-      const { finish_reason } = event;
-      await output.write(
-        `${JSON.stringify({ sample: number, seed, prompt, text, tokens: event.tokens, finish_reason })}\n`,
-      );
+      await output.write(`${JSON.stringify(record)}\n`);
     }
+    await output.end?.(number, finish_reason);
+    const seconds = times.take(event.sample);
+    onSample?.(record, seconds);
   }
-  const seconds = (performance.now() - started) / 1000;
-  if (tokens > 0)
-    note(
-      `${tokens} ${tokens === 1 ? "token" : "tokens"}, ${(tokens / seconds).toFixed(1)} tokens per second`,
-    );
+  if (total > 0 && !onSample) note(showSpeed(total, (performance.now() - started) / 1000));
 }

@@ -4,7 +4,7 @@ import { randomSeed } from "../random.js";
 import { whileInterruptible } from "./interrupt.js";
 import { addGeneratingOptions, type GeneratingOptions } from "./options.js";
 import { note, Output } from "./output.js";
-import { type Layout, loadNamedModel, run, SAMPLE_HEADER } from "./run.js";
+import { type Layout, loadNamedModel, run, SAMPLE_HEADER, type Sink } from "./run.js";
 
 /** The options' seed, or a random one that the user is told. */
 export function chooseSeed(options: GeneratingOptions): number {
@@ -14,22 +14,40 @@ export function chooseSeed(options: GeneratingOptions): number {
   return seed;
 }
 
-/** Loads the model, writes samples of one prompt until they are done or Ctrl-C is pressed; the exit code. */
-export async function runOnce(options: GeneratingOptions, prompt: string, layout: Layout): Promise<number> {
-  const output = new Output();
+/** A sink of one run's own, which is closed at its end however that comes. */
+export interface OwnSink extends Sink {
+  close(): Promise<void>;
+}
+
+/**
+ * Loads the model, writes samples of one prompt until they are done or Ctrl-C is pressed; the exit code.
+ * @param files where the samples go instead of standard output
+ */
+export async function runOnce(
+  options: GeneratingOptions,
+  prompt: string,
+  layout: Layout,
+  files?: OwnSink,
+): Promise<number> {
+  const stdout = new Output();
+  const output = files ?? stdout;
   const controller = new AbortController();
   const { signal } = controller;
   await whileInterruptible(
     () => controller.abort(),
     async () => {
-      const model = await loadNamedModel(options);
       try {
-        if (!signal.aborted)
-          await run(options, { model, output, layout, seed: chooseSeed(options), prompt, signal });
+        const model = await loadNamedModel(options);
+        try {
+          if (!signal.aborted)
+            await run(options, { model, output, layout, seed: chooseSeed(options), prompt, signal });
+        } finally {
+          await model.engine.dispose();
+        }
       } finally {
-        await model.engine.dispose();
+        await files?.close();
       }
-      await output.finish();
+      await stdout.finish();
     },
   );
   return signal.aborted ? EXIT.interrupted : EXIT.done;

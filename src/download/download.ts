@@ -2,6 +2,7 @@ import { mkdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { EXIT, UserError } from "../errors.js";
 import { fileError } from "../files.js";
+import { lockFolder } from "../lock.js";
 import {
   below,
   CATALOG,
@@ -15,7 +16,6 @@ import {
 import { fetchFile } from "./fetch-file.js";
 import type { Timeouts } from "./http.js";
 import { type FileEvent, PATIENCE, type Patience } from "./job.js";
-import { lockFolder } from "./lock.js";
 
 /** What happens during a download: a file's events, or a warning that does not end it. */
 export type DownloadEvent =
@@ -141,7 +141,7 @@ async function inFolder(folder: string, work: (check: () => Promise<void>) => Pr
     throw fileError("create the folder", folder, error);
   }
   try {
-    const lock = await lockFolder(folder);
+    const lock = await lockFolder(folder, { file: ".download.lock", name: "download" });
     try {
       await work(() => lock.check());
     } finally {

@@ -1,3 +1,5 @@
+import { Heap } from "./heap.js";
+
 /** The merges in order of rank: two tokens that become one. Each column: [merges]. */
 export interface Merges {
   readonly left: Int32Array;
@@ -103,7 +105,7 @@ export class Merger {
     const previous = new Int32Array(n);
     const merges = this.#merges;
     const places = this.#places;
-    const ranks = new MinHeap();
+    const ranks = new Heap<number>((a, b) => a < b);
     const note = (place: number): void => {
       if (place < 0 || next[place] === n) return;
       const rank = this.#rankOf(ids[place]!, ids[next[place]!]!);
@@ -144,40 +146,5 @@ export class Merger {
     let kept = 0;
     for (let i = 0; i < n; i = next[i]!) ids[kept++] = ids[i]!;
     return kept;
-  }
-}
-
-/** A binary heap of numbers, the smallest first. */
-class MinHeap {
-  readonly #items: number[] = [];
-
-  push(item: number): void {
-    const items = this.#items;
-    let i = items.length;
-    while (i > 0) {
-      const parent = (i - 1) >> 1;
-      if (items[parent]! <= item) break;
-      items[i] = items[parent]!;
-      i = parent;
-    }
-    items[i] = item;
-  }
-
-  pop(): number | undefined {
-    const items = this.#items;
-    const smallest = items[0];
-    const item = items.pop();
-    if (item === undefined || items.length === 0) return smallest;
-    let i = 0;
-    for (;;) {
-      let child = 2 * i + 1;
-      if (child >= items.length) break;
-      if (child + 1 < items.length && items[child + 1]! < items[child]!) child++;
-      if (items[child]! >= item) break;
-      items[i] = items[child]!;
-      i = child;
-    }
-    items[i] = item;
-    return smallest;
   }
 }

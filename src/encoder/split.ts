@@ -75,3 +75,25 @@ export function pieceEnd(text: string, start: number): number {
   // The last whitespace before a word is left to that word, or stands alone.
   return end === text.length || end === start + 1 ? end : end - 1;
 }
+
+/**
+ * The last place where a text can be cut without changing its pieces, whatever stands around it: behind a
+ * letter, number or mark that another kind of character follows. (No whitespace before the cut, since how
+ * whitespace is split depends on what follows; no apostrophe, since a contraction may begin with it.)
+ * @param from the first place that is looked at
+ * @param to the last one
+ * @returns 0 where there is none
+ */
+export function lastBorder(text: string, from: number, to: number): number {
+  for (let at = Math.min(to, text.length - 1); at >= Math.max(from, 1); at--) {
+    const previous = text.charCodeAt(at - 1);
+    const isLow = (unit: number): boolean => (unit & 0xfc00) === 0xdc00;
+    const isHigh = (unit: number): boolean => (unit & 0xfc00) === 0xd800;
+    if (isHigh(previous) && isLow(text.charCodeAt(at))) continue;
+    const isPair = isLow(previous) && at > 1 && isHigh(text.charCodeAt(at - 2));
+    const before = kindOf(isPair ? text.codePointAt(at - 2)! : previous);
+    if (before === SPACE || previous === 0x27) continue;
+    if (before !== kindOf(text.codePointAt(at)!)) return at;
+  }
+  return 0;
+}

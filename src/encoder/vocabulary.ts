@@ -16,13 +16,19 @@ export interface Vocabulary {
   readonly endOfText: number | undefined;
 }
 
+/** What a vocabulary's two files are called: encoder.json and vocab.bpe are OpenAI's names. */
+export interface VocabularyNames {
+  readonly encoder: string;
+  readonly merges: string;
+}
+
 const NEXT = "download the model again, or name another model folder";
 
 /**
  * The character that stands for each byte in the files: printable Latin-1 for itself, U+0100 and on for the
  * others, in order, so that no token holds whitespace. Source: openai/gpt-2 src/encoder.py, bytes_to_unicode.
  */
-const BYTE_CHARACTERS: readonly string[] = (() => {
+export const BYTE_CHARACTERS: readonly string[] = (() => {
   let stranger = 0x100;
   return Array.from({ length: 256 }, (_, byte) => {
     const printable =
@@ -42,10 +48,16 @@ function quote(text: string): string {
 /**
  * Reads encoder.json (token -> id) and vocab.bpe (a version line, then one merge a line, best first).
  * @param where the folder that holds them, for messages
+ * @param names what the two are called there, for messages
  * @throws UserError that names the file and the first thing in it that is wrong
  */
-export function parseVocabulary(encoderJson: string, vocabBpe: string, where: string): Vocabulary {
-  const encoderFile = join(where, "encoder.json");
+export function parseVocabulary(
+  encoderJson: string,
+  vocabBpe: string,
+  where: string,
+  names: VocabularyNames = { encoder: "encoder.json", merges: "vocab.bpe" },
+): Vocabulary {
+  const encoderFile = join(where, names.encoder);
   const ids = parseIds(encoderJson, encoderFile);
   const { bytes, offsets } = parseTokens(ids, encoderFile);
   const byteIds = Int32Array.from(BYTE_CHARACTERS, (character, byte) => {
@@ -53,7 +65,7 @@ export function parseVocabulary(encoderJson: string, vocabBpe: string, where: st
     if (id !== undefined) return id;
     throw new UserError(`${encoderFile} has no token ${quote(character)} for the byte ${byte}: ${NEXT}`);
   });
-  const merges = parseMerges(vocabBpe, join(where, "vocab.bpe"), ids);
+  const merges = parseMerges(vocabBpe, join(where, names.merges), ids, names.encoder);
   return { bytes, offsets, byteIds, merges, endOfText: ids.get("<|endoftext|>") };
 }
 
@@ -114,7 +126,7 @@ function parseTokens(ids: ReadonlyMap<string, number>, file: string): Pick<Vocab
   return { bytes, offsets };
 }
 
-function parseMerges(text: string, file: string, ids: ReadonlyMap<string, number>): Merges {
+function parseMerges(text: string, file: string, ids: ReadonlyMap<string, number>, encoder: string): Merges {
   const lines = text.split(/\r?\n/);
   if (!lines[0]!.startsWith("#version")) {
     throw new UserError(`${file} does not begin with a line "#version": ${NEXT}`);
@@ -123,7 +135,7 @@ function parseMerges(text: string, file: string, ids: ReadonlyMap<string, number
   const idOf = (token: string, line: number): number => {
     const id = ids.get(token);
     if (id !== undefined) return id;
-    throw new UserError(`${file}, line ${line + 1}: encoder.json has no token ${quote(token)}: ${NEXT}`);
+    throw new UserError(`${file}, line ${line + 1}: ${encoder} has no token ${quote(token)}: ${NEXT}`);
   };
   const merged = new Uint8Array(ids.size);
   const merges = { left: [] as number[], right: [] as number[], result: [] as number[] };

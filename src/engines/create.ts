@@ -1,9 +1,12 @@
 import { messageOf, UsageError } from "../errors.js";
 import { checkParameters, type Engine, type Hparams, type WeightSource } from "../model.js";
+import type { Trainer, TrainerOptions } from "../trainer.js";
 import { debug, isInstalled, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
 import { createTfjsEngine } from "./tfjs/engine.js";
+import { createTfjsTrainer } from "./tfjs/trainer.js";
 import { createWasmEngine } from "./wasm/engine.js";
 import { defaultThreads, wasmSupport } from "./wasm/support.js";
+import { createWasmTrainer } from "./wasm/trainer.js";
 import { weightBytes } from "./wasm/weights.js";
 
 /** What --backend takes: "tfjs" is the fastest of the tfjs-... that works here. */
@@ -94,4 +97,37 @@ export async function createEngine(
   }
   debug(`computing with the WebAssembly engine, ${chosen}, ${threads ?? defaultThreads()} threads`);
   return createWasmEngine(hparams, source, { precision: chosen, threads, fastMath: fast_math, onProgress });
+}
+
+/** How a model is trained, and what computes it. */
+export interface TrainerChoice
+  extends TrainerOptions,
+    Pick<EngineOptions, "backend" | "threads" | "onNotice" | "onProgress"> {
+  /** Fused multiply-add in the WebAssembly trainer; default: where Node has it. */
+  readonly fast_math?: boolean;
+  /** Gives up loading, with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Loads parameters into the trainer that was asked for, or into the one that suits this machine: as createEngine.
+ * @throws UserError when it cannot be had or the parameters cannot be read
+ */
+export async function createTrainer(
+  hparams: Hparams,
+  source: WeightSource,
+  options: TrainerChoice,
+): Promise<Trainer> {
+  checkParameters(hparams, source);
+  const { backend: wanted = "auto", threads, fast_math, onNotice = () => {}, ...training } = options;
+  const backend = wanted === "auto" ? await chooseBackend() : wanted;
+  if (backend === "wasm") {
+    debug(`training with the WebAssembly engine on ${threads ?? defaultThreads()} threads`);
+    return createWasmTrainer(hparams, source, { ...training, threads, fastMath: fast_math });
+  }
+  if (wanted === "auto" && backend === "tfjs") {
+    onNotice("this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly");
+  }
+  const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === backend);
+  return createTfjsTrainer(hparams, source, { ...training, backend: tfjs });
 }

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { type FileHandle, lstat, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.js";
-import { fileError } from "../files.js";
+import { fileError, syncFolder } from "../files.js";
 
 /** Tokens of the sets that this process is writing. */
 const live = new Set<string>();
@@ -99,7 +99,9 @@ export class FileSet {
     };
     const old: string[] = [];
     try {
-      const replaced = (await list(this.folder)).filter((name) => this.names.includes(name) || isOld(name));
+      const replaced = (await list(this.folder)).filter(
+        (name) => this.names.includes(name) || (isOld(name) && !name.endsWith(".part")),
+      );
       for (const name of keyFirst(replaced, key)) {
         const path = join(this.folder, name);
         if ((await lstat(path)).isDirectory()) {
@@ -153,19 +155,5 @@ function isRunning(pid: number): boolean {
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
-/** Makes the renames last. Not every system lets a folder be opened; there it does so in its own time. */
-async function syncFolder(folder: string): Promise<void> {
-  try {
-    const handle = await open(folder, "r");
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  } catch {
-    // The files' own contents are on the disk already.
   }
 }

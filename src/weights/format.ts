@@ -34,7 +34,7 @@ export interface ManifestEntry {
   readonly quantization?: { readonly dtype: "float16"; readonly original_dtype?: "float32" };
 }
 
-/** Files and the tensors whose bytes follow one another in them. */
+/** Files (names, or "folder/name" of one folder below) and the tensors whose bytes follow one another in them. */
 export interface ManifestGroup {
   readonly paths: readonly string[];
   readonly weights: readonly ManifestEntry[];

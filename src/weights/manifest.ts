@@ -5,8 +5,8 @@ import { type Manifest, type ManifestEntry, type ManifestGroup, widthOf } from "
 type Json = Readonly<Record<string, unknown>>;
 
 /**
- * Checks the text of a model.json, which may come from anywhere: types, names, shapes, and that its files are
- * plain names in its own folder.
+ * Checks the text of a model.json, which may come from anywhere: types, names, shapes, and that its files lie in
+ * its own folder or one folder below.
  * @param path of the file, for messages
  * @throws UserError that names what does not fit
  */
@@ -28,7 +28,7 @@ export function parseManifest(text: string, path: string): Manifest {
       return fail("a group of weights has no list of paths or of weights");
     }
     for (const file of group.paths as unknown[]) {
-      if (!isPlainName(file)) return fail(`${quote(file)} is not the name of a file beside it`);
+      if (!isNear(file)) return fail(`${quote(file)} is not the name of a file beside it`);
       if (paths.has(file)) return fail(`${quote(file)} is named twice`);
       paths.add(file);
     }
@@ -55,6 +55,21 @@ export function parseManifest(text: string, path: string): Manifest {
     };
   }
   return { weightsManifest: groupsOf(json) };
+}
+
+/**
+ * The model.json that describes from one folder above what this one describes beside it: every path gets the
+ * folder's name before it, all else stays.
+ * @param text of a model.json that has been read with openWeights
+ * @param folder its folder's name
+ */
+export function manifestFromAbove(text: string, folder: string): string {
+  const manifest = JSON.parse(text) as Manifest & Json;
+  const weightsManifest = manifest.weightsManifest.map((group) => ({
+    ...group,
+    paths: group.paths.map((path) => `${folder}/${path}`),
+  }));
+  return `${JSON.stringify({ ...manifest, weightsManifest })}\n`;
 }
 
 function groupsOf(checked: Json): readonly ManifestGroup[] {
@@ -98,6 +113,13 @@ function isPlainName(value: unknown): value is string {
   if (typeof value !== "string" || value.length > 255) return false;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
   return !/^\.*$/.test(value) && !/[\0-\x1f/\\:]/.test(value);
+}
+
+/** A file in this folder, "name", or in a folder of it, "folder/name", as tf.io reads it. */
+function isNear(value: unknown): value is string {
+  if (typeof value !== "string") return false;
+  const names = value.split("/");
+  return names.length <= 2 && names.every(isPlainName);
 }
 
 /** Any value of the file in a message: short and on one line. */

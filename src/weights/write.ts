@@ -25,6 +25,10 @@ export interface WriteOptions {
   readonly signal?: AbortSignal;
   /** Small files that belong to the weights and are put in place together with them: name -> content. */
   readonly companions?: ReadonlyMap<string, Uint8Array>;
+  /** Files of the folder that go when the new ones come, beside older weights: another model's. */
+  readonly isOld?: (name: string) => boolean;
+  /** What the weights come from, for model.json. */
+  readonly generatedBy?: string;
 }
 
 /** Values converted and checked at a time. */
@@ -44,7 +48,8 @@ export async function writeWeights(
   options: WriteOptions,
 ): Promise<number> {
   if (endianness() !== "LE") throw new UserError("weights can be written on little-endian machines only");
-  const { dtype, companions = new Map<string, Uint8Array>() } = options;
+  const { companions = new Map<string, Uint8Array>(), isOld = () => false } = options;
+  const { dtype, generatedBy = "TensorFlow checkpoint" } = options;
   const total =
     [...source.tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0) * widthOf(dtype);
   try {
@@ -58,9 +63,10 @@ export async function writeWeights(
     const checks = await writeTensors(source, shards, total, options);
     await shards.end();
     for (const [name, content] of companions) await files.add(name, content);
-    await files.add(MANIFEST, Buffer.from(`${JSON.stringify(describe(source, dtype, shards, checks))}\n`));
+    const manifest = { ...describe(source, dtype, shards, checks), generatedBy };
+    await files.add(MANIFEST, Buffer.from(`${JSON.stringify(manifest)}\n`));
     options.signal?.throwIfAborted();
-    await files.commit(MANIFEST, isShardName);
+    await files.commit(MANIFEST, (name) => isShardName(name) || isOld(name));
   } catch (error) {
     await files.discard();
     throw error;
@@ -104,7 +110,7 @@ function toHalves(name: string, values: Float32Array, halves: Uint16Array): Uint
   const beyond = encodeFloat16(values, target);
   if (beyond >= 0) {
     throw new UserError(
-      `${name} holds ${values[beyond]}, and float16 ends before ${FLOAT16_OVERFLOW}: convert with --dtype float32`,
+      `${name} holds ${values[beyond]}, and float16 ends before ${FLOAT16_OVERFLOW}: use --dtype float32`,
     );
   }
   return bytesOf(target);

@@ -4,6 +4,10 @@ import { loadEncoder } from "../../dist/src/encoder.js";
 import type { Engine, Hparams, WeightSource } from "../../dist/src/model.js";
 import { sample } from "../../dist/src/sample.js";
 import { type Fixture, MICRO, SHAKESPEARE, withSource } from "./models.js";
+import { randomParameters, referenceLogits, sourceOf } from "./wasm-reference.js";
+
+/** How a test makes an engine. */
+export type CreateEngine = (hparams: Hparams, source: WeightSource) => Promise<Engine>;
 
 /** float32 against float64, relative to the largest logit. */
 const TOLERANCE = 2e-5;
@@ -41,6 +45,41 @@ function checkLogits(
   check(Math.sqrt(variance), known.last_logits_std, "standard deviation");
 }
 
+/**
+ * A model that magnifies GELU's error: the state is GELU's values less what float64 gives for them, rounding
+ * errors of 1e-7, and ln_f multiplies so small a state by 316. A constant of GELU that is wrong in its fourth
+ * digit changes these logits by 1e-3; in a usual model it is lost below every tolerance.
+ */
+export async function checkGelu(create: CreateEngine, what: string): Promise<void> {
+  const hparams: Hparams = { n_vocab: 9, n_ctx: 4, n_embd: 8, n_head: 1, n_layer: 1 };
+  const inputs = [0, 0.25, 0.5, 1, 1.5, 2, 3, -1.5].map(Math.fround);
+  const gelu = (x: number): number =>
+    0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+  const parameters = randomParameters(hparams, 1);
+  for (const values of parameters.values()) values.fill(0);
+  const put = (name: string, set: (values: Float32Array) => void): void => set(parameters.get(name)!);
+  put("model/h0/mlp/c_fc/b", (b) => b.set(inputs));
+  // Hidden value i goes to feature i; the bias takes away what it should be.
+  put("model/h0/mlp/c_proj/w", (w) => {
+    for (const i of inputs.keys()) w[i * 9] = 1;
+  });
+  put("model/h0/mlp/c_proj/b", (b) => b.set(inputs.map((x) => -gelu(x))));
+  put("model/ln_f/g", (g) => g.fill(1));
+  put("model/wte", (wte) =>
+    Array.from({ length: 8 }, (_, i) => wte.fill(1, (i + 1) * 8 + i, (i + 1) * 8 + i + 1)),
+  );
+  const engine = await create(hparams, sourceOf(hparams, parameters));
+  const logits = await readInPieces(engine, [0], 1);
+  await engine.dispose();
+  for (const [i, expected] of referenceLogits(hparams, parameters, [0])[0].entries()) {
+    const found = logits[i];
+    assert.ok(
+      Math.abs(found - expected) < 5e-4,
+      `${what}: GELU off, logit ${i} is ${found}, not ${expected}`,
+    );
+  }
+}
+
 /** Reads ids into a new sequence in pieces of that size; the last logits, copied. */
 export async function readInPieces(
   engine: Engine,
@@ -64,9 +103,11 @@ export async function readInPieces(
 /** What every engine must hold: the tests that each is put to. */
 export function testConformance(
   name: string,
-  create: (hparams: Hparams, source: WeightSource) => Promise<Engine>,
+  create: CreateEngine,
   fixtures: readonly Fixture[] = [MICRO, SHAKESPEARE],
 ): void {
+  test(`${name}: GELU to the last digit of its constants`, () => checkGelu(create, name));
+
   for (const fixture of fixtures) {
     const { expected } = fixture;
     const title = (what: string): string => `${name}, ${fixture.name}: ${what}`;

@@ -43,11 +43,11 @@ const sum = (values: number[]): number => values.reduce((a, b) => a + b, 0);
  */
 export function referenceLogits(
   hparams: Hparams,
-  parameters: Map<string, Float32Array>,
+  parameters: ReadonlyMap<string, Float32Array | Float64Array>,
   ids: readonly number[],
 ): number[][] {
   const { n_embd, n_head, n_layer, n_vocab } = hparams;
-  const p = (name: string): Float32Array => parameters.get(`model/${name}`)!;
+  const p = (name: string): Float32Array | Float64Array => parameters.get(`model/${name}`)!;
   const norm = (x: number[], name: string): number[] => {
     const mean = sum(x) / n_embd;
     const variance = sum(x.map((v) => (v - mean) ** 2)) / n_embd;

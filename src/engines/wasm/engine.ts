@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { UserError } from "../../errors.js";
 import type { Engine, Hparams, LogitsWanted, Sequence, Step, WeightSource } from "../../model.js";
 import { Cache, type CachedSequence, PAGE } from "./cache.js";
-import { Heap } from "./heap.js";
+import { createMemory, Heap, LIMIT_PAGES } from "./heap.js";
 import { HEAP_START, JOB, Pool } from "./pool.js";
 import { BLOCK, bytesOf, MODEL, write } from "./records.js";
 import { defaultThreads, wasmSupport } from "./support.js";
@@ -24,8 +24,6 @@ export interface WasmOptions {
   readonly patience?: number;
 }
 
-/** What one WebAssembly memory can hold. */
-const LIMIT_PAGES = 65536;
 /** Arithmetic of one pass at most, in multiplications: half a second or so, then the event loop has its turn. */
 const PASS_WORK = 12e9;
 const MOST_ROWS = 128;
@@ -67,9 +65,14 @@ export async function createWasmEngine(
       `the model takes ${gigabytes} GiB in ${precision}, too much for one WebAssembly memory: ${hint}`,
     );
   }
-  const memory = createMemory(threads, options.maximumPages ?? LIMIT_PAGES);
+  const memory = createMemory(HEAP_START(threads), options.maximumPages);
   const relaxed = fastMath && support.relaxedSimd;
-  const pool = await Pool.start({ threads, memory, relaxed, patience: options.patience });
+  const pool = await Pool.start({
+    program: relaxed ? "gpt2-relaxed.wasm" : "gpt2.wasm",
+    threads,
+    memory,
+    patience: options.patience,
+  });
   try {
     const heap = new Heap(memory, HEAP_START(threads));
     const buffers = allocateBuffers(heap, hparams, threads, precision);
@@ -96,17 +99,6 @@ export async function createWasmEngine(
   } catch (error) {
     await pool.stop();
     throw error;
-  }
-}
-
-function createMemory(threads: number, maximum: number): WebAssembly.Memory {
-  const initial = Math.ceil(HEAP_START(threads) / 65536);
-  try {
-    return new WebAssembly.Memory({ initial, maximum, shared: true });
-  } catch (error) {
-    throw new UserError("out of memory: no address space for the model; is `ulimit -v` set?", {
-      cause: error,
-    });
   }
 }
 

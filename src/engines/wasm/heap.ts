@@ -1,8 +1,25 @@
 import { UserError } from "../../errors.js";
 
 const PAGE = 65536;
+/** What one WebAssembly memory can hold. */
+export const LIMIT_PAGES = 65536;
 /** A cache line: threads that write to different allocations never share one. */
 const ALIGN = 64;
+
+/**
+ * A memory that threads share, as small as it can be; it grows when it must.
+ * @param start bytes that are in use from the beginning
+ * @throws UserError when there is not even the address space
+ */
+export function createMemory(start: number, maximum = LIMIT_PAGES): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: Math.ceil(start / PAGE), maximum, shared: true });
+  } catch (error) {
+    throw new UserError("out of memory: no address space for the model; is `ulimit -v` set?", {
+      cause: error,
+    });
+  }
+}
 
 /** Hands out parts of a WebAssembly memory, which grows when it must. What is given back is used again. */
 export class Heap {
@@ -11,10 +28,14 @@ export class Heap {
   private readonly sizes = new Map<number, number>();
   private end: number;
 
-  /** @param start the first byte to hand out */
+  /**
+   * @param start the first byte to hand out
+   * @param advice what to do when there is no more, for the message
+   */
   constructor(
     readonly memory: WebAssembly.Memory,
     start: number,
+    private readonly advice = "use --precision int8, a smaller batch, or a smaller model",
   ) {
     this.end = memory.buffer.byteLength;
     if (this.end > start) this.free.push({ at: start, size: this.end - start });
@@ -71,10 +92,9 @@ export class Heap {
       this.memory.grow(bytes / PAGE);
     } catch (error) {
       const megabytes = Math.ceil((this.end + bytes) / 2 ** 20);
-      throw new UserError(
-        `out of memory: ${megabytes} MB are needed and cannot be had; use --precision int8, a smaller batch, or a smaller model`,
-        { cause: error },
-      );
+      throw new UserError(`out of memory: ${megabytes} MB are needed and cannot be had; ${this.advice}`, {
+        cause: error,
+      });
     }
     if (open && last) last.size += bytes;
     else this.free.push({ at: this.end, size: bytes });

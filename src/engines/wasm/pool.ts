@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import { messageOf, UserError } from "../../errors.js";
 
-/** Jobs; assembly/index.ts has the same numbers. */
+/** Jobs of the engine; assembly/index.ts has the same numbers. Every program knows `stop`. */
 export const JOB = {
   stop: 0,
   forward: 1,
@@ -52,9 +52,10 @@ export interface WorkerData {
 }
 
 export interface PoolOptions {
+  /** The compiled module's file, beside this one. */
+  readonly program: string;
   readonly threads: number;
   readonly memory: WebAssembly.Memory;
-  readonly relaxed: boolean;
   /** For tests: how long to wait for a thread that does not answer. */
   readonly patience?: number;
 }
@@ -84,9 +85,8 @@ export class Pool {
   }
 
   /** @throws UserError when a thread cannot be started */
-  static async start({ threads, memory, relaxed, patience = PATIENCE }: PoolOptions): Promise<Pool> {
-    const file = new URL(relaxed ? "gpt2-relaxed.wasm" : "gpt2.wasm", import.meta.url);
-    const module = await WebAssembly.compile(await readFile(file));
+  static async start({ program, threads, memory, patience = PATIENCE }: PoolOptions): Promise<Pool> {
+    const module = await WebAssembly.compile(await readFile(new URL(program, import.meta.url)));
     const words = new Int32Array(memory.buffer, CONTROL_AT, 16);
     words[CONTROL.threads] = threads;
     words[CONTROL.spins] = SPINS;

@@ -21,7 +21,10 @@ export function bytesOf(fields: readonly string[]): number {
   return fields.length * 4;
 }
 
-/** Writes a record's words, or some of them; `limit` is the one float32. */
+/** Fields that are float32; all others are unsigned integers. */
+const FLOATS: ReadonlySet<string> = new Set(["limit", "factor", "mean", "rate", "correction"]);
+
+/** Writes a record's words, or some of them. */
 export function write<Fields extends readonly string[]>(
   memory: WebAssembly.Memory,
   at: number,
@@ -31,7 +34,7 @@ export function write<Fields extends readonly string[]>(
   const view = new DataView(memory.buffer, at, bytesOf(fields));
   for (const [name, value] of Object.entries(values) as [string, number][]) {
     const offset = fields.indexOf(name) * 4;
-    if (name === "limit") view.setFloat32(offset, value, true);
+    if (FLOATS.has(name)) view.setFloat32(offset, value, true);
     else view.setUint32(offset, value, true);
   }
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { setFlagsFromString } from "node:v8";
 
 /** What this machine's WebAssembly can do. */
 export interface WasmSupport {
@@ -42,6 +43,17 @@ export function wasmSupport(): WasmSupport {
     // f32x4.relaxed_madd
     relaxedSimd: WebAssembly.validate(moduleOf(...zero, ...zero, ...zero, 0xfd, 0x85, 0x02)),
   };
+}
+
+/**
+ * Whether relaxed SIMD can be had. Node 20 has it, but only when its V8 (11) is told to; later ones just have it.
+ * To be called before a module is compiled.
+ */
+export function enableRelaxedSimd(): boolean {
+  if (wasmSupport().relaxedSimd) return true;
+  if (!process.versions.v8?.startsWith("11.")) return false;
+  setFlagsFromString("--experimental-wasm-relaxed-simd");
+  return wasmSupport().relaxedSimd;
 }
 
 /** Threads that this process may keep busy: the machine's cores within the container's limit. */

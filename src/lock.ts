@@ -2,14 +2,24 @@ import { randomBytes } from "node:crypto";
 import { link, open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { UserError } from "../errors.js";
-import { fileError } from "../files.js";
+import { UserError } from "./errors.js";
+import { fileError } from "./files.js";
 
 const HEARTBEAT_MS = 5_000;
-/** A lock that has not been touched for so long belongs to nobody. */
+
+/** A kind of work that must be alone in its folder. */
+export interface Work {
+  /** Name of the lock's file. */
+  readonly file: string;
+  /** What it is called in messages, e.g. "download". */
+  readonly name: string;
+  /** A lock that has not been touched for so long belongs to nobody. Default half a minute. */
+  readonly staleMs?: number;
+}
+
 const STALE_MS = 30_000;
 
-/** The right to download into a folder. */
+/** The right to work in a folder. */
 export interface Lock {
   /** @throws UserError when another process has taken the folder over, e.g. while this one was suspended */
   check(): Promise<void>;
@@ -17,12 +27,12 @@ export interface Lock {
 }
 
 /**
- * Makes sure that one process at a time downloads into a folder. The lock names its process and is touched
+ * Makes sure that one process at a time does a kind of work in a folder. The lock names its process and is touched
  * every few seconds, so that one left by a crash, on this machine or another, does not stand in the way.
  * @throws UserError when another process is at it
  */
-export async function lockFolder(folder: string): Promise<Lock> {
-  const path = join(folder, ".download.lock");
+export async function lockFolder(folder: string, { file, name, staleMs = STALE_MS }: Work): Promise<Lock> {
+  const path = join(folder, file);
   const content = JSON.stringify({
     pid: process.pid,
     host: hostname(),
@@ -30,9 +40,9 @@ export async function lockFolder(folder: string): Promise<Lock> {
   });
   for (let attempt = 0; !(await create(path, content)); attempt++) {
     const holder = await readHolder(path);
-    if (holder && (attempt > 3 || (await isHeld(holder)))) {
+    if (holder && (attempt > 3 || (await isHeld(holder, staleMs)))) {
       throw new UserError(
-        `another download into ${folder} is at work (process ${holder.pid} on ${holder.host}): wait until it has ended, or stop it`,
+        `another ${name} is at work in ${folder} (process ${holder.pid} on ${holder.host}): wait until it has ended, or stop it`,
       );
     }
     if (holder) await removeStale(path, holder.content);
@@ -48,7 +58,7 @@ export async function lockFolder(folder: string): Promise<Lock> {
     async check() {
       if (!(await own())) {
         throw new UserError(
-          `another download has taken over ${folder}: run the same command again when it has ended`,
+          `another ${name} has taken over ${folder}: run the same command again when it has ended`,
         );
       }
     },
@@ -121,8 +131,8 @@ async function readHolder(path: string): Promise<Holder | undefined> {
   }
 }
 
-async function isHeld(holder: Holder): Promise<boolean> {
-  if (Date.now() - holder.touched > STALE_MS) return false;
+async function isHeld(holder: Holder, staleMs: number): Promise<boolean> {
+  if (Date.now() - holder.touched > staleMs) return false;
   if (holder.host !== hostname() || !Number.isSafeInteger(holder.pid) || holder.pid <= 0) return true;
   try {
     process.kill(holder.pid, 0); // signal 0 only asks whether the process is there

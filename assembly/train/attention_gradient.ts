@@ -1,0 +1,216 @@
+/**
+ * The gradient of causal attention, head by head: with p the probabilities of a row, o = p v its output and D the
+ * product of o and its gradient, ds = p (do v^T - D) is the gradient of the scaled scores.
+ */
+import { barrier, first, next, threadIndex } from "../threads";
+import { exp } from "../vector";
+import { Attention } from "./attention";
+import {
+  LEFT,
+  LEFT_BYTES,
+  leftFromColumns,
+  leftFromRows,
+  RIGHT,
+  RIGHT_BYTES,
+  rightFromRows,
+  rowsFromRight,
+  up,
+} from "./panels";
+import { tile } from "./product";
+
+/** Rows of a block: a multiple of both kinds of panels. */
+const BLOCK: u32 = 80;
+
+/** All threads together; a barrier ends it. */
+export function attendBack(p: Attention): void {
+  for (let unit = first(p.n * p.n_head); unit >= 0; unit = next()) headBack(p, <u32>unit);
+  barrier();
+}
+
+// This thread's memory and the head's sizes, set by headBack.
+let keys: usize = 0; // right [t / 8, n_state, 8]
+let values: usize = 0; // likewise
+let keysTurned: usize = 0; // left [n_state / 5, t, 5]
+let queries: usize = 0; // left [BLOCK / 5, n_state, 5]
+let outputs: usize = 0; // likewise, of the gradient
+let queriesTurned: usize = 0; // left [n_state / 5, BLOCK, 5]
+let outputsTurned: usize = 0; // likewise, of the gradient
+let scores: usize = 0; // right [BLOCK, 8], then probabilities
+let slopes: usize = 0; // likewise, the gradient of the probabilities, then of the scores
+let slopesTurned: usize = 0; // right [BLOCK / 8, up(t, 8), 8]
+let dkeys: usize = 0; // [t / 8, width, 8]
+let dvalues: usize = 0; // likewise
+let dquery: usize = 0; // [width, 8]
+let products: usize = 0; // [BLOCK]: D
+let ones: usize = 0; // [8]
+let slopesLength: u32 = 0; // up(t, 8)
+
+/** Cuts this thread's own memory. */
+function layOut(own: usize, t: u32, n_state: u32): void {
+  const width = <usize>up(n_state, LEFT) << 2;
+  const state = <usize>n_state << 2;
+  const length = <usize>up(t, RIGHT);
+  slopesLength = up(t, RIGHT);
+  ones = own;
+  own += RIGHT_BYTES;
+  products = own;
+  own += BLOCK << 2;
+  keys = own;
+  own += length * state;
+  values = own;
+  own += length * state;
+  keysTurned = own;
+  own += length * width;
+  queries = own;
+  own += BLOCK * state;
+  outputs = own;
+  own += BLOCK * state;
+  queriesTurned = own;
+  own += BLOCK * width;
+  outputsTurned = own;
+  own += BLOCK * width;
+  scores = own;
+  own += BLOCK * RIGHT_BYTES;
+  slopes = own;
+  own += BLOCK * RIGHT_BYTES;
+  slopesTurned = own;
+  own += (length << 2) * BLOCK;
+  dkeys = own;
+  own += length * width;
+  dvalues = own;
+  own += length * width;
+  dquery = own;
+}
+
+function headBack(p: Attention, unit: u32): void {
+  const t = p.t;
+  const n_state = p.n_embd / p.n_head;
+  const step = (<usize>p.n_embd * 3) << 2;
+  const out = <usize>p.n_embd << 2;
+  const sequence = <usize>(unit / p.n_head) * t;
+  const head = (<usize>(unit % p.n_head) * n_state) << 2;
+  const q = p.qkv + sequence * step + head;
+  const k = q + out;
+  const v = k + out;
+  const a = p.a + sequence * out + head;
+  const da = p.da + sequence * out + head;
+  const dq = p.dqkv + sequence * step + head;
+  const width = up(n_state, LEFT);
+  const length = up(t, RIGHT);
+  layOut(p.own + <usize>threadIndex() * p.own_bytes, t, n_state);
+  const panel = <usize>n_state * RIGHT_BYTES;
+  for (let i: u32 = 0; i < t; i += RIGHT) {
+    const at = <usize>(i / RIGHT) * panel;
+    rightFromRows(k + <usize>i * step, step, min(RIGHT, t - i), n_state, keys + at);
+    rightFromRows(v + <usize>i * step, step, min(RIGHT, t - i), n_state, values + at);
+  }
+  leftFromColumns(k, step, n_state, t, keysTurned, <usize>t * LEFT_BYTES);
+  const bytes = (<usize>length * width) << 2;
+  memory.fill(dkeys, 0, bytes);
+  memory.fill(dvalues, 0, bytes);
+  const one = f32x4.splat(1);
+  v128.store(ones, one);
+  v128.store(ones, one, 16);
+  const scale = <f32>1.0 / sqrt<f32>(<f32>n_state);
+  for (let row: u32 = 0; row < t; row += BLOCK) {
+    const count = min(BLOCK, t - row);
+    const n = up(row + count, RIGHT); // keys that the last row sees, in whole panels
+    takeRows(q + <usize>row * step, step, count, n_state, queries, queriesTurned);
+    takeRows(da + <usize>row * out, out, count, n_state, outputs, outputsTurned);
+    for (let r: u32 = 0; r < count; r++)
+      store<f32>(products + (<usize>r << 2), dot(a + <usize>(row + r) * out, da + <usize>(row + r) * out, n_state));
+    const rows = p.rows + ((<usize>unit * t + row) << 3);
+    for (let key: u32 = 0; key < n; key += RIGHT) {
+      const begin = key > row ? key - row : 0; // rows before it do not look at these keys
+      probabilities(key, row, begin, count, n_state, rows, scale);
+      const at = <usize>(key / RIGHT) * width * RIGHT_BYTES;
+      sumsOverRows(outputsTurned, scores, dvalues + at, width, begin, count);
+      sumsOverRows(queriesTurned, slopes, dkeys + at, width, begin, count);
+    }
+    for (let r: u32 = 0; r < count; r += RIGHT) {
+      const turned = slopesTurned + <usize>(r / RIGHT) * length * RIGHT_BYTES;
+      const seen = row + min(r + RIGHT, count);
+      for (let f: u32 = 0; f < width; f += LEFT)
+        tile(
+          keysTurned + <usize>(f / LEFT) * t * LEFT_BYTES, turned, seen, dquery + <usize>f * RIGHT_BYTES,
+          RIGHT_BYTES, 0, 0,
+        );
+      rowsFromRight(dquery, n_state, dq + <usize>(row + r) * step, step, min(RIGHT, count - r), ones);
+    }
+  }
+  const sums = <usize>width * RIGHT_BYTES;
+  for (let i: u32 = 0; i < t; i += RIGHT) {
+    const at = <usize>(i / RIGHT) * sums;
+    const count = min(RIGHT, t - i);
+    rowsFromRight(dkeys + at, n_state, dq + out + <usize>i * step, step, count, ones);
+    rowsFromRight(dvalues + at, n_state, dq + 2 * out + <usize>i * step, step, count, ones);
+  }
+}
+
+/** A block's rows, as left panels in both directions. */
+function takeRows(from: usize, step: usize, count: u32, n_state: u32, to: usize, turned: usize): void {
+  const panel = <usize>n_state * LEFT_BYTES;
+  for (let r: u32 = 0; r < count; r += LEFT, to += panel)
+    leftFromRows(from + <usize>r * step, step, min(LEFT, count - r), n_state, to);
+  leftFromColumns(from, step, n_state, count, turned, BLOCK * LEFT_BYTES);
+}
+
+function dot(x: usize, y: usize, n: u32): f32 {
+  let sum: f32 = 0;
+  for (let i: usize = 0; i < n; i++) sum += load<f32>(x + (i << 2)) * load<f32>(y + (i << 2));
+  return sum;
+}
+
+/**
+ * Probabilities and the gradient of the scores, of a block's rows (from `begin` on) with 8 keys.
+ * @param rows two numbers a row: see Attention.rows
+ */
+function probabilities(
+  key: u32, row: u32, begin: u32, count: u32, n_state: u32, rows: usize, scale: f32,
+): void {
+  const panel = <usize>(key / RIGHT) * n_state * RIGHT_BYTES;
+  const s = scores;
+  const d = slopes;
+  const left = <usize>n_state * LEFT_BYTES;
+  for (let r = (begin / LEFT) * LEFT; r < count; r += LEFT) {
+    const at = <usize>r * RIGHT_BYTES;
+    tile(queries + <usize>(r / LEFT) * left, keys + panel, n_state, s + at, RIGHT_BYTES, 0, 0);
+    tile(outputs + <usize>(r / LEFT) * left, values + panel, n_state, d + at, RIGHT_BYTES, 0, 0);
+  }
+  const scales = f32x4.splat(scale);
+  const key0 = i32x4(0, 1, 2, 3);
+  for (let r = begin; r < count; r++) {
+    const at = <usize>r * RIGHT_BYTES;
+    const most = v128.load_splat<f32>(rows + (<usize>r << 3));
+    const inverse = v128.load_splat<f32>(rows + (<usize>r << 3), 4);
+    const product = v128.load_splat<f32>(products + (<usize>r << 2));
+    let p = f32x4.mul(exp(f32x4.sub(f32x4.mul(v128.load(s + at), scales), most)), inverse);
+    let p1 = f32x4.mul(exp(f32x4.sub(f32x4.mul(v128.load(s + at, 16), scales), most)), inverse);
+    // Not beyond the row's own position.
+    const last = <i32>(row + r) - <i32>key;
+    if (last < 7) {
+      p = v128.and(p, i32x4.le_s(key0, i32x4.splat(last)));
+      p1 = v128.and(p1, i32x4.le_s(key0, i32x4.splat(last - 4)));
+    }
+    v128.store(s + at, p);
+    v128.store(s + at, p1, 16);
+    v128.store(d + at, f32x4.mul(f32x4.mul(p, f32x4.sub(v128.load(d + at), product)), scales));
+    v128.store(d + at, f32x4.mul(f32x4.mul(p1, f32x4.sub(v128.load(d + at, 16), product)), scales), 16);
+  }
+  // [BLOCK, 8 keys] -> 8 keys of [BLOCK / 8, up(t, 8), 8 rows]
+  for (let r = begin; r < count; r += RIGHT) {
+    const to = slopesTurned + (<usize>(r / RIGHT) * slopesLength + key) * RIGHT_BYTES;
+    rightFromRows(d + <usize>r * RIGHT_BYTES, RIGHT_BYTES, min(RIGHT, count - r), RIGHT, to);
+  }
+}
+
+/** Adds to the gradient of 8 keys or values what the rows of a block give. @param to [width, 8] */
+function sumsOverRows(turned: usize, right: usize, to: usize, width: u32, begin: u32, count: u32): void {
+  let left = turned + <usize>begin * LEFT_BYTES;
+  right += <usize>begin * RIGHT_BYTES;
+  for (let f: u32 = 0; f < width; f += LEFT) {
+    tile(left, right, count - begin, to, RIGHT_BYTES, 0, 1);
+    left += BLOCK * LEFT_BYTES;
+    to += LEFT * RIGHT_BYTES;
+  }
+}

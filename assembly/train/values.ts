@@ -1,0 +1,159 @@
+/** What is done value by value, and sums over rows: GELU, column sums, embeddings, copies. */
+import { barrier, first, next } from "../threads";
+import { exp, gelu } from "../vector";
+
+@unmanaged
+export class Values {
+  /** Values, or columns of a row. */
+  n: u32;
+  /** Rows; 1 where there are none. */
+  rows: u32;
+  x: usize;
+  y: usize;
+  z: usize;
+  scale: f32;
+}
+
+/** Values of a unit: 16 KiB. */
+const UNIT: u32 = 4096;
+
+/** y = gelu(x). x, y [n]. All threads together; a barrier ends it, here and below. */
+export function geluAll(p: Values): void {
+  for (let unit = first((p.n + UNIT - 1) / UNIT); unit >= 0; unit = next())
+    geluSome(p.x, p.y, <u32>unit * UNIT, min(<u32>unit * UNIT + UNIT, p.n));
+  barrier();
+}
+
+/** Reads and writes whole vectors: arrays have room up to the next multiple of 4. */
+function geluSome(x: usize, y: usize, begin: u32, end: u32): void {
+  const last = <usize>end << 2;
+  for (let i = <usize>begin << 2; i < last; i += 16) v128.store(y + i, gelu(v128.load(x + i)));
+}
+
+/** z = z gelu'(x), y = gelu(x). x, y, z [n] */
+export function geluBack(p: Values): void {
+  for (let unit = first((p.n + UNIT - 1) / UNIT); unit >= 0; unit = next())
+    geluBackSome(p.x, p.y, p.z, <u32>unit * UNIT, min(<u32>unit * UNIT + UNIT, p.n));
+  barrier();
+}
+
+/** With s = 1 / (1 + e^-2u): gelu = x s, gelu' = s + x s (1 - s) 2u', 2u' = 2 sqrt(2 / pi) (1 + 3 0.044715 x^2). */
+function geluBackSome(x: usize, y: usize, z: usize, begin: u32, end: u32): void {
+  const one = f32x4.splat(1);
+  const last = <usize>end << 2;
+  for (let i = <usize>begin << 2; i < last; i += 16) {
+    const v = v128.load(x + i);
+    const square = f32x4.mul(v, v);
+    const cube = f32x4.mul(f32x4.mul(square, v), f32x4.splat(0.044715));
+    const e = exp(f32x4.mul(f32x4.add(v, cube), f32x4.splat(-1.5957691216057308)));
+    const s = f32x4.div(one, f32x4.add(one, e));
+    const slope = f32x4.mul(f32x4.add(one, f32x4.mul(square, f32x4.splat(0.134145))), f32x4.splat(1.5957691216057308));
+    const d = f32x4.add(s, f32x4.mul(f32x4.mul(f32x4.mul(v, s), f32x4.sub(one, s)), slope));
+    v128.store(y + i, gelu(v));
+    v128.store(z + i, f32x4.mul(v128.load(z + i), d));
+  }
+}
+
+/** Columns of a unit. */
+const COLUMNS: u32 = 32;
+
+/** y += the sum of x over its rows, in order. x [rows, n], y [n] */
+export function columnSums(p: Values): void {
+  for (let unit = first((p.n + COLUMNS - 1) / COLUMNS); unit >= 0; unit = next()) {
+    const end = min(<u32>unit * COLUMNS + COLUMNS, p.n);
+    for (let column = <u32>unit * COLUMNS; column < end; column += 4) sumOfColumns(p, column, min<u32>(4, end - column));
+  }
+  barrier();
+}
+
+function sumOfColumns(p: Values, column: u32, count: u32): void {
+  const bytes = <usize>p.n << 2;
+  const at = <usize>column << 2;
+  const to = p.y + at;
+  if (count == 4) {
+    let s = f32x4.splat(0);
+    let x = p.x + at;
+    for (let r: u32 = 0; r < p.rows; r++, x += bytes) s = f32x4.add(s, v128.load(x));
+    v128.store(to, f32x4.add(v128.load(to), s));
+    return;
+  }
+  for (let i: usize = 0; i < count; i++) {
+    let s: f32 = 0;
+    let x = p.x + at + (i << 2);
+    for (let r: u32 = 0; r < p.rows; r++, x += bytes) s += load<f32>(x);
+    store<f32>(to + (i << 2), load<f32>(to + (i << 2)) + s);
+  }
+}
+
+/** y = scale x. x, y [n], y may be x */
+export function scaleAll(p: Values): void {
+  const scale = f32x4.splat(p.scale);
+  for (let unit = first((p.n + UNIT - 1) / UNIT); unit >= 0; unit = next()) {
+    const last = <usize>min(<u32>unit * UNIT + UNIT, p.n) << 2;
+    for (let i = (<usize>unit * UNIT) << 2; i < last; i += 16)
+      v128.store(p.y + i, f32x4.mul(v128.load(p.x + i), scale));
+  }
+  barrier();
+}
+
+/** y = x, or zeros where x is 0 (no address). [n] */
+export function copyAll(p: Values): void {
+  const part: u32 = 1 << 16;
+  for (let unit = first((p.n + part - 1) / part); unit >= 0; unit = next()) {
+    const at = (<usize>unit * part) << 2;
+    const bytes = <usize>min(part, p.n - <u32>unit * part) << 2;
+    if (p.x) memory.copy(p.y + at, p.x + at, bytes);
+    else memory.fill(p.y + at, 0, bytes);
+  }
+  barrier();
+}
+
+@unmanaged
+export class Embedding {
+  rows: u32;
+  /** Rows of a sequence: positions are row % t. */
+  t: u32;
+  n: u32;
+  /** [rows] */
+  ids: usize;
+  /** [n_vocab, n], [n_ctx, n], [rows, n]; on the way back all three are gradients */
+  wte: usize;
+  wpe: usize;
+  x: usize;
+}
+
+/** x = wte[id] + wpe[position] */
+export function embedRows(p: Embedding): void {
+  const bytes = <usize>p.n << 2;
+  for (let unit = first(p.rows); unit >= 0; unit = next()) {
+    const row = <usize>unit;
+    const token = p.wte + <usize>load<u32>(p.ids + (row << 2)) * bytes;
+    addVectors(token, p.wpe + (row % p.t) * bytes, p.x + row * bytes, 0, p.n);
+  }
+  barrier();
+}
+
+/** wte[id] += x, wpe[position] += x, rows in order: each thread has columns of its own. */
+export function embedRowsBack(p: Embedding): void {
+  const bytes = <usize>p.n << 2;
+  for (let unit = first((p.n + COLUMNS - 1) / COLUMNS); unit >= 0; unit = next()) {
+    const begin = <u32>unit * COLUMNS;
+    const end = min(begin + COLUMNS, p.n);
+    for (let row: usize = 0; row < p.rows; row++) {
+      const x = p.x + row * bytes;
+      const token = p.wte + <usize>load<u32>(p.ids + (row << 2)) * bytes;
+      const position = p.wpe + (row % p.t) * bytes;
+      addVectors(x, token, token, begin, end);
+      addVectors(x, position, position, begin, end);
+    }
+  }
+  barrier();
+}
+
+/** z = x + y, values begin to end */
+function addVectors(x: usize, y: usize, z: usize, begin: u32, end: u32): void {
+  let i = <usize>begin << 2;
+  const last = <usize>end << 2;
+  for (; i + 16 <= last; i += 16) v128.store(z + i, f32x4.add(v128.load(x + i), v128.load(y + i)));
+  for (; i < last; i += 4) store<f32>(z + i, load<f32>(x + i) + load<f32>(y + i));
+}

@@ -1,0 +1,88 @@
+// Tokens per second of a training step (accumulate and update) and peak resident memory: the WebAssembly trainer
+// with and without relaxed SIMD, and PyTorch if it is there, in rounds that take turns. Each runs in a process of
+// its own and works only when it is told to.
+//
+//   npm run build && node bench/training.mjs [--shape 124M] [--batch 1] [--tokens 1024] [--steps 2] [--rounds 2]
+//     [--threads 2] [--only relaxed,plain,torch] [--python python3]
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { median, SHAPES } from "../dist/src/bench.js";
+import { defaultThreads } from "../dist/src/engines/wasm/support.js";
+import { describeMachine, load } from "./peers/machine.mjs";
+
+const { values: options } = parseArgs({
+  options: {
+    shape: { type: "string", default: "124M" },
+    batch: { type: "string", default: "1" },
+    tokens: { type: "string", default: "1024" },
+    steps: { type: "string", default: "2" },
+    rounds: { type: "string", default: "2" },
+    threads: { type: "string", default: String(defaultThreads()) },
+    only: { type: "string", default: "relaxed,plain,torch" },
+    python: { type: "string", default: "python3" },
+  },
+});
+const hparams = SHAPES[options.shape];
+if (!hparams) throw new Error(`--shape ${Object.keys(SHAPES).join(", ")}`);
+
+const beside = (path) => fileURLToPath(new URL(path, import.meta.url));
+const sizes = [
+  ...["batch", "tokens", "steps", "threads"].flatMap((name) => [`--${name}`, options[name]]),
+  ...Object.entries(hparams).flatMap(([name, value]) => [`--${name}`, String(value)]),
+];
+const COMMANDS = {
+  relaxed: [process.execPath, beside("peers/training/wasm.mjs"), ...sizes],
+  plain: [process.execPath, beside("peers/training/wasm.mjs"), ...sizes, "--plain"],
+  torch: [options.python, beside("peers/training/torch_training.py"), ...sizes],
+};
+
+/** A process that says one JSON object a line, the first when it is ready. */
+async function start(name) {
+  const [command, ...args] = COMMANDS[name];
+  const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  child.on("error", () => undefined); // it ends without a line
+  const next = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error(`${name} ended without an answer`);
+    return JSON.parse(value);
+  };
+  const { ready } = await next();
+  const ask = (line) => {
+    child.stdin.write(`${line}\n`);
+    return next();
+  };
+  const end = () => {
+    child.stdin.end();
+    return next();
+  };
+  return { name, title: ready, ask, end, rates: [] };
+}
+
+console.log(JSON.stringify({ ...describeMachine(), load: load(), ...options }));
+const peers = [];
+for (const name of options.only.split(",")) {
+  try {
+    peers.push(await start(name));
+  } catch (error) {
+    console.log(`${name}: ${error.message}`);
+  }
+}
+for (let round = 0; round < Number(options.rounds); round++) {
+  for (const peer of peers) {
+    const { rate, loss } = await peer.ask("round");
+    peer.rates.push(rate);
+    console.log(
+      `round ${round + 1}  ${peer.name.padEnd(8)} ${rate.toFixed(1)} tokens/s  loss ${loss.toFixed(5)}`,
+    );
+  }
+}
+const torch = peers.find(({ name }) => name === "torch");
+for (const peer of peers) {
+  const { peak_memory_megabytes } = await peer.end();
+  const rate = median(peer.rates);
+  const ratio = torch && peer !== torch ? `  ${(rate / median(torch.rates)).toFixed(2)} x PyTorch` : "";
+  console.log(`${peer.title}: ${rate.toFixed(1)} tokens/s, peak ${peak_memory_megabytes} MB${ratio}`);
+}

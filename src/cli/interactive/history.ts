@@ -1,0 +1,159 @@
+import {
+  closeSync,
+  fchmodSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import envPaths from "env-paths";
+import { messageOf } from "../../errors.js";
+import { fileError } from "../../files.js";
+
+/** So many lines are kept. */
+const KEPT = 1000;
+/** A longer one, such as a pasted book, is not kept for the next session. */
+const LONGEST = 20_000;
+/** Nobody works on the file for longer: who holds it by then has crashed. */
+const STALE_MS = 5000;
+const PATIENCE_MS = 500;
+const PAUSE_MS = 10;
+
+/** Where the history is kept: in the user's data folder, such as ~/.local/share/gpt2/history. */
+export function historyPath(): string {
+  return join(envPaths("gpt2", { suffix: "" }).data, "history");
+}
+
+/**
+ * What was typed in this session and in earlier ones. The file holds one JSON string a line, the newest last,
+ * and is its user's alone (mode 600). Several sessions add to it at the same time. A history that cannot be read
+ * or written is complained of once and lasts as long as the session.
+ */
+export class History {
+  private readonly recalled: string[] = [];
+
+  /**
+   * @param path its file; undefined: nothing is read or written
+   * @param complain told why the history is not kept
+   */
+  constructor(
+    private path: string | undefined,
+    private readonly complain: (line: string) => void,
+  ) {
+    this.attempt((file) => {
+      for (const line of linesOf(read(file)).slice(-KEPT)) {
+        const entry = parseEntry(line);
+        if (entry !== undefined) this.recalled.unshift(entry);
+      }
+    });
+  }
+
+  /** What can be recalled, newest first. */
+  get entries(): readonly string[] {
+    return this.recalled;
+  }
+
+  /** Adds what was typed, unless it is empty or the newest entry already. */
+  add(entry: string): void {
+    if (entry.trim() === "" || entry === this.recalled[0]) return;
+    this.recalled.unshift(entry);
+    this.recalled.splice(KEPT);
+    if (entry.length <= LONGEST) this.attempt((file) => append(file, JSON.stringify(entry)));
+  }
+
+  private attempt(work: (file: string) => void): void {
+    if (this.path === undefined) return;
+    try {
+      work(this.path);
+    } catch (error) {
+      const reason = messageOf(fileError("keep the history in", this.path, error));
+      this.complain(`${reason}; --no_history does without`);
+      this.path = undefined;
+    }
+  }
+}
+
+/** The file's text; none where there is no file. */
+function read(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
+    throw error;
+  }
+}
+
+const linesOf = (text: string): string[] => text.split("\n").filter((line) => line !== "");
+
+/** The text of a line; undefined for one that is not ours. Control characters would reach the terminal. */
+function parseEntry(line: string): string | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it takes out
+    return typeof value === "string" ? value.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "") : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Adds a line; where that makes too many, the file is written anew without the oldest. */
+function append(file: string, line: string): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const lock = `${file}.lock`;
+  const isOurs = takeLock(lock);
+  try {
+    const before = read(file);
+    const lines = linesOf(before);
+    if (isOurs && lines.length >= KEPT) {
+      // Only with the lock: what another session adds between reading and renaming would be lost.
+      rewrite(file, [...lines, line].slice(-KEPT));
+      return;
+    }
+    const handle = openSync(file, "a", 0o600);
+    try {
+      fchmodSync(handle, 0o600);
+      // In one write, so that lines of several sessions do not mix; behind a line that a crash left unfinished.
+      writeSync(handle, `${before === "" || before.endsWith("\n") ? "" : "\n"}${line}\n`);
+    } finally {
+      closeSync(handle);
+    }
+  } finally {
+    if (isOurs) rmSync(lock, { force: true });
+  }
+}
+
+function rewrite(file: string, lines: readonly string[]): void {
+  const place = realpathSync(file); // it may be a link to a file kept elsewhere
+  const beside = `${place}.${process.pid}.part`;
+  try {
+    writeFileSync(beside, `${lines.join("\n")}\n`, { mode: 0o600 });
+    renameSync(beside, place);
+  } finally {
+    rmSync(beside, { force: true });
+  }
+}
+
+/** Takes the lock of the file, waiting for a little while; whether it was had. */
+function takeLock(lock: string): boolean {
+  for (let waited = 0; waited < PATIENCE_MS; waited += PAUSE_MS) {
+    try {
+      closeSync(openSync(lock, "wx", 0o600));
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+    const made = statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
+    if (Date.now() - made > STALE_MS) {
+      rmSync(lock, { force: true });
+      return false; // someone else may have found it stale, too
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+  }
+  return false;
+}

@@ -1,0 +1,121 @@
+import type { Command, Option } from "commander";
+import { UsageError } from "../../errors.js";
+import type { Hparams } from "../../model.js";
+import { randomSeed } from "../../random.js";
+import { checkBias, type GeneratingOptions, trueOrFalse } from "../options.js";
+import { silenceNotes } from "../output.js";
+
+/** The options that can change without loading anything, in the order in which they are shown. */
+const CHANGEABLE = [
+  "seed",
+  "nsamples",
+  "batch_size",
+  "length",
+  "temperature",
+  "top_k",
+  "top_p",
+  "min_p",
+  "repetition_penalty",
+  "logit_bias",
+  "stop",
+  "ignore_eos",
+  "format",
+  "quiet",
+] as const;
+type Changeable = (typeof CHANGEABLE)[number];
+
+/** A session's options: those of the command line, until /set changes them. A seed has been chosen. */
+export type SessionOptions = GeneratingOptions & { readonly seed: number };
+
+/** Turns a typed value's quotes into texts: `"one" "two\n"`, else all of it is one text. */
+function texts(value: string): string[] {
+  if (!value.startsWith('"')) return [value];
+  const found: string[] = [];
+  let rest = value;
+  while (rest !== "") {
+    const [whole, quoted] = /^("(?:[^"\\]|\\.)*")\s*/.exec(rest) ?? [];
+    if (whole === undefined) throw new UsageError(`a text in quotes does not end: ${rest}`);
+    try {
+      found.push(JSON.parse(quoted) as string);
+    } catch {
+      throw new UsageError(`${quoted} is not a text in quotes as JSON has it`);
+    }
+    rest = rest.slice(whole.length);
+  }
+  return found;
+}
+
+/** The options of a session and how they change. */
+export class Settings {
+  /** @param command what the options were read by, and are still */
+  constructor(
+    private readonly command: Command,
+    private readonly hparams: Hparams,
+    private current: SessionOptions,
+  ) {}
+
+  get options(): SessionOptions {
+    return this.current;
+  }
+
+  /**
+   * Changes an option as the command line would; the value `default` means what --help says.
+   * @throws UsageError for an unknown name or a bad value: nothing changes then
+   */
+  set(typed: string, value: string): void {
+    const name = this.find(typed);
+    if (value === "") {
+      throw new UsageError(`${name} is ${this.show(name)}: /set ${name} VALUE changes it`);
+    }
+    const changed: SessionOptions = { ...this.current, [name]: this.read(name, value) };
+    checkBias(changed.logit_bias, this.hparams.n_vocab);
+    this.current = changed;
+    if (name === "quiet") silenceNotes(changed.quiet === true);
+  }
+
+  /** An option's value in words. */
+  show(typed: string): string {
+    const name = this.find(typed);
+    const value = this.current[name];
+    if (name === "length" && value === undefined) return "until the text ends or the context is full";
+    if (value === undefined) return "false";
+    if (value instanceof Map) {
+      return (
+        [...value].map(([id, bias]) => `${id}=${bias === -Infinity ? "-inf" : bias}`).join(" ") || "none"
+      );
+    }
+    if (Array.isArray(value)) return value.map((text) => JSON.stringify(text)).join(" ") || "none";
+    return String(value);
+  }
+
+  /** Every option that can change, and its value. */
+  list(): string[] {
+    const width = Math.max(...CHANGEABLE.map((name) => name.length));
+    return CHANGEABLE.map((name) => `${name.padEnd(width)}  ${this.show(name)}`);
+  }
+
+  private find(typed: string): Changeable {
+    const wanted = typed.replace(/^--/, "").replaceAll("-", "_");
+    const name = CHANGEABLE.find((each) => each === wanted);
+    if (name !== undefined) return name;
+    if (this.option(wanted)) {
+      throw new UsageError(`${wanted} cannot change in a session: leave with /quit, start with --${wanted}`);
+    }
+    throw new UsageError(`there is no ${JSON.stringify(typed)} to set: there are ${CHANGEABLE.join(", ")}`);
+  }
+
+  private option(name: string): Option | undefined {
+    return this.command.options.find(({ long }) => long === `--${name}`);
+  }
+
+  private read(name: Changeable, value: string): unknown {
+    const option = this.option(name);
+    const initial: unknown = option?.defaultValue;
+    if (value === "default") return name === "seed" ? randomSeed() : initial;
+    if (!option?.parseArg) return trueOrFalse(name)(value);
+    const parse = option.parseArg as (text: string, before: unknown) => unknown;
+    // Those that can be given several times begin anew: what is set is all there is.
+    const values = name === "stop" ? texts(value) : name === "logit_bias" ? value.split(/\s+/) : [value];
+    return values.reduce<unknown>((before, text) => parse(text, before), initial);
+  }
+}

@@ -1,0 +1,150 @@
+import { createInterface, type Interface } from "node:readline";
+import { Keys } from "./keys.js";
+import { PASTE_OFF, PASTE_ON, pastedText } from "./paste.js";
+
+/** What came of a question: a line (or pasted lines), Ctrl-C, or the end: Ctrl-D, or nobody is there any more. */
+export type Reply =
+  | { readonly type: "line"; readonly text: string }
+  | { readonly type: "interrupt" }
+  | { readonly type: "end" };
+
+/** What readline lets be set, though its types do not say so. */
+interface Editable {
+  line: string;
+  cursor: number;
+}
+
+/** Signals that end the process: the terminal must be left as it was found. */
+const ENDING = ["SIGTERM", "SIGHUP"] as const;
+const isWindows = process.platform === "win32";
+
+/**
+ * The person's terminal: asks for lines, which can be edited and recalled, and takes pasted text whole. Where
+ * stderr goes elsewhere, the terminal's own simple editing is used.
+ */
+export class Terminal {
+  private readonly lines: Interface;
+  private readonly keys: Keys | undefined;
+  private readonly marksPastes: boolean;
+  private readonly replies: Reply[] = [];
+  private isAsking = false;
+  private isOver = false;
+  private wake = (): void => {};
+  /** readline's own list of what can be recalled, newest first. */
+  private recalled: string[] = [];
+
+  /**
+   * @param history lines that can be recalled, newest first
+   * @param onInterrupt called at a Ctrl-C that comes while nothing is asked
+   */
+  constructor(
+    history: readonly string[],
+    private readonly onInterrupt: () => void,
+  ) {
+    const isEditable = process.stderr.isTTY === true;
+    this.marksPastes = isEditable && process.env["TERM"] !== "dumb";
+    if (isEditable) {
+      this.keys = new Keys(process.stdin, {
+        interrupt: this.interrupt,
+        insert: (text) => this.insert(text),
+        paste: (text) => this.insert(pastedText(text)),
+        suspend: () => this.markPastes(false),
+      });
+    }
+    this.lines = createInterface({
+      input: this.keys ?? process.stdin,
+      output: process.stderr,
+      terminal: isEditable,
+      history: [...history],
+      historySize: Math.max(history.length, 1) + 1000,
+    });
+    this.lines.on("history", (list) => {
+      this.recalled = list;
+    });
+    this.lines.on("line", (text) => {
+      this.keys?.close();
+      this.reply({ type: "line", text });
+    });
+    this.lines.on("close", () => {
+      this.isOver = true;
+      this.wake();
+    });
+    this.lines.on("SIGINT", this.interrupt);
+    // After Ctrl-Z and fg: readline waits to be told to go on.
+    this.lines.on("SIGCONT", () => (this.isAsking ? this.lines.prompt(true) : this.lines.resume()));
+    process.on("SIGINT", this.interrupt);
+    process.on("exit", this.restore);
+    for (const signal of ENDING) process.on(signal, this.endBySignal);
+    if (!isWindows) process.on("SIGCONT", this.goOn);
+    this.markPastes(true);
+  }
+
+  /** Asks for a line and waits for it. */
+  async ask(prompt: string): Promise<Reply> {
+    this.lines.setPrompt(prompt);
+    if (this.replies.length === 0 && !this.isOver) {
+      this.isAsking = true;
+      this.lines.prompt(true);
+      this.keys?.open();
+    }
+    while (this.replies.length === 0 && !this.isOver)
+      await new Promise<void>((resolve) => (this.wake = resolve));
+    return this.replies.shift() ?? { type: "end" };
+  }
+
+  /** Sets what can be recalled, newest first. */
+  remember(history: readonly string[]): void {
+    this.recalled.splice(0, this.recalled.length, ...history);
+  }
+
+  /** Gives the terminal back as it was. */
+  close(): void {
+    this.lines.close();
+    this.keys?.stop();
+    this.restore();
+    process.off("SIGINT", this.interrupt);
+    process.off("exit", this.restore);
+    for (const signal of ENDING) process.off(signal, this.endBySignal);
+    if (!isWindows) process.off("SIGCONT", this.goOn);
+  }
+
+  private reply(reply: Reply): void {
+    this.isAsking = false;
+    this.replies.push(reply);
+    this.wake();
+  }
+
+  private readonly interrupt = (): void => {
+    if (!this.isAsking) {
+      this.onInterrupt();
+      return;
+    }
+    if (this.keys) {
+      this.keys.close();
+      // What was typed goes, by the keys for it, so that readline knows.
+      this.lines.write(null, { ctrl: true, name: "e" });
+      this.lines.write(null, { ctrl: true, name: "u" });
+    }
+    this.reply({ type: "interrupt" });
+  };
+
+  /** Puts text where the cursor is. readline itself would take every line end in it for Enter. */
+  private insert(text: string): void {
+    const edited = this.lines as unknown as Editable;
+    edited.line = edited.line.slice(0, edited.cursor) + text + edited.line.slice(edited.cursor);
+    edited.cursor += text.length;
+    this.lines.prompt(true); // shows the line as it is now
+  }
+
+  private markPastes(on: boolean): void {
+    if (this.marksPastes) process.stderr.write(on ? PASTE_ON : PASTE_OFF);
+  }
+
+  private readonly goOn = (): void => this.markPastes(true);
+  private readonly restore = (): void => this.markPastes(false);
+
+  private readonly endBySignal = (signal: NodeJS.Signals): void => {
+    this.close();
+    process.kill(process.pid, signal); // nobody listens any more: it ends the process
+  };
+}

@@ -1,0 +1,140 @@
+import { setImmediate } from "node:timers/promises";
+import { UsageError } from "../errors.js";
+import { PairCounts } from "./pairs.js";
+import { pieceEnd } from "./split.js";
+import { BYTE_CHARACTERS } from "./vocabulary.js";
+
+/** A vocabulary as the two files of a model's folder. */
+export interface TrainedVocabulary {
+  /** The text of encoder.json. */
+  readonly encoderJson: string;
+  /** The text of vocab.bpe. */
+  readonly vocabBpe: string;
+  /** How many tokens it has: fewer than were asked for where no pair stands twice in the texts any more. */
+  readonly n_vocab: number;
+}
+
+export interface TrainVocabularyOptions {
+  readonly signal?: AbortSignal;
+  /** Called now and then with the tokens that there are, of how many. */
+  readonly onProgress?: (tokens: number, n_vocab: number) => void;
+}
+
+const END_OF_TEXT = "<|endoftext|>";
+/** A pair that stands only once is no use as a token. So does the paper's own program. */
+const LEAST = 2;
+/** Different pieces that are counted, of a text that repeats itself so little that 100 MB of English are far from it. */
+const MOST_PIECES = 1 << 23;
+/** After so many milliseconds others have their turn: a signal, a progress bar. */
+const TURN = 50;
+/** Up to 12 UTF-16 units V8 copies a slice; a longer one would keep its whole text in memory. */
+const COPIED_LENGTH = 12;
+
+/**
+ * Makes a byte-level BPE vocabulary: beginning with the 256 bytes, the pair of tokens that stands side by side
+ * most often becomes a token, again and again; among equals, the pair of the smaller ids. Pairs never cross the
+ * borders of GPT-2's pieces. The same text gives the same vocabulary, whatever the order of its documents.
+ * Source: Sennrich et al. 2016 (arXiv:1508.07909); the files are in the format of openai/gpt-2.
+ * @param texts no token crosses from one to the next
+ * @param n_vocab how many tokens, the 256 bytes and `<|endoftext|>`, the last one, among them
+ * @throws UsageError when n_vocab is below 257
+ */
+export async function trainVocabulary(
+  texts: AsyncIterable<string> | Iterable<string>,
+  n_vocab: number,
+  options: TrainVocabularyOptions = {},
+): Promise<TrainedVocabulary> {
+  if (!Number.isInteger(n_vocab) || n_vocab < 257) {
+    throw new UsageError(
+      `a vocabulary has 257 tokens at least (256 bytes and ${END_OF_TEXT}), not ${n_vocab}`,
+    );
+  }
+  const { signal, onProgress } = options;
+  const rest = pauses(signal);
+  // As in OpenAI's encoder.json: the bytes in the order of the characters that stand for them.
+  const tokens = [...BYTE_CHARACTERS].sort();
+  const byteIds = Int32Array.from(BYTE_CHARACTERS, (character) => tokens.indexOf(character));
+  const pairs = pairsOf(await countPieces(texts, rest), byteIds, n_vocab);
+  const merges: string[] = [];
+  while (tokens.length < n_vocab - 1) {
+    await rest(() => onProgress?.(tokens.length + 1, n_vocab));
+    const pair = pairs.best(LEAST);
+    if (!pair) break;
+    const [left, right] = [tokens[pair.left]!, tokens[pair.right]!];
+    merges.push(`${left} ${right}`);
+    // No other pair has made this token: no merge crossed its borders, so what stands in them was always merged
+    // in the same order.
+    pairs.merge(pair, tokens.push(left + right) - 1);
+  }
+  tokens.push(END_OF_TEXT);
+  onProgress?.(tokens.length, n_vocab);
+  return {
+    encoderJson: toJson(tokens),
+    vocabBpe: `${["#version: 0.2", ...merges].join("\n")}\n`,
+    n_vocab: tokens.length,
+  };
+}
+
+/** Lets others have their turn when it is time, after a word to them. */
+function pauses(signal: AbortSignal | undefined): (report?: () => void) => Promise<void> | void {
+  let since = Date.now();
+  return (report) => {
+    signal?.throwIfAborted();
+    if (Date.now() - since < TURN) return undefined;
+    report?.();
+    return setImmediate().then(() => {
+      since = Date.now();
+    });
+  };
+}
+
+/** How often each piece stands in the texts; where they are too many, those that were met once are forgotten. */
+async function countPieces(
+  texts: AsyncIterable<string> | Iterable<string>,
+  rest: () => Promise<void> | void,
+): Promise<Map<string, number>> {
+  const counts = new Map<string, number>();
+  for await (const text of texts) {
+    for (let start = 0; start < text.length; ) {
+      const end = pieceEnd(text, start);
+      const piece = text.slice(start, end);
+      const known = counts.get(piece);
+      if (known !== undefined) counts.set(piece, known + 1);
+      else counts.set(piece.length > COPIED_LENGTH ? copyOf(piece) : piece, 1);
+      start = end;
+    }
+    if (counts.size > MOST_PIECES) {
+      for (const [piece, count] of counts) if (count === 1) counts.delete(piece);
+    }
+    await rest();
+  }
+  return counts;
+}
+
+function copyOf(text: string): string {
+  return Buffer.from(text, "utf16le").toString("utf16le");
+}
+
+/** The pieces in bytes, each as the id of its token. */
+function pairsOf(counts: ReadonlyMap<string, number>, byteIds: Int32Array, n_vocab: number): PairCounts {
+  let n = 0;
+  for (const piece of counts.keys()) n += Buffer.byteLength(piece);
+  const ids = new Int32Array(n);
+  const ends = new Int32Array(counts.size);
+  let end = 0;
+  let number = 0;
+  for (const piece of counts.keys()) {
+    for (const byte of Buffer.from(piece)) ids[end++] = byteIds[byte]!;
+    ends[number++] = end;
+  }
+  return new PairCounts(ids, ends, [...counts.values()], n_vocab);
+}
+
+/** As Python's json.dumps writes it, ASCII alone: a reader may take the file for any encoding. */
+function toJson(tokens: readonly string[]): string {
+  const entries = tokens.map((token, id) => `${JSON.stringify(token)}: ${id}`);
+  return `{${entries.join(", ")}}`.replace(
+    /[\u007f-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}

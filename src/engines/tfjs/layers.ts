@@ -1,0 +1,103 @@
+import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
+import type { Hparams } from "../../model.js";
+import type { Tf } from "./backend.js";
+
+/** Parameters by OpenAI's names; linear weights as [n_in, n_out]. */
+export type Parameters = ReadonlyMap<string, Tensor>;
+
+/** Added to the attention scores that must not count: far enough below all others that exp() gives 0. */
+export const MASKED = -1e10;
+
+/** Keys or values of one layer: [n_batch, n_head, n_positions, n_embd / n_head]. */
+export interface KeysAndValues {
+  readonly k: Tensor4D;
+  readonly v: Tensor4D;
+}
+
+/**
+ * The pieces that a GPT-2 is made of, in operations of TensorFlow.js: for running it and for training it.
+ * Source: Radford et al. 2019; openai/gpt-2 src/model.py.
+ */
+export class Layers {
+  constructor(
+    protected readonly tf: Tf,
+    readonly hparams: Hparams,
+    protected readonly parameters: Parameters,
+  ) {}
+
+  protected get<T extends Tensor>(name: string): T {
+    return this.parameters.get(name) as T;
+  }
+
+  /** Normalises each row to mean 0 and variance 1 (biased), then gain and bias. [n, n_embd] -> [n, n_embd] */
+  protected layerNorm(x: Tensor2D, name: string): Tensor2D {
+    const { tf } = this;
+    const { mean, variance } = tf.moments(x, -1, true); // [n, n_embd] -> [n, 1] each
+    const normal = tf.mul(tf.sub(x, mean), tf.rsqrt(tf.add(variance, 1e-5)));
+    return tf.add(tf.mul(normal, this.get(`${name}/g`)), this.get(`${name}/b`));
+  }
+
+  /** [n, n_in] -> [n, n_out] */
+  protected linear(x: Tensor2D, name: string): Tensor2D {
+    return this.tf.fused.matMul({
+      a: x,
+      b: this.get<Tensor2D>(`${name}/w`),
+      bias: this.get<Tensor1D>(`${name}/b`),
+    }) as Tensor2D;
+  }
+
+  /** The tanh approximation of the Gaussian error linear unit (Hendrycks and Gimpel 2016). */
+  private gelu(x: Tensor2D): Tensor2D {
+    const { tf } = this;
+    const cubed = tf.mul(tf.mul(x, x), x);
+    const inner = tf.mul(tf.add(x, tf.mul(cubed, 0.044715)), Math.sqrt(2 / Math.PI));
+    return tf.mul<Tensor2D>(tf.mul(x, 0.5), tf.add(tf.tanh(inner), 1));
+  }
+
+  /** [n_batch * n_new, n_embd] -> [n_batch, n_head, n_new, n_embd / n_head] */
+  private splitHeads(x: Tensor2D, n_batch: number): Tensor4D {
+    const { n_head, n_embd } = this.hparams;
+    const heads = this.tf.reshape(x, [n_batch, x.shape[0] / n_batch, n_head, n_embd / n_head]);
+    return this.tf.transpose(heads, [0, 2, 1, 3]) as Tensor4D;
+  }
+
+  /** [..., n, k] [..., m, k] -> [..., n, m] */
+  protected timesTransposed<T extends Tensor>(a: T, b: T): T {
+    return this.tf.matMul(a, b, false, true);
+  }
+
+  /** q [n_batch, n_head, n_new, d], k and v [n_batch, n_head, n_all, d] -> [n_batch * n_new, n_embd] */
+  private attention(q: Tensor4D, k: Tensor4D, v: Tensor4D, mask: Tensor4D | undefined): Tensor2D {
+    const { tf } = this;
+    const [n_batch, , n_new, d] = q.shape;
+    const scores = tf.mul(this.timesTransposed(q, k), 1 / Math.sqrt(d)); // [n_batch, n_head, n_new, n_all]
+    const weights = tf.softmax(mask ? tf.add(scores, mask) : scores);
+    const heads = tf.matMul(weights, v); // [n_batch, n_head, n_new, d]
+    return tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [n_batch * n_new, this.hparams.n_embd]); // -> [n_batch, n_new, n_head, d] -> [n_batch * n_new, n_embd]
+  }
+
+  /**
+   * One layer, all of whose rows are new positions.
+   * @param h [n_batch * n_new, n_embd]
+   * @param mask what is added to the scores: [n_batch or 1, 1, n_new, n_past + n_new]
+   * @param past n_past positions that were read before
+   * @returns h of the same shape; keys and values of all positions, the past ones first
+   */
+  protected layer(
+    h: Tensor2D,
+    layer: number,
+    n_batch: number,
+    mask: Tensor4D | undefined,
+    past?: KeysAndValues,
+  ): [h: Tensor2D, k: Tensor4D, v: Tensor4D] {
+    const { tf } = this;
+    const name = `model/h${layer}`;
+    const qkv = this.linear(this.layerNorm(h, `${name}/ln_1`), `${name}/attn/c_attn`); // [n, n_embd] -> [n, 3 * n_embd]
+    const [q, newK, newV] = tf.split(qkv, 3, 1).map((part) => this.splitHeads(part as Tensor2D, n_batch));
+    const k = past ? tf.concat([past.k, newK], 2) : newK; // n_past -> n_past + n_new positions
+    const v = past ? tf.concat([past.v, newV], 2) : newV;
+    const middle = tf.add<Tensor2D>(h, this.linear(this.attention(q, k, v, mask), `${name}/attn/c_proj`));
+    const inner = this.gelu(this.linear(this.layerNorm(middle, `${name}/ln_2`), `${name}/mlp/c_fc`)); // [n, n_embd] -> [n, 4 * n_embd]
+    return [tf.add(middle, this.linear(inner, `${name}/mlp/c_proj`)), k, v]; // [n, 4 * n_embd] -> [n, n_embd]
+  }
+}

@@ -1,0 +1,207 @@
+import { setImmediate } from "node:timers/promises";
+import type { Heap } from "../heap.js";
+import type { Pool } from "../pool.js";
+import { bytesOf, type Values, write } from "../records.js";
+
+/** Jobs; assembly/train/index.ts has the same numbers. */
+const JOB = {
+  product: 1,
+  norm: 2,
+  normBack: 3,
+  attend: 4,
+  attendBack: 5,
+  gelu: 6,
+  geluBack: 7,
+  columnSums: 8,
+  scale: 9,
+  copy: 10,
+  embed: 11,
+  embedBack: 12,
+  crossEntropy: 13,
+  step: 14,
+} as const;
+
+/** The classes in assembly/train/ have the same fields in the same order. */
+const PRODUCT = [
+  ...(["m", "n", "k", "a", "a_row", "a_k", "b", "b_k", "b_column", "c", "c_row", "bias", "add"] as const),
+  ...(["shared", "own", "own_bytes"] as const),
+] as const;
+const NORM = ["rows", "n", "g", "b", "x", "y", "dx", "dg", "db", "moments"] as const;
+const ATTENTION = [
+  ...(["n", "t", "n_head", "n_embd", "qkv", "a", "rows", "da", "dqkv"] as const),
+  ...(["own", "own_bytes"] as const),
+] as const;
+const VALUES = ["n", "rows", "x", "y", "z", "factor"] as const;
+const EMBEDDING = ["rows", "t", "n", "ids", "wte", "wpe", "x"] as const;
+const LOSS = ["rows", "n_vocab", "row", "logits", "targets", "losses", "factor"] as const;
+const STEP = ["n", "values", "gradients", "m", "v", "mean", "rate", "correction"] as const;
+
+/** Of the product in assembly/train/product.ts: the block of the left factor that is in panels at a time. */
+const SHARED_ROWS = 1540;
+const SHARED_DEPTH = 3072;
+/** A strip of the right factor, 96 columns by 384, and one block of the result. */
+const STRIP_BYTES = 96 * 384 * 4 + 192;
+/** Rows of a block of attention's way back. */
+const ATTENTION_BLOCK = 80;
+
+/** After so many milliseconds of work the event loop has its turn: signals, timers, a progress bar. */
+const TURN = 50;
+
+/** A factor of a product: where it is, and how many values lie between its rows; `turned` swaps its two sides. */
+export interface Factor {
+  readonly at: number;
+  readonly row: number;
+  readonly turned?: boolean;
+}
+
+/** Rows of a left panel, columns of a right one. */
+const LEFT = 5;
+const RIGHT = 8;
+
+const up = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
+
+/** Bytes that each thread needs for itself; assembly/train/attention.ts and attention_gradient.ts cut them. */
+export function ownBytes(t: number, n_state: number): number {
+  const width = up(n_state, LEFT);
+  const forward = (up(t, LEFT) + RIGHT) * n_state + width * (t + RIGHT) + 2 * RIGHT + up(t, LEFT) * RIGHT;
+  const length = up(t, RIGHT);
+  const back =
+    RIGHT +
+    ATTENTION_BLOCK +
+    length * (2 * n_state + 3 * width + ATTENTION_BLOCK) +
+    2 * ATTENTION_BLOCK * (n_state + width + RIGHT) +
+    RIGHT * width;
+  return up(Math.max(STRIP_BYTES, forward * 4, back * 4) + 64, 64);
+}
+
+/** Bytes that a product's left panels take, at most, where no factor has more rows or columns than this. */
+export function sharedBytes(longest: number): number {
+  return up(Math.min(longest, SHARED_ROWS), LEFT) * Math.min(longest, SHARED_DEPTH) * 4;
+}
+
+/** What the threads can do, one call a job. Each returns when all of them are done. */
+export class Operations {
+  /**
+   * Two records in turn: a thread may look at one once more when the others are through with its job, but not
+   * when they are through with the next.
+   */
+  private readonly records: readonly number[];
+  private jobs = 0;
+  private turn = performance.now();
+  /** Room for the threads' panels. */
+  panels = { shared: 0, own: 0, own_bytes: 0 };
+
+  constructor(
+    private readonly heap: Heap,
+    private readonly pool: Pool,
+  ) {
+    this.records = [heap.allocate(bytesOf(PRODUCT)), heap.allocate(bytesOf(PRODUCT))];
+  }
+
+  /** c = a b, or c += a b. a [m, k], b [k, n], c [m, n] @param bias [n], or 0 */
+  product(
+    [m, k, n]: readonly [number, number, number],
+    a: Factor,
+    b: Factor,
+    c: number,
+    { add = false, bias = 0 } = {},
+  ): Promise<void> {
+    const [a_row, a_k] = a.turned ? [1, a.row] : [a.row, 1];
+    const [b_k, b_column] = b.turned ? [1, b.row] : [b.row, 1];
+    const { shared, own, own_bytes } = this.panels;
+    const sides = { a: a.at, a_row, a_k, b: b.at, b_k, b_column, c, c_row: n, bias, add: Number(add) };
+    return this.run(JOB.product, PRODUCT, { m, n, k, ...sides, shared, own, own_bytes });
+  }
+
+  /** As product(), with rows of c further apart than it has columns. */
+  productInto(
+    [m, k, n]: readonly [number, number, number],
+    a: Factor,
+    b: Factor,
+    c: number,
+    c_row: number,
+  ): Promise<void> {
+    const [a_row, a_k] = a.turned ? [1, a.row] : [a.row, 1];
+    const [b_k, b_column] = b.turned ? [1, b.row] : [b.row, 1];
+    const { shared, own, own_bytes } = this.panels;
+    const sides = { a: a.at, a_row, a_k, b: b.at, b_k, b_column, c, c_row, bias: 0, add: 0 };
+    return this.run(JOB.product, PRODUCT, { m, n, k, ...sides, shared, own, own_bytes });
+  }
+
+  norm(values: Pick<Values<typeof NORM>, "rows" | "n" | "g" | "b" | "x" | "y">): Promise<void> {
+    return this.run(JOB.norm, NORM, values);
+  }
+
+  normBack(values: Omit<Values<typeof NORM>, "b">): Promise<void> {
+    return this.run(JOB.normBack, NORM, values);
+  }
+
+  attend(values: Pick<Values<typeof ATTENTION>, AttentionFields>): Promise<void> {
+    const { own, own_bytes } = this.panels;
+    return this.run(JOB.attend, ATTENTION, { ...values, own, own_bytes });
+  }
+
+  attendBack(values: Pick<Values<typeof ATTENTION>, AttentionFields | "da" | "dqkv">): Promise<void> {
+    const { own, own_bytes } = this.panels;
+    return this.run(JOB.attendBack, ATTENTION, { ...values, own, own_bytes });
+  }
+
+  gelu(n: number, x: number, y: number): Promise<void> {
+    return this.run(JOB.gelu, VALUES, { n, x, y });
+  }
+
+  /** z = z gelu'(x), y = gelu(x) */
+  geluBack(n: number, x: number, y: number, z: number): Promise<void> {
+    return this.run(JOB.geluBack, VALUES, { n, x, y, z });
+  }
+
+  /** y += the sum of the rows of x [rows, n] */
+  columnSums(rows: number, n: number, x: number, y: number): Promise<void> {
+    return this.run(JOB.columnSums, VALUES, { rows, n, x, y });
+  }
+
+  /** x = factor x */
+  scale(n: number, x: number, factor: number): Promise<void> {
+    return this.run(JOB.scale, VALUES, { n, x, y: x, factor });
+  }
+
+  copy(n: number, x: number, y: number): Promise<void> {
+    return this.run(JOB.copy, VALUES, { n, x, y });
+  }
+
+  clear(n: number, y: number): Promise<void> {
+    return this.run(JOB.copy, VALUES, { n, x: 0, y });
+  }
+
+  embed(values: Values<typeof EMBEDDING>): Promise<void> {
+    return this.run(JOB.embed, EMBEDDING, values);
+  }
+
+  embedBack(values: Values<typeof EMBEDDING>): Promise<void> {
+    return this.run(JOB.embedBack, EMBEDDING, values);
+  }
+
+  crossEntropy(values: Values<typeof LOSS>): Promise<void> {
+    return this.run(JOB.crossEntropy, LOSS, values);
+  }
+
+  step(values: Values<typeof STEP>): Promise<void> {
+    return this.run(JOB.step, STEP, values);
+  }
+
+  private async run<Fields extends readonly string[]>(
+    job: number,
+    fields: Fields,
+    values: Partial<Values<Fields>>,
+  ): Promise<void> {
+    if (performance.now() - this.turn > TURN) {
+      await setImmediate();
+      this.turn = performance.now();
+    }
+    const record = this.records[this.jobs++ % 2];
+    write(this.heap.memory, record, fields, values);
+    this.pool.run(job, record);
+  }
+}
+
+type AttentionFields = "n" | "t" | "n_head" | "n_embd" | "qkv" | "a" | "rows";

@@ -1,0 +1,91 @@
+/** What decides a training's numbers. Saved with a run, which goes on with it. Names are gpt-2-simple's. */
+export interface TrainingOptions {
+  /** Rows that are read at once. */
+  readonly batch_size: number;
+  readonly learning_rate: number;
+  /** Batches whose gradients are added up for one step. */
+  readonly accumulate_gradients: number;
+  readonly optimizer: "adam" | "sgd";
+  readonly only_train_transformer_layers: boolean;
+  /** 0: no LoRA, every parameter is trained. */
+  readonly lora_rank: number;
+  readonly recompute: boolean;
+  /** Of the data's order, of samples and of random starts. */
+  readonly seed: number;
+  /** Tokens of a row; undefined: as many as the model reads. Made shorter where the data has fewer. */
+  readonly context_length?: number;
+  /** The part of the dataset that is held out, 0 to below 1. */
+  readonly validation: number;
+  /** Of a .csv. */
+  readonly column?: string;
+  /** Fused multiply-add; undefined: where the machine has it. */
+  readonly fast_math?: boolean;
+}
+
+/** What a training prints, writes and keeps. Steps count from 1. */
+export interface LoopOptions {
+  /** How many steps from here on; -1: until it is stopped. */
+  readonly steps: number;
+  readonly sample_every: number;
+  /** Most tokens of a sample; undefined: one less than the model's context. */
+  readonly sample_length?: number;
+  readonly sample_num: number;
+  readonly save_every: number;
+  readonly print_every: number;
+  readonly validate_every: number;
+  /** How many saves stay; 0: all. */
+  readonly max_checkpoints: number;
+}
+
+/** gpt-2-simple's, where it has them: learning_rate, accumulate_gradients, batch_size, optimizer. */
+export const TRAINING_DEFAULTS: Omit<TrainingOptions, "seed"> = {
+  batch_size: 1,
+  learning_rate: 1e-4,
+  accumulate_gradients: 5,
+  optimizer: "adam",
+  only_train_transformer_layers: false,
+  lora_rank: 0,
+  recompute: false,
+  validation: 0.05,
+};
+
+export const LOOP_DEFAULTS: LoopOptions = {
+  steps: -1,
+  sample_every: 100,
+  sample_num: 1,
+  save_every: 100,
+  print_every: 10,
+  validate_every: 100,
+  max_checkpoints: 1,
+};
+
+/** Without these being the same, an optimizer's state means nothing. */
+const STATE_KEYS = ["optimizer", "lora_rank", "only_train_transformer_layers"] as const;
+const OTHER_KEYS = [
+  "batch_size",
+  "learning_rate",
+  "accumulate_gradients",
+  "seed",
+  "validation",
+  "column",
+  "fast_math",
+] as const;
+
+/** How two sets of options differ. */
+export interface Changes {
+  /** One phrase each, e.g. "batch_size 1 -> 2". */
+  readonly phrases: readonly string[];
+  /** The optimizer begins anew. */
+  readonly isStateLost: boolean;
+}
+
+/** What changes when a run that was saved with `before` goes on with `now`. */
+export function compareOptions(before: TrainingOptions, now: TrainingOptions): Changes {
+  const differ = (key: keyof TrainingOptions): boolean => before[key] !== now[key];
+  const phrase = (key: keyof TrainingOptions): string =>
+    `${key} ${before[key] ?? "by default"} -> ${now[key] ?? "by default"}`;
+  return {
+    phrases: [...OTHER_KEYS, ...STATE_KEYS].filter(differ).map(phrase),
+    isStateLost: STATE_KEYS.some(differ),
+  };
+}

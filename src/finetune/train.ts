@@ -1,0 +1,180 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { UserError } from "../errors.js";
+import type { WeightSource } from "../model.js";
+import type { Trainer } from "../trainer.js";
+import type { Corpus } from "./dataset.js";
+import { type Losses, type LossLog, nextAverage } from "./losses.js";
+import type { LoopOptions } from "./options.js";
+import { type Progress, writeSave } from "./save.js";
+import { batchAt, validationWindows } from "./windows.js";
+
+/** The held-out part is measured on so many windows at most: it costs a few percent of the time then. */
+const VALIDATION_WINDOWS = 16;
+
+/** What the loop tells while it runs. Each call is waited for. */
+export interface TrainEvents {
+  /** A batch has been read: `done` of the step's batches. `tokens` counts what was trained since the loop began. */
+  onBatch(step: number, done: number, tokens: number): void;
+  /** A line of the log. */
+  onLine(line: string): Promise<void>;
+  onSaving(step: number): void;
+  onSaved(step: number, losses: Losses): Promise<void>;
+  /** Writes samples with the model as it is. */
+  onSample(step: number): Promise<void>;
+}
+
+/** A training that is ready to run. */
+export interface Job {
+  readonly trainer: Trainer;
+  readonly corpus: Corpus;
+  /** The run's folder. */
+  readonly run: string;
+  /** Where it stands. */
+  readonly progress: Progress;
+  /** Steps of the saves that are there of this training, the latest first. */
+  readonly saves: readonly number[];
+  readonly modelFiles: ReadonlyMap<string, Uint8Array>;
+  readonly log: LossLog;
+  readonly options: LoopOptions;
+  readonly events: TrainEvents;
+  /** Ends the training after the batch that is being read, with a save. */
+  readonly signal: AbortSignal;
+}
+
+/** How a training ended. */
+export interface Trained {
+  readonly step: number;
+  readonly isInterrupted: boolean;
+}
+
+/** The source, which refuses to give what no model can be made of. */
+function finite(source: WeightSource, step: number): WeightSource {
+  return {
+    path: source.path,
+    tensors: source.tensors,
+    close: () => source.close(),
+    read: async (name, target) => {
+      await source.read(name, target);
+      let sum = 0;
+      for (let i = 0; i < target.length; i++) sum += target[i] - target[i]; // 0, or NaN for all that is not finite
+      if (sum !== 0) throw diverged(step);
+    },
+  };
+}
+
+function diverged(step: number): UserError {
+  return new UserError(
+    `the training diverged at step ${step}: nothing of it was saved; go on from the last save with a lower --learning_rate`,
+  );
+}
+
+/** Runs the loop: batches, updates, log, validation, saves, samples. */
+class Training {
+  private progress: Progress;
+  /** Steps of the saves that stay, the latest first. */
+  private saves: readonly number[];
+  /** Tokens since the loop began. */
+  private tokens = 0;
+  private readonly started = performance.now();
+  private readonly windows: readonly ArrayLike<number>[];
+
+  constructor(private readonly job: Job) {
+    this.progress = job.progress;
+    this.saves = job.saves;
+    this.windows = validationWindows(job.corpus.validation, job.progress.context, VALIDATION_WINDOWS);
+  }
+
+  /** Seconds of training over all sessions. */
+  private get seconds(): number {
+    return this.job.progress.seconds + (performance.now() - this.started) / 1000;
+  }
+
+  async run(): Promise<Trained> {
+    const { signal, options, events } = this.job;
+    const { steps, sample_every, save_every } = options;
+    const last = steps < 0 ? Number.POSITIVE_INFINITY : this.progress.step + steps;
+    while (this.progress.step < last && !signal.aborted) {
+      const step = this.progress.step + 1;
+      const loss = await this.takeStep(step);
+      if (loss === undefined) break;
+      const average = nextAverage(this.progress.average, loss);
+      this.progress = { ...this.progress, step, updates: this.job.trainer.updates, average };
+      await this.record(step, loss, step === last);
+      if (step % save_every === 0 || step === last) await this.save();
+      if (sample_every > 0 && step % sample_every === 0 && !signal.aborted) await events.onSample(step);
+    }
+    if (this.progress.step > this.job.progress.step && this.progress.step !== this.saves[0])
+      await this.save();
+    return { step: this.progress.step, isInterrupted: signal.aborted };
+  }
+
+  /** One update; its mean loss, or undefined when interrupted before it. */
+  private async takeStep(step: number): Promise<number | undefined> {
+    const { trainer, corpus, events, signal } = this.job;
+    const { options, context } = this.progress;
+    const { batch_size, accumulate_gradients, learning_rate, seed } = options;
+    let sum = 0;
+    for (let micro = 0; micro < accumulate_gradients; micro++) {
+      await nextTurn(); // lets signals in
+      if (signal.aborted) return undefined;
+      const rows = batchAt(corpus.tokens, { seed, step, micro, batch_size, context_length: context });
+      sum += await trainer.accumulate(rows); // [B, T + 1] -> nats
+      this.tokens += batch_size * context;
+      events.onBatch(step, micro + 1, this.tokens);
+    }
+    if (!Number.isFinite(sum)) throw diverged(step);
+    await trainer.update(learning_rate);
+    return sum / accumulate_gradients;
+  }
+
+  /** The step's row in loss.csv, and its line where one is due. */
+  private async record(step: number, loss: number, isLast: boolean): Promise<void> {
+    const { log, options, events } = this.job;
+    const { print_every, validate_every } = options;
+    const validation = step % validate_every === 0 || isLast ? await this.validate() : undefined;
+    const [sum, weight] = this.progress.average;
+    const row = { step, seconds: this.seconds, loss, average: sum / weight, validation };
+    await log.add(row);
+    if (step % print_every !== 0 && validation === undefined && !isLast) return;
+    const seconds = row.seconds.toFixed(2);
+    const val = validation === undefined ? "" : ` val=${validation.toFixed(2)}`;
+    await events.onLine(`[${step} | ${seconds}] loss=${loss.toFixed(2)} avg=${row.average.toFixed(2)}${val}`);
+  }
+
+  /** The mean loss on the held-out part; undefined where there is none, or when interrupted. */
+  private async validate(): Promise<number | undefined> {
+    const { trainer, signal } = this.job;
+    const { batch_size } = this.progress.options;
+    let sum = 0;
+    for (let first = 0; first < this.windows.length; first += batch_size) {
+      await nextTurn();
+      if (signal.aborted) return undefined;
+      const rows = this.windows.slice(first, first + batch_size); // [B, T + 1]
+      sum += (await trainer.evaluate(rows)) * rows.length;
+    }
+    return this.windows.length > 0 ? sum / this.windows.length : undefined;
+  }
+
+  private async save(): Promise<void> {
+    const { run, trainer, modelFiles, options, log, events } = this.job;
+    const { step } = this.progress;
+    events.onSaving(step);
+    const { weights, state } = trainer;
+    this.progress = { ...this.progress, seconds: this.seconds, hasState: state.tensors.size > 0 };
+    const content = { progress: this.progress, weights: finite(weights, step), state, modelFiles };
+    const { max_checkpoints } = options;
+    const keep = [step, ...this.saves].slice(0, max_checkpoints === 0 ? undefined : max_checkpoints);
+    await writeSave(run, content, { keep, last: this.saves[0] });
+    this.saves = keep;
+    await log.settle();
+    await events.onSaved(step, log.losses);
+  }
+}
+
+/**
+ * Trains until the steps are done or the signal comes; then the run is saved.
+ * @throws UserError when the disk fails or the losses are no numbers any more; the former save is then whole
+ */
+export function train(job: Job): Promise<Trained> {
+  return new Training(job).run();
+}

@@ -1,0 +1,41 @@
+import { readFile, stat } from "node:fs/promises";
+import { messageOf, UserError } from "../errors.js";
+import { fileError } from "../files.js";
+
+/** The largest of these files, a tokenizer.json, has a few MB. */
+const LIMIT = 64 << 20;
+
+/**
+ * A small file's text; undefined where it is not there.
+ * @throws UserError when it cannot be read or is no small file
+ */
+export async function readSmallText(path: string): Promise<string | undefined> {
+  try {
+    const { size } = await stat(path);
+    if (size <= LIMIT) return await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw fileError("read", path, error);
+  }
+  throw new UserError(`${path} is too large for what its name says: fetch the model again`);
+}
+
+/**
+ * A small file's JSON; undefined where the file is not there.
+ * @throws UserError when it cannot be read or is no JSON
+ */
+export async function readJson(path: string): Promise<unknown> {
+  const text = await readSmallText(path);
+  return text === undefined ? undefined : parseJson(text, path);
+}
+
+/** The value of a file's text. @throws UserError when it is no JSON */
+export function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new UserError(`${path} is not valid JSON (${messageOf(error)}): fetch the model again`, {
+      cause: error,
+    });
+  }
+}
