@@ -29,6 +29,20 @@ export async function listFolder(path: string): Promise<string[]> {
   });
 }
 
+/**
+ * Does a piece of work that writes; where the place may not be written to, the error says what to do.
+ * @param next the next step, e.g. "name another place with --models_dir"
+ */
+export async function elsewhereIfReadOnly<T>(next: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { code } = ((error instanceof UserError && error.cause) || {}) as NodeJS.ErrnoException;
+    if (!["EACCES", "EPERM", "EROFS"].includes(code ?? "")) throw error;
+    throw new UserError(`${messageOf(error)}: ${next}`, { cause: error });
+  }
+}
+
 /** Writes a new file beside the place of another and flushes it to the disk; its path. */
 async function writeBeside(path: string, data: string | Uint8Array): Promise<string> {
   const beside = `${path}.${randomBytes(4).toString("hex")}.part`;

@@ -5,9 +5,17 @@ import { UsageError, UserError } from "./errors.js";
 import { listFolder } from "./files.js";
 import { openHuggingFace } from "./huggingface/open.js";
 import { loadHparams, loadVocabulary } from "./load.js";
-import { checkParameters, countParameters, type Hparams, hparamsJson, type WeightSource } from "./model.js";
+import {
+  checkParameters,
+  countParameters,
+  type Hparams,
+  hparamsJson,
+  type TensorInfo,
+  type WeightSource,
+} from "./model.js";
 import { describeModel } from "./store.js";
 import type { WeightsDtype } from "./weights/format.js";
+import { namesInOrder } from "./weights/pieces.js";
 import { hasWeights, openWeights } from "./weights/read.js";
 import { writeWeights } from "./weights/write.js";
 
@@ -61,15 +69,23 @@ export async function importModel(folder: string, target: string, options: Impor
     ]);
     const { dtype, onProgress, signal } = options;
     const isOld = (name: string): boolean => replaced?.has(name) === true;
-    const bytes = await writeWeights(target, source, {
-      dtype,
-      onProgress,
-      signal,
-      companions,
-      isOld,
-      generatedBy: origin,
-    });
-    return { parameters: countParameters(hparams), tensors: source.tensors.size, bytes, notices };
+    // One order, whatever the source's: the same model gives the same files.
+    const tensors = new Map(
+      namesInOrder(source).map((name) => [name, source.tensors.get(name) as TensorInfo]),
+    );
+    const bytes = await writeWeights(
+      target,
+      { ...source, tensors },
+      {
+        dtype,
+        onProgress,
+        signal,
+        companions,
+        isOld,
+        generatedBy: origin,
+      },
+    );
+    return { parameters: countParameters(hparams), tensors: tensors.size, bytes, notices };
   } catch (error) {
     if (!replaced) await rmdir(target).catch(() => undefined); // made for this alone; only an empty one goes
     throw error;

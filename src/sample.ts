@@ -7,6 +7,8 @@ import { StopMatcher } from "./stop.js";
 /** How samples are drawn. Names and meaning are the command line's. */
 export interface SampleOptions extends DrawOptions {
   readonly seed: number;
+  /** The number in the seed's stream of the k-th sample written, both from 0, rising; default: k. */
+  readonly numberOf?: (k: number) => number;
   /** How many samples; Infinity = for ever. */
   readonly nsamples: number;
   /** How many are computed at once: speed and memory, never the text. */
@@ -24,7 +26,7 @@ export interface SampleOptions extends DrawOptions {
 /** Why a sample ended. */
 export type FinishReason = "eos" | "stop" | "length" | "context" | "interrupted";
 
-/** What happens to a sample, numbered from 0: pieces of its text, then once its end. */
+/** What happens to the k-th sample, k from 0: pieces of its text, then once its end. */
 export type SampleEvent =
   | { readonly type: "text"; readonly sample: number; readonly text: string }
   | {
@@ -95,6 +97,7 @@ export async function* sample(
   const draw = makeDraw(n_vocab, options);
   const eos = options.ignore_eos ? undefined : decoding.endOfText;
   const isPenalised = (options.repetition_penalty ?? 1) !== 1;
+  const { numberOf = (k: number) => k } = options;
   const aborted = (): boolean => signal?.aborted === true;
 
   /** Reads ids piece by piece; the last logits, or undefined when interrupted. */
@@ -150,7 +153,7 @@ export async function* sample(
       isPenalised ? recent.slice(-sequence.length).filter((id) => id !== eos) : [];
     /** Draws a slot's next token; what follows from it. */
     const advance = (slot: Slot, logits: Float32Array): SampleEvent[] => {
-      const id = draw(logits, uniform(seed, slot.sample, slot.tokens), said(slot));
+      const id = draw(logits, uniform(seed, numberOf(slot.sample), slot.tokens), said(slot));
       slot.logits = undefined;
       if (id === eos) return finish(slot, "eos");
       slot.next = id;

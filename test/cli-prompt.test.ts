@@ -53,7 +53,7 @@ describe("where generate takes its prompt from", { concurrency: 2 }, () => {
   });
 
   test("only the last line's end goes; lines and line ends within stay", async () => {
-    assert.equal((await generate([], { stdin: "\n one\r\ntwo\n\n" })).prompt, "\n one\r\ntwo\n");
+    assert.equal((await generate([], { stdin: "\n one\r\ntwo\n\n" })).prompt, "\n one\ntwo\n");
   });
 
   test("NUL, control characters and every kind of Unicode", async () => {
@@ -88,7 +88,7 @@ describe("where generate takes its prompt from", { concurrency: 2 }, () => {
     assertFails(
       await gpt2(["generate", ...OPTIONS, "a", "--prompt_file", path]),
       2,
-      /not both/,
+      /give the prompt once/,
       /--prompt_file/,
     );
   });

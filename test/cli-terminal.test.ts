@@ -8,6 +8,7 @@ import { CTRL_C, CTRL_D, NO_TERMINAL, Terminal } from "./support/terminal.js";
 
 const PROMPT = /Model prompt >>> $/;
 const ENDLESS = ["--length", "100000000", "--ignore_eos"];
+
 describe("interactive on a terminal", { concurrency: 2, skip: NO_TERMINAL }, () => {
   test("asks, answers, asks again; an empty line is told; Ctrl-C at the prompt leaves with 0", async () => {
     const terminal = new Terminal(["interactive", ...micro("--seed", "1", "--length", "8")]);
@@ -15,7 +16,7 @@ describe("interactive on a terminal", { concurrency: 2, skip: NO_TERMINAL }, () 
     terminal.type("Speak, speak\r");
     const answer = await terminal.shows(PROMPT);
     assert.match(answer, /^Speak, speak\r+\n={40} SAMPLE 1 ={40}\r\n[\s\S]+\r\n={80}\r\n/);
-    assert.match(answer, /\n8 tokens, [\d.]+ tokens per second\r\n/);
+    assert.match(answer, /\n8 tokens, [\d.]+ tokens per second, seed 1, length reached\r\n/);
     terminal.type("\r");
     assert.match(await terminal.shows(PROMPT), /Prompt should not be empty!\r\n/);
     terminal.type("Speak, speak\r");

@@ -159,6 +159,25 @@ describe("gpt2 export", { concurrency: 2 }, () => {
     assert.equal((await a).stdout, (await b).stdout);
   });
 
+  test("a run that was trained just now: exported and imported again, it writes the same text", async () => {
+    const cwd = fresh();
+    mkdirSync(cwd);
+    writeFileSync(join(cwd, "text.txt"), "To be, or not to be, that is the question.\n".repeat(200));
+    const train = ["--steps", "2", "--seed", "1", "--sample_every", "0", "--model_name", MICRO];
+    assertDone(await gpt2(["finetune", "text.txt", "--run_name", "run1", ...train], { cwd }));
+    assertDone(await gpt2(["export", "run1"], { cwd }));
+    assert.ok(existsSync(join(cwd, "export/run1/model-2.index")));
+    assertDone(await gpt2(["import", "export/run1", "--models_dir", "m"], { cwd }));
+    const texts = [
+      ["--run_name", "run1"],
+      ["--model_name", "run1", "--models_dir", "m"],
+      ["--model_name", MICRO],
+    ].map((model) => gpt2(["generate", "To", "--seed", "1", "--length", "20", ...model], { cwd }));
+    const [run, imported, before] = (await Promise.all(texts)).map(({ stdout }) => stdout);
+    assert.ok(run.startsWith("To") && run !== before);
+    assert.equal(imported, run);
+  });
+
   test("places that are taken, names that are none", async () => {
     const cwd = fresh();
     mkdirSync(join(cwd, "mine"), { recursive: true });

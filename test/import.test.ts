@@ -435,6 +435,13 @@ describe("gpt2 import", { concurrency: 2 }, () => {
     const models_dir = fresh();
     assertDone(await gpt2(["import", folder, "--models_dir", models_dir, "--name", "run1"]));
     assert.deepEqual(await tensorsOf(join(models_dir, "run1")), ORIGINAL);
+    // Whatever a model comes from, the files of weights are the same.
+    const [tfjs, safetensors] = [fresh(), fresh()];
+    await importModel(join(models_dir, "run1"), tfjs, { dtype: "float32" });
+    await importModel(join(FIXTURES, "f32"), safetensors, { dtype: "float32" });
+    const shard = (model: string): Buffer => readFileSync(join(model, "group1-shard1of1.bin"));
+    assert.ok(shard(tfjs).equals(shard(join(models_dir, "run1"))));
+    assert.ok(shard(safetensors).equals(shard(tfjs)));
   });
 
   test("places that are taken, names that are none", async () => {

@@ -2,6 +2,7 @@ import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { convert } from "../convert.js";
 import { EXIT, UsageError, UserError } from "../errors.js";
+import { elsewhereIfReadOnly } from "../files.js";
 import { expandPath, findModel, isPath } from "../store.js";
 import { whileInterruptible } from "./interrupt.js";
 import { addModelsDir, oneOf } from "./options.js";
@@ -23,14 +24,16 @@ export async function convertWithBar(folder: string, options: { dtype: Dtype; ou
           new UserError("conversion stopped; nothing was changed", { exitCode: EXIT.interrupted }),
         ),
       () =>
-        convert(folder, {
-          ...options,
-          signal: controller.signal,
-          onProgress: (done, total) => {
-            bar ??= startBar("converting", total);
-            bar.update(done);
-          },
-        }),
+        elsewhereIfReadOnly("write the weights elsewhere with gpt2 convert --out FOLDER", () =>
+          convert(folder, {
+            ...options,
+            signal: controller.signal,
+            onProgress: (done, total) => {
+              bar ??= startBar("converting", total);
+              bar.update(done);
+            },
+          }),
+        ),
     );
     const line = `${join(target, "model.json")}: ${tensors} tensors, ${parameters} parameters, ${showBytes(bytes)} in ${options.dtype}`;
     if (bar) bar.stop(line);

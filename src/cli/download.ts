@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import { canonicalName } from "../download/catalog.js";
 import { type DownloadEvent, downloadModel } from "../download/download.js";
 import { UserError } from "../errors.js";
+import { elsewhereIfReadOnly } from "../files.js";
 import { modelsDirs } from "../store.js";
 import { hasWeights, openWeights } from "../weights/read.js";
 import { convertWithBar, DTYPES, type Dtype } from "./convert.js";
@@ -82,7 +83,10 @@ export async function download(
   try {
     const { bytes } = await whileInterruptible(
       () => controller.abort(),
-      () => downloadModel(name, folder, { baseUrl, onFile: events.onFile, signal: controller.signal }),
+      () =>
+        elsewhereIfReadOnly("name another place with --models_dir", () =>
+          downloadModel(name, folder, { baseUrl, onFile: events.onFile, signal: controller.signal }),
+        ),
     );
     if (bytes === 0 && (await isConverted(folder))) {
       note(`${folder} is complete`);

@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import { UsageError } from "../errors.js";
 import { expandPath } from "../store.js";
-import { readStdin, readTextFile, withoutLastNewline } from "./input.js";
+import { readStdin, readTextFile, withoutLastNewline, withUnixLines } from "./input.js";
 import {
   addGeneratingOptions,
   type GeneratingOptions,
@@ -9,12 +9,13 @@ import {
   trueOrFalse,
   wholeNumber,
 } from "./options.js";
+import { addNumberingOptions, type NumberingOptions, openResumed } from "./resume.js";
 import type { Layout } from "./run.js";
 import { SampleFiles } from "./sample-files.js";
 import { type OwnSink, runOnce } from "./unconditional.js";
 
 /** The options that generate has beside the shared ones. Names are gpt-2-simple's, but for prompt_file and out. */
-interface GenerateOptions extends GeneratingOptions {
+interface GenerateOptions extends GeneratingOptions, NumberingOptions {
   readonly prefix?: string;
   readonly prompt_file?: string;
   readonly truncate?: string;
@@ -40,9 +41,9 @@ async function readPrompt(
   }
   const given = argument ?? prefix;
   if (given !== undefined) return given;
-  if (prompt_file !== undefined) return withoutLastNewline(await readTextFile(prompt_file));
+  if (prompt_file !== undefined) return withoutLastNewline(withUnixLines(await readTextFile(prompt_file)));
   const how = 'give a prompt: gpt2 generate "Once upon a time", or --prompt_file FILE';
-  return withoutLastNewline(await readStdin(how));
+  return withoutLastNewline(withUnixLines(await readStdin(how)));
 }
 
 /** What a shell leaves as two characters: \n, \t, \r; \\ is one backslash. */
@@ -76,18 +77,26 @@ async function openFiles({
 /** Samples parted by the delimiter, in each file anew. */
 function layoutOf(prompt: string, { include_prefix, sample_delim, nsamples }: GenerateOptions): Layout {
   return {
-    before: (number) => ((number - 1) % nsamples > 0 ? sample_delim : "") + (include_prefix ? prompt : ""),
+    before: (_, position) =>
+      ((position - 1) % nsamples > 0 ? sample_delim : "") + (include_prefix ? prompt : ""),
   };
 }
 
-async function generate(argument: string | undefined, options: GenerateOptions): Promise<number> {
+async function generate(
+  command: Command,
+  argument: string | undefined,
+  options: GenerateOptions,
+): Promise<number> {
   const total = options.nsamples * (options.nfiles ?? 1);
   if (total > MAX_COUNT) {
     throw new UsageError(`--nsamples times --nfiles must be at most ${MAX_COUNT}, not ${total}`);
   }
   const prompt = await readPrompt(argument, options);
   if (prompt === "") throw new UsageError("the prompt is empty: gpt2 unconditional writes from nothing");
-  const files = await openFiles(options);
+  if (options.resume !== undefined && (options.out ?? options.nfiles ?? options.folder) !== undefined) {
+    throw new UsageError("--resume names the file itself: leave --out, --nfiles and --folder away");
+  }
+  const files = (await openResumed(command, options, prompt)) ?? (await openFiles(options));
   const stop = options.truncate === undefined ? options.stop : [...options.stop, options.truncate];
   return runOnce({ ...options, stop, nsamples: total }, prompt, layoutOf(prompt, options), files);
 }
@@ -129,9 +138,9 @@ export function addGenerate(program: Command, finish: (code: number) => void): v
     .option("--out <file>", "write the samples to this file, gpt-2-simple's destination_path")
     .option("--overwrite", "let --out replace a file that is there")
     .addHelpText("before", 'Example: gpt2 generate "Once upon a time" --length 100\n');
-  addGeneratingOptions(command, { default: 1, min: 1 }).action(
+  addNumberingOptions(addGeneratingOptions(command, { default: 1, min: 1 })).action(
     async (argument: string | undefined, options: GenerateOptions) => {
-      finish(await generate(argument, options));
+      finish(await generate(command, argument, options));
     },
   );
 }

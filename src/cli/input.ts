@@ -1,5 +1,6 @@
+import { fstatSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { UsageError } from "../errors.js";
+import { UsageError, UserError } from "../errors.js";
 import { fileError } from "../files.js";
 
 /** A file's text as UTF-8; a byte order mark at its beginning is not part of it. */
@@ -10,12 +11,24 @@ export async function readTextFile(file: string): Promise<string> {
   return new TextDecoder().decode(bytes);
 }
 
+/** @throws UserError where standard input is a folder (`< folder`), which Node would read as an empty file */
+export function checkStdin(): void {
+  let isFolder = false;
+  try {
+    isFolder = fstatSync(process.stdin.fd).isDirectory();
+  } catch {
+    // Closed (`<&-`): it reads as empty.
+  }
+  if (isFolder) throw new UserError("cannot read standard input: it is a folder; name a file in it");
+}
+
 /**
  * Reads standard input to its end as UTF-8.
  * @param how what to say where a person sits at the terminal and nothing will come
  */
 export async function readStdin(how: string): Promise<string> {
   if (process.stdin.isTTY) throw new UsageError(how);
+  checkStdin();
   const chunks: Buffer[] = [];
   try {
     for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
@@ -25,7 +38,12 @@ export async function readStdin(how: string): Promise<string> {
   return new TextDecoder().decode(Buffer.concat(chunks));
 }
 
+/** A prompt's lines as the model knows them: their ends are `\n`, where a file from Windows has `\r\n`. */
+export function withUnixLines(text: string): string {
+  return text.replaceAll("\r\n", "\n");
+}
+
 /** A text without the newline at its very end, which editors and echo put there. */
 export function withoutLastNewline(text: string): string {
-  return text.replace(/\r?\n$/, "");
+  return text.replace(/\n$/, "");
 }

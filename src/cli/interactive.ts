@@ -2,6 +2,7 @@ import { createInterface, type Interface } from "node:readline";
 import type { Command } from "commander";
 import { EXIT } from "../errors.js";
 import type { Model } from "../load.js";
+import { checkStdin } from "./input.js";
 import { answer, Session } from "./interactive/session.js";
 import { Settings } from "./interactive/settings.js";
 import { talk } from "./interactive/talk.js";
@@ -46,16 +47,13 @@ export function addInteractive(program: Command, finish: (code: number) => void)
     .command("interactive")
     .summary("prompt, continuation, and again")
     .description(
-      [
-        "Asks for a prompt and continues it, again and again. On a terminal /help tells what else can be typed:",
-        'commands, and prompts of several lines between lines of """. From a pipe or a file every line is a prompt,',
-        "whatever it begins with.",
-      ].join("\n"),
+      'Asks for a prompt and continues it, again and again. On a terminal, /help tells what else can be typed: commands, and prompts of several lines between lines of """. From a pipe or a file every line is a prompt, whatever it begins with.',
     )
     .option("--no_history", "neither read nor keep the lines of other sessions; so does $GPT2_NO_HISTORY")
     .addHelpText("before", "Example: gpt2 interactive --top_k 40\n");
   addGeneratingOptions(command, { default: 1, min: 1 }).action(
     async (options: GeneratingOptions & { no_history?: boolean }) => {
+      checkStdin();
       const output = new Output();
       const model = await loadNamedModel(options);
       try {

@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { Command, CommanderError } from "commander";
 import { describeDefault } from "../engines/create.js";
 import { EXIT, messageOf, UsageError, UserError } from "../errors.js";
@@ -97,7 +98,7 @@ export async function main(typed: readonly string[]): Promise<void> {
   } catch (error) {
     const { line, exitCode } = explain(error);
     process.stderr.write(`gpt2: ${line}\n`);
-    if (process.env["DEBUG"]?.split(",").includes("gpt2")) console.error(error);
+    if (process.env["DEBUG"]?.split(",").includes("gpt2")) process.stderr.write(`${inspect(error)}\n`); // plain: console.error colours what FORCE_COLOR says
     code = exitCode;
   }
   process.exitCode = code;

@@ -35,12 +35,13 @@ export interface Bar {
 }
 
 /**
- * Draws a bar with size, speed and time left on stderr; where stderr is no terminal only the line at the end.
+ * Draws a bar with size, speed and time left on stderr; where stderr is no terminal, or one that cannot draw, only the line at the end.
  * @param total bytes, undefined where nobody knows
  * @param resumedAt bytes that were there before, which do not count for the speed
  */
 export function startBar(title: string, total: number | undefined, resumedAt = 0): Bar {
-  if (!process.stderr.isTTY) return { update: () => {}, stop: note, clear: () => {} };
+  const isDrawn = process.stderr.isTTY && process.env["TERM"] !== "dumb";
+  if (!isDrawn) return { update: () => {}, stop: note, clear: () => {} };
   const started = performance.now();
   const size = total === undefined ? "" : ` of ${showBytes(total)}`;
   const bar = new SingleBar({

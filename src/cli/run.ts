@@ -1,11 +1,14 @@
-import { canonicalName, listModels } from "../download/catalog.js";
-import { UsageError, UserError } from "../errors.js";
+import { canonicalName } from "../download/catalog.js";
 import { loadModel, type Model } from "../load.js";
-import { type FinishReason, fitPrompt, inOrder, sample } from "../sample.js";
-import { findModel, isPath, modelsDirs } from "../store.js";
+import { missingModel } from "../missing.js";
+import { numberSamples } from "../numbers.js";
+import { promptIds } from "../prompt.js";
+import { type FinishReason, inOrder, sample } from "../sample.js";
+import { findModel, isPath } from "../store.js";
 import { offerDownload } from "./download.js";
 import { checkBias, type GeneratingOptions } from "./options.js";
 import { note, tell } from "./output.js";
+import type { NumberingOptions } from "./resume.js";
 import { SampleTimes } from "./sample-times.js";
 
 /** The model a command asks for, loaded; offers to download it where it is known, missing, and someone can answer. */
@@ -16,32 +19,20 @@ export async function loadNamedModel(options: GeneratingOptions): Promise<Model>
 
 /** The folder of the model with this name or path, which may have been downloaded just now. */
 export async function modelFolder(name: string, models_dir: string | undefined): Promise<string> {
-  return findModel(name, models_dir) ?? (await missingModel(name, models_dir));
+  return findModel(name, models_dir) ?? (await offered(name, models_dir));
 }
 
-async function missingModel(name: string, models_dir: string | undefined): Promise<string> {
-  if (isPath(name)) {
-    throw new UserError(
-      `${name} is not a model folder: it needs hparams.json, and model.json or model.ckpt.index`,
-    );
-  }
-  const [where] = modelsDirs(models_dir);
-  if (canonicalName(name) === undefined) {
-    throw new UsageError(
-      `unknown model ${JSON.stringify(name)}: it is not in ${where}; ${listModels()} can be downloaded, shakespeare is the demo model`,
-    );
-  }
-  const folder = await offerDownload(name, models_dir);
+async function offered(name: string, models_dir: string | undefined): Promise<string> {
+  const canDownload = !isPath(name) && canonicalName(name) !== undefined;
+  const folder = canDownload ? await offerDownload(name, models_dir) : undefined;
   if (folder) return folder;
-  throw new UserError(
-    `the model ${name} is not on this machine: fetch it with \`gpt2 download ${name}\`, or use the demo model with \`--model_name shakespeare\``,
-  );
+  throw missingModel(name, models_dir);
 }
 
 /** How a command's text output looks around the samples. */
 export interface Layout {
-  /** Printed before each sample; `number` counts from 1. */
-  before(number: number): string;
+  /** Printed before each sample: its number in the seed's stream and its position in this run, both from 1. */
+  before(number: number, position: number): string;
   /** Printed after each sample's text, whose line has been ended. */
   after?(number: number): string;
 }
@@ -56,10 +47,10 @@ export interface Sink {
   /** Aborted when nothing more can be written. */
   readonly closed: AbortSignal;
   write(text: string): Promise<void>;
-  /** Called before a sample's first text; `number` counts from 1. */
-  begin?(number: number): Promise<void>;
+  /** Called before a sample's first text; `position` in this run counts from 1. */
+  begin?(position: number): Promise<void>;
   /** Called when all of a sample was written. */
-  end?(number: number, reason: FinishReason): Promise<void>;
+  end?(position: number, reason: FinishReason): Promise<void>;
 }
 
 /** What is known of a sample that has ended: a line of --format jsonl. */
@@ -82,6 +73,8 @@ export interface Run {
   readonly seed: number;
   /** The prompt's text; "" begins from the end-of-text token. */
   readonly prompt: string;
+  /** Numbers, from 0, of samples that are there already. */
+  readonly done?: ReadonlySet<number>;
   /** Ends the run. */
   readonly signal: AbortSignal;
   /** Called when a sample has been written, instead of one note at the end of the run. */
@@ -94,36 +87,21 @@ export function showSpeed(tokens: number, seconds: number): string {
   return `${tokens} ${tokens === 1 ? "token" : "tokens"}, ${rate.toFixed(1)} tokens per second`;
 }
 
-/** The tokens that a prompt becomes: never none, never more than the context. */
-function promptIds({ encoder, hparams }: Model, prompt: string): readonly number[] {
-  if (prompt === "") {
-    if (encoder.endOfText === undefined) {
-      throw new UserError("the model's vocabulary has no <|endoftext|> to begin from: give it a prompt");
-    }
-    return [encoder.endOfText];
-  }
-  const ids = encoder.encode(prompt);
-  const fitting = fitPrompt(ids, hparams.n_ctx);
-  if (fitting.length < ids.length) {
-    tell(
-      `warning: the prompt's ${ids.length} tokens are more than the context's ${hparams.n_ctx}: only the newest ${fitting.length} are read`,
-    );
-  }
-  return fitting;
-}
-
 /** Writes samples to the output as they come: the one loop behind interactive, unconditional and generate. */
 export async function run(
-  options: GeneratingOptions,
-  { model, output, layout, seed, prompt, signal, onSample }: Run,
+  options: GeneratingOptions & NumberingOptions,
+  { model, output, layout, seed, prompt, signal, onSample, done }: Run,
 ): Promise<void> {
   checkBias(options.logit_bias, model.hparams.n_vocab);
-  const ids = promptIds(model, prompt);
+  const ids = promptIds(model, prompt, (line) => tell(`warning: ${line}`));
   const times = new SampleTimes(options.batch_size);
+  const nsamples = options.nsamples === 0 ? Number.POSITIVE_INFINITY : options.nsamples;
+  const numbering = numberSamples(options, nsamples, done);
   const events = sample(model.engine, model.encoder, ids, {
     ...options,
     seed,
-    nsamples: options.nsamples === 0 ? Number.POSITIVE_INFINITY : options.nsamples,
+    nsamples: numbering.count,
+    numberOf: numbering.numberOf,
     signal: AbortSignal.any([signal, output.closed]),
   });
   const isText = options.format === "text";
@@ -133,12 +111,13 @@ export async function run(
   let current = -1;
   let text = "";
   for await (const event of inOrder(times.watch(events))) {
-    const number = event.sample + 1;
+    const number = numbering.numberOf(event.sample) + 1;
+    const position = event.sample + 1;
     if (event.sample !== current) {
       current = event.sample;
       text = "";
-      await output.begin?.(number);
-      if (isText) await output.write(layout.before(number));
+      await output.begin?.(position);
+      if (isText) await output.write(layout.before(number, position));
     }
     if (event.type === "text") {
       if (isText) await output.write(event.text);
@@ -154,7 +133,7 @@ export async function run(
     } else {
       await output.write(`${JSON.stringify(record)}\n`);
     }
-    await output.end?.(number, finish_reason);
+    await output.end?.(position, finish_reason);
     const seconds = times.take(event.sample);
     onSample?.(record, seconds);
   }

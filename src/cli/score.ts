@@ -78,6 +78,11 @@ export function addScore(program: Command): void {
       file === undefined
         ? await readStdin("name a file, or pipe a text into gpt2 score")
         : await readTextFile(file);
+    const windows = text.split("\r\n").length - 1;
+    if (windows > 0)
+      note(
+        `warning: ${windows} line ends are \\r\\n, as on Windows: each \\r counts as it stands, and GPT-2 has seldom seen one`,
+      );
     if (text === "") throw new UserError(`${file ?? "standard input"} is empty: there is nothing to score`);
     const output = new Output();
     const stopped = new UserError("scoring was stopped", { exitCode: EXIT.interrupted });

@@ -102,11 +102,15 @@ export class TrainingDisplay implements FinetuneEvents {
   async onLine(line: string): Promise<void> {
     this.clear();
     await this.output.write(`${line}\n`);
+    this.goOn();
+  }
+
+  onValidating(step: number): void {
+    this.pauseFor(`measuring the held-out part at step ${step} ...`);
   }
 
   onSaving(step: number): void {
-    this.pause();
-    if (this.hasBar) this.passing(`saving step ${step} ...`);
+    this.pauseFor(`saving step ${step} ...`);
   }
 
   async onSaved(step: number, losses: Losses): Promise<void> {
@@ -116,8 +120,7 @@ export class TrainingDisplay implements FinetuneEvents {
   }
 
   onSampling(step: number): void {
-    this.pause();
-    if (this.hasBar) this.passing(`samples of step ${step} ...`);
+    this.pauseFor(`samples of step ${step} ...`);
   }
 
   async onSamples(text: string): Promise<void> {
@@ -154,12 +157,6 @@ export class TrainingDisplay implements FinetuneEvents {
     this.isPassing = false;
   }
 
-  /** A line that stands until something else is written. */
-  private passing(line: string): void {
-    process.stderr.write(line);
-    this.isPassing = true;
-  }
-
   /** Lets the clock of the speed run. */
   private goOn(): void {
     if (this.begin) this.running ??= performance.now();
@@ -170,5 +167,13 @@ export class TrainingDisplay implements FinetuneEvents {
     this.clear();
     if (this.running !== undefined) this.spent += performance.now() - this.running;
     this.running = undefined;
+  }
+
+  /** Stops the clock for something else, which is told until something is written. */
+  private pauseFor(line: string): void {
+    this.pause();
+    if (!this.hasBar) return;
+    process.stderr.write(line);
+    this.isPassing = true;
   }
 }

@@ -4,6 +4,7 @@ import { randomSeed } from "../random.js";
 import { whileInterruptible } from "./interrupt.js";
 import { addGeneratingOptions, type GeneratingOptions } from "./options.js";
 import { note, Output } from "./output.js";
+import { addNumberingOptions, type NumberingOptions, openResumed } from "./resume.js";
 import { type Layout, loadNamedModel, run, SAMPLE_HEADER, type Sink } from "./run.js";
 
 /** The options' seed, or a random one that the user is told. */
@@ -17,6 +18,9 @@ export function chooseSeed(options: GeneratingOptions): number {
 /** A sink of one run's own, which is closed at its end however that comes. */
 export interface OwnSink extends Sink {
   close(): Promise<void>;
+  /** Of a file that is gone on with: the numbers, from 0, of the samples that it holds, and their seed. */
+  readonly done?: ReadonlySet<number>;
+  readonly seed?: number;
 }
 
 /**
@@ -24,7 +28,7 @@ export interface OwnSink extends Sink {
  * @param files where the samples go instead of standard output
  */
 export async function runOnce(
-  options: GeneratingOptions,
+  options: GeneratingOptions & NumberingOptions,
   prompt: string,
   layout: Layout,
   files?: OwnSink,
@@ -40,7 +44,15 @@ export async function runOnce(
         const model = await loadNamedModel(options);
         try {
           if (!signal.aborted)
-            await run(options, { model, output, layout, seed: chooseSeed(options), prompt, signal });
+            await run(files?.done ? { ...options, format: "jsonl" } : options, {
+              model,
+              output,
+              layout,
+              seed: files?.seed ?? chooseSeed(options),
+              prompt,
+              signal,
+              done: files?.done,
+            });
         } finally {
           await model.engine.dispose();
         }
@@ -60,7 +72,9 @@ export function addUnconditional(program: Command, finish: (code: number) => voi
     .summary("samples from nothing")
     .description("Writes samples from nothing, one after another, for ever or as many as --nsamples says.")
     .addHelpText("before", "Example: gpt2 unconditional --temperature 0.7 --nsamples 3\n");
-  addGeneratingOptions(command, { default: 0, min: 0 }).action(async (options: GeneratingOptions) => {
-    finish(await runOnce(options, "", SAMPLE_HEADER));
-  });
+  addNumberingOptions(addGeneratingOptions(command, { default: 0, min: 0 })).action(
+    async (options: GeneratingOptions & NumberingOptions) => {
+      finish(await runOnce(options, "", SAMPLE_HEADER, await openResumed(command, options, "")));
+    },
+  );
 }

@@ -1,7 +1,8 @@
 import { STATUS_CODES } from "node:http";
 import { messageOf } from "../errors.js";
+import { dispatcherFor, type HttpProxy, proxyFor } from "./proxy.js";
 
-// Every request of this project goes through get(): the one place to teach about proxies.
+// Every request of this project goes through get(), by undici's own fetch: Node 20's knows no proxies.
 
 /** An address for people: without its query, which may hold a secret. */
 export function showUrl(url: URL): string {
@@ -46,9 +47,11 @@ export class TransferError extends Error {
   }
 }
 
+export type AnswerHeaders = Pick<Headers, "get" | "has">;
+
 export interface Answer {
   readonly status: number;
-  readonly headers: Headers;
+  readonly headers: AnswerHeaders;
   /** The body, piece by piece. Ending early gives the connection up. Throws TransferError. */
   chunks(): AsyncGenerator<Uint8Array, void>;
   /** Gives up the connection without reading the body. */
@@ -97,6 +100,9 @@ async function request(
   signal: AbortSignal,
 ): Promise<Answer> {
   signal.throwIfAborted();
+  const proxy = proxyFor(url);
+  const dispatcher = await dispatcherFor(proxy);
+  const { fetch } = await import("undici");
   const controller = new AbortController();
   const onAbort = (): void => controller.abort(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
@@ -118,7 +124,7 @@ async function request(
       cancel();
       signal.throwIfAborted();
       if (late) throw new TransferError(`${what} for ${ms / 1000} seconds`, { again: true, cause: error });
-      throw networkError(error);
+      throw networkError(error, url, proxy);
     } finally {
       clearTimeout(timer);
     }
@@ -127,7 +133,7 @@ async function request(
   const response = await within(
     timeouts.headers,
     "no answer",
-    fetch(url, { headers, redirect: "manual", signal: controller.signal }),
+    fetch(url, { headers, redirect: "manual", signal: controller.signal, dispatcher }),
   );
   async function* chunks(): AsyncGenerator<Uint8Array, void> {
     const reader = response.body?.getReader();
@@ -145,7 +151,7 @@ async function request(
 }
 
 /** The plain words for an answer that is no file. */
-export function statusError(status: number, headers: Headers): TransferError {
+export function statusError(status: number, headers: AnswerHeaders): TransferError {
   const words = STATUS_CODES[status];
   return new TransferError(`HTTP ${status}${words ? ` (${words})` : ""}`, {
     again: status >= 500 || status === 408 || status === 425 || status === 429,
@@ -179,18 +185,50 @@ const CUT: Readonly<Record<string, string>> = {
   UND_ERR_HEADERS_TIMEOUT: "no answer",
 };
 
-function networkError(error: unknown): TransferError {
+function networkError(error: unknown, url: URL, proxy: HttpProxy | undefined): TransferError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = String((cause as NodeJS.ErrnoException | undefined)?.code ?? "");
+  // The host's own name is the proxy's to look up: what cannot be reached is then the proxy.
+  const by = proxy ? `the proxy ${proxy.shown}: ` : "";
+  const refusal = proxy && proxyStatus(cause);
+  if (refusal) return proxyError(refusal, by, cause);
   if (code in UNREACHABLE) {
-    return new TransferError(UNREACHABLE[code], { again: true, unreachable: true, cause: error });
+    return new TransferError(by + UNREACHABLE[code], { again: true, unreachable: true, cause: error });
   }
-  if (code in CUT) return new TransferError(CUT[code], { again: true, cause: error });
+  if (code in CUT) return new TransferError(by + CUT[code], { again: true, cause: error });
   if (/CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(code)) {
     return new TransferError(
       `its certificate is not trusted (${code}; behind a company's proxy, set NODE_EXTRA_CA_CERTS)`,
       { cause: error },
     );
   }
-  return new TransferError(messageOf(cause), { again: true, cause: error });
+  const words = messageOf(cause);
+  if (words === "bad port") {
+    return new TransferError(
+      `port ${url.port} is one of those that fetch never asks, because other services than http use them: serve it at another port`,
+      { unreachable: true, cause: error },
+    );
+  }
+  return new TransferError(by + words, { again: true, cause: error });
+}
+
+/** The status with which a proxy has refused to pass a request on; undici tells it in words, of a cause's cause. */
+function proxyStatus(cause: unknown): number | undefined {
+  for (let each = cause; each instanceof Error; each = each.cause) {
+    const [, status] = /^Proxy .*\((\d{3})\)/.exec(each.message) ?? [];
+    if (status) return Number(status);
+  }
+  return undefined;
+}
+
+function proxyError(status: number, by: string, cause: unknown): TransferError {
+  if (status === 407) {
+    const wanted = "it asks for a user name and a password, or does not take these";
+    return new TransferError(`${by}${wanted}: write them as http://NAME:PASSWORD@HOST:PORT`, {
+      unreachable: true,
+      cause,
+    });
+  }
+  const { message, again } = statusError(status, new Headers());
+  return new TransferError(`${by}it answers ${message}`, { again, unreachable: true, cause });
 }

@@ -2,7 +2,7 @@ import { type Stats, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "../errors.js";
-import { type Answer, get, showUrl, statusError, TransferError } from "./http.js";
+import { type Answer, type AnswerHeaders, get, showUrl, statusError, TransferError } from "./http.js";
 import type { FileJob } from "./job.js";
 import type { Origin, PartFile } from "./part.js";
 
@@ -154,7 +154,7 @@ async function receiveWhole(url: URL, answer: Answer, transfer: Transfer): Promi
 }
 
 /** Whether the host's file is the one that an earlier download put in its place. */
-function isUnchanged(headers: Headers, size: number | undefined, existing: Stats): boolean {
+function isUnchanged(headers: AnswerHeaders, size: number | undefined, existing: Stats): boolean {
   if (size !== existing.size) return false;
   const modified = Date.parse(headers.get("last-modified") ?? "");
   return Number.isNaN(modified) || modified <= existing.mtimeMs;
@@ -216,7 +216,7 @@ function refuseOtherThings({ headers }: Answer): void {
   }
 }
 
-function originOf(headers: Headers): Pick<Origin, "etag" | "lastModified"> {
+function originOf(headers: AnswerHeaders): Pick<Origin, "etag" | "lastModified"> {
   const etag = headers.get("etag") ?? "";
   return {
     // A weak tag (W/"...") does not promise the same bytes.

@@ -87,10 +87,8 @@ export function pieceEnd(text: string, start: number): number {
 export function lastBorder(text: string, from: number, to: number): number {
   for (let at = Math.min(to, text.length - 1); at >= Math.max(from, 1); at--) {
     const previous = text.charCodeAt(at - 1);
-    const isLow = (unit: number): boolean => (unit & 0xfc00) === 0xdc00;
-    const isHigh = (unit: number): boolean => (unit & 0xfc00) === 0xd800;
-    if (isHigh(previous) && isLow(text.charCodeAt(at))) continue;
-    const isPair = isLow(previous) && at > 1 && isHigh(text.charCodeAt(at - 2));
+    // The halves of a surrogate pair are of one kind, so none is cut in two.
+    const isPair = (previous & 0xfc00) === 0xdc00 && at > 1 && text.codePointAt(at - 2)! > 0xffff;
     const before = kindOf(isPair ? text.codePointAt(at - 2)! : previous);
     if (before === SPACE || previous === 0x27) continue;
     if (before !== kindOf(text.codePointAt(at)!)) return at;

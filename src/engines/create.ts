@@ -5,7 +5,7 @@ import { debug, isInstalled, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./t
 import { createTfjsEngine } from "./tfjs/engine.js";
 import { createTfjsTrainer } from "./tfjs/trainer.js";
 import { createWasmEngine } from "./wasm/engine.js";
-import { defaultThreads, wasmSupport } from "./wasm/support.js";
+import { defaultThreads, enableRelaxedSimd, wasmSupport } from "./wasm/support.js";
 import { createWasmTrainer } from "./wasm/trainer.js";
 import { weightBytes } from "./wasm/weights.js";
 
@@ -92,7 +92,7 @@ export async function createEngine(
       `float32 weights would take ${gigabytes} GB: they are rounded to int8 (--precision says otherwise)`,
     );
   }
-  if (fast_math && !wasmSupport().relaxedSimd) {
+  if (fast_math && !enableRelaxedSimd()) {
     onNotice("this Node has no relaxed SIMD: --fast_math changes nothing");
   }
   debug(`computing with the WebAssembly engine, ${chosen}, ${threads ?? defaultThreads()} threads`);

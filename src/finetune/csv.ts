@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
-import { type CsvError, type Parser, parse } from "csv-parse";
-import { UsageError, UserError } from "../errors.js";
+import { CsvError, type Parser, parse } from "csv-parse";
+import { messageOf, UsageError, UserError } from "../errors.js";
 import { count } from "./notices.js";
 
 /** A row longer than this comes of a quote that nothing closes. */
@@ -26,8 +26,9 @@ export async function* columnTexts(
   column?: string,
   onNotice: (notice: string) => void = () => {},
 ): AsyncGenerator<string[]> {
+  const delimiter = /\.tsv$/i.test(path) ? "\t" : ",";
   const parser = parse({
-    delimiter: /\.tsv$/i.test(path) ? "\t" : ",",
+    delimiter,
     record_delimiter: "\n",
     relax_column_count: true,
     relax_quotes: true, // a quote inside a text without quotes stands for itself
@@ -48,6 +49,10 @@ export async function* columnTexts(
       if (!header) {
         header = row;
         place = placeOf(column, header, path);
+        if (row.length === 1 && delimiter === "," && /[;\t]/.test(row[0]!))
+          onNotice(
+            `${path}: no comma parts its first line, so a row is one text; name a table with tabs .tsv`,
+          );
         continue;
       }
       rows++;
@@ -114,11 +119,11 @@ function placeOf(column: string | undefined, header: readonly string[], path: st
 
 /** @param line on which the row begins */
 function rowError(error: unknown, path: string, line: number): unknown {
-  const code = (error as CsvError | undefined)?.code;
-  if (code !== "CSV_QUOTE_NOT_CLOSED" && code !== "CSV_MAX_RECORD_SIZE") return error;
-  return new UserError(
-    `${path}: in the row that begins on line ${line} a quote is opened and never closed: ` +
-      'close it, or write a quote inside a quoted text as ""',
-    { cause: error },
-  );
+  if (!(error instanceof CsvError)) return error;
+  const row = `${path}: in the row that begins on line ${line}`;
+  const isOpen = error.code === "CSV_QUOTE_NOT_CLOSED" || error.code === "CSV_MAX_RECORD_SIZE";
+  const message = isOpen
+    ? `${row} a quote is opened and never closed: close it, or write a quote inside a quoted text as ""`
+    : `${row}: ${messageOf(error)}`;
+  return new UserError(message, { cause: error });
 }

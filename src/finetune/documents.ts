@@ -46,6 +46,7 @@ export class DocumentCutter {
     this.#splits = splits;
   }
 
+  /** @param chunk does not end within a pair of surrogates */
   push(chunk: string): Part[] {
     const parts: Part[] = [];
     let text = this.#held + chunk;

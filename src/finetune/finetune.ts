@@ -139,6 +139,7 @@ async function trainIn(folder: string, request: FinetuneRequest, events: Finetun
         events: {
           onBatch: (...batch) => events.onBatch(...batch),
           onLine: (line) => events.onLine(line),
+          onValidating: (at) => events.onValidating(at),
           onSaving: (at) => events.onSaving(at),
           onSaved: async (at, losses) => {
             const svg = svgCurve(`${request.run_name}: loss`, losses);

@@ -17,6 +17,8 @@ export interface TrainEvents {
   onBatch(step: number, done: number, tokens: number): void;
   /** A line of the log. */
   onLine(line: string): Promise<void>;
+  /** The held-out part is about to be measured; a line of the log follows. */
+  onValidating(step: number): void;
   onSaving(step: number): void;
   onSaved(step: number, losses: Losses): Promise<void>;
   /** Writes samples with the model as it is. */
@@ -143,8 +145,10 @@ class Training {
 
   /** The mean loss on the held-out part; undefined where there is none, or when interrupted. */
   private async validate(): Promise<number | undefined> {
-    const { trainer, signal } = this.job;
-    const { batch_size } = this.progress.options;
+    const { trainer, signal, events } = this.job;
+    const { step, options } = this.progress;
+    const { batch_size } = options;
+    if (this.windows.length > 0) events.onValidating(step);
     let sum = 0;
     for (let first = 0; first < this.windows.length; first += batch_size) {
       await nextTurn();

@@ -1,5 +1,8 @@
+import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 /** What the server does instead of sending the file as it should. */
@@ -29,6 +32,10 @@ export interface LogEntry {
   acceptEncoding?: string;
 }
 
+/** A certificate for localhost and 127.0.0.1 that signs itself, and its key: made for these tests alone. */
+export const CERTIFICATE = fileURLToPath(new URL("../fixtures/tls/cert.pem", import.meta.url));
+const KEY = fileURLToPath(new URL("../fixtures/tls/key.pem", import.meta.url));
+
 /** A loopback HTTP server with ranges, entity tags and faults. */
 export class FileServer {
   readonly files = new Map<string, ServedFile>();
@@ -40,10 +47,12 @@ export class FileServer {
     server.on("request", (request, response) => this.answer(request, response));
   }
 
-  static async start(port = 0): Promise<FileServer> {
-    const server = new FileServer(createServer());
+  static async start(port = 0, scheme: "http" | "https" = "http"): Promise<FileServer> {
+    const secure = (): Server =>
+      createSecureServer({ cert: readFileSync(CERTIFICATE), key: readFileSync(KEY) });
+    const server = new FileServer(scheme === "https" ? secure() : createServer());
     await new Promise<void>((resolve) => server.server.listen(port, "127.0.0.1", resolve));
-    server.url = `http://127.0.0.1:${(server.server.address() as AddressInfo).port}`;
+    server.url = `${scheme}://127.0.0.1:${(server.server.address() as AddressInfo).port}`;
     return server;
   }
 

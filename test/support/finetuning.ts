@@ -78,6 +78,7 @@ export async function train(
     onLine: async (line) => {
       told.lines.push(line);
     },
+    onValidating: () => {},
     onSaving: () => {},
     onSaved: async (step) => {
       told.savedSteps.push(step);

@@ -2,13 +2,18 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { BIN, type Outcome, type Running, start } from "./spawn.js";
 
-/** Runs its arguments on a pseudo-terminal of 80 columns: its own input is what is typed, its output what is shown. */
+/**
+ * Runs its arguments on a pseudo-terminal of 80 columns: its own input is what is typed, its output what is shown.
+ * Signals are handed on; at the end stderr tells whether the terminal shows again what is typed.
+ */
 const ON_A_TERMINAL = `
-import fcntl, os, pty, select, struct, sys, termios
+import fcntl, os, pty, select, signal, struct, sys, termios
 pid, terminal = pty.fork()
 if pid == 0:
     fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     os.execvp(sys.argv[1], sys.argv[1:])
+for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(each, lambda number, _: os.kill(pid, number))
 sources = [terminal, 0]
 while True:
     ready, _, _ = select.select(sources, [], [])
@@ -23,6 +28,7 @@ while True:
         typed = os.read(0, 65536)
         if typed: os.write(terminal, typed)
         else: sources.remove(0)
+os.write(2, b"echo on" if termios.tcgetattr(terminal)[3] & termios.ECHO else b"echo off")
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `;
 
@@ -48,8 +54,13 @@ export class Terminal {
   private seen = 0;
   private readonly running: Running;
 
-  constructor(args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}) {
-    const command = ["-c", ON_A_TERMINAL, process.execPath, BIN, ...args];
+  /** @param launcher what runs gpt2, if not Node itself */
+  constructor(
+    args: readonly string[],
+    options: { cwd?: string; env?: Record<string, string> } = {},
+    launcher: readonly string[] = [],
+  ) {
+    const command = ["-c", ON_A_TERMINAL, ...launcher, process.execPath, BIN, ...args];
     const env = { TERM: "xterm-256color", NO_COLOR: "1", ...options.env };
     this.running = start("python3", command, { ...options, env, stdin: "open", limit: 30 });
   }
@@ -69,6 +80,11 @@ export class Terminal {
 
   type(keys: string): void {
     this.running.child.stdin?.write(keys);
+  }
+
+  /** Sends a signal to the program. */
+  signal(name: NodeJS.Signals): void {
+    this.running.child.kill(name);
   }
 
   /** The exit code. */

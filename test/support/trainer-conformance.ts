@@ -112,6 +112,11 @@ export function trainerConformance(name: string, create: CreateTrainer, traits: 
           [1, 2],
           [1, 2, 3],
         ],
+        [
+          [1, 2],
+          [1, 2, 3],
+          [1, 2],
+        ],
         [[1, Number.NaN]],
       ]) {
         await assert.rejects(async () => trainer.accumulate(rows), RangeError, JSON.stringify(rows));

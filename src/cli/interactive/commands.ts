@@ -41,7 +41,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   set: {
     usage: "/set NAME VALUE",
-    help: 'change an option, such as top_k; VALUE default: as --help says; stop takes "several\\n" "texts"',
+    help: "change an option that /show lists; the value default is the one in --help",
     run: (argument, session) => {
       const [, name, value] = /^(\S*)\s*(.*)$/.exec(argument) ?? ["", "", ""];
       if (name === "")
@@ -75,7 +75,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   save: {
     usage: "/save FILE",
-    help: "write this session's prompts and samples to a new file, FILE.jsonl as JSON lines",
+    help: "write prompts and samples to a new file; FILE.jsonl: as JSON lines",
     run: async (argument, session) => {
       if (argument === "") throw new UsageError("/save takes the name of a file");
       if (session.lastText === undefined) throw new UsageError("there is nothing to save yet: type a prompt");

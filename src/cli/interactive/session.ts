@@ -89,7 +89,7 @@ export class Session {
       : answered.map(
           (exchange) =>
             `${PROMPT}${exchange.prompt}\n${exchange.samples
-              .map(({ sample, text }) => `${SAMPLE_HEADER.before(sample)}${text}\n`)
+              .map(({ sample, text }) => `${SAMPLE_HEADER.before(sample, sample)}${text}\n`)
               .join("")}${CLOSING}`,
         );
     await writeNewFile(path, text.join(""));

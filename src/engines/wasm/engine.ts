@@ -5,7 +5,7 @@ import { Cache, type CachedSequence, PAGE } from "./cache.js";
 import { createMemory, Heap, LIMIT_PAGES } from "./heap.js";
 import { HEAP_START, JOB, Pool } from "./pool.js";
 import { BLOCK, bytesOf, MODEL, write } from "./records.js";
-import { defaultThreads, wasmSupport } from "./support.js";
+import { defaultThreads, enableRelaxedSimd, wasmSupport } from "./support.js";
 import { type Precision, WeightLoader, weightBytes } from "./weights.js";
 
 export interface WasmOptions {
@@ -66,7 +66,7 @@ export async function createWasmEngine(
     );
   }
   const memory = createMemory(HEAP_START(threads), options.maximumPages);
-  const relaxed = fastMath && support.relaxedSimd;
+  const relaxed = fastMath && enableRelaxedSimd();
   const pool = await Pool.start({
     program: relaxed ? "gpt2-relaxed.wasm" : "gpt2.wasm",
     threads,

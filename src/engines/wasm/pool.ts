@@ -152,7 +152,8 @@ export class Pool {
 /** Starts one worker and waits until it is ready. */
 function startWorker(workerData: WorkerData): Promise<Worker> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL("worker.js", import.meta.url), { workerData });
+    // Not the program's own options: `node --input-type=module -e` would end every worker.
+    const worker = new Worker(new URL("worker.js", import.meta.url), { workerData, execArgv: [] });
     worker.once("error", reject);
     worker.once("exit", (code) => reject(new Error(`it ended with code ${code}`)));
     worker.once("message", () => {

@@ -2,6 +2,7 @@ import { UserError } from "../../errors.js";
 import { loraStart, loraTargets } from "../../initial.js";
 import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../model.js";
 import type { Trainer, TrainerOptions } from "../../trainer.js";
+import { checkState } from "../../trainer-checks.js";
 import { createMemory, Heap } from "./heap.js";
 import { HEAP_START, Pool } from "./pool.js";
 import { defaultThreads, enableRelaxedSimd, wasmSupport } from "./support.js";
@@ -278,22 +279,5 @@ class WasmTrainer implements Trainer {
 
   private clear({ at, layout }: Tensors): Promise<void> {
     return this.operations.clear(layout.length, at);
-  }
-}
-
-/** @throws UserError when a saved state is not of a training like this one */
-function checkState(state: WeightSource, wanted: WeightSource): void {
-  const hint = "go on with the options that it was saved with, or start afresh";
-  for (const name of state.tensors.keys()) {
-    if (!wanted.tensors.has(name))
-      throw new UserError(`${state.path}: ${name} is not of this training: ${hint}`);
-  }
-  for (const [name, { shape }] of wanted.tensors) {
-    const found = state.tensors.get(name);
-    if (!found) throw new UserError(`${state.path} has no tensor ${name}: ${hint}`);
-    if (found.shape.join() !== shape.join()) {
-      const shapes = `[${found.shape.join(", ")}] where this training has [${shape.join(", ")}]`;
-      throw new UserError(`${state.path}: ${name} has shape ${shapes}: ${hint}`);
-    }
   }
 }

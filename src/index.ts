@@ -1,0 +1,27 @@
+/**
+ * GPT-2 as a library.
+ *
+ * ```js
+ * import { generate, loadModel } from "gpt2";
+ *
+ * const model = await loadModel("shakespeare");
+ * for await (const piece of generate(model, "ROMEO:", { seed: 3, top_k: 40, length: 40 })) {
+ *   process.stdout.write(piece);
+ * }
+ * await model.dispose();
+ * ```
+ *
+ * The text is the command line's: same model, options and seed, same bytes. Every name here is a promise.
+ */
+export { UserError } from "./errors.js";
+export {
+  type GenerateOptions,
+  generate,
+  generateSamples,
+  type Sample,
+  type SamplesOptions,
+} from "./library/generate.js";
+export { type Encoder, type LoadOptions, loadModel, type Model } from "./library/model.js";
+export { logits, type ScoreOptions, score, type TextScore } from "./library/score.js";
+export type { Hparams } from "./model.js";
+export type { FinishReason } from "./sample.js";
