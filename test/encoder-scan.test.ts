@@ -46,11 +46,11 @@ function assertSame(json: Buffer | string, bpe: Buffer | string, what: string): 
   const below = numbers(9);
   const [ours, theirs] = [new Merger(scanned.merges), new Merger(parsed!.merges)];
   for (let round = 0; round < 50; round++) {
-    const first = Int32Array.from(
+    const first: Int32Array = Int32Array.from(
       { length: 60 },
       () => scanned.byteIds[below(4) ? 97 + below(26) : below(256)]!,
     );
-    const second = first.slice();
+    const second: Int32Array = first.slice();
     assert.deepEqual([ours.merge(first, 60), first], [theirs.merge(second, 60), second], what);
   }
   return scanned;
@@ -154,7 +154,7 @@ describe("the scanner gives up", () => {
   // Fine for the parser, but nobody writes it so.
   const unusual: Record<string, [json: string | Buffer, bpe: string]> = {
     "a token twice": [more(`"the": 257`), BPE],
-    "a token twice, with different ids": [JSON_TEXT.replace("{", `{"the": ${n}, `), BPE],
+    "a token twice, with different ids": [JSON_TEXT.replace("{", `{"a": ${n}, `), BPE],
     "a token twice, once escaped": [more(`"\\u0074he": 257`), BPE],
     "an id with a point": [JSON_TEXT.replace(/: 5,/, ": 5.0,"), BPE],
     "an id with an exponent": [JSON_TEXT.replace(/: 100,/, ": 1e2,"), BPE],
@@ -256,8 +256,8 @@ describe("the scanner gives up", () => {
   };
   const withEmpty = more(`"": ${n}`);
   const cases = [
-    ["an empty first token, which there is", withEmpty, `${BPE} ab\n`] as const,
-    ["an empty second token, which there is", withEmpty, `${BPE}ab \n`] as const,
+    ["vocab.bpe: an empty first token, which there is", withEmpty, `${BPE} ab\n`] as const,
+    ["vocab.bpe: an empty second token, which there is", withEmpty, `${BPE}ab \n`] as const,
     ...Object.entries(wrongJson).map(([name, json]) => [`encoder.json: ${name}`, json, BPE] as const),
     ...Object.entries(wrongBpe).map(([name, bpe]) => [`vocab.bpe: ${name}`, JSON_TEXT, bpe] as const),
   ];
