@@ -30,3 +30,14 @@ for (const { entry, out, features } of BUILDS) {
     process.exit(1);
   }
 }
+
+// The reader of vocabularies (src/encoder/scan.ts): no threads and no SIMD, memory of its own.
+const { error, stderr } = await asc.main([
+  "assembly/vocabulary/index.ts",
+  ...["-o", "dist/src/encoder/scan.wasm"],
+  ...["-O3", "--converge", "--noAssert", "--runtime", "stub", "--use", "abort=", "--initialMemory", "1"],
+]);
+if (error) {
+  console.error(stderr.toString());
+  process.exit(1);
+}

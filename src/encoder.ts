@@ -1,7 +1,9 @@
+import { constants } from "node:buffer";
 import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { Merger } from "./encoder/merge.js";
+import { scanVocabulary } from "./encoder/scan.js";
 import { pieceEnd } from "./encoder/split.js";
 import { parseVocabulary, type Vocabulary, type VocabularyNames } from "./encoder/vocabulary.js";
 import { UserError } from "./errors.js";
@@ -52,13 +54,22 @@ export class Encoder {
   }
 
   /**
-   * An encoder from the texts of a model's two files.
+   * An encoder from a model's two files, their texts or, what is faster, their bytes.
    * @param where the folder they come from, for messages
    * @param names what they are called there, where that is not encoder.json and vocab.bpe
    * @throws UserError that names the file and what is wrong in it
    */
-  static fromFiles(encoderJson: string, vocabBpe: string, where: string, names?: VocabularyNames): Encoder {
-    return new Encoder(parseVocabulary(encoderJson, vocabBpe, where, names));
+  static fromFiles(
+    encoderJson: string | Buffer,
+    vocabBpe: string | Buffer,
+    where: string,
+    names?: VocabularyNames,
+  ): Encoder {
+    const bytes = (file: string | Buffer): Buffer => (typeof file === "string" ? Buffer.from(file) : file);
+    return new Encoder(
+      scanVocabulary(bytes(encoderJson), bytes(vocabBpe)) ??
+        parseVocabulary(encoderJson.toString("utf8"), vocabBpe.toString("utf8"), where, names),
+    );
   }
 
   /** The ids of a text. A lone surrogate, which UTF-8 cannot hold, counts as U+FFFD. */
@@ -183,9 +194,12 @@ export function openAiVocabulary(): string {
   }
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
+async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {
-    return await readFile(path, "utf8");
+    const bytes = await readFile(path);
+    // What is too long for a string is no vocabulary: this throws.
+    if (bytes.length > constants.MAX_STRING_LENGTH) await readFile(path, "utf8");
+    return bytes;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw fileError("read", path, error);

@@ -1,10 +1,19 @@
 import { Heap } from "./heap.js";
 
-/** A merge: two tokens that become one. */
-export interface Merge {
-  readonly left: number;
-  readonly right: number;
-  readonly result: number;
+/** The merges in order of rank: two tokens that become one. Each column: [merges]. */
+export interface Merges {
+  readonly left: Int32Array;
+  readonly right: Int32Array;
+  readonly result: Int32Array;
+  /** What the Merger would make of them to look pairs up, where it is there already: [pairSlots(merges), 3]. */
+  readonly table?: Int32Array;
+}
+
+/** How many slots the Merger's table has for so many merges: a power of two. */
+export function pairSlots(merges: number): number {
+  let slots = 16;
+  while (slots < 2 * merges) slots *= 2;
+  return slots;
 }
 
 /** Up to this many bytes the simple loop is faster than the bookkeeping of the long one. */
@@ -19,31 +28,34 @@ export class Merger {
   /** Open addressing: [left, right, rank] a slot, left -1 where it is free. */
   readonly #slots: Int32Array;
   readonly #mask: number;
-  readonly #merges: readonly Merge[];
+  readonly #merges: Merges;
   /** For each rank the places in the piece where its pair waits; all undefined between two pieces. */
   readonly #places: (number[] | undefined)[];
 
-  /** @param merges in order of rank; where a pair comes twice, the later rank holds, as in the original */
-  constructor(merges: readonly Merge[]) {
-    let slots = 16;
-    while (slots < 2 * merges.length) slots *= 2;
+  /** Where a pair comes twice, the later rank holds, as in the original. */
+  constructor(merges: Merges) {
+    const n = merges.left.length;
+    const slots = pairSlots(n);
+    const table = merges.table ?? new Int32Array(3 * slots).fill(-1); // [slots, 3]
+    this.#slots = table;
     this.#mask = slots - 1;
-    this.#slots = new Int32Array(3 * slots).fill(-1); // [slots, 3]
     this.#merges = merges;
-    this.#places = new Array(merges.length).fill(undefined);
-    merges.forEach(({ left, right }, rank) => {
-      this.#slots.set([left, right, rank], 3 * this.#slotOf(left, right));
-    });
+    this.#places = new Array(n).fill(undefined);
+    if (merges.table) return;
+    for (let rank = 0; rank < n; rank++) {
+      const slot = 3 * this.#slotOf(merges.left[rank]!, merges.right[rank]!);
+      table[slot] = merges.left[rank]!;
+      table[slot + 1] = merges.right[rank]!;
+      table[slot + 2] = rank;
+    }
   }
 
-  /** The slot that holds a pair, or the free one where it belongs. */
+  /** The slot that holds a pair, or the free one where it belongs; assembly/vocabulary/ does the same. */
   #slotOf(left: number, right: number): number {
+    const slots = this.#slots;
     const hash = Math.imul(Math.imul(left, 0x9e3779b1) ^ right, 0x85ebca6b);
     let slot = (hash ^ (hash >>> 15)) & this.#mask;
-    while (
-      this.#slots[3 * slot] !== -1 &&
-      (this.#slots[3 * slot] !== left || this.#slots[3 * slot + 1] !== right)
-    ) {
+    while (slots[3 * slot] !== -1 && (slots[3 * slot] !== left || slots[3 * slot + 1] !== right)) {
       slot = (slot + 1) & this.#mask;
     }
     return slot;
@@ -65,6 +77,7 @@ export class Merger {
   }
 
   #mergeShort(ids: Int32Array, n: number): number {
+    const merges = this.#merges;
     let length = n;
     for (;;) {
       let lowest = -1;
@@ -73,7 +86,9 @@ export class Merger {
         if (rank !== -1 && (lowest === -1 || rank < lowest)) lowest = rank;
       }
       if (lowest === -1) return length;
-      const { left, right, result } = this.#merges[lowest]!;
+      const left = merges.left[lowest]!;
+      const right = merges.right[lowest]!;
+      const result = merges.result[lowest]!;
       let kept = 0;
       for (let i = 0; i < length; kept++) {
         const found = ids[i] === left && i + 1 < length && ids[i + 1] === right;
@@ -88,6 +103,7 @@ export class Merger {
   #mergeLong(ids: Int32Array, n: number): number {
     const next = new Int32Array(n);
     const previous = new Int32Array(n);
+    const merges = this.#merges;
     const places = this.#places;
     const ranks = new Heap<number>((a, b) => a < b);
     const note = (place: number): void => {
@@ -108,7 +124,9 @@ export class Merger {
       note(i);
     }
     for (let rank = ranks.pop(); rank !== undefined; rank = ranks.pop()) {
-      const { left, right, result } = this.#merges[rank]!;
+      const left = merges.left[rank]!;
+      const right = merges.right[rank]!;
+      const result = merges.result[rank]!;
       const waiting = places[rank]!;
       places[rank] = undefined;
       // From left to right, without sorting: a token comes of the same rounds wherever it stands, so all places

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { messageOf, UserError } from "../errors.js";
-import type { Merge } from "./merge.js";
+import type { Merges } from "./merge.js";
 
 /** The two files of a byte-level BPE vocabulary, in numbers. */
 export interface Vocabulary {
@@ -11,7 +11,7 @@ export interface Vocabulary {
   /** The id of each single byte: [256]. */
   readonly byteIds: Int32Array;
   /** In order of rank. */
-  readonly merges: readonly Merge[];
+  readonly merges: Merges;
   /** The id of `<|endoftext|>`, where the vocabulary has it. */
   readonly endOfText: number | undefined;
 }
@@ -36,8 +36,8 @@ export const BYTE_CHARACTERS: readonly string[] = (() => {
     return String.fromCharCode(printable ? byte : stranger++);
   });
 })();
-/** The byte of each of these characters' codes, -1 for any other below U+0144. */
-const BYTE_OF = new Int16Array(0x144).fill(-1);
+/** The byte of each of these characters' codes, -1 for any other below U+0180. */
+export const BYTE_OF = new Int16Array(0x180).fill(-1);
 for (const [byte, character] of BYTE_CHARACTERS.entries()) BYTE_OF[character.charCodeAt(0)] = byte;
 
 /** A piece of a file in quotes, short enough for one line of a message. */
@@ -126,7 +126,7 @@ function parseTokens(ids: ReadonlyMap<string, number>, file: string): Pick<Vocab
   return { bytes, offsets };
 }
 
-function parseMerges(text: string, file: string, ids: ReadonlyMap<string, number>, encoder: string): Merge[] {
+function parseMerges(text: string, file: string, ids: ReadonlyMap<string, number>, encoder: string): Merges {
   const lines = text.split(/\r?\n/);
   if (!lines[0]!.startsWith("#version")) {
     throw new UserError(`${file} does not begin with a line "#version": ${NEXT}`);
@@ -138,7 +138,7 @@ function parseMerges(text: string, file: string, ids: ReadonlyMap<string, number
     throw new UserError(`${file}, line ${line + 1}: ${encoder} has no token ${quote(token)}: ${NEXT}`);
   };
   const merged = new Uint8Array(ids.size);
-  const merges: Merge[] = [];
+  const merges = { left: [] as number[], right: [] as number[], result: [] as number[] };
   for (let i = 1; i < lines.length; i++) {
     const line = lines[i]!;
     const space = line.indexOf(" ");
@@ -149,7 +149,9 @@ function parseMerges(text: string, file: string, ids: ReadonlyMap<string, number
       );
     }
     const [left, right, result] = [idOf(a, i), idOf(b, i), idOf(a + b, i)];
-    merges.push({ left, right, result });
+    merges.left.push(left);
+    merges.right.push(right);
+    merges.result.push(result);
     merged[result] = 1;
   }
   // A file that was cut at the end of a line looks whole; its missing merges would give other ids, silently.
@@ -160,5 +162,9 @@ function parseMerges(text: string, file: string, ids: ReadonlyMap<string, number
       );
     }
   }
-  return merges;
+  return {
+    left: Int32Array.from(merges.left),
+    right: Int32Array.from(merges.right),
+    result: Int32Array.from(merges.result),
+  };
 }
