@@ -3,7 +3,7 @@ import { messageOf, UsageError, UserError } from "../errors.js";
 import { count } from "./notices.js";
 
 /** A row longer than this most likely comes of a quote that nothing closes. */
-const ROW_BYTES = 1 << 24;
+const ROW_BYTES = 1 << 23;
 
 /** Whether a file is a table, by its name. */
 export function isTable(path: string): boolean {
