@@ -223,6 +223,7 @@ describe("held out", () => {
     const { tokens, validation, notices } = await load("few.txt", "ab", 0.05);
     assert.deepEqual([tokens.length, validation.length], [3, 0]);
     assert.match(notices.join(), /3 tokens are too few to hold 5 % out/);
+    assert.equal((await load("few.txt", "ab", 0.6)).tokens.length, 3, "one token is none to train on");
     for (const wrong of [-0.1, 1, Number.NaN]) await assert.rejects(load("few.txt", "ab", wrong), RangeError);
   });
 });

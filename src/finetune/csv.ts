@@ -1,10 +1,9 @@
-import { setImmediate } from "node:timers/promises";
 import { CsvError, type Parser, parse } from "csv-parse";
 import { messageOf, UsageError, UserError } from "../errors.js";
 import { count } from "./notices.js";
 
-/** A row longer than this comes of a quote that nothing closes. */
-const ROW_BYTES = 1 << 24;
+/** A row longer than this most likely comes of a quote that nothing closes. */
+const ROW_BYTES = 1 << 23;
 
 /** Whether a file is a table, by its name. */
 export function isTable(path: string): boolean {
@@ -65,7 +64,6 @@ export async function* columnTexts(
   };
   parser.on("data", (row: string[]) => parsed.push(row)); // row by row through an iterator takes twice as long
   parser.on("error", () => {}); // feed() tells of it
-  await setImmediate(); // from now on rows are handed over while their chunk is being parsed
   for await (const chunk of chunks) {
     await feed(parser, chunk).catch((error) => {
       take();
@@ -120,10 +118,11 @@ function placeOf(column: string | undefined, header: readonly string[], path: st
 /** @param line on which the row begins */
 function rowError(error: unknown, path: string, line: number): unknown {
   if (!(error instanceof CsvError)) return error;
-  const row = `${path}: in the row that begins on line ${line}`;
-  const isOpen = error.code === "CSV_QUOTE_NOT_CLOSED" || error.code === "CSV_MAX_RECORD_SIZE";
-  const message = isOpen
-    ? `${row} a quote is opened and never closed: close it, or write a quote inside a quoted text as ""`
-    : `${row}: ${messageOf(error)}`;
-  return new UserError(message, { cause: error });
+  const mend = 'close it, or write a quote inside a quoted text as ""';
+  const reasons: Record<string, string> = {
+    CSV_QUOTE_NOT_CLOSED: `has a quote that is opened and never closed: ${mend}`,
+    CSV_MAX_RECORD_SIZE: `is longer than ${ROW_BYTES >> 20} MiB; if a quote is opened and never closed: ${mend}`,
+  };
+  const reason = reasons[error.code] ?? `cannot be read: ${messageOf(error)}`;
+  return new UserError(`${path}: the row that begins on line ${line} ${reason}`, { cause: error });
 }

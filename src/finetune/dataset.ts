@@ -111,7 +111,7 @@ function heldOutFrom(n_tokens: number, ends: Tokens, fraction: number): number {
   const target = n_tokens - wanted;
   let nearest = 0;
   for (const end of ends) if (Math.abs(end - target) < Math.abs(nearest - target)) nearest = end;
-  const held = n_tokens - nearest;
-  const fits = nearest >= 2 && held >= 2 && held >= wanted / 2 && held <= 2 * wanted;
+  const held = n_tokens - nearest; // at most 2 wanted: the end of all is only `wanted` away from the target
+  const fits = nearest >= 2 && held >= 2 && held >= wanted / 2;
   return fits ? nearest : target;
 }
