@@ -1,0 +1,3 @@
+import { fuzzTargets } from "./support/campaign.js";
+
+fuzzTargets("index", "snappy", "state");
