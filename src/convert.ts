@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { openCheckpoint } from "./checkpoint/checkpoint.js";
-import { fileError } from "./files.js";
-import { checkParameters, countParameters, parseHparams } from "./model.js";
+import { VOCABULARY_BYTES } from "./encoder.js";
+import { readSmallFile, readSmallFileIfThere } from "./files.js";
+import { checkParameters, countParameters, HPARAMS_BYTES, parseHparams } from "./model.js";
 import type { WeightsDtype } from "./weights/format.js";
 import { writeWeights } from "./weights/write.js";
 
@@ -24,6 +24,7 @@ export interface Converted {
 }
 
 const HPARAMS = "hparams.json";
+const NEXT = "download the model again";
 /** A folder without them uses OpenAI's. */
 const ENCODER_FILES = ["encoder.json", "vocab.bpe"];
 
@@ -38,14 +39,14 @@ export async function convert(folder: string, options: ConvertOptions): Promise<
   const source = await openCheckpoint(folder);
   try {
     const path = join(folder, HPARAMS);
-    const json = await readSmall(path);
-    const hparams = parseHparams(Buffer.from(json).toString("utf8"), path);
+    const json = await readSmallFile(path, HPARAMS_BYTES, NEXT);
+    const hparams = parseHparams(json.toString("utf8"), path);
     checkParameters(hparams, source);
     const companions = new Map<string, Uint8Array>();
     if (resolve(out) !== resolve(folder)) {
       companions.set(HPARAMS, json);
       for (const name of ENCODER_FILES) {
-        const content = await readSmall(join(folder, name), true);
+        const content = await readSmallFileIfThere(join(folder, name), VOCABULARY_BYTES, NEXT);
         if (content) companions.set(name, content);
       }
     }
@@ -53,16 +54,5 @@ export async function convert(folder: string, options: ConvertOptions): Promise<
     return { parameters: countParameters(hparams), tensors: source.tensors.size, bytes };
   } finally {
     await source.close();
-  }
-}
-
-async function readSmall(path: string): Promise<Uint8Array>;
-async function readSmall(path: string, optional: true): Promise<Uint8Array | undefined>;
-async function readSmall(path: string, optional = false): Promise<Uint8Array | undefined> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if (optional && (error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw fileError("read", path, error);
   }
 }

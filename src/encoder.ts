@@ -1,5 +1,4 @@
-import { constants } from "node:buffer";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { Merger } from "./encoder/merge.js";
@@ -7,8 +6,10 @@ import { scanVocabulary } from "./encoder/scan.js";
 import { pieceEnd } from "./encoder/split.js";
 import { parseVocabulary, type Vocabulary, type VocabularyNames } from "./encoder/vocabulary.js";
 import { UserError } from "./errors.js";
-import { fileError } from "./files.js";
+import { fileError, readSmallFileIfThere } from "./files.js";
 
+/** What each of the two files may have at most: OpenAI's encoder.json has 1 MB, one of 250,000 tokens some 6 MB. */
+export const VOCABULARY_BYTES = 32 << 20;
 /** Up to 12 UTF-16 units V8 copies a slice; a longer one in the cache would keep its whole text in memory. */
 const CACHED_LENGTH = 12;
 const CACHED_PIECES = 1 << 15;
@@ -161,8 +162,10 @@ function newTextDecoder(): InstanceType<typeof TextDecoder> {
  * @throws UserError when one of the two is missing, cannot be read, or is malformed
  */
 export async function loadEncoder(folder: string): Promise<Encoder> {
-  const encoderJson = await readIfThere(join(folder, "encoder.json"));
-  const vocabBpe = await readIfThere(join(folder, "vocab.bpe"));
+  const read = (name: string): Promise<Buffer | undefined> =>
+    readSmallFileIfThere(join(folder, name), VOCABULARY_BYTES, "download the model again");
+  const encoderJson = await read("encoder.json");
+  const vocabBpe = await read("vocab.bpe");
   if (encoderJson !== undefined && vocabBpe !== undefined) {
     return Encoder.fromFiles(encoderJson, vocabBpe, folder);
   }
@@ -191,17 +194,5 @@ export function openAiVocabulary(): string {
         cause: error,
       },
     );
-  }
-}
-
-async function readIfThere(path: string): Promise<Buffer | undefined> {
-  try {
-    const bytes = await readFile(path);
-    // What is too long for a string is no vocabulary: this throws.
-    if (bytes.length > constants.MAX_STRING_LENGTH) await readFile(path, "utf8");
-    return bytes;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw fileError("read", path, error);
   }
 }

@@ -10,7 +10,7 @@ export class UserError extends Error {
   readonly exitCode: number;
 
   constructor(message: string, options: { exitCode?: number; cause?: unknown } = {}) {
-    super(message, { cause: options.cause });
+    super(printable(message, MESSAGE_LIMIT), { cause: options.cause });
     this.exitCode = options.exitCode ?? EXIT.failed;
   }
 }
@@ -26,6 +26,44 @@ export class UsageError extends UserError {
 
 /** The message of anything that was thrown, on one line. */
 export function messageOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.replace(/\s*\n\s*/g, " ");
+  return oneLine(error instanceof Error ? error.message : String(error));
+}
+
+/** A message may quote a file that came from anywhere; no file's text is to fill the screen. */
+const MESSAGE_LIMIT = 1500;
+/** What moves a terminal's cursor, colours it or turns the direction of its text; halves of characters. */
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+/** A text on one line: ends of lines become spaces, other characters that cannot be seen are escaped. */
+function oneLine(text: string): string {
+  return text
+    .replace(/\s*\n\s*/g, " ")
+    .replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+/** A text of at most so many characters; of a longer one the beginning and the end are left. */
+export function shorten(text: string, limit = 80): string {
+  if (text.length <= limit) return text;
+  const end = Math.floor(limit / 3);
+  // No character is cut in half.
+  const head = text.slice(0, limit - end - 3).replace(/[\ud800-\udbff]$/, "");
+  return `${head}...${text.slice(text.length - end).replace(/^[\udc00-\udfff]/, "")}`;
+}
+
+/** A text of any kind and length as a short one on one line. */
+function printable(text: string, limit: number): string {
+  return shorten(oneLine(shorten(text, 8 * limit)), limit); // escaping makes it longer
+}
+
+/**
+ * Any value of a file, as JSON has it, for a message: short and on one line, whatever it is.
+ * @param limit characters at most
+ */
+export function quote(value: unknown, limit = 80): string {
+  if (value === undefined) return "nothing";
+  try {
+    return printable(JSON.stringify(value), limit);
+  } catch {
+    return "a deeply nested value"; // JSON.stringify goes as deep as the stack; JSON.parse goes deeper
+  }
 }

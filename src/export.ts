@@ -1,9 +1,9 @@
-import { readFile, realpath, rmdir, stat } from "node:fs/promises";
+import { realpath, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { STATE, writeCheckpoint } from "./checkpoint/write.js";
 import type { Encoder } from "./encoder.js";
-import { UsageError, UserError } from "./errors.js";
-import { fileError, listFolder } from "./files.js";
+import { quote, UsageError, UserError } from "./errors.js";
+import { listFolder, readSmallFileIfThere } from "./files.js";
 import { writeHuggingFace } from "./huggingface/write.js";
 import { loadHparams, loadVocabulary, openModel } from "./load.js";
 import { checkParameters, countParameters, type Hparams, hparamsJson, type WeightSource } from "./model.js";
@@ -131,13 +131,9 @@ async function openFolder(folder: string): Promise<Opened> {
 
 /** The number in a run's file `counter`; undefined where there is none. */
 async function readCounter(path: string): Promise<number | undefined> {
-  let text: string;
-  try {
-    text = (await readFile(path, "utf8")).trim();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw fileError("read", path, error);
-  }
+  const bytes = await readSmallFileIfThere(path, 1 << 10, "begin the run again");
+  if (!bytes) return undefined;
+  const text = bytes.toString("utf8").trim();
   if (/^\d{1,12}$/.test(text)) return Number(text);
-  throw new UserError(`${path} should hold the number of steps, not ${JSON.stringify(text.slice(0, 40))}`);
+  throw new UserError(`${path} should hold the number of steps, not ${quote(text, 40)}`);
 }

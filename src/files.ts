@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { link, lstat, open, readdir, rename, rm } from "node:fs/promises";
+import { link, lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { messageOf, UserError } from "./errors.js";
 
 /** A UserError for a failed file operation, with the reason in plain words. */
@@ -27,6 +27,42 @@ export async function listFolder(path: string): Promise<string[]> {
   return readdir(path).catch((error) => {
     throw fileError("read", path, error);
   });
+}
+
+/**
+ * A file's bytes, where it is as small as files of its kind are: a gigabyte under the name of a list of settings is
+ * not read to find out that it is none.
+ * @param limit bytes that it may have
+ * @param next the next step for a file that is none or too large, e.g. "download the model again"
+ * @throws UserError when it cannot be read, is no file or is larger
+ */
+export async function readSmallFile(path: string, limit: number, next: string): Promise<Buffer> {
+  try {
+    const found = await stat(path); // before it is opened: a pipe would wait for a writer
+    if (found.isDirectory()) throw Object.assign(new Error("a folder"), { code: "EISDIR" });
+    if (!found.isFile()) throw new UserError(`cannot read ${path}: it is no file: ${next}`);
+    if (found.size <= limit) return await readFile(path);
+    throw new UserError(
+      `cannot read ${path}: it has ${found.size} bytes, too many for what its name says: ${next}`,
+    );
+  } catch (error) {
+    throw error instanceof UserError ? error : fileError("read", path, error);
+  }
+}
+
+/** The same for a file that need not be there: undefined where it is not. */
+export async function readSmallFileIfThere(
+  path: string,
+  limit: number,
+  next: string,
+): Promise<Buffer | undefined> {
+  try {
+    return await readSmallFile(path, limit, next);
+  } catch (error) {
+    if (((error as UserError).cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT")
+      return undefined;
+    throw error;
+  }
 }
 
 /**

@@ -1,11 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { hasCheckpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
-import { Encoder, loadEncoder, openAiVocabulary } from "./encoder.js";
+import { Encoder, loadEncoder, openAiVocabulary, VOCABULARY_BYTES } from "./encoder.js";
 import { createEngine, type EngineOptions } from "./engines/create.js";
 import { UserError } from "./errors.js";
-import { fileError, listFolder } from "./files.js";
-import { type Engine, type Hparams, parseHparams, type WeightSource } from "./model.js";
+import { listFolder, readSmallFile } from "./files.js";
+import { type Engine, HPARAMS_BYTES, type Hparams, parseHparams, type WeightSource } from "./model.js";
 import { hasWeights, openWeights } from "./weights/read.js";
 
 /** A model that is ready to read and write. */
@@ -18,10 +17,8 @@ export interface Model {
 /** Reads a model folder's hparams.json. */
 export async function loadHparams(folder: string): Promise<Hparams> {
   const file = join(folder, "hparams.json");
-  const json = await readFile(file, "utf8").catch((error) => {
-    throw fileError("read", file, error);
-  });
-  return parseHparams(json, file);
+  const json = await readSmallFile(file, HPARAMS_BYTES, "download the model again");
+  return parseHparams(json.toString("utf8"), file);
 }
 
 /** A model folder's vocabulary as it stands in its files. */
@@ -42,9 +39,7 @@ export async function loadVocabulary(folder: string, { n_vocab }: Hparams): Prom
   const isOwn = names.includes("encoder.json") || names.includes("vocab.bpe");
   const from = isOwn ? folder : openAiVocabulary();
   const read = (name: string): Promise<Buffer> =>
-    readFile(join(from, name)).catch((error) => {
-      throw fileError("read", join(from, name), error);
-    });
+    readSmallFile(join(from, name), VOCABULARY_BYTES, "download the model again");
   const [encoderJson, vocabBpe] = [await read("encoder.json"), await read("vocab.bpe")];
   const encoder = Encoder.fromFiles(encoderJson.toString("utf8"), vocabBpe.toString("utf8"), from);
   if (encoder.n_vocab !== n_vocab) {

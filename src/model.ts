@@ -1,4 +1,4 @@
-import { messageOf, UserError } from "./errors.js";
+import { messageOf, quote, shorten, UserError } from "./errors.js";
 
 /** A model's sizes, with the names of OpenAI's hparams.json. */
 export interface Hparams {
@@ -12,6 +12,8 @@ export interface Hparams {
 const HPARAM_NAMES = ["n_vocab", "n_ctx", "n_embd", "n_head", "n_layer"] as const;
 /** Far above any GPT-2, low enough that no product of sizes leaves the exact integers of a double. */
 const HPARAM_LIMIT = 10_000_000;
+/** An hparams.json has a hundred bytes. */
+export const HPARAMS_BYTES = 1 << 20;
 
 /**
  * Reads hparams.json.
@@ -32,9 +34,7 @@ export function parseHparams(json: string, file: string): Hparams {
   for (const name of HPARAM_NAMES) {
     const n: unknown = (value as Record<string, unknown>)[name];
     if (typeof n !== "number" || !Number.isInteger(n) || n < 1 || n > HPARAM_LIMIT) {
-      throw new UserError(
-        `${file}: ${name} must be a positive whole number, not ${JSON.stringify(n)}: ${next}`,
-      );
+      throw new UserError(`${file}: ${name} must be a positive whole number, not ${quote(n)}: ${next}`);
     }
     hparams[name] = n;
   }
@@ -86,6 +86,12 @@ export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, 1);
 }
 
+/** A shape in a message: all of it, where it has no more sizes than a tensor of a GPT-2 might. */
+export function showShape(shape: readonly number[]): string {
+  const rest = shape.length > 8 ? `, ... (${shape.length} sizes)` : "";
+  return `[${shape.slice(0, 8).join(", ")}${rest}]`;
+}
+
 /** Number of parameters of a model, e.g. 124,439,808 for 117M. */
 export function countParameters(hparams: Hparams): number {
   // Not summed over parameterShapes: an hparams.json with a billion layers must not be built up first.
@@ -128,18 +134,26 @@ export function checkParameters(hparams: Hparams, source: WeightSource): void {
       `${source.path} holds ${stored} parameters where hparams.json describes ${wanted}: ${hint}`,
     );
   }
+  // Before a list of names is made: tensors of no size, or of one number each, may stand for millions of layers.
+  const tensors = 12 * hparams.n_layer + 4;
+  if (source.tensors.size !== tensors) {
+    throw new UserError(
+      `${source.path} holds ${source.tensors.size} tensors where hparams.json describes ${tensors}: ${hint}`,
+    );
+  }
   const shapes = parameterShapes(hparams);
   for (const [name, shape] of shapes) {
     const found = source.tensors.get(name);
     if (!found) throw new UserError(`${source.path} has no tensor ${name}: ${hint}`);
     if (found.shape.length !== shape.length || found.shape.some((n, axis) => n !== shape[axis])) {
       throw new UserError(
-        `${source.path}: ${name} has shape [${found.shape.join(", ")}] where hparams.json describes [${shape.join(", ")}]: ${hint}`,
+        `${source.path}: ${name} has shape ${showShape(found.shape)} where hparams.json describes ${showShape(shape)}: ${hint}`,
       );
     }
   }
   for (const name of source.tensors.keys()) {
-    if (!shapes.has(name)) throw new UserError(`${source.path}: ${name} is no parameter of a GPT-2: ${hint}`);
+    if (!shapes.has(name))
+      throw new UserError(`${source.path}: ${shorten(name)} is no parameter of a GPT-2: ${hint}`);
   }
 }
 

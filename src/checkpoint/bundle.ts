@@ -1,6 +1,5 @@
-import { open } from "node:fs/promises";
-import { UserError } from "../errors.js";
-import { fileError } from "../files.js";
+import { shorten, UserError } from "../errors.js";
+import { readSmallFile } from "../files.js";
 import { readTable } from "./table.js";
 import { FormatError, messageFields } from "./wire.js";
 
@@ -31,7 +30,7 @@ export interface BundleIndex {
 
 const FOOTER_BYTES = 48;
 /** The index of the largest GPT-2 has 21 KB. */
-const INDEX_LIMIT = 16 << 20;
+const INDEX_LIMIT = 4 << 20;
 const SHARD_LIMIT = 100_000; // five digits in the data files' names
 
 /**
@@ -40,7 +39,7 @@ const SHARD_LIMIT = 100_000; // five digits in the data files' names
  * @throws UserError that names the file when it is missing, cut off, altered or something else
  */
 export async function readIndex(path: string): Promise<BundleIndex> {
-  const bytes = await readSmallFile(path, INDEX_LIMIT);
+  const bytes = await readSmallFile(path, INDEX_LIMIT, "download the model again");
   try {
     return parseIndex(bytes);
   } catch (error) {
@@ -50,24 +49,6 @@ export async function readIndex(path: string): Promise<BundleIndex> {
       { cause: error },
     );
   }
-}
-
-async function readSmallFile(path: string, limit: number): Promise<Uint8Array> {
-  let size: number;
-  try {
-    const file = await open(path, "r");
-    try {
-      ({ size } = await file.stat());
-      if (size <= limit) return await file.readFile();
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    throw fileError("read", path, error);
-  }
-  throw new UserError(
-    `cannot read ${path} as a checkpoint index: it has ${size} bytes: download the model again`,
-  );
 }
 
 function parseIndex(bytes: Uint8Array): BundleIndex {
@@ -86,7 +67,8 @@ function parseIndex(bytes: Uint8Array): BundleIndex {
       throw new FormatError("a tensor's name is not UTF-8");
     }
     const entry = parseEntry(value);
-    if (entry.shard >= shards) throw new FormatError(`${name} is in data file ${entry.shard} of ${shards}`);
+    if (entry.shard >= shards)
+      throw new FormatError(`${shorten(name)} is in data file ${entry.shard} of ${shards}`);
     entries.set(name, entry);
   }
   return { shards, entries };

@@ -1,9 +1,9 @@
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { isAbsolute, join, normalize, win32 } from "node:path";
-import { UserError } from "../errors.js";
-import { fileError } from "../files.js";
+import { shorten, UserError } from "../errors.js";
+import { fileError, readSmallFile } from "../files.js";
 import type { FloatType } from "../float-types.js";
-import { sizeOf, type TensorInfo, type WeightSource } from "../model.js";
+import { showShape, sizeOf, type TensorInfo, type WeightSource } from "../model.js";
 import { readStretches } from "../stretches.js";
 import { type BundleEntry, type BundleIndex, readIndex } from "./bundle.js";
 import { crc32c, unmaskCrc } from "./crc32c.js";
@@ -13,6 +13,10 @@ const AGAIN = "download the model again";
 const INDEX = ".index";
 /** The text file `checkpoint` has a few lines; a page of an error saved under its name may have more. */
 const STATE_LIMIT = 1 << 20;
+/** Far above any name that a training gives its checkpoints, folders before it included. */
+const PATH_LIMIT = 4096;
+/** No file system has longer names, and `.index` is yet to come. */
+const NAME_LIMIT = 249;
 
 /** Whether a folder looks as if it held a checkpoint; openCheckpoint says whether it is a sound one. */
 export async function hasCheckpoint(folder: string): Promise<boolean> {
@@ -47,23 +51,20 @@ export async function findCheckpoint(folder: string): Promise<string> {
 
 /** The prefix that the text file `checkpoint` names, relative to its folder. */
 async function readState(path: string, folder: string): Promise<string> {
-  let text: string;
-  try {
-    const { size } = await stat(path);
-    text = size > STATE_LIMIT ? "" : await readFile(path, "utf8");
-  } catch (error) {
-    throw fileError("read", path, error);
-  }
+  const text = (await readSmallFile(path, STATE_LIMIT, AGAIN)).toString("utf8");
   const quoted = /^\s*model_checkpoint_path:\s*"((?:[^"\\\n]|\\.)*)"/m.exec(text)?.[1];
   const named = quoted && unescapeC(quoted);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: a path with such characters is no path
-  if (!named || /[\0-\x1f]/.test(named) || /^\.*$/.test(win32.basename(named))) {
+  const isPath = named && !/[\0-\x1f]/.test(named) && !/^\.*$/.test(win32.basename(named));
+  if (!isPath || named.length > PATH_LIMIT) {
     throw new UserError(`${path} does not say which checkpoint ${folder} holds: ${AGAIN}`);
   }
   // Checkpoints are moved: a path that leads elsewhere stands for a file of that name in this folder.
   const relative = normalize(named);
   const outside = isAbsolute(named) || win32.isAbsolute(named) || relative.startsWith("..");
-  return outside ? win32.basename(named) : relative;
+  const inside = outside ? win32.basename(named) : relative;
+  if (inside.length <= NAME_LIMIT) return inside;
+  throw new UserError(`${path} names a checkpoint of ${inside.length} characters: ${AGAIN}`);
 }
 
 /** Undoes the escapes of a quoted string in a text-format protocol buffer. */
@@ -137,25 +138,26 @@ function describe(name: string, entry: BundleEntry, type: FloatType, index: stri
   const { shape, size, sliced } = entry;
   if (sliced) {
     throw new UserError(
-      `${index}: ${name} is stored in slices, which is not supported: save the checkpoint whole`,
+      `${index}: ${shorten(name)} is stored in slices, which is not supported: save the checkpoint whole`,
     );
   }
   if (!shape || sizeOf(shape) * type.width !== size) {
-    const wanted = shape ? `[${shape.join(", ")}]` : "unknown shape";
+    const wanted = shape ? showShape(shape) : "unknown shape";
     throw new UserError(
-      `${index}: ${name} has ${size} bytes, which does not fit its shape ${wanted}: ${AGAIN}`,
+      `${index}: ${shorten(name)} has ${size} bytes, which does not fit its shape ${wanted}: ${AGAIN}`,
     );
   }
   return { shape, dtype: type.name, type, entry, file };
 }
 
-/** Checks that every data file reaches as far as the index says. */
+/** Checks that every data file reaches as far as the index says, and that no byte of it stands for two tensors. */
 async function checkDataFiles(stored: ReadonlyMap<string, Stored>): Promise<void> {
-  const ends = new Map<string, number>();
+  const ends = new Map<string, { end: number; sum: number }>();
   for (const { file, entry } of stored.values()) {
-    ends.set(file, Math.max(ends.get(file) ?? 0, entry.offset + entry.size));
+    const { end, sum } = ends.get(file) ?? { end: 0, sum: 0 };
+    ends.set(file, { end: Math.max(end, entry.offset + entry.size), sum: sum + entry.size });
   }
-  for (const [file, end] of ends) {
+  for (const [file, { end, sum }] of ends) {
     let size: number;
     try {
       const found = await stat(file);
@@ -166,6 +168,9 @@ async function checkDataFiles(stored: ReadonlyMap<string, Stored>): Promise<void
     if (size < 0) throw new UserError(`${file} is not a file: ${AGAIN}`);
     if (size < end) {
       throw new UserError(`${file} has ${size} bytes where its index describes ${end}: ${AGAIN}`);
+    }
+    if (size < sum) {
+      throw new UserError(`${file} has ${size} bytes where its index describes tensors of ${sum}: ${AGAIN}`);
     }
   }
 }
@@ -184,6 +189,6 @@ async function readTensor(name: string, tensor: Stored, target: Float32Array): P
     type.decode?.(chunk, target.subarray(first, first + chunk.length / type.width));
   });
   if (crc !== unmaskCrc(entry.maskedCrc)) {
-    throw new UserError(`${file} is damaged: the checksum of ${name} does not fit: ${AGAIN}`);
+    throw new UserError(`${file} is damaged: the checksum of ${shorten(name)} does not fit: ${AGAIN}`);
   }
 }

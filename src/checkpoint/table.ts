@@ -1,5 +1,5 @@
-import { uncompress } from "snappyjs";
 import { crc32c, unmaskCrc } from "./crc32c.js";
+import { uncompressBlock } from "./snappy.js";
 import { ByteReader, FormatError } from "./wire.js";
 
 /** A key with its value, both as bytes. */
@@ -11,10 +11,10 @@ export interface TableEntry {
 const FOOTER_BYTES = 48;
 const TRAILER_BYTES = 5;
 const MAGIC = [0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb];
-/** A copy of 64 bytes takes 3: no snappy stream can hold more than this many bytes a byte. */
-const SNAPPY_RATIO = 22;
-/** TensorFlow closes a block at 256 KiB. */
-const BLOCK_LIMIT = 16 << 20;
+/** All blocks together when they are plain; the index of the largest GPT-2 has 21 KB, its optimizer's two more. */
+const PLAIN_LIMIT = 32 << 20;
+/** The largest GPT-2 has 580 tensors. */
+const ENTRY_LIMIT = 100_000;
 /** All keys together; those of the largest GPT-2 take 15 KB. */
 const KEY_LIMIT = 64 << 20;
 
@@ -33,38 +33,51 @@ export function readTable(file: Uint8Array): TableEntry[] {
   }
   const blocks = file.subarray(0, file.length - FOOTER_BYTES);
   const handles = new ByteReader(footer.subarray(0, 40));
-  readBlock(blocks, handles); // the block of metadata, which TensorFlow leaves empty
+  const reader = new BlockReader(blocks);
+  reader.read(handles); // the block of metadata, which TensorFlow leaves empty
   const entries: TableEntry[] = [];
   let keyBytes = 0;
-  for (const { value } of parseBlock(readBlock(blocks, handles))) {
-    for (const entry of parseBlock(readBlock(blocks, new ByteReader(value)))) {
+  for (const { value } of parseBlock(reader.read(handles))) {
+    for (const entry of parseBlock(reader.read(new ByteReader(value)))) {
       const before = entries.at(-1);
       if (before && compareBytes(before.key, entry.key) >= 0)
         throw new FormatError("its keys are not in order");
       keyBytes = countKeyBytes(keyBytes, entry.key);
       entries.push(entry);
+      if (entries.length > ENTRY_LIMIT) throw new FormatError("it has too many entries");
     }
   }
   return entries;
 }
 
-/** The plain bytes of the block whose place (offset, size) the reader stands before. */
-function readBlock(blocks: Uint8Array, handle: ByteReader): Uint8Array {
-  const offset = handle.varint();
-  const size = handle.varint();
-  if (offset + size + TRAILER_BYTES > blocks.length) throw new FormatError("a block lies outside the file");
-  const stored = blocks.subarray(offset, offset + size);
-  const trailer = new ByteReader(blocks.subarray(offset + size, offset + size + TRAILER_BYTES));
-  const [type] = trailer.take(1);
-  if (crc32c(blocks.subarray(offset, offset + size + 1)) !== unmaskCrc(trailer.fixed32())) {
-    throw new FormatError("the checksum of a block does not fit");
-  }
-  if (type === 0) return stored;
-  if (type !== 1) throw new FormatError(`compression ${type} is unknown`);
-  try {
-    return uncompress(stored, Math.min(BLOCK_LIMIT, SNAPPY_RATIO * stored.length));
-  } catch (error) {
-    throw new FormatError(`a compressed block cannot be read (${(error as Error).message})`);
+/** Reads the blocks of a file, each of them once. */
+class BlockReader {
+  /** Bytes of all blocks so far: as they stand in the file, and plain. */
+  private stored = 0;
+  private plain = 0;
+
+  constructor(private readonly blocks: Uint8Array) {}
+
+  /** The plain bytes of the block whose place (offset, size) the reader stands before. */
+  read(handle: ByteReader): Uint8Array {
+    const { blocks } = this;
+    const offset = handle.varint();
+    const size = handle.varint();
+    if (offset + size + TRAILER_BYTES > blocks.length) throw new FormatError("a block lies outside the file");
+    // A small file that names one large block a million times would keep us busy for hours.
+    this.stored += size + TRAILER_BYTES;
+    if (this.stored > blocks.length) throw new FormatError("it has the same block more than once");
+    const stored = blocks.subarray(offset, offset + size);
+    const trailer = new ByteReader(blocks.subarray(offset + size, offset + size + TRAILER_BYTES));
+    const [type] = trailer.take(1);
+    if (crc32c(blocks.subarray(offset, offset + size + 1)) !== unmaskCrc(trailer.fixed32())) {
+      throw new FormatError("the checksum of a block does not fit");
+    }
+    if (type === 0) return stored;
+    if (type !== 1) throw new FormatError(`compression ${type} is unknown`);
+    const plain = uncompressBlock(stored, PLAIN_LIMIT - this.plain);
+    this.plain += plain.length;
+    return plain;
   }
 }
 
@@ -90,6 +103,7 @@ function parseBlock(block: Uint8Array): TableEntry[] {
     key.set(rest, shared);
     if (previous && compareBytes(previous, key) >= 0) throw new FormatError("its keys are not in order");
     entries.push({ key, value: reader.take(valueLength) });
+    if (entries.length > ENTRY_LIMIT) throw new FormatError("it has too many entries");
     previous = key;
   }
   return entries;

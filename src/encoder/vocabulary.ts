@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { messageOf, UserError } from "../errors.js";
+import { messageOf, quote as quoteValue, UserError } from "../errors.js";
 import type { Merges } from "./merge.js";
 
 /** The two files of a byte-level BPE vocabulary, in numbers. */
@@ -42,7 +42,7 @@ for (const [byte, character] of BYTE_CHARACTERS.entries()) BYTE_OF[character.cha
 
 /** A piece of a file in quotes, short enough for one line of a message. */
 function quote(text: string): string {
-  return JSON.stringify(text.length > 40 ? text.slice(0, 40) + "..." : text);
+  return quoteValue(text, 60);
 }
 
 /**
@@ -89,7 +89,7 @@ function parseIds(json: string, file: string): Map<string, number> {
     if (typeof id !== "number" || !Number.isInteger(id) || id < 0 || id >= tokens.length) {
       throw new UserError(
         `${file}: the id of ${quote(token)} must be a whole number from 0 to ${tokens.length - 1}, ` +
-          `not ${JSON.stringify(id).slice(0, 40)}: ${NEXT}`,
+          `not ${quoteValue(id, 40)}: ${NEXT}`,
       );
     }
     if (taken[id])

@@ -1,4 +1,4 @@
-import { UserError } from "../errors.js";
+import { quote, UserError } from "../errors.js";
 import type { Hparams } from "../model.js";
 import { parseJson } from "./json.js";
 
@@ -69,7 +69,10 @@ export function parseConfig(json: string, file: string): Config {
   const n_inner = values.n_inner ?? 4 * n_embd;
   if (n_inner !== 4 * n_embd) refuse(`n_inner is ${show(n_inner)}, not 4 n_embd`);
   const eos = values.eos_token_id;
-  return { hparams, eos_token_id: typeof eos === "number" ? eos : undefined };
+  return {
+    hparams,
+    eos_token_id: Number.isInteger(eos) && (eos as number) >= 0 ? (eos as number) : undefined,
+  };
 }
 
 /** The first of several names that has a value: a positive whole number. */
@@ -84,8 +87,7 @@ function size(values: Readonly<Record<string, unknown>>, names: readonly string[
 
 /** Any value of the file in a message: short and on one line. */
 function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? "missing";
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  return value === undefined ? "missing" : quote(value, 60);
 }
 
 /**

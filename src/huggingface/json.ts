@@ -1,23 +1,15 @@
-import { readFile, stat } from "node:fs/promises";
 import { messageOf, UserError } from "../errors.js";
-import { fileError } from "../files.js";
+import { readSmallFileIfThere } from "../files.js";
 
 /** The largest of these files, a tokenizer.json, has a few MB. */
-const LIMIT = 64 << 20;
+const LIMIT = 32 << 20;
 
 /**
  * A small file's text; undefined where it is not there.
  * @throws UserError when it cannot be read or is no small file
  */
 export async function readSmallText(path: string): Promise<string | undefined> {
-  try {
-    const { size } = await stat(path);
-    if (size <= LIMIT) return await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw fileError("read", path, error);
-  }
-  throw new UserError(`${path} is too large for what its name says: fetch the model again`);
+  return (await readSmallFileIfThere(path, LIMIT, "fetch the model again"))?.toString("utf8");
 }
 
 /**

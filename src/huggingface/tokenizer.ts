@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { BYTE_CHARACTERS } from "../encoder/vocabulary.js";
 import { Encoder } from "../encoder.js";
-import { UserError } from "../errors.js";
+import { quote, UserError } from "../errors.js";
 import { parseJson, readJson, readSmallText } from "./json.js";
 
 /** A vocabulary as OpenAI's two files have it. */
@@ -106,7 +106,7 @@ async function readSingle(folder: string): Promise<Base | undefined> {
     new UserError(`${path}: ${what}, and GPT-2's is a byte-level BPE: this model cannot be imported`);
   // Files of older versions have no type; then the merges tell a BPE.
   if (!model || (model.type ?? "BPE") !== "BPE" || !Array.isArray(model.merges)) {
-    throw wrong(`its tokenizer is ${model?.type === undefined ? "none" : show(String(model.type))}`);
+    throw wrong(`its tokenizer is ${model?.type === undefined ? "none" : quote(model.type, 60)}`);
   }
   for (const option of [
     "continuing_subword_prefix",
@@ -114,16 +114,17 @@ async function readSingle(folder: string): Promise<Base | undefined> {
     "byte_fallback",
     "ignore_merges",
   ]) {
-    if (model[option]) throw wrong(`its tokenizer has ${option} = ${show(String(model[option]))}`);
+    if (model[option]) throw wrong(`its tokenizer has ${option} = ${quote(model[option], 60)}`);
   }
   if (normalizer != null) throw wrong("its tokenizer changes the text (normalizer)");
   const split = pre_tokenizer as Tree | undefined | null;
   if (split?.type !== "ByteLevel" || split.use_regex === false)
     throw wrong("its pre_tokenizer is not ByteLevel");
   const merges = (model.merges as unknown[]).map((merge) => {
-    const pair = Array.isArray(merge) ? merge.join(" ") : merge;
+    const isPair = Array.isArray(merge) && merge.every((token) => typeof token === "string");
+    const pair: unknown = isPair ? merge.join(" ") : merge;
     if (typeof pair !== "string" || !/^[^ \n]+ [^ \n]+$/.test(pair)) {
-      throw wrong(`the merge ${show(JSON.stringify(merge))} is not two tokens`);
+      throw wrong(`the merge ${quote(merge, 60)} is not two tokens`);
     }
     return `${pair}\n`;
   });
@@ -141,7 +142,12 @@ function idsOf(value: unknown, path: string): Map<string, number> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new UserError(`${path} has no table of tokens and their ids: fetch the model again`);
   }
-  return new Map(Object.entries(value as Record<string, number>));
+  const ids = new Map(Object.entries(value as Record<string, number>));
+  for (const [token, id] of ids) {
+    if (typeof id === "number") continue;
+    throw new UserError(`${path}: the id of ${show(token)} is ${quote(id, 60)}: fetch the model again`);
+  }
+  return ids;
 }
 
 /** Tokens that were added to the vocabulary, by id; three files may tell of them. */
@@ -186,10 +192,12 @@ function list(texts: readonly string[]): string {
 
 /** A text as the vocabulary writes its bytes. */
 function inByteCharacters(text: string): string {
-  return [...Buffer.from(text)].map((byte) => BYTE_CHARACTERS[byte]).join("");
+  let characters = "";
+  for (const byte of Buffer.from(text)) characters += BYTE_CHARACTERS[byte];
+  return characters;
 }
 
 /** A text of the file in a message: short and on one line. */
 function show(text: string): string {
-  return JSON.stringify(text.length > 60 ? `${text.slice(0, 57)}...` : text);
+  return quote(text, 60);
 }

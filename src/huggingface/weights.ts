@@ -1,8 +1,15 @@
 import { createHash } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { UserError } from "../errors.js";
-import { type Hparams, parameterShapes, sizeOf, type TensorInfo, type WeightSource } from "../model.js";
+import { quote, UserError } from "../errors.js";
+import {
+  type Hparams,
+  parameterShapes,
+  showShape,
+  sizeOf,
+  type TensorInfo,
+  type WeightSource,
+} from "../model.js";
 import { openSafetensors, type SafetensorsFile } from "../weights/safetensors.js";
 import { readJson } from "./json.js";
 import { huggingFaceName, huggingFaceShape, isMask, isOtherHead, PREFIX } from "./names.js";
@@ -60,7 +67,7 @@ export async function openHuggingFaceWeights(
     const wanted = huggingFaceShape(shape);
     if (tensor.shape.length !== wanted.length || tensor.shape.some((n, axis) => n !== wanted[axis])) {
       throw new UserError(
-        `${tensor.file.path}: ${theirs} has the shape [${tensor.shape.join(", ")}] where config.json describes [${wanted.join(", ")}]`,
+        `${tensor.file.path}: ${theirs} has the shape ${showShape(tensor.shape)} where config.json describes ${showShape(wanted)}`,
       );
     }
     found.delete(theirs);
@@ -134,7 +141,7 @@ async function openFiles(folder: string): Promise<{ path: string; files: Safeten
   for (const [tensor, name] of Object.entries(map)) {
     // Plain names alone: the list may come from anywhere.
     if (typeof name !== "string" || !/^[\w.-]{1,200}\.safetensors$/.test(name)) {
-      throw new UserError(`${path}: ${show(String(name))} is not the name of a file beside it`);
+      throw new UserError(`${path}: ${quote(name)} is not the name of a file beside it`);
     }
     const shard = shards.get(name) ?? (await openSafetensors(join(folder, name)));
     shards.set(name, shard);
@@ -158,6 +165,5 @@ function missing(folder: string, names: readonly string[]): UserError {
 }
 
 function show(name: string): string {
-  const text = JSON.stringify(name).slice(1, -1);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+  return quote(name).slice(1, -1);
 }

@@ -1,4 +1,4 @@
-import { UserError } from "../errors.js";
+import { quote, UserError } from "../errors.js";
 import { sizeOf } from "../model.js";
 import { type Manifest, type ManifestEntry, type ManifestGroup, widthOf } from "./format.js";
 
@@ -108,22 +108,17 @@ function isUint32(value: unknown): value is number {
   return isSize(value) && value < 2 ** 32;
 }
 
-/** A name that leads to this folder and nowhere else, on every system. */
-function isPlainName(value: unknown): value is string {
-  if (typeof value !== "string" || value.length > 255) return false;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
-  return !/^\.*$/.test(value) && !/[\0-\x1f/\\:]/.test(value);
+/**
+ * A name that leads to this folder and nowhere else, on every system: Windows leaves out dots and spaces at the
+ * end, and has devices in every folder.
+ */
+function isPlainName(value: string): boolean {
+  return !/[\p{Cc}/\\:]|[. ]$|^$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/iu.test(value);
 }
 
 /** A file in this folder, "name", or in a folder of it, "folder/name", as tf.io reads it. */
 function isNear(value: unknown): value is string {
-  if (typeof value !== "string") return false;
+  if (typeof value !== "string" || value.length > 255) return false;
   const names = value.split("/");
   return names.length <= 2 && names.every(isPlainName);
-}
-
-/** Any value of the file in a message: short and on one line. */
-function quote(value: unknown): string {
-  const text = JSON.stringify(value) ?? "nothing";
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }

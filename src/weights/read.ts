@@ -1,7 +1,7 @@
-import { open, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { UserError } from "../errors.js";
-import { fileError } from "../files.js";
+import { shorten, UserError } from "../errors.js";
+import { fileError, readSmallFile } from "../files.js";
 import { decodeFloat16 } from "../float16.js";
 import { sizeOf, type TensorInfo, type WeightSource } from "../model.js";
 import { readStretches, type Stretch } from "../stretches.js";
@@ -10,7 +10,8 @@ import { MANIFEST, type ManifestGroup, SHARD_BYTES, type WeightsDtype, widthOf }
 import { parseManifest, storedBytes } from "./manifest.js";
 
 /** The model.json of the largest GPT-2 has 120 KB. */
-const MANIFEST_LIMIT = 64 << 20;
+const MANIFEST_LIMIT = 4 << 20;
+const AGAIN = "convert or download the model again";
 
 /** Whether a folder holds tfjs weights; openWeights says whether they are sound. */
 export async function hasWeights(folder: string): Promise<boolean> {
@@ -35,7 +36,8 @@ interface Stored extends TensorInfo {
  */
 export async function openWeights(folder: string): Promise<WeightSource> {
   const path = join(folder, MANIFEST);
-  const manifest = parseManifest(await readText(path), path);
+  const text = await readSmallFile(path, MANIFEST_LIMIT, AGAIN);
+  const manifest = parseManifest(text.toString("utf8"), path);
   const checks = manifest.userDefinedMetadata?.crc32;
   const stored = new Map<string, Stored>();
   for (const group of manifest.weightsManifest) {
@@ -64,20 +66,6 @@ export async function openWeights(folder: string): Promise<WeightSource> {
   };
 }
 
-async function readText(path: string): Promise<string> {
-  try {
-    const file = await open(path, "r");
-    try {
-      if ((await file.stat()).size <= MANIFEST_LIMIT) return await file.readFile("utf8");
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    throw fileError("read", path, error);
-  }
-  throw new UserError(`${path} is too large to describe weights: convert or download the model again`);
-}
-
 /** The files of a group with their sizes, which must add up to the tensors' bytes. */
 async function measureShards(group: ManifestGroup, folder: string, manifest: string): Promise<Stretch[]> {
   const shards = await Promise.all(
@@ -90,7 +78,7 @@ async function measureShards(group: ManifestGroup, folder: string, manifest: str
       } catch (error) {
         throw fileError("read", path, error);
       }
-      if (length < 0) throw new UserError(`${path} is not a file: convert or download the model again`);
+      if (length < 0) throw new UserError(`${path} is not a file: ${AGAIN}`);
       return { path, offset: 0, length };
     }),
   );
@@ -102,7 +90,7 @@ async function measureShards(group: ManifestGroup, folder: string, manifest: str
     const odd = shards.find(({ length }, i) => length !== Math.min(SHARD_BYTES, wanted - i * SHARD_BYTES));
     const name = (usual && odd?.path) || manifest;
     throw new UserError(
-      `${name} is cut off or altered (the files of weights have ${found} bytes where ${MANIFEST} describes ${wanted}): convert or download the model again`,
+      `${name} is cut off or altered (the files of weights have ${found} bytes where ${MANIFEST} describes ${wanted}): ${AGAIN}`,
     );
   }
   return shards;
@@ -142,8 +130,6 @@ async function readTensor(
   });
   if (tensor.crc32 !== undefined && crc !== tensor.crc32) {
     const where = stretches[0]?.path ?? manifest;
-    throw new UserError(
-      `${where} is damaged: the checksum of ${name} does not fit: convert or download the model again`,
-    );
+    throw new UserError(`${where} is damaged: the checksum of ${shorten(name)} does not fit: ${AGAIN}`);
   }
 }

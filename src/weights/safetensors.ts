@@ -1,14 +1,14 @@
-import { type FileHandle, open } from "node:fs/promises";
-import { UserError } from "../errors.js";
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { quote, shorten, UserError } from "../errors.js";
 import { fileError } from "../files.js";
 import { BFLOAT16, FLOAT16, FLOAT32, FLOAT64, type FloatType } from "../float-types.js";
-import { sizeOf, type TensorInfo } from "../model.js";
+import { showShape, sizeOf, type TensorInfo } from "../model.js";
 import { readStretches } from "../stretches.js";
 
 /** Eight bytes at the beginning: the length of the header. */
 const PREFIX_BYTES = 8;
 /** The header of the largest GPT-2 has 60 KB. */
-const HEADER_LIMIT = 16 << 20;
+const HEADER_LIMIT = 4 << 20;
 const RANK_LIMIT = 8;
 const FLOAT_TYPES: ReadonlyMap<string, FloatType> = new Map([
   ["F32", FLOAT32],
@@ -54,7 +54,7 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
     const type = FLOAT_TYPES.get(tensor.dtype);
     if (type) return { tensor, type };
     throw new UserError(
-      `${path}: ${name} has the type ${tensor.dtype}, and only F32, F16, BF16 and F64 are read: save the model in one of them`,
+      `${path}: ${shorten(name)} has the type ${tensor.dtype}, and only F32, F16, BF16 and F64 are read: save the model in one of them`,
     );
   };
   return {
@@ -92,10 +92,10 @@ const fault = (path: string, reason: string, cause?: unknown): UserError =>
 async function readHeader(path: string): Promise<{ text: string; size: number }> {
   let file: FileHandle | undefined;
   try {
-    file = await open(path, "r");
-    const found = await file.stat();
+    const found = await stat(path); // before it is opened: a pipe would wait for a writer
     if (!found.isFile()) throw new UserError(`${path} is not a file: name the folder of a model`);
-    const { size } = found;
+    file = await open(path, "r");
+    const { size } = await file.stat();
     const prefix = await readExactly(file, 0, Math.min(PREFIX_BYTES, size));
     if (prefix.length < PREFIX_BYTES) throw fault(path, `it has ${size} bytes`);
     const length = prefix.readBigUInt64LE();
@@ -168,7 +168,7 @@ function faultOf(value: unknown, room: number): string | undefined {
   if (begin > end || end > room) return "lies outside the file; perhaps it is cut off";
   const width = FLOAT_TYPES.get(dtype)?.width;
   if (width !== undefined && sizeOf(shape as number[]) * width !== end - begin) {
-    return `has ${end - begin} bytes, which does not fit ${dtype} of the shape [${shape.join(", ")}]`;
+    return `has ${end - begin} bytes, which does not fit ${dtype} of the shape ${showShape(shape as number[])}`;
   }
   return undefined;
 }
@@ -198,9 +198,4 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 
 function isSize(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
-}
-
-/** A name of the file in a message: short and on one line. */
-function quote(name: string): string {
-  return JSON.stringify(name.length > 80 ? `${name.slice(0, 77)}...` : name);
 }

@@ -31,7 +31,10 @@ export function changeInPlace(bytes: Uint8Array, draw: Draw): Buffer {
       [2, () => changed.writeUInt8(draw.pick([0, 1, 0x7f, 0x80, 0xff, 0xfe]), at)],
       [1, () => changed.writeUInt8((changed[at]! + draw.pick([1, 255])) & 255, at)],
       [3, () => changed.set(hostileNumber(draw).subarray(0, changed.length - at), at)],
-      [1, () => changed.fill(draw.pick([0, 0xff, 0x80]), at, at + 1 + draw.below(12))],
+      [
+        1,
+        () => changed.fill(draw.pick([0, 0xff, 0x80]), at, Math.min(changed.length, at + 1 + draw.below(12))),
+      ],
     ]);
   }
   return changed;

@@ -107,6 +107,8 @@ class Child {
           writeFileSync(join(place, name), content);
         }
       }
+      // Some file systems write a file to the disk at once that is cut to nothing and filled again.
+      rmSync(join(model, name), { force: true });
       writeFileSync(join(model, name), content);
     }
     this.current = files;
