@@ -3,8 +3,10 @@ import type { Draw } from "./draw.js";
 /** A value in a JSON text; numbers count all values of the text from its beginning, in order. */
 interface Node {
   readonly number: number;
+  /** The number of the last value inside it, or its own. */
+  readonly last: number;
   readonly kind: "object" | "array" | "plain";
-  /** The text of a plain value. */
+  /** The whole value's text. */
   readonly text: string;
   readonly entries: readonly { readonly key: string; readonly node: Node }[];
 }
@@ -129,7 +131,8 @@ export class JsonMutator {
       ? Object.entries(value).map(([key, each]) => ({ key, node: this.#take(each as unknown) }))
       : [];
     const kind = !isObject ? "plain" : Array.isArray(value) ? "array" : "object";
-    const node = { number, kind, text: isObject ? "" : JSON.stringify(value), entries } as const;
+    const last = this.#nodes.length - 1;
+    const node = { number, last, kind, text: JSON.stringify(value), entries } as const;
     this.#nodes[number] = node;
     return node;
   }
@@ -138,11 +141,18 @@ export class JsonMutator {
   mutate(draw: Draw): Buffer {
     const edits = new Map<number, Edit>();
     for (let n = draw.once(3) ? 1 + draw.below(2) : 0; n >= 0; n--) {
-      const node = draw.pick(this.#nodes);
+      const node = draw.once(2) ? draw.pick(this.#nodes) : this.#descend(draw);
       edits.set(node.number, this.#edit(node, draw));
     }
     const written = this.#write({ key: "", node: this.#root }, edits);
     return Buffer.from(written.map(({ text }) => text).join(","));
+  }
+
+  /** A value found from above, so that a few settings get their turn beside a thousand tokens. */
+  #descend(draw: Draw): Node {
+    let node = this.#root;
+    while (node.entries.length > 0 && !draw.once(5)) node = draw.pick(node.entries).node;
+    return node;
   }
 
   #edit(node: Node, draw: Draw): Edit {
@@ -205,7 +215,9 @@ export class JsonMutator {
     edits: ReadonlyMap<number, Edit>,
   ): readonly { key: string; text: string }[] {
     const text = (): string => {
-      if (node.kind === "plain") return node.text;
+      let isWhole = true;
+      for (const number of edits.keys()) if (number > node.number && number <= node.last) isWhole = false;
+      if (isWhole) return node.text;
       const parts = node.entries.flatMap((entry) => this.#write(entry, edits));
       if (node.kind === "array") return `[${parts.map((part) => part.text).join(",")}]`;
       return `{${parts.map((part) => `${JSON.stringify(part.key)}:${part.text}`).join(",")}}`;

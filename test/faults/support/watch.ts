@@ -92,17 +92,16 @@ export function install(): void {
 export async function watch(work: () => Promise<void>): Promise<Seen> {
   paths = [];
   allocated = 0;
-  const before = process.resourceUsage().maxRSS;
-  const cpu = process.cpuUsage();
+  const before = process.resourceUsage();
   isWatching = true;
   try {
     await work();
   } finally {
     isWatching = false;
   }
-  const { user, system } = process.cpuUsage(cpu);
-  const grown = (process.resourceUsage().maxRSS - before) * 1024;
-  return { paths, allocated, grown, milliseconds: (user + system) / 1000 };
+  const after = process.resourceUsage();
+  const used = after.userCPUTime + after.systemCPUTime - before.userCPUTime - before.systemCPUTime;
+  return { paths, allocated, grown: (after.maxRSS - before.maxRSS) * 1024, milliseconds: used / 1000 };
 }
 
 const PROGRAM = [inProject("dist"), inProject("node_modules"), fs.realpathSync(inProject("node_modules"))];

@@ -15,6 +15,7 @@ const MANIFEST = "model.json";
 
 interface Manifest {
   weightsManifest: { paths: string[]; weights: unknown[] }[];
+  userDefinedMetadata?: unknown;
 }
 
 /** The smallest model's weights as gpt2 convert writes them. */
@@ -29,13 +30,14 @@ async function converted(dtype: "float32" | "float16"): Promise<Map<string, Buff
   }
 }
 
-/** The same in three files, one of them in a folder below. */
-function inPieces(files: Files): Files {
+/** The same in three files, one of them in a folder below, without checksums if so wanted. */
+function inPieces(files: Files, checked: boolean): Files {
   const json = JSON.parse(String(files.get(MANIFEST))) as Manifest;
   const [group] = json.weightsManifest;
   const bytes = files.get(group?.paths[0] ?? "") as Buffer;
   const names = ["a.bin", "sub/b.bin", "c.bin"];
   const cuts = [0, 1001, 70_002, bytes.length];
+  if (!checked) delete json.userDefinedMetadata;
   json.weightsManifest = [{ paths: names, weights: group?.weights ?? [] }];
   return new Map([
     [MANIFEST, Buffer.from(JSON.stringify(json))],
@@ -45,18 +47,14 @@ function inPieces(files: Files): Files {
 
 /** tfjs weights: model.json and now and then a file of values. */
 export async function manifestTarget(folder: string): Promise<Target> {
-  const bases = [await converted("float16"), inPieces(await converted("float32"))];
+  const whole = await converted("float32");
+  const bases = [await converted("float16"), inPieces(whole, true), inPieces(whole, false)];
   const texts = bases.map((files) => files.get(MANIFEST) as Buffer);
   const hparams = parseHparams(readFileSync(join(MICRO.folder, "hparams.json"), "utf8"), "hparams.json");
+  const paths = hostilePaths(folder, "a.bin");
   const mutators = bases.map((files, i) => {
     const name = [...files.keys()].find((each) => each !== MANIFEST) ?? "";
-    return new JsonMutator(String(texts[i]), [
-      ...hostilePaths(folder, name),
-      "float16",
-      "int32",
-      "model/wte",
-      name,
-    ]);
+    return new JsonMutator(String(texts[i]), [...paths, "float16", "int32", "model/wte", name]);
   });
   return {
     bases,
@@ -67,6 +65,14 @@ export async function manifestTarget(folder: string): Promise<Target> {
       return draw.weighted<Files>([
         [8, () => new Map([[MANIFEST, (mutators[base] as JsonMutator).mutate(draw)]])],
         [2, () => new Map([[MANIFEST, changeBytes(texts[base] as Buffer, draw)]])],
+        [
+          2,
+          () => {
+            const path = JSON.stringify(draw.pick(paths));
+            const text = String(texts[base]).replace(JSON.stringify(shard), () => path);
+            return new Map([[MANIFEST, Buffer.from(text)]]);
+          },
+        ],
         [1, () => new Map([[shard, changeBytes(values, draw)]])],
       ]);
     },

@@ -1,3 +1,0 @@
-import { fuzzTargets } from "./support/campaign.js";
-
-fuzzTargets("manifest", "safetensors");
