@@ -4,8 +4,8 @@
  *
  *     GPT2_FUZZ_SEED=1 GPT2_FUZZ_ONLY=index:4711 npm run test:faults
  *
- * runs that mutation alone, tells what it came to, and leaves its files where the message says.
- * GPT2_FUZZ_COUNT=100000 runs more of them, GPT2_FUZZ_SEED=2 others.
+ * runs that mutation alone, tells what it came to, and leaves its files where it says. GPT2_FUZZ_ONLY=index runs
+ * all mutations of one target, GPT2_FUZZ_COUNT=100000 runs more of them, GPT2_FUZZ_SEED=2 others.
  */
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
@@ -18,7 +18,7 @@ import type { News, Order } from "./child.js";
 
 const SEED = Number(process.env["GPT2_FUZZ_SEED"] ?? 1);
 const COUNT = Number(process.env["GPT2_FUZZ_COUNT"] ?? 10_000);
-const [ONLY, ROUND] = (process.env["GPT2_FUZZ_ONLY"] ?? "").split(":");
+const [ONLY = "", ROUND] = (process.env["GPT2_FUZZ_ONLY"] ?? "").split(":");
 /** A child that has not gone on to its next mutation for so many milliseconds hangs. */
 const HANGS = 15_000;
 const MOST_FAILURES = 5;
@@ -84,12 +84,13 @@ function failureLine({ target, seed, folder }: Order, round: number, what: strin
 
 async function fuzz(target: string): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), `gpt2-fuzz-${target}-`));
-  const [first, end] = ONLY ? [Number(ROUND), Number(ROUND) + 1] : [0, COUNT];
+  const isOne = ROUND !== undefined;
+  const [first, end] = isOne ? [Number(ROUND), Number(ROUND) + 1] : [0, COUNT];
   const report: Report = { failures: [], outcomes: [], summary: undefined };
   let kept = false;
   try {
     for (let from = first; from < end && report.failures.length < MOST_FAILURES; ) {
-      const order: Order = { target, seed: SEED, from, to: end, folder, verbose: ONLY !== "" };
+      const order: Order = { target, seed: SEED, from, to: end, folder, verbose: isOne };
       const child = await runChild(order, report);
       if (child.end === undefined) break;
       if (report.failures.length >= MOST_FAILURES) break; // it was ended for that
@@ -97,9 +98,9 @@ async function fuzz(target: string): Promise<void> {
       from = child.round + 1;
     }
     for (const outcome of report.outcomes) console.log(`${outcome}\nits files: ${folder}`);
-    kept = ONLY !== "";
+    kept = isOne;
     assert.equal(report.failures.length, 0, `\n${report.failures.join("\n")}`);
-    if (ONLY) return;
+    if (isOne) return;
     const { summary } = report;
     assert.ok(summary, "the child told nothing");
     const { loaded, refused, missed, slowest, largest } = summary;
