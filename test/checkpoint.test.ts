@@ -290,11 +290,15 @@ test("foreign and hostile indexes with right checksums: a clear line that names 
     ["an unknown wire type", /wire type/, one({ extra: Buffer.from([0x0f]) })],
     ["a field that is cut off", /in the middle/, one({ extra: Buffer.from([0x3a, 0x70]) })],
     ["an unknown compression", /compression 9/, indexFile({}, sealed(Buffer.alloc(8), 9))],
-    ["snappy that claims 2 GB", /it has 20 bytes where it says 2147483647/, snappy(varint(2 ** 31 - 1), Buffer.alloc(40))],
+    [
+      "snappy that claims 2 GB",
+      /it has 20 bytes where it says 2147483647/,
+      snappy(varint(2 ** 31 - 1), Buffer.alloc(40)),
+    ],
     ["snappy that claims 16 TB", /cannot be read/, snappy(varint(2 ** 44), Buffer.alloc(40))],
     [
       "snappy with less than it claims",
-      /keys are not in order|too short|header/,
+      /it has 1 bytes where it says 50/,
       snappy(varint(50), Buffer.from([0, 0])),
     ],
     [

@@ -1,7 +1,7 @@
 /** What fuzzing (npm run test:faults) has found in model files, one test each. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -13,10 +13,12 @@ import { writeIndex } from "../dist/src/checkpoint/write-bundle.js";
 import { convert } from "../dist/src/convert.js";
 import { loadEncoder } from "../dist/src/encoder.js";
 import { messageOf, quote, shorten, UserError } from "../dist/src/errors.js";
+import { readRun } from "../dist/src/finetune/save.js";
 import { openHuggingFace } from "../dist/src/huggingface/open.js";
 import { readTokenizer } from "../dist/src/huggingface/tokenizer.js";
 import { loadHparams } from "../dist/src/load.js";
 import { checkParameters, parseHparams, type TensorInfo } from "../dist/src/model.js";
+import { crc32 } from "../dist/src/weights/crc32.js";
 import { parseManifest } from "../dist/src/weights/manifest.js";
 import { openWeights } from "../dist/src/weights/read.js";
 import { blockOf, putTogether, type Row, takeApart } from "./faults/support/table.js";
@@ -275,4 +277,26 @@ test("large files and pipes under the names of small ones are not read", async (
   await large("model.ckpt.index", () => openCheckpoint(folder));
   await large("checkpoint", () => openCheckpoint(folder));
   await large("hparams.json", () => convert(folder, { dtype: "float32" }));
+});
+
+test("run.json: a save that names files elsewhere, or is nested without end, with a right checksum", async () => {
+  const folder = join(scratch, String(count++));
+  mkdirSync(folder);
+  const write = (text: string): void => {
+    const check = crc32(Buffer.from(text));
+    writeFileSync(join(folder, "run.json"), `{"format":1,"crc32":${check},${text.slice(1)}`);
+  };
+  const run = (files: string): string => `{"progress":{"run":1},"files":${files}}`;
+  write(run('{"hparams.json":1}'));
+  assert.deepEqual((await readRun(folder)).files, { "hparams.json": 1 });
+  for (const name of ["../x", "/x", "..", ".bashrc", "a/b", "a\\\\b", "C:x", "", "\\u0000"]) {
+    write(run(`{"${name}":1}`));
+    await refuses(() => readRun(folder), /is not the name of a file beside it/);
+  }
+  for (const files of ["null", "[]", deep(100_000), "1"]) {
+    write(run(files));
+    await refuses(() => readRun(folder), /is damaged/);
+  }
+  write('{"progress":null,"files":{}}');
+  await refuses(() => readRun(folder), /is damaged/);
 });

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Encoder, loadEncoder, openAiVocabulary } from "../encoder.js";
+import { Encoder, loadEncoder, openAiVocabulary, VOCABULARY_BYTES } from "../encoder.js";
 import { UserError } from "../errors.js";
-import { fileError } from "../files.js";
+import { fileError, readSmallFileIfThere } from "../files.js";
 import { initialWeights } from "../initial.js";
 import { loadHparams, openModel } from "../load.js";
 import { type Hparams, parseHparams, type WeightSource } from "../model.js";
@@ -26,10 +26,7 @@ export async function readVocabulary(folder: string): Promise<ReadonlyMap<string
   const found = new Map<string, Uint8Array>();
   for (const name of VOCABULARY) {
     const path = join(folder, name);
-    const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return undefined;
-      throw fileError("read", path, error);
-    });
+    const bytes = await readSmallFileIfThere(path, VOCABULARY_BYTES, "download the model again");
     if (bytes) found.set(name, bytes);
   }
   return found.size > 0 ? found : readVocabulary(openAiVocabulary());

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf, UserError } from "../errors.js";
-import { fileError, replaceFile, syncFolder } from "../files.js";
+import { messageOf, quote, UserError } from "../errors.js";
+import { fileError, readSmallFile, replaceFile, syncFolder } from "../files.js";
 import type { WeightSource } from "../model.js";
 import { crc32 } from "../weights/crc32.js";
 import { MANIFEST } from "../weights/format.js";
@@ -15,6 +15,8 @@ export const STATE = "state";
 export const RUN_FILE = "run.json";
 export const COUNTER = "counter";
 const FORMAT = 1;
+/** A run.json has some 2 KB. */
+const RUN_BYTES = 1 << 20;
 
 /** How far a run is, and what its next steps depend on beside the weights and the optimizer's state. */
 export interface Progress {
@@ -76,6 +78,19 @@ function describeRun(progress: Progress, files: ReadonlyMap<string, Uint8Array>)
   return `${JSON.stringify({ format: FORMAT, crc32: crc32(Buffer.from(JSON.stringify(run))), ...run }, null, 2)}\n`;
 }
 
+/** The checksum that stands in run.json; undefined for what nobody wrote, nested deeper than it can be. */
+function checkOf(run: unknown): number | undefined {
+  try {
+    return crc32(Buffer.from(JSON.stringify(run)));
+  } catch {
+    return undefined;
+  }
+}
+
+function isTree(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 /**
  * Reads a save's run.json.
  * @throws UserError when it is missing, altered, or of another version of this program
@@ -84,9 +99,7 @@ export async function readRun(
   folder: string,
 ): Promise<{ progress: Progress; files: Readonly<Record<string, number>> }> {
   const path = join(folder, RUN_FILE);
-  const text = await readFile(path, "utf8").catch((error) => {
-    throw fileError("read", path, error);
-  });
+  const text = (await readSmallFile(path, RUN_BYTES, "it is none of ours")).toString("utf8");
   let json: { format?: unknown; crc32?: unknown; progress: Progress; files: Record<string, number> };
   try {
     json = JSON.parse(text) as typeof json;
@@ -95,9 +108,12 @@ export async function readRun(
   }
   if (json?.format !== FORMAT) throw new UserError(`${path} was written by another version of gpt2`);
   const { progress, files } = json;
-  if (crc32(Buffer.from(JSON.stringify({ progress, files }))) !== json.crc32) {
+  if (!isTree(progress) || !isTree(files) || checkOf({ progress, files }) !== json.crc32) {
     throw new UserError(`${path} is damaged: its checksum does not fit`);
   }
+  // A save may come from anywhere, its checksum with it: no file outside its folder is read or replaced.
+  const odd = Object.keys(files).find((name) => !/^\w[\w.-]*$/.test(name));
+  if (odd !== undefined) throw new UserError(`${path}: ${quote(odd)} is not the name of a file beside it`);
   return { progress, files };
 }
 
