@@ -20,7 +20,8 @@ const SEED = Number(process.env["GPT2_FUZZ_SEED"] ?? 1);
 const COUNT = Number(process.env["GPT2_FUZZ_COUNT"] ?? 10_000);
 const [ONLY = "", ROUND] = (process.env["GPT2_FUZZ_ONLY"] ?? "").split(":");
 /** A child that has not gone on to its next mutation for so many milliseconds hangs. */
-const HANGS = 15_000;
+const PATIENCE = 15_000;
+const HANGS = "it hangs";
 const MOST_FAILURES = 5;
 /** MB of JavaScript objects; a child that needs more ends, which is a failure. */
 const HEAP = 384;
@@ -60,7 +61,7 @@ async function runChild(order: Order, report: Report): Promise<{ round: number; 
   let hangs = false;
   const timer = setInterval(() => {
     if (round() !== last.round) last = { round: round(), at: Date.now() };
-    else if (Date.now() - last.at > HANGS) {
+    else if (Date.now() - last.at > PATIENCE) {
       hangs = true;
       child.kill("SIGKILL");
     }
@@ -69,11 +70,7 @@ async function runChild(order: Order, report: Report): Promise<{ round: number; 
     child.on("error", reject).on("close", (...ended) => resolve(ended));
   });
   clearInterval(timer);
-  const end = hangs
-    ? "it hangs"
-    : code === 0
-      ? undefined
-      : `the process ended (${code ?? signal}): ${stderr}`;
+  const end = hangs ? HANGS : code === 0 ? undefined : `the process ended (${code ?? signal}): ${stderr}`;
   return { round: round(), end };
 }
 
@@ -88,6 +85,7 @@ async function fuzz(target: string): Promise<void> {
   const [first, end] = isOne ? [Number(ROUND), Number(ROUND) + 1] : [0, COUNT];
   const report: Report = { failures: [], outcomes: [], summary: undefined };
   let kept = false;
+  let hung = 0;
   try {
     for (let from = first; from < end && report.failures.length < MOST_FAILURES; ) {
       const order: Order = { target, seed: SEED, from, to: end, folder, verbose: isOne };
@@ -95,6 +93,7 @@ async function fuzz(target: string): Promise<void> {
       if (child.end === undefined) break;
       if (report.failures.length >= MOST_FAILURES) break; // it was ended for that
       report.failures.push(failureLine(order, child.round, child.end));
+      if (child.end === HANGS && ++hung === 2) break; // each takes its time
       from = child.round + 1;
     }
     for (const outcome of report.outcomes) console.log(`${outcome}\nits files: ${folder}`);

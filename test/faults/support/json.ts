@@ -110,6 +110,18 @@ const LARGE: readonly (() => string)[] = [
   () => `{${Array.from({ length: 5000 }, (_, i) => `"k${i}":${i}`).join(",")}}`,
 ];
 
+/** What most readers that do not look are caught by. */
+const SHARP: readonly (() => string)[] = [
+  () => '{"toString":1}',
+  () => '[{"toString":1},{"toString":1}]',
+  () => `"${"z".repeat(3000)}"`,
+  () => '"\\u001b[2J\\n\u009b31m\u202e"',
+  () => "-1",
+  () => "0.5",
+  () => "null",
+  () => (LARGE[2] as () => string)(),
+];
+
 /** A JSON text that is taken apart once and written again and again with other things in it. */
 export class JsonMutator {
   readonly #root: Node;
@@ -141,7 +153,7 @@ export class JsonMutator {
   mutate(draw: Draw): Buffer {
     const edits = new Map<number, Edit>();
     for (let n = draw.once(3) ? 1 + draw.below(2) : 0; n >= 0; n--) {
-      const node = draw.once(2) ? draw.pick(this.#nodes) : this.#descend(draw);
+      const node = draw.once(3) ? draw.pick(this.#nodes) : this.#descend(draw);
       edits.set(node.number, this.#edit(node, draw));
     }
     const written = this.#write({ key: "", node: this.#root }, edits);
@@ -187,7 +199,8 @@ export class JsonMutator {
       [2, () => draw.pick(NO_JSON)],
       [5, () => JSON.stringify(draw.pick(NASTY_TEXTS))],
       [4, () => draw.pick(STRUCTURES)],
-      [1, () => (draw.once(3) ? draw.pick(LARGE)() : draw.pick(STRUCTURES))],
+      [5, () => draw.pick(SHARP)()],
+      [1, () => (draw.once(2) ? draw.pick(LARGE)() : draw.pick(STRUCTURES))],
       [this.texts.length > 0 ? 5 : 0, () => JSON.stringify(draw.pick(this.texts))],
       [4, () => this.#near(node, draw)],
     ]);
@@ -195,6 +208,21 @@ export class JsonMutator {
 
   /** Something like the value itself. */
   #near({ kind, text }: Node, draw: Draw): string {
+    if (kind === "array" && /^\[\d+(,\d+)*\]$/.test(text)) {
+      // As many values in another shape.
+      const sizes = (JSON.parse(text) as number[]).map(Number);
+      const [first = 1, ...rest] = sizes;
+      const same = [
+        sizes.map((n) => -n),
+        [1, ...sizes],
+        [...sizes].reverse(),
+        [first / 2, 2, ...rest],
+        [first * 2, 0.5, ...rest],
+      ];
+      return JSON.stringify(
+        draw.pick([...same, [sizes.reduce((product, n) => product * n, 1)], [0, ...sizes]]),
+      );
+    }
     if (kind !== "plain") return draw.pick(['"[object Object]"', "[0]", '{"0":0}']);
     if (/^-?\d/.test(text)) {
       const n = Number(text);

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseConfig } from "../../../../dist/src/huggingface/config.js";
@@ -23,6 +24,12 @@ export function hparamsTarget(): Target {
     mutate: (draw) => new Map([[NAME, draw.once(4) ? changeBytes(text, draw) : mutator.mutate(draw)]]),
     run: async (folder, files) => {
       const hparams = await loadHparams(folder);
+      const sizes = Object.values(hparams);
+      assert.ok(
+        sizes.length === 5 && sizes.every((n) => Number.isSafeInteger(n) && n > 0),
+        JSON.stringify(hparams),
+      );
+      assert.equal(hparams.n_embd % hparams.n_head, 0);
       const source = await openModel(folder);
       await checkSource(source, files, 0);
       checkParameters(hparams, source);

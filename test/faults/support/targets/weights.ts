@@ -149,7 +149,7 @@ export function safetensorsTarget(): Target {
       /does not fit \w+ of the shape/,
       /overlap or have gaps/,
       /another kind of file/,
-      /cut off/,
+      /and the file \d+, so it is cut off/,
       /not UTF-8/,
       /only F32, F16, BF16 and F64 are read/,
     ],
