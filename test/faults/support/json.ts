@@ -122,6 +122,11 @@ const SHARP: readonly (() => string)[] = [
   () => (LARGE[2] as () => string)(),
 ];
 
+/** Whole numbers in a list. */
+function isShape({ kind, text }: Node): boolean {
+  return kind === "array" && /^\[\d+(,\d+)*\]$/.test(text);
+}
+
 /** A JSON text that is taken apart once and written again and again with other things in it. */
 export class JsonMutator {
   readonly #root: Node;
@@ -194,6 +199,7 @@ export class JsonMutator {
   }
 
   #hostile(node: Node, draw: Draw): string {
+    if (isShape(node) && draw.once(2)) return this.#near(node, draw);
     return draw.weighted([
       [6, () => draw.pick(NUMBERS)],
       [2, () => draw.pick(NO_JSON)],
@@ -207,13 +213,14 @@ export class JsonMutator {
   }
 
   /** Something like the value itself. */
-  #near({ kind, text }: Node, draw: Draw): string {
-    if (kind === "array" && /^\[\d+(,\d+)*\]$/.test(text)) {
+  #near(node: Node, draw: Draw): string {
+    const { kind, text } = node;
+    if (isShape(node)) {
       // As many values in another shape.
       const sizes = (JSON.parse(text) as number[]).map(Number);
       const [first = 1, ...rest] = sizes;
       const same = [
-        sizes.map((n) => -n),
+        sizes.map((n, axis) => (axis < 2 ? -n : n)),
         [1, ...sizes],
         [...sizes].reverse(),
         [first / 2, 2, ...rest],
