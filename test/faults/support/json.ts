@@ -100,9 +100,9 @@ const STRUCTURES = [
 const LARGE: readonly (() => string)[] = [
   () => "[".repeat(4000) + "]".repeat(4000),
   () => '{"a":'.repeat(4000) + "1" + "}".repeat(4000),
-  () => "[".repeat(50_000) + "]".repeat(50_000),
-  () => '{"a":'.repeat(50_000) + "1" + "}".repeat(50_000),
-  () => "[".repeat(50_000),
+  () => "[".repeat(10_000) + "]".repeat(10_000),
+  () => '{"a":'.repeat(10_000) + "1" + "}".repeat(10_000),
+  () => "[".repeat(10_000),
   () => `[${"0,".repeat(20_000)}0]`,
   () => `[${Array(40).fill("100000").join(",")}]`,
   () => `[${Array(400).fill("1").join(",")}]`,
