@@ -2,7 +2,7 @@
  * Fuzzing: each target's files are spoiled 10,000 times, and every time they must load or be refused with one line.
  * A mutation is a pure function of the seed and its number. A failure names both; to see it again:
  *
- *     GPT2_FUZZ_SEED=1 GPT2_FUZZ_ONLY=index:4711 npm run test:faults
+ *     GPT2_FUZZ_SEED=1 GPT2_FUZZ_ONLY=index:4711 node --import tsx --test test/faults/fuzz-files.test.ts
  *
  * runs that mutation alone, tells what it came to, and leaves its files where it says. GPT2_FUZZ_ONLY=index runs
  * all mutations of one target, GPT2_FUZZ_COUNT=100000 runs more of them, GPT2_FUZZ_SEED=2 others.
@@ -75,7 +75,7 @@ async function runChild(order: Order, report: Report): Promise<{ round: number; 
 }
 
 function failureLine({ target, seed, folder }: Order, round: number, what: string): string {
-  const again = `GPT2_FUZZ_SEED=${seed} GPT2_FUZZ_ONLY=${target}:${round} npm run test:faults`;
+  const again = `GPT2_FUZZ_SEED=${seed} GPT2_FUZZ_ONLY=${target}:${round} node --import tsx --test test/faults/fuzz-files.test.ts`;
   return `${target}, mutation ${round}: ${what.replaceAll(folder, "...")}\n  again: ${again}`;
 }
 
