@@ -91,9 +91,11 @@ export class Operations {
   /** Room for the threads' panels. */
   panels = { shared: 0, own: 0, own_bytes: 0 };
 
+  /** @param wide products in panels of 16 columns */
   constructor(
     private readonly heap: Heap,
     private readonly pool: Pool,
+    private readonly wide = false,
   ) {
     this.records = [heap.allocate(bytesOf(PRODUCT)), heap.allocate(bytesOf(PRODUCT))];
   }
@@ -109,7 +111,7 @@ export class Operations {
     const [a_row, a_k] = a.turned ? [1, a.row] : [a.row, 1];
     const [b_k, b_column] = b.turned ? [1, b.row] : [b.row, 1];
     const { shared, own, own_bytes } = this.panels;
-    const wide = Number(process.env.WIDE ?? 0);
+    const wide = Number(this.wide);
     const sides = { a: a.at, a_row, a_k, b: b.at, b_k, b_column, c, c_row: n, bias, add: Number(add) };
     return this.run(JOB.product, PRODUCT, { m, n, k, ...sides, shared, own, own_bytes, wide });
   }
@@ -125,7 +127,7 @@ export class Operations {
     const [a_row, a_k] = a.turned ? [1, a.row] : [a.row, 1];
     const [b_k, b_column] = b.turned ? [1, b.row] : [b.row, 1];
     const { shared, own, own_bytes } = this.panels;
-    const wide = Number(process.env.WIDE ?? 0);
+    const wide = Number(this.wide);
     const sides = { a: a.at, a_row, a_k, b: b.at, b_k, b_column, c, c_row, bias: 0, add: 0 };
     return this.run(JOB.product, PRODUCT, { m, n, k, ...sides, shared, own, own_bytes, wide });
   }
