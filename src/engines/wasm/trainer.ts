@@ -10,7 +10,8 @@ import { BufferRoom } from "./train/buffers.js";
 import { TrainingNetwork } from "./train/network.js";
 import { Operations } from "./train/operations.js";
 import { Layout, type Readable, sourceOf, Tensors } from "./train/tensors.js";
-import { canWiden, compileWide, isWideFaster, tryTiles } from "./widen.js";
+import { isWideFaster, tryTiles } from "./trial.js";
+import { canWiden, compileWide } from "./widen.js";
 
 export interface WasmTrainerOptions extends TrainerOptions {
   /** Default: defaultThreads(). */
