@@ -19,7 +19,7 @@ import {
 } from "./values";
 import { tileWide } from "./wide";
 
-/** The tiles: to be tried (src/engines/wasm/widen.ts). */
+/** The tiles: to be tried (src/engines/wasm/trial.ts). */
 export { join, tile, tileWide };
 
 /** Jobs. src/engines/wasm/train/operations.ts has the same numbers. */

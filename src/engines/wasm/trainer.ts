@@ -10,7 +10,8 @@ import { BufferRoom } from "./train/buffers.js";
 import { TrainingNetwork } from "./train/network.js";
 import { Operations } from "./train/operations.js";
 import { Layout, type Readable, sourceOf, Tensors } from "./train/tensors.js";
-import { canWiden, compileWide, tryTiles } from "./widen.js";
+import { isWideFaster, tryTiles } from "./trial.js";
+import { canWiden, compileWide } from "./widen.js";
 
 export interface WasmTrainerOptions extends TrainerOptions {
   /** Default: defaultThreads(). */
@@ -96,7 +97,7 @@ async function chooseProgram(
   if (widen) {
     const program = compileWide(await readProgram(RELAXED));
     const trial = tryTiles(program);
-    if (trial.right) return { program, wide: wide ?? trial.wide < trial.narrow };
+    if (trial.right) return { program, wide: wide ?? isWideFaster(trial) };
   }
   return { program: RELAXED, wide: wide ?? false };
 }
