@@ -114,6 +114,18 @@ export interface WeightSource {
   close(): Promise<void>;
 }
 
+/** A source that hands a tensor's values on in pieces too: no tensor need be in memory whole. */
+export interface ScannableSource extends WeightSource {
+  /** The kind of check that comes with the tensors, e.g. "CRC-32C"; undefined where they have none. */
+  readonly checksum: string | undefined;
+  /**
+   * Hands all values of a tensor on, in order and some at a time.
+   * @param visit called with values that are valid during the call; what it throws ends the reading
+   * @throws UserError as read(); a checksum that does not fit shows after the last piece
+   */
+  scan(name: string, visit: (values: Float32Array) => void): Promise<void>;
+}
+
 /**
  * Checks that a source holds exactly the parameters of a model: number, names and shapes.
  * @throws UserError that names the first thing that does not fit
