@@ -60,6 +60,7 @@ async function verify(folder: string, options: VerifyCommandOptions, signal: Abo
       bars.clear();
       checks.push(check);
       await output.write(options.format === "jsonl" ? `${JSON.stringify(check)}\n` : show(check));
+      if (output.closed.aborted) return output.finish(); // the reader has gone
     }
   } finally {
     bars.clear();
@@ -68,9 +69,8 @@ async function verify(folder: string, options: VerifyCommandOptions, signal: Abo
   const failed = count("failed");
   const name = basename(folder);
   if (failed === 0 && options.format === "text") {
-    await output.write(
-      `${name} is whole: ${count("ok")} checks are ok, ${count("left out")} were left out\n`,
-    );
+    const left = count("left out") === 0 ? "" : `, ${count("left out")} left out`;
+    await output.write(`${name} is what it should be: ${count("ok")} checks ok${left}\n`);
   }
   await output.finish();
   if (failed > 0) {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { type KnownFile, type KnownModel, MODEL_FILES, OPTIONAL_FILE } from "../download/catalog.js";
 import { messageOf, UserError } from "../errors.js";
 import { fileError } from "../files.js";
@@ -115,7 +115,7 @@ async function sha256Of(
   await readStretches([{ path, offset: 0, length: size }], undefined, (chunk, before) => {
     signal?.throwIfAborted();
     hash.update(chunk);
-    onProgress?.("sha256", before + chunk.length, size);
+    onProgress?.(basename(path), before + chunk.length, size);
   });
   return hash.digest("hex");
 }

@@ -21,11 +21,9 @@ export function nextStep(folder: string, checks: readonly Check[]): string {
     return `put right what it names, or remove the model with ${remove} and import, convert or train it again`;
   }
   const download = `gpt2 download ${expected.name}`;
-  // A download takes a file of the right size for good where it knows no sha256; so it does with converted weights.
+  // Where it knows no sha256, a download takes a file of the right size for good.
   const isSeen = expected.files["model.ckpt.data-00000-of-00001"]?.sha256 !== undefined;
-  if (isOnly("files", "vocabulary", "checkpoint") && (isSeen || !failed.has("checkpoint"))) {
-    return `${download} fetches what is missing or damaged`;
-  }
+  if (isSeen || !failed.has("checkpoint")) return `${download} fetches what is missing or damaged`;
   return `remove it with ${remove} and fetch it again with ${download}`;
 }
 

@@ -1,5 +1,6 @@
-import type { Encoder } from "../encoder.js";
+import type { Model } from "../load.js";
 import type { Engine } from "../model.js";
+import { promptIds } from "../prompt.js";
 import { sample } from "../sample.js";
 import { logProbability } from "../score.js";
 import { type Check, checksOf } from "./check.js";
@@ -23,7 +24,7 @@ export interface Reference {
     readonly tolerance: number;
     readonly source: string;
   }[];
-  /** The natural logarithm of a token's probability after a prompt. */
+  /** The natural logarithm of a token's probability after a prompt; after "" it begins a text. */
   readonly logprobs: readonly {
     readonly prompt: string;
     readonly token: string;
@@ -45,13 +46,14 @@ function quote(text: string): string {
  * @throws the signal's reason on an abort
  */
 export async function* checkReference(
-  engine: Engine,
-  encoder: Encoder,
+  model: Model,
   { continuations, logits, logprobs }: Reference,
   signal?: AbortSignal,
 ): AsyncGenerator<Check> {
+  const { engine, encoder } = model;
+  const idsOf = (prompt: string): readonly number[] => promptIds(model, prompt, () => {});
   for (const { prompt, ids, source } of continuations) {
-    const found = await continuation(engine, encoder.encode(prompt), ids.length, signal);
+    const found = await continuation(engine, idsOf(prompt), ids.length, signal);
     signal?.throwIfAborted();
     const at = ids.findIndex((id, i) => found[i] !== id);
     if (at < 0) {
@@ -76,11 +78,11 @@ export async function* checkReference(
       const sum = rows.reduce((total, logit) => total + logit, 0);
       pairs.push({ what: "the mean of all logits", wanted: mean, found: sum / rows.length });
     }
-    yield compare(`logits after ${ids.slice(0, position + 1).join(" ")}`, pairs, tolerance, source);
+    yield compare(`logits at position ${position}`, pairs, tolerance, source);
   }
   for (const { prompt, token, logprob, tolerance, source } of logprobs) {
     signal?.throwIfAborted();
-    const ids = encoder.encode(prompt);
+    const ids = idsOf(prompt);
     const rows = await allLogits(engine, ids);
     const last = rows.subarray(-engine.hparams.n_vocab);
     const [id] = encoder.encode(token);
@@ -97,10 +99,14 @@ async function continuation(
   signal?: AbortSignal,
 ): Promise<number[]> {
   const written: number[] = [];
-  const decoder = { push: (id: number) => (written.push(id), ""), end: () => "" };
+  const push = (id: number): string => {
+    written.push(id);
+    return "";
+  };
+  // Without the id that ends a text, that one counts as a token like any other.
+  const decoding = { decoder: () => ({ push, end: () => "" }) };
   const options = { seed: 0, nsamples: 1, batch_size: 1, temperature: 0, top_k: 0, top_p: 1, length, signal };
-  // Without the id that ends a text, an end counts as a token like any other.
-  for await (const _ of sample(engine, { decoder: () => decoder }, prompt, options));
+  for await (const event of sample(engine, decoding, prompt, options)) if (event.type === "end") break;
   return written;
 }
 

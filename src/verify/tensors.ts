@@ -47,7 +47,7 @@ export async function* checkTensors(
     else yield leftOut(`${part}: checksums`, "model.json carries none: another program wrote it");
     if (strange.length > 0) yield failed(`${part}: numbers`, strange.join("; "));
     else if (damaged.length === 0) yield ok(`${part}: numbers`, "neither a NaN nor an infinity among them");
-    else yield leftOut(`${part}: numbers`, "they are not what they were");
+    else yield leftOut(`${part}: numbers`, "first the checksums must be right");
     return fit.result === "ok" && damaged.length + strange.length === 0 ? numbers : undefined;
   } finally {
     await source.close();
