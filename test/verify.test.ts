@@ -11,6 +11,7 @@ import { exportModel } from "../dist/src/export.js";
 import { importModel } from "../dist/src/import.js";
 import { countParameters, sizeOf } from "../dist/src/model.js";
 import { fingerprint } from "../dist/src/verify/fingerprint.js";
+import { faultOf } from "../dist/src/verify/vocabulary.js";
 import { openWeights } from "../dist/src/weights/read.js";
 import { MICRO, SHAKESPEARE } from "./support/models.js";
 import { ROOT } from "./support/spawn.js";
@@ -112,7 +113,7 @@ describe("a model by its numbers", () => {
       /^at most \d\.\de-\d from .* \(0\.001 is allowed\)$/,
     );
     assert.match(
-      checks.get('log P("To") after ""')!.detail,
+      checks.get('log P("To") at the beginning')!.detail,
       /^at most \d\.\de-\d from .* \(0\.0001 is allowed\)$/,
     );
   });
@@ -158,7 +159,7 @@ describe("what a model computes", () => {
       "a log-probability",
       ({ logprobs: [each] }) => {
         each.logprob += 0.0003;
-        return 'log P("H") after ""';
+        return 'log P("H") at the beginning';
       },
       /^it is -5\.8352\d, where .* has -5\.834966: more than 0\.0001 apart$/,
     ],
@@ -186,6 +187,27 @@ describe("what a model computes", () => {
     const checks = await verified(MICRO.folder, { known: [{ ...known!, isOpenAi: true }] });
     assert.deepEqual(named(checks, "failed"), ["recognition: vocabulary"]);
     assert.deepEqual(named(checks, "left out"), ["reference results"]);
+  });
+});
+
+describe("the vocabulary's texts", () => {
+  test("hold every byte that UTF-8 has; what comes back otherwise is named", () => {
+    const bytes = new Set<number>();
+    const encode = (text: string): number[] => [...Buffer.from(text)];
+    const decode = (ids: Iterable<number>): string => {
+      for (const id of ids) bytes.add(id);
+      return Buffer.from([...ids]).toString();
+    };
+    assert.equal(faultOf({ encode, decode }), undefined);
+    assert.equal(bytes.size, 256 - 2 - 11, "all but C0, C1 and F5 to FF");
+    for (const lost of bytes) {
+      const without = (ids: Iterable<number>): string =>
+        Buffer.from([...ids].filter((id) => id !== lost)).toString();
+      assert.match(
+        faultOf({ encode, decode: without }) ?? "",
+        /^a text does not come back as it was: character \d+, U\+[0-9A-F]{4,6}, is the first that differs$/,
+      );
+    }
   });
 });
 

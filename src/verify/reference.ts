@@ -86,8 +86,9 @@ export async function* checkReference(
     const rows = await allLogits(engine, ids);
     const last = rows.subarray(-engine.hparams.n_vocab);
     const [id] = encoder.encode(token);
+    const where = prompt === "" ? "at the beginning" : `after ${quote(prompt)}`;
     const pair = { what: "it", wanted: logprob, found: logProbability(last, id) };
-    yield compare(`log P(${JSON.stringify(token)}) after ${quote(prompt)}`, [pair], tolerance, source);
+    yield compare(`log P(${JSON.stringify(token)}) ${where}`, [pair], tolerance, source);
   }
 }
 

@@ -68,6 +68,6 @@ function checkShapes(part: "checkpoint" | "weights", source: ScannableSource, hp
   const parameters = `${showCount(countParameters(hparams))} parameters`;
   return ok(
     name,
-    `${source.tensors.size}, ${parameters} in ${dtypes}: names and shapes are those of hparams.json`,
+    `${source.tensors.size} tensors, ${parameters} in ${dtypes}: names and shapes are those of hparams.json`,
   );
 }

@@ -67,7 +67,7 @@ function allBytes(): string {
 }
 
 /** What is wrong when texts go to ids and back, or undefined. */
-function faultOf(encoder: Encoder): string | undefined {
+export function faultOf(encoder: Pick<Encoder, "encode" | "decode">): string | undefined {
   for (const text of [
     allBytes(),
     " The weather's fine, isn't it?\n\n\tYes,  it   is 100 %: it's 21\u00b0C.\r\n",
