@@ -31,6 +31,7 @@ export function parseHparams(json: string, file: string): Hparams {
   const hparams: Partial<Record<keyof Hparams, number>> = {};
   for (const name of HPARAM_NAMES) {
     const n: unknown = (value as Record<string, unknown>)[name];
+    if (n === undefined) throw new UserError(`${file} has no ${name}: ${next}`);
     if (typeof n !== "number" || !Number.isInteger(n) || n < 1 || n > HPARAM_LIMIT) {
       throw new UserError(
         `${file}: ${name} must be a positive whole number, not ${JSON.stringify(n)}: ${next}`,

@@ -253,4 +253,36 @@ describe("what is wrong is named, and the other checks go on", { concurrency: 2 
     assert.deepEqual(named(checks, "left out"), [`${DATA}.part`, "weights: checksums"]);
     assert.equal(checks.get("recognition")?.result, "ok");
   });
+
+  test("bytes changed, cut and added anywhere: something fails, nothing is thrown", async () => {
+    const folder = await converted("float32");
+    let seed = 7;
+    const random = (below: number): number => {
+      seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
+      return (seed >>> 8) % below;
+    };
+    const names = [
+      "encoder.json",
+      "hparams.json",
+      DATA,
+      "model.ckpt.index",
+      SHARD,
+      "model.json",
+      "vocab.bpe",
+    ];
+    for (let i = 0; i < 6 * names.length; i++) {
+      const path = join(folder, names[i % names.length]!);
+      const whole = readFileSync(path);
+      const at = random(whole.length);
+      const [before, after] = [whole.subarray(0, at), whole.subarray(at)];
+      const changed = Buffer.from(whole);
+      changed[at]! ^= 1 + random(255);
+      const ways = [changed, before, Buffer.concat([before, Buffer.from([random(256)]), after])];
+      writeFileSync(path, ways[i % 3]!);
+      const failed = named(await verified(folder), "failed");
+      assert.ok(failed.length > 0, `${path}: way ${i % 3} at ${at} of ${whole.length}`);
+      writeFileSync(path, whole);
+    }
+    assert.deepEqual(named(await verified(folder), "failed"), []);
+  });
 });
