@@ -1,13 +1,14 @@
 /** GPT-2 in WebAssembly: the program that every thread runs. */
 import { attend, remember } from "./attention";
-import { ADD, GELU, linear, STORE } from "./linear";
+import { ADD, GELU, linear, rows4panel1, rows4panels2, STORE } from "./linear";
 import { Layer, Linear, Model, Norm } from "./model";
 import { embed, layerNorm } from "./norm";
 import { Pack, packLinear, packRows, quantizeLinear, quantizeRows } from "./pack";
 import { linearQuantized, quantizeRow } from "./quantized";
 import { barrier, first, jobArgument, jobKind, join, next, nextJob, threadIndex } from "./threads";
 
-export { join };
+/** The kernels for several rows: to be tried (src/engines/wasm/trial.ts). */
+export { join, rows4panel1, rows4panels2 };
 
 /** Jobs. src/engines/wasm/pool.ts has the same numbers. */
 const STOP: i32 = 0;
@@ -77,7 +78,7 @@ function apply(
   if (l.scale) {
     const scales = rows <= ROWS_ALONE ? input - 64 : m.row_scale;
     linearQuantized(l, rows, input, scales, y, ys, mode, m.own + <usize>threadIndex() * m.own_bytes);
-  } else linear(l, rows, input, norm === null ? xs : m.embd_stride, y, ys, mode);
+  } else linear(l, rows, input, norm === null ? xs : m.embd_stride, y, ys, mode, m.wide);
 }
 
 /** One pass of all rows through the network: keys and values to the cache, logits of the last rows. */

@@ -91,4 +91,6 @@ export class Model {
   n_last_blocks: u32;
   n_last: u32;
   logits: usize;
+  /** Not 0: kernels for vectors of eight values. The results are the same. */
+  wide: u32;
 }

@@ -12,6 +12,15 @@ export interface FloatType {
   readonly decode?: (bytes: Uint8Array, target: Float32Array) => void;
 }
 
+/** Stored values (little-endian, aligned to their width) as float32: in the same memory where they are that. */
+export function asFloat32(bytes: Uint8Array, { width, decode }: FloatType): Float32Array {
+  const length = bytes.length / width;
+  if (!decode) return new Float32Array(bytes.buffer, bytes.byteOffset, length);
+  const values = new Float32Array(length);
+  decode(bytes, values);
+  return values;
+}
+
 export const FLOAT32: FloatType = { name: "float32", width: 4 };
 
 export const FLOAT64: FloatType = {

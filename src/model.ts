@@ -33,6 +33,7 @@ export function parseHparams(json: string, file: string): Hparams {
   const hparams: Partial<Record<keyof Hparams, number>> = {};
   for (const name of HPARAM_NAMES) {
     const n: unknown = (value as Record<string, unknown>)[name];
+    if (n === undefined) throw new UserError(`${file} has no ${name}: ${next}`);
     if (typeof n !== "number" || !Number.isInteger(n) || n < 1 || n > HPARAM_LIMIT) {
       throw new UserError(`${file}: ${name} must be a positive whole number, not ${quote(n)}: ${next}`);
     }
@@ -118,6 +119,18 @@ export interface WeightSource {
    */
   read(name: string, target: Float32Array): Promise<void>;
   close(): Promise<void>;
+}
+
+/** A source that hands a tensor's values on in pieces too: no tensor need be in memory whole. */
+export interface ScannableSource extends WeightSource {
+  /** The kind of check that comes with the tensors, e.g. "CRC-32C"; undefined where they have none. */
+  readonly checksum: string | undefined;
+  /**
+   * Hands all values of a tensor on, in order and some at a time.
+   * @param visit called with values that are valid during the call; what it throws ends the reading
+   * @throws UserError as read(); a checksum that does not fit shows after the last piece
+   */
+  scan(name: string, visit: (values: Float32Array) => void): Promise<void>;
 }
 
 /**

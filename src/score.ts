@@ -17,7 +17,7 @@ export interface Score {
 }
 
 /** log P(id) under the softmax of logits [n_vocab]. */
-function logProbability(logits: Float32Array, id: number): number {
+export function logProbability(logits: Float32Array, id: number): number {
   let max = -Infinity;
   for (let i = 0; i < logits.length; i++) if (logits[i] > max) max = logits[i];
   let sum = 0;

@@ -15,6 +15,9 @@ const ALIASES: Readonly<Record<string, string>> = {
   "355M": "345M",
 };
 
+/** The names under which a model may lie here. */
+const namesOf = (name: string): string[] => [name, ...(Object.hasOwn(ALIASES, name) ? [ALIASES[name]] : [])];
+
 const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
 /** Expands a leading `~` and `$VAR`, `${VAR}` (also `%VAR%` on Windows), as the original's models_dir does. */
@@ -102,7 +105,20 @@ export function findModel(name: string, option?: string): string | undefined {
     const path = resolve(expandPath(name));
     return isModelFolder(path) ? path : undefined;
   }
-  const names = [name, ...(Object.hasOwn(ALIASES, name) ? [ALIASES[name]] : [])];
+  const names = namesOf(name);
   const places = modelsDirs(option).flatMap((folder) => names.map((each) => join(folder, each)));
   return [...places, resolve(name)].find(isModelFolder);
+}
+
+/**
+ * Finds a model that may be incomplete: by its name (either of OpenAI's two names for one) or by a path.
+ * @returns undefined where nothing of it is there
+ */
+export function findStored(name: string, option?: string): StoredModel | undefined {
+  const folder = isPath(name) ? resolve(expandPath(name)) : findModel(name, option);
+  if (folder) return describeModel(folder);
+  const stored = listStored(option);
+  return namesOf(name)
+    .map((each) => stored.find((model) => model.name === each))
+    .find((model) => model !== undefined);
 }

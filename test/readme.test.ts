@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { suite, test } from "node:test";
-import { assertDone, gpt2, ROOT } from "./support/spawn.js";
+import { assertDone, gpt2, ROOT, start, TEMPORARY } from "./support/spawn.js";
 
 const README = readFileSync(join(ROOT, "README.md"), "utf8");
 const PROMPT = "Model prompt >>> ";
@@ -41,7 +41,7 @@ suite("README.md", { concurrency: 2 }, () => {
 
   test("there are transcripts of several commands", () => {
     const commands = new Set(shown.map(({ args }) => args[0]));
-    for (const name of ["generate", "interactive", "score", "tokenize", "models"]) {
+    for (const name of ["generate", "interactive", "score", "tokenize", "models", "verify"]) {
       assert.ok(commands.has(name), `no transcript of ${name}`);
     }
   });
@@ -74,6 +74,19 @@ suite("README.md", { concurrency: 2 }, () => {
           assert.ok(README.includes(`\`${option}`), `${name} ${option}`);
       }
     }
+  });
+
+  test("the library's example runs as it is printed, and prints what is shown", async () => {
+    const [, example, output] = /```js\n([\s\S]*?)```[^`]*```text\n([\s\S]*?)```/.exec(README) ?? [];
+    assert.ok(example?.includes('from "gpt2"'), "no example");
+    const folder = join(TEMPORARY, "somebody's program");
+    mkdirSync(join(folder, "node_modules"), { recursive: true });
+    symlinkSync(ROOT, join(folder, "node_modules", "gpt2"), "junction");
+    writeFileSync(join(folder, "example.mjs"), example);
+    const outcome = await start(process.execPath, ["example.mjs"], { cwd: folder }).ended;
+    assertDone(outcome);
+    assert.equal(outcome.stderr, "");
+    assert.equal(outcome.stdout, `\n${output.replace(/\n$/, "")}`);
   });
 
   test("every npm script that it names exists", () => {

@@ -5,7 +5,7 @@ import { attendBack } from "./attention_gradient";
 import { crossEntropy, Loss } from "./loss";
 import { NormRows, normRows, normRowsBack } from "./norm";
 import { Step, step } from "./optimizer";
-import { multiply, Product } from "./product";
+import { multiply, Product, tile } from "./product";
 import {
   columnSums,
   copyAll,
@@ -17,8 +17,10 @@ import {
   scaleAll,
   Values,
 } from "./values";
+import { tileWide } from "./wide";
 
-export { join };
+/** The tiles: to be tried (src/engines/wasm/trial.ts). */
+export { join, tile, tileWide };
 
 /** Jobs. src/engines/wasm/train/operations.ts has the same numbers. */
 const STOP: i32 = 0;

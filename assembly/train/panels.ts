@@ -9,13 +9,16 @@ export const RIGHT: u32 = 8;
 /** Bytes of one k in a panel. */
 export const LEFT_BYTES: usize = 20;
 export const RIGHT_BYTES: usize = 32;
+/** Columns of a wide right panel: for processors and programs whose vectors hold eight values. */
+export const WIDE: u32 = 16;
+export const WIDE_BYTES: usize = 64;
 
 /**
  * Rows that lie with their k's side by side -> one left panel [k, 5].
  * @param step bytes from row to row @param rows 1 to 5
  */
 export function leftFromRows(from: usize, step: usize, rows: u32, k: u32, to: usize): void {
-  if (rows < LEFT) return edge(from, step, 4, rows, k, to, LEFT);
+  if (rows < LEFT) return edge(from, step, 4, rows, k, to, LEFT, LEFT_BYTES);
   const end = from + (<usize>k << 2);
   const r1 = step;
   const r2 = r1 + step;
@@ -65,22 +68,32 @@ export function leftFromColumns(from: usize, step: usize, rows: u32, k: u32, to:
     }
   }
   const rest = rows - whole * LEFT;
-  if (rest) edge(from + <usize>whole * LEFT_BYTES, 4, step, rest, k, to + <usize>whole * panel, LEFT);
+  if (rest) edge(from + <usize>whole * LEFT_BYTES, 4, step, rest, k, to + <usize>whole * panel, LEFT, LEFT_BYTES);
 }
 
 /** Columns that lie with their k's side by side -> one right panel [k, 8]. @param columns 1 to 8 */
 export function rightFromRows(from: usize, step: usize, columns: u32, k: u32, to: usize): void {
-  if (columns < RIGHT) return edge(from, step, 4, columns, k, to, RIGHT);
+  rightFromRowsInto(from, step, columns, k, to, RIGHT_BYTES);
+}
+
+/**
+ * Eight columns of a panel that may be wider.
+ * @param columns 0 to 8: what is lacking becomes zeros @param line bytes from k to k in the panel
+ */
+export function rightFromRowsInto(
+  from: usize, step: usize, columns: u32, k: u32, to: usize, line: usize,
+): void {
+  if (columns < RIGHT) return edge(from, step, 4, columns, k, to, RIGHT, line);
   const end = from + (<usize>k << 2);
   const r1 = step;
   const r2 = r1 + step;
   const r3 = r2 + step;
   const half = r3 + step;
-  for (const last = from + (<usize>(k & ~3) << 2); from < last; from += 16, to += 4 * RIGHT_BYTES) {
-    turn4(from, r1, r2, r3, to);
-    turn4(from + half, r1, r2, r3, to + 16);
+  for (const last = from + (<usize>(k & ~3) << 2); from < last; from += 16, to += 4 * line) {
+    turn4(from, r1, r2, r3, to, line);
+    turn4(from + half, r1, r2, r3, to + 16, line);
   }
-  for (; from < end; from += 4, to += RIGHT_BYTES) {
+  for (; from < end; from += 4, to += line) {
     const low = from + half;
     store<f32>(to, load<f32>(from));
     store<f32>(to, load<f32>(from + r1), 4);
@@ -93,10 +106,10 @@ export function rightFromRows(from: usize, step: usize, columns: u32, k: u32, to
   }
 }
 
-/** Four rows of four values become four columns; the columns go 32 bytes apart. */
+/** Four rows of four values become four columns; the columns go `line` bytes apart. */
 // @ts-ignore: decorator
 @inline
-function turn4(from: usize, r1: usize, r2: usize, r3: usize, to: usize): void {
+function turn4(from: usize, r1: usize, r2: usize, r3: usize, to: usize, line: usize): void {
   const a = v128.load(from);
   const b = v128.load(from + r1);
   const c = v128.load(from + r2);
@@ -106,39 +119,49 @@ function turn4(from: usize, r1: usize, r2: usize, r3: usize, to: usize): void {
   const ab2 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
   const cd2 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
   v128.store(to, v128.shuffle<f32>(ab, cd, 0, 1, 4, 5));
-  v128.store(to, v128.shuffle<f32>(ab, cd, 2, 3, 6, 7), 32);
-  v128.store(to, v128.shuffle<f32>(ab2, cd2, 0, 1, 4, 5), 64);
-  v128.store(to, v128.shuffle<f32>(ab2, cd2, 2, 3, 6, 7), 96);
+  v128.store(to + line, v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
+  v128.store(to + 2 * line, v128.shuffle<f32>(ab2, cd2, 0, 1, 4, 5));
+  v128.store(to + 3 * line, v128.shuffle<f32>(ab2, cd2, 2, 3, 6, 7));
 }
 
-/** Columns that lie side by side, their k's `step` bytes apart -> right panels [columns / 8, k, 8]. */
+/**
+ * Columns that lie side by side, their k's `step` bytes apart -> right panels [columns / 8, k, 8], or those of 16.
+ * @param line bytes of one k in a panel, 32 or 64 @param panel bytes from panel to panel
+ */
 export function rightFromColumns(
-  from: usize, step: usize, columns: u32, k: u32, to: usize, panel: usize,
+  from: usize, step: usize, columns: u32, k: u32, to: usize, line: usize, panel: usize,
 ): void {
-  const whole = columns / RIGHT;
+  const width = <u32>(line >> 2);
+  const whole = columns / width;
   for (let i: u32 = 0; i < k; i++) {
     let x = from + <usize>i * step;
-    let y = to + <usize>i * RIGHT_BYTES;
+    let y = to + <usize>i * line;
     for (let p: u32 = 0; p < whole; p++) {
       v128.store(y, v128.load(x));
       v128.store(y, v128.load(x, 16), 16);
-      x += RIGHT_BYTES;
+      if (line > RIGHT_BYTES) {
+        v128.store(y, v128.load(x, 32), 32);
+        v128.store(y, v128.load(x, 48), 48);
+      }
+      x += line;
       y += panel;
     }
   }
-  const rest = columns - whole * RIGHT;
-  if (rest) edge(from + <usize>whole * RIGHT_BYTES, 4, step, rest, k, to + <usize>whole * panel, RIGHT);
+  const rest = columns - whole * width;
+  if (rest) edge(from + <usize>whole * line, 4, step, rest, k, to + <usize>whole * panel, width, line);
 }
 
-/** A panel of fewer lines than it has room for. @param line, step bytes from line to line, from k to k */
-function edge(from: usize, line: usize, step: usize, lines: u32, k: u32, to: usize, room: u32): void {
+/** A panel of fewer lines than it has room for. @param line, step bytes from line to line, from k to k @param out the panel's bytes from k to k */
+function edge(
+  from: usize, line: usize, step: usize, lines: u32, k: u32, to: usize, room: u32, out: usize,
+): void {
   for (let i: u32 = 0; i < k; i++) {
     let x = from + <usize>i * step;
     for (let l: u32 = 0; l < room; l++) {
-      store<f32>(to, l < lines ? load<f32>(x) : 0);
+      store<f32>(to + (<usize>l << 2), l < lines ? load<f32>(x) : 0);
       x += line;
-      to += 4;
     }
+    to += out;
   }
 }
 

@@ -17,8 +17,11 @@ import {
   RIGHT,
   RIGHT_BYTES,
   rightFromColumns,
-  rightFromRows,
+  rightFromRowsInto,
+  WIDE,
+  WIDE_BYTES,
 } from "./panels";
+import { tileWide } from "./wide";
 
 /** Steps of k in one go: a left panel of them stays in a core's first cache, a strip of B in its second. */
 const DEPTH: u32 = 384;
@@ -56,6 +59,8 @@ export class Product {
   shared: usize;
   own: usize;
   own_bytes: u32;
+  /** Not 0: panels of 16 columns, for wider vectors. The result is the same. */
+  wide: u32;
 }
 
 /** All threads together; a barrier ends it. */
@@ -103,59 +108,74 @@ function strip(
 ): void {
   const own = p.own + <usize>threadIndex() * p.own_bytes;
   const columns = min(STRIP, p.n - column);
+  const line = p.wide ? WIDE_BYTES : RIGHT_BYTES;
   for (let done: u32 = 0; done < depth; done += DEPTH) {
     const count = min(DEPTH, depth - done);
-    const right = <usize>count * RIGHT_BYTES;
-    ownColumns(p, column, columns, k + done, count, own);
+    ownColumns(p, column, columns, k + done, count, own, line);
     const start = k + done == 0;
     const bias = start && p.bias ? p.bias + (<usize>column << 2) : 0;
     const add: u32 = start ? p.add : 1;
     for (let i = begin; i < end; i++) {
       const a = p.shared + (<usize>i * depth + done) * LEFT_BYTES;
       const c = p.c + ((<usize>(row + i * LEFT) * p.c_row + column) << 2);
-      tiles(a, own, right, columns, count, c, <usize>p.c_row << 2, min(LEFT, rows - i * LEFT), bias, add, own);
+      tiles(a, own, line, columns, count, c, <usize>p.c_row << 2, min(LEFT, rows - i * LEFT), bias, add);
     }
   }
 }
 
-/** Columns of B -> this thread's panels, behind the room for one block of C. */
-function ownColumns(p: Product, column: u32, columns: u32, k: u32, count: u32, own: usize): void {
-  const panel = <usize>count * RIGHT_BYTES;
+/** Columns of B -> this thread's panels, behind the room for one block of C. @param line bytes of a panel's k */
+function ownColumns(p: Product, column: u32, columns: u32, k: u32, count: u32, own: usize, line: usize): void {
+  const panel = <usize>count * line;
   let b = p.b + ((<usize>k * p.b_k + <usize>column * p.b_column) << 2);
   let to = own + TILE;
-  if (p.b_column == 1) return rightFromColumns(b, <usize>p.b_k << 2, columns, count, to, panel);
+  if (p.b_column == 1) return rightFromColumns(b, <usize>p.b_k << 2, columns, count, to, line, panel);
   const step = <usize>p.b_column << 2;
-  for (let c: u32 = 0; c < columns; c += RIGHT) {
-    rightFromRows(b, step, min(RIGHT, columns - c), count, to);
-    b += RIGHT * step;
+  const width = <u32>(line >> 2);
+  for (let c: u32 = 0; c < columns; c += width) {
+    for (let half: u32 = 0; half < width; half += RIGHT) {
+      const room = columns > c + half ? columns - c - half : 0;
+      rightFromRowsInto(b, step, min(RIGHT, room), count, to + (<usize>half << 2), line);
+      b += RIGHT * step;
+    }
     to += panel;
   }
 }
 
 /** Bytes of a block of C in whole. */
-const TILE: usize = 192; // LEFT * RIGHT_BYTES, rounded up to cache lines
+const TILE: usize = 320; // LEFT * WIDE_BYTES: cache lines in whole
 
-/** One left panel by all right panels of a strip. */
+/** One left panel by all right panels of a strip. @param line bytes of one k in these */
 function tiles(
-  a: usize, own: usize, right: usize, columns: u32, k: u32, c: usize, step: usize, rows: u32, bias: usize,
-  add: u32, scratch: usize,
+  a: usize, own: usize, line: usize, columns: u32, k: u32, c: usize, step: usize, rows: u32, bias: usize,
+  add: u32,
 ): void {
+  const width = <u32>(line >> 2);
+  const right = <usize>k * line;
   let b = own + TILE;
-  for (let column: u32 = 0; column < columns; column += RIGHT) {
-    if (rows == LEFT && columns - column >= RIGHT) tile(a, b, k, c, step, bias, add);
+  for (let column: u32 = 0; column < columns; column += width) {
+    if (rows == LEFT && columns - column >= width) block(line, a, b, k, c, step, bias, add);
     else {
-      tile(a, b, k, scratch, RIGHT_BYTES, 0, 0);
-      partOfTile(scratch, c, step, rows, min(RIGHT, columns - column), bias, add);
+      block(line, a, b, k, own, line, 0, 0);
+      partOfTile(own, line, c, step, rows, min(width, columns - column), bias, add);
     }
     b += right;
-    c += RIGHT_BYTES;
-    if (bias) bias += RIGHT_BYTES;
+    c += line;
+    if (bias) bias += line;
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function block(
+  line: usize, a: usize, b: usize, k: u32, c: usize, step: usize, bias: usize, add: u32,
+): void {
+  if (line == WIDE_BYTES) tileWide(a, b, k, c, step, bias, add);
+  else tile(a, b, k, c, step, bias, add);
 }
 
 /** Takes from a block of C what lies within the matrix; the same arithmetic as tile()'s end. */
 function partOfTile(
-  from: usize, c: usize, step: usize, rows: u32, columns: u32, bias: usize, add: u32,
+  from: usize, line: usize, c: usize, step: usize, rows: u32, columns: u32, bias: usize, add: u32,
 ): void {
   for (let r: u32 = 0; r < rows; r++) {
     for (let i: usize = 0; i < columns; i++) {
@@ -165,7 +185,7 @@ function partOfTile(
       if (add) value = load<f32>(at) + value;
       store<f32>(at, value);
     }
-    from += RIGHT_BYTES;
+    from += line;
     c += step;
   }
 }

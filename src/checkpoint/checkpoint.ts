@@ -2,8 +2,8 @@ import { readdir, stat } from "node:fs/promises";
 import { isAbsolute, join, normalize, win32 } from "node:path";
 import { shorten, UserError } from "../errors.js";
 import { fileError, readSmallFile } from "../files.js";
-import type { FloatType } from "../float-types.js";
-import { showShape, sizeOf, type TensorInfo, type WeightSource } from "../model.js";
+import { asFloat32, type FloatType } from "../float-types.js";
+import { type ScannableSource, showShape, sizeOf, type TensorInfo } from "../model.js";
 import { readStretches } from "../stretches.js";
 import { type BundleEntry, type BundleIndex, readIndex } from "./bundle.js";
 import { crc32c, unmaskCrc } from "./crc32c.js";
@@ -87,7 +87,7 @@ function unescapeC(text: string): string {
  * counters, strings) are left out. Data files are read piece by piece, never held whole.
  * @throws UserError that names the file when one is missing, too short, altered, or something else
  */
-export async function openCheckpoint(folder: string): Promise<WeightSource> {
+export async function openCheckpoint(folder: string): Promise<ScannableSource> {
   const prefix = await findCheckpoint(folder);
   const path = `${prefix}${INDEX}`;
   const index = await readIndex(path);
@@ -101,13 +101,19 @@ export async function openCheckpoint(folder: string): Promise<WeightSource> {
     throw new UserError(`${path} holds no parameter of a GPT-2 (their names begin with model/): ${AGAIN}`);
   }
   await checkDataFiles(stored);
+  const find = (name: string): Stored => {
+    const tensor = stored.get(name);
+    if (!tensor) throw new RangeError(`no tensor ${name} in ${path}`);
+    return tensor;
+  };
   return {
     path,
     tensors: stored,
-    read: async (name, target) => {
-      const tensor = stored.get(name);
-      if (!tensor) throw new RangeError(`no tensor ${name} in ${path}`);
-      await readTensor(name, tensor, target);
+    checksum: "CRC-32C",
+    read: async (name, target) => readTensor(name, find(name), target),
+    scan: async (name, visit) => {
+      const tensor = find(name);
+      await readChecked(name, tensor, undefined, (chunk) => visit(asFloat32(chunk, tensor.type)));
     },
     close: async () => undefined, // no file stays open between reads
   };
@@ -176,17 +182,29 @@ async function checkDataFiles(stored: ReadonlyMap<string, Stored>): Promise<void
 }
 
 async function readTensor(name: string, tensor: Stored, target: Float32Array): Promise<void> {
-  const { entry, file, type, shape } = tensor;
+  const { type, shape } = tensor;
   if (target.length !== sizeOf(shape)) {
     throw new RangeError(`${name} has ${sizeOf(shape)} values, not ${target.length}`);
   }
-  const stretch = { path: file, offset: entry.offset, length: entry.size };
   const into = type.decode ? undefined : new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
+  await readChecked(name, tensor, into, (chunk, before) => {
+    const first = before / type.width;
+    type.decode?.(chunk, target.subarray(first, first + chunk.length / type.width));
+  });
+}
+
+/** Reads a tensor's stored bytes as readStretches() does, and compares their checksum at the end. */
+async function readChecked(
+  name: string,
+  { entry, file }: Stored,
+  into: Uint8Array | undefined,
+  visit: (chunk: Uint8Array, before: number) => void,
+): Promise<void> {
+  const stretch = { path: file, offset: entry.offset, length: entry.size };
   let crc = 0;
   await readStretches([stretch], into, (chunk, before) => {
     crc = crc32c(chunk, crc);
-    const first = before / type.width;
-    type.decode?.(chunk, target.subarray(first, first + chunk.length / type.width));
+    visit(chunk, before);
   });
   if (crc !== unmaskCrc(entry.maskedCrc)) {
     throw new UserError(`${file} is damaged: the checksum of ${shorten(name)} does not fit: ${AGAIN}`);

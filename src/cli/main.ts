@@ -17,6 +17,7 @@ import { Output } from "./output.js";
 import { addScore } from "./score.js";
 import { addTokenize } from "./tokenize.js";
 import { addUnconditional } from "./unconditional.js";
+import { addVerify } from "./verify.js";
 
 const EXAMPLES = `Example: gpt2 generate "Once upon a time" --model_name shakespeare
 
@@ -45,6 +46,7 @@ function buildProgram(output: Output, finish: (code: number) => void): Command {
   addImport(program);
   addExport(program);
   addModels(program);
+  addVerify(program);
   addScore(program);
   addTokenize(program);
   addBench(program);

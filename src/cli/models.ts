@@ -1,20 +1,12 @@
 import { rm, rmdir } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { UsageError, UserError } from "../errors.js";
 import { fileError } from "../files.js";
 import { loadHparams, openModel } from "../load.js";
 import { checkParameters, countParameters } from "../model.js";
-import {
-  describeModel,
-  expandPath,
-  findModel,
-  isPath,
-  listStored,
-  modelsDirs,
-  type StoredModel,
-} from "../store.js";
+import { findStored, listStored, modelsDirs, type StoredModel } from "../store.js";
 import { addModelsDir, oneOf } from "./options.js";
 import { canAsk, note, Output } from "./output.js";
 import { showBytes } from "./progress.js";
@@ -87,8 +79,7 @@ async function list(options: ModelsOptions): Promise<void> {
 
 /** The folder of a model that may be incomplete. */
 function storedModel(name: string, models_dir: string | undefined): StoredModel {
-  const folder = isPath(name) ? resolve(expandPath(name)) : findModel(name, models_dir);
-  const model = folder ? describeModel(folder) : listStored(models_dir).find((each) => each.name === name);
+  const model = findStored(name, models_dir);
   if (!model)
     throw new UserError(
       `there is no model ${JSON.stringify(name)} in ${modelsDirs(models_dir)[0]}: \`gpt2 models\` lists them`,

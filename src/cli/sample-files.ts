@@ -101,18 +101,23 @@ export class SampleFiles implements OwnSink {
   private isOver = false;
 
   /**
-   * @param perFile how many samples a file has
+   * @param perFile how many samples a file has; the last one may have fewer
+   * @param count how many all files have
    * @param create begins the next file
    * @param overwrite whether a file of the same name goes
    */
   private constructor(
     private readonly perFile: number,
+    private readonly count: number,
     private readonly create: () => Promise<SampleFile>,
     private readonly overwrite: boolean,
   ) {}
 
   /** Files named by the time they are begun, as gpt-2-simple's, in a folder, which is made. */
-  static async inFolder(folder: string, perFile: number, extension: string): Promise<SampleFiles> {
+  static async inFolder(
+    folder: string,
+    { perFile, count, extension }: { perFile: number; count: number; extension: string },
+  ): Promise<SampleFiles> {
     try {
       await mkdir(folder, { recursive: true });
     } catch (error) {
@@ -120,20 +125,20 @@ export class SampleFiles implements OwnSink {
     }
     const create = (): Promise<SampleFile> =>
       SampleFile.createNumbered(folder, `gpt2_gentext_${timeStamp(new Date())}`, extension);
-    return new SampleFiles(perFile, create, false);
+    return new SampleFiles(perFile, count, create, false);
   }
 
   /**
-   * One file for all nsamples samples.
+   * One file for all samples.
    * @throws UserError when it is there already and must not go, or cannot be made
    */
-  static async oneFile(path: string, nsamples: number, overwrite: boolean): Promise<SampleFiles> {
+  static async oneFile(path: string, count: number, overwrite: boolean): Promise<SampleFiles> {
     const found = await lstat(path).catch(() => undefined);
     if (found && !found.isFile()) throw new UserError(`${path} is no plain file: choose another --out`);
     if (found && !overwrite) {
       throw new UserError(`${path} is there already: choose another --out, or replace it with --overwrite`);
     }
-    const files = new SampleFiles(nsamples, () => SampleFile.create(path), overwrite);
+    const files = new SampleFiles(count, count, () => SampleFile.create(path), overwrite);
     files.current = await files.create(); // before the model is loaded: a folder that is missing shows at once
     return files;
   }
@@ -150,7 +155,7 @@ export class SampleFiles implements OwnSink {
 
   async end(number: number, reason: FinishReason): Promise<void> {
     this.isInterrupted ||= reason === "interrupted";
-    if (number % this.perFile === 0) await this.finish();
+    if (number % this.perFile === 0 || number === this.count) await this.finish();
   }
 
   private async finish(): Promise<void> {

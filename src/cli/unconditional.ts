@@ -1,10 +1,11 @@
 import type { Command } from "commander";
 import { EXIT } from "../errors.js";
 import { randomSeed } from "../random.js";
+import { addFileOptions, countSamples, type FileOptions, openSink } from "./file-options.js";
 import { whileInterruptible } from "./interrupt.js";
 import { addGeneratingOptions, type GeneratingOptions } from "./options.js";
 import { note, Output } from "./output.js";
-import { addNumberingOptions, type NumberingOptions, openResumed } from "./resume.js";
+import { addNumberingOptions, type NumberingOptions } from "./resume.js";
 import { type Layout, loadNamedModel, run, SAMPLE_HEADER, type Sink } from "./run.js";
 
 /** The options' seed, or a random one that the user is told. */
@@ -70,11 +71,16 @@ export function addUnconditional(program: Command, finish: (code: number) => voi
   const command = program
     .command("unconditional")
     .summary("samples from nothing")
-    .description("Writes samples from nothing, one after another, for ever or as many as --nsamples says.")
+    .description(
+      "Writes samples from nothing, one after another, for ever or as many as --nsamples says. With --out, or --nfiles\nand --folder, samples go to files.",
+    )
     .addHelpText("before", "Example: gpt2 unconditional --temperature 0.7 --nsamples 3\n");
+  addFileOptions(command);
   addNumberingOptions(addGeneratingOptions(command, { default: 0, min: 0 })).action(
-    async (options: GeneratingOptions & NumberingOptions) => {
-      finish(await runOnce(options, "", SAMPLE_HEADER, await openResumed(command, options, "")));
+    async (options: GeneratingOptions & NumberingOptions & FileOptions) => {
+      const nsamples = countSamples(options);
+      const files = await openSink(command, options, "");
+      finish(await runOnce({ ...options, nsamples }, "", SAMPLE_HEADER, files));
     },
   );
 }

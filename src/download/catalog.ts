@@ -1,4 +1,5 @@
 import { UsageError } from "../errors.js";
+import type { Hparams } from "../model.js";
 import { showUrl } from "./http.js";
 
 /** The seven files of one of OpenAI's checkpoints, in the order of their own download script. */
@@ -31,7 +32,10 @@ export interface KnownModel {
   readonly remoteName: string;
   /** Number of parameters. */
   readonly parameters: number;
+  readonly hparams?: Hparams;
   readonly files: Readonly<Partial<Record<ModelFile, KnownFile>>>;
+  /** Of its numbers, however they are stored: what src/verify/fingerprint.ts makes of the checkpoint's index. */
+  readonly fingerprint?: string;
 }
 
 export interface Catalog {
@@ -60,6 +64,11 @@ const VOCABULARY: KnownModel["files"] = {
   },
 };
 
+/** What all four models have in common, and what makes them larger. */
+function hparams(n_layer: number, n_head: number, n_embd: number): Hparams {
+  return { n_vocab: 50257, n_ctx: 1024, n_embd, n_head, n_layer };
+}
+
 /** OpenAI's four models. No sha256 of the larger data files has been published: their size is the check. */
 export const MODELS: readonly KnownModel[] = [
   {
@@ -67,6 +76,8 @@ export const MODELS: readonly KnownModel[] = [
     alias: "124M",
     remoteName: "124M",
     parameters: 124_439_808,
+    hparams: hparams(12, 12, 768),
+    fingerprint: "70ecca8178653c1e4c14e27247690288c4d7ee9d12430afdf8475171867d3d1d",
     files: {
       ...VOCABULARY,
       checkpoint: {
@@ -96,6 +107,7 @@ export const MODELS: readonly KnownModel[] = [
     alias: "355M",
     remoteName: "355M",
     parameters: 354_823_168,
+    hparams: hparams(24, 16, 1024),
     files: {
       ...VOCABULARY,
       "hparams.json": { bytes: 91 },
@@ -107,12 +119,14 @@ export const MODELS: readonly KnownModel[] = [
     name: "774M",
     remoteName: "774M",
     parameters: 774_030_080,
+    hparams: hparams(36, 20, 1280),
     files: { ...VOCABULARY, [DATA]: { bytes: 3_096_120_320 } },
   },
   {
     name: "1558M",
     remoteName: "1558M",
     parameters: 1_557_611_200,
+    hparams: hparams(48, 25, 1600),
     files: { ...VOCABULARY, [DATA]: { bytes: 6_230_444_800 } },
   },
 ];

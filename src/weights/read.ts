@@ -2,11 +2,11 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { shorten, UserError } from "../errors.js";
 import { fileError, readSmallFile } from "../files.js";
-import { decodeFloat16 } from "../float16.js";
-import { sizeOf, type TensorInfo, type WeightSource } from "../model.js";
+import { asFloat32, FLOAT16, FLOAT32 } from "../float-types.js";
+import { type ScannableSource, sizeOf, type TensorInfo } from "../model.js";
 import { readStretches, type Stretch } from "../stretches.js";
 import { crc32 } from "./crc32.js";
-import { MANIFEST, type ManifestGroup, SHARD_BYTES, type WeightsDtype, widthOf } from "./format.js";
+import { MANIFEST, type ManifestGroup, SHARD_BYTES, type WeightsDtype } from "./format.js";
 import { parseManifest, storedBytes } from "./manifest.js";
 
 /** The model.json of the largest GPT-2 has 120 KB. */
@@ -34,7 +34,7 @@ interface Stored extends TensorInfo {
  * the same time. Each one's checksum is verified where model.json carries them, as ours does.
  * @throws UserError when model.json or a file is missing, too short, altered, or of another kind
  */
-export async function openWeights(folder: string): Promise<WeightSource> {
+export async function openWeights(folder: string): Promise<ScannableSource> {
   const path = join(folder, MANIFEST);
   const text = await readSmallFile(path, MANIFEST_LIMIT, AGAIN);
   const manifest = parseManifest(text.toString("utf8"), path);
@@ -54,13 +54,20 @@ export async function openWeights(folder: string): Promise<WeightSource> {
       first += bytes;
     }
   }
+  const find = (name: string): Stored => {
+    const tensor = stored.get(name);
+    if (!tensor) throw new RangeError(`no tensor ${name} in ${path}`);
+    return tensor;
+  };
   return {
     path,
     tensors: stored,
-    read: async (name, target) => {
-      const tensor = stored.get(name);
-      if (!tensor) throw new RangeError(`no tensor ${name} in ${path}`);
-      await readTensor(name, tensor, target, path);
+    checksum: checks ? "CRC-32" : undefined,
+    read: async (name, target) => readTensor(name, find(name), target, path),
+    scan: async (name, visit) => {
+      const tensor = find(name);
+      const type = tensor.dtype === "float16" ? FLOAT16 : FLOAT32;
+      await readChecked(name, tensor, undefined, path, (chunk) => visit(asFloat32(chunk, type)));
     },
     close: async () => undefined, // no file stays open between reads
   };
@@ -115,18 +122,31 @@ async function readTensor(
   target: Float32Array,
   manifest: string,
 ): Promise<void> {
-  const { shape, dtype, stretches } = tensor;
+  const { shape, dtype } = tensor;
   if (target.length !== sizeOf(shape)) {
     throw new RangeError(`${name} has ${sizeOf(shape)} values, not ${target.length}`);
   }
-  const half = dtype === "float16";
+  const half = dtype === "float16" ? FLOAT16 : undefined;
   const into = half ? undefined : new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
+  await readChecked(name, tensor, into, manifest, (chunk, before) => {
+    const first = before / 2;
+    half?.decode?.(chunk, target.subarray(first, first + chunk.length / 2));
+  });
+}
+
+/** Reads a tensor's stored bytes as readStretches() does, and compares their checksum at the end, if there is one. */
+async function readChecked(
+  name: string,
+  tensor: Stored,
+  into: Uint8Array | undefined,
+  manifest: string,
+  visit: (chunk: Uint8Array, before: number) => void,
+): Promise<void> {
+  const { stretches } = tensor;
   let crc = 0;
   await readStretches(stretches, into, (chunk, before) => {
     if (tensor.crc32 !== undefined) crc = crc32(chunk, crc);
-    if (!half) return;
-    const values = new Uint16Array(chunk.buffer, chunk.byteOffset, chunk.length / 2);
-    decodeFloat16(values, target.subarray(before / widthOf(dtype)));
+    visit(chunk, before);
   });
   if (tensor.crc32 !== undefined && crc !== tensor.crc32) {
     const where = stretches[0]?.path ?? manifest;

@@ -3,21 +3,29 @@ import { UserError } from "../../errors.js";
 import type { Engine, Hparams, LogitsWanted, Sequence, Step, WeightSource } from "../../model.js";
 import { Cache, type CachedSequence, PAGE } from "./cache.js";
 import { createMemory, Heap, LIMIT_PAGES } from "./heap.js";
-import { HEAP_START, JOB, Pool } from "./pool.js";
+import { HEAP_START, JOB, Pool, readProgram } from "./pool.js";
 import { BLOCK, bytesOf, MODEL, write } from "./records.js";
 import { defaultThreads, enableRelaxedSimd, wasmSupport } from "./support.js";
+import { isWideFaster, tryRows } from "./trial.js";
 import { type Precision, WeightLoader, weightBytes } from "./weights.js";
+import { canWiden, compileWide } from "./widen.js";
 
 export interface WasmOptions {
   /** Default: defaultThreads(). */
   readonly threads?: number;
   /** Default: "float32". */
   readonly precision?: Precision;
-  /** Fused multiply-add where this machine has it: faster, but logits may differ from machine to machine. */
+  /**
+   * Fused multiply-add where this machine has it, and eight values at a time where it can be told to: faster, but
+   * logits may differ from machine to machine.
+   */
   readonly fastMath?: boolean;
   /** Called while the parameters are read, with the number of them. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
+  /** For tests: vectors of eight values, rows by wide panels: as said here, not as is possible or faster. */
+  readonly widen?: boolean;
+  readonly wide?: boolean;
   /** For tests: pages of 64 KiB that the memory may have. */
   readonly maximumPages?: number;
   /** For tests: seconds to wait for a thread that does not answer. */
@@ -32,6 +40,7 @@ const FEWEST_ROWS = 16;
 const BLOCK_ROWS = 4;
 /** Logits up to this size keep their room from call to call. */
 const KEPT_LOGITS = 4 << 20;
+const RELAXED = "gpt2-relaxed.wasm";
 
 const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
@@ -66,9 +75,9 @@ export async function createWasmEngine(
     );
   }
   const memory = createMemory(HEAP_START(threads), options.maximumPages);
-  const relaxed = fastMath && enableRelaxedSimd();
+  const { program, wide } = await chooseProgram(fastMath, precision, options);
   const pool = await Pool.start({
-    program: relaxed ? "gpt2-relaxed.wasm" : "gpt2.wasm",
+    program,
     threads,
     memory,
     patience: options.patience,
@@ -89,6 +98,7 @@ export async function createWasmEngine(
       ...weights,
       ...addresses,
       page_layer: cache.layerBytes,
+      wide: Number(wide),
     });
     return new WasmEngine(hparams, precision, heap, pool, cache, {
       model,
@@ -100,6 +110,24 @@ export async function createWasmEngine(
     await pool.stop();
     throw error;
   }
+}
+
+/**
+ * What the threads run, and whether several rows are faster in wide panels. Which of them is chosen changes the
+ * speed alone, but for fused multiply-add.
+ */
+async function chooseProgram(
+  fastMath: boolean,
+  precision: Precision,
+  { widen = canWiden(), wide }: WasmOptions,
+): Promise<{ program: string | WebAssembly.Module; wide: boolean }> {
+  if (!fastMath || !enableRelaxedSimd()) return { program: "gpt2.wasm", wide: wide ?? false };
+  if (widen && precision === "float32") {
+    const program = compileWide(await readProgram(RELAXED));
+    const trial = tryRows(program);
+    if (trial.right) return { program, wide: wide ?? isWideFaster(trial) };
+  }
+  return { program: RELAXED, wide: wide ?? false };
 }
 
 /** Room for one pass: activations, what the pass is about, and each thread's own. */

@@ -52,12 +52,17 @@ export interface WorkerData {
 }
 
 export interface PoolOptions {
-  /** The compiled module's file, beside this one. */
-  readonly program: string;
+  /** The module's file, beside this one, or the module itself. */
+  readonly program: string | WebAssembly.Module;
   readonly threads: number;
   readonly memory: WebAssembly.Memory;
   /** For tests: how long to wait for a thread that does not answer. */
   readonly patience?: number;
+}
+
+/** The bytes of a module, from its file beside this one. */
+export async function readProgram(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await readFile(new URL(name, import.meta.url)));
 }
 
 /** An instance of a module over a shared memory, as one of several threads. */
@@ -86,7 +91,8 @@ export class Pool {
 
   /** @throws UserError when a thread cannot be started */
   static async start({ program, threads, memory, patience = PATIENCE }: PoolOptions): Promise<Pool> {
-    const module = await WebAssembly.compile(await readFile(new URL(program, import.meta.url)));
+    const module =
+      typeof program === "string" ? await WebAssembly.compile(await readProgram(program)) : program;
     const words = new Int32Array(memory.buffer, CONTROL_AT, 16);
     words[CONTROL.threads] = threads;
     words[CONTROL.spins] = SPINS;

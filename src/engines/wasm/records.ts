@@ -10,7 +10,7 @@ export const MODEL = [
   ...["embd_stride", "qkv_stride", "hidden_stride", "page_layer"],
   ...["x", "last_x", "a", "qkv", "hidden", "quantized", "row_scale", "own", "own_bytes"],
   ...["rows", "ids", "positions", "row_pages", "blocks", "n_blocks"],
-  ...["last_blocks", "n_last_blocks", "n_last", "logits"],
+  ...["last_blocks", "n_last_blocks", "n_last", "logits", "wide"],
 ] as const;
 
 /** A record's values by name. */

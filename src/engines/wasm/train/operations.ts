@@ -24,7 +24,7 @@ const JOB = {
 /** The classes in assembly/train/ have the same fields in the same order. */
 const PRODUCT = [
   ...(["m", "n", "k", "a", "a_row", "a_k", "b", "b_k", "b_column", "c", "c_row", "bias", "add"] as const),
-  ...(["shared", "own", "own_bytes"] as const),
+  ...(["shared", "own", "own_bytes", "wide"] as const),
 ] as const;
 const NORM = ["rows", "n", "g", "b", "x", "y", "dx", "dg", "db", "moments"] as const;
 const ATTENTION = [
@@ -40,7 +40,7 @@ const STEP = ["n", "values", "gradients", "m", "v", "mean", "rate", "correction"
 const SHARED_ROWS = 1540;
 const SHARED_DEPTH = 3072;
 /** A strip of the right factor, 96 columns by 384, and one block of the result. */
-const STRIP_BYTES = 96 * 384 * 4 + 192;
+const STRIP_BYTES = 96 * 384 * 4 + 320;
 /** Rows of a block of attention's way back. */
 const ATTENTION_BLOCK = 80;
 
@@ -91,9 +91,11 @@ export class Operations {
   /** Room for the threads' panels. */
   panels = { shared: 0, own: 0, own_bytes: 0 };
 
+  /** @param wide products in panels of 16 columns */
   constructor(
     private readonly heap: Heap,
     private readonly pool: Pool,
+    private readonly wide = false,
   ) {
     this.records = [heap.allocate(bytesOf(PRODUCT)), heap.allocate(bytesOf(PRODUCT))];
   }
@@ -109,8 +111,9 @@ export class Operations {
     const [a_row, a_k] = a.turned ? [1, a.row] : [a.row, 1];
     const [b_k, b_column] = b.turned ? [1, b.row] : [b.row, 1];
     const { shared, own, own_bytes } = this.panels;
+    const wide = Number(this.wide);
     const sides = { a: a.at, a_row, a_k, b: b.at, b_k, b_column, c, c_row: n, bias, add: Number(add) };
-    return this.run(JOB.product, PRODUCT, { m, n, k, ...sides, shared, own, own_bytes });
+    return this.run(JOB.product, PRODUCT, { m, n, k, ...sides, shared, own, own_bytes, wide });
   }
 
   /** As product(), with rows of c further apart than it has columns. */
@@ -124,8 +127,9 @@ export class Operations {
     const [a_row, a_k] = a.turned ? [1, a.row] : [a.row, 1];
     const [b_k, b_column] = b.turned ? [1, b.row] : [b.row, 1];
     const { shared, own, own_bytes } = this.panels;
+    const wide = Number(this.wide);
     const sides = { a: a.at, a_row, a_k, b: b.at, b_k, b_column, c, c_row, bias: 0, add: 0 };
-    return this.run(JOB.product, PRODUCT, { m, n, k, ...sides, shared, own, own_bytes });
+    return this.run(JOB.product, PRODUCT, { m, n, k, ...sides, shared, own, own_bytes, wide });
   }
 
   norm(values: Pick<Values<typeof NORM>, "rows" | "n" | "g" | "b" | "x" | "y">): Promise<void> {

@@ -1,0 +1,32 @@
+/** What a check is about. */
+export type Part = "files" | "checkpoint" | "weights" | "vocabulary" | "recognition" | "reference";
+
+/** What came of one check. */
+export interface Check {
+  readonly part: Part;
+  /** What was looked at, e.g. a file's name. */
+  readonly check: string;
+  readonly result: "ok" | "failed" | "left out";
+  /** What was found, or why it was left out: one line. */
+  readonly detail: string;
+}
+
+/** The checks of one part, in words. */
+export function checksOf(part: Part): {
+  ok: (check: string, detail: string) => Check;
+  failed: (check: string, detail: string) => Check;
+  leftOut: (check: string, detail: string) => Check;
+} {
+  const make =
+    (result: Check["result"]) =>
+    (check: string, detail: string): Check => ({ part, check, result, detail });
+  return { ok: make("ok"), failed: make("failed"), leftOut: make("left out") };
+}
+
+/** Told how far a piece of work is, in bytes. */
+export type Progress = (title: string, done: number, total: number) => void;
+
+/** A number with commas: "124,439,808". */
+export function showCount(n: number): string {
+  return n.toLocaleString("en-US");
+}

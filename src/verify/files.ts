@@ -1,0 +1,128 @@
+import { createHash } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { type KnownFile, type KnownModel, MODEL_FILES, OPTIONAL_FILE } from "../download/catalog.js";
+import { messageOf, UserError } from "../errors.js";
+import { fileError } from "../files.js";
+import { type Hparams, parseHparams } from "../model.js";
+import { readStretches } from "../stretches.js";
+import { type Check, checksOf, type Progress, showCount } from "./check.js";
+import { saysTheSame } from "./vocabulary.js";
+
+const { ok, failed, leftOut } = checksOf("files");
+
+/** Files that a folder without a checkpoint has as well. */
+const SHARED: readonly string[] = ["encoder.json", "hparams.json", "vocab.bpe"];
+
+/** What a model's folder holds, by names. */
+export interface Contents {
+  readonly names: readonly string[];
+  /** A TensorFlow checkpoint, or a part of one; `checkpoint` alone is what is left when one was deleted. */
+  readonly hasCheckpoint: boolean;
+  /** tfjs weights, or a part of them. */
+  readonly hasWeights: boolean;
+}
+
+export function contentsOf(names: readonly string[]): Contents {
+  const hasWeights = names.some((name) => name === "model.json" || /^group\d+-shard.*\.bin$/.test(name));
+  const hasCheckpoint = names.some((name) => /\.index$|\.data-\d{5}-of-\d{5}$/.test(name));
+  return { names, hasWeights, hasCheckpoint: hasCheckpoint || (names.includes("checkpoint") && !hasWeights) };
+}
+
+/**
+ * Checks the files of a folder that are known by their names: whether they are there, and whether they are the
+ * published ones where the folder has the name of one of OpenAI's models.
+ * @param expected the model that the folder should hold
+ * @throws the signal's reason on an abort
+ */
+export async function* checkFiles(
+  folder: string,
+  { names, hasCheckpoint }: Contents,
+  expected: KnownModel | undefined,
+  { onProgress, signal }: { onProgress?: Progress; signal?: AbortSignal },
+): AsyncGenerator<Check> {
+  for (const name of MODEL_FILES) {
+    const isThere = names.includes(name);
+    // A folder without a checkpoint need not be told of each of its files; nor one with another's names (model-100.index).
+    if (!isThere && !SHARED.includes(name) && !(hasCheckpoint && expected)) continue;
+    if (!isThere) yield missing(name, names);
+    else yield await checkFile(join(folder, name), name, expected, onProgress, signal);
+  }
+  for (const name of names.filter((each) => each.endsWith(".part"))) {
+    yield leftOut(name, "the beginning of a file: what an unfinished download or conversion left");
+  }
+}
+
+function missing(name: string, names: readonly string[]): Check {
+  if (name === OPTIONAL_FILE) return leftOut(name, "it is not there, and nothing here needs it");
+  const [vocabulary] = ["encoder.json", "vocab.bpe"].filter((each) => names.includes(each));
+  if (["encoder.json", "vocab.bpe"].includes(name)) {
+    if (vocabulary) return failed(name, `it is missing beside ${vocabulary}`);
+    return leftOut(name, "it is not there: OpenAI's, which comes with the program, is taken");
+  }
+  return failed(name, "it is missing");
+}
+
+async function checkFile(
+  path: string,
+  name: (typeof MODEL_FILES)[number],
+  expected: KnownModel | undefined,
+  onProgress?: Progress,
+  signal?: AbortSignal,
+): Promise<Check> {
+  const known: KnownFile = expected?.files[name] ?? {};
+  const owner = `OpenAI's ${expected?.name}`;
+  try {
+    const found = await stat(path);
+    if (!found.isFile()) return failed(name, "it is no file");
+    const size = `${showCount(found.size)} bytes`;
+    const wrong = name === "hparams.json" ? await wrongSize(path, expected) : undefined;
+    if (wrong) return failed(name, wrong);
+    const isSize = known.bytes === undefined || found.size === known.bytes;
+    if (known.sha256 === undefined) {
+      if (!isSize) return failed(name, `it has ${size}, and ${owner} has ${showCount(known.bytes ?? 0)}`);
+      if (known.bytes !== undefined) return ok(name, `${size} as published; of no sha256 it is known`);
+      return ok(name, size);
+    }
+    const sha256 = isSize ? await sha256Of(path, found.size, onProgress, signal) : "";
+    if (sha256 === known.sha256) return ok(name, `${size}, sha256 as published`);
+    if (await meansTheSame(path, name)) return ok(name, `${size}, ${owner} written another way`);
+    if (!isSize) return failed(name, `it has ${size}, and ${owner} has ${showCount(known.bytes ?? 0)}`);
+    return failed(name, `its sha256 is ${sha256}, and that of ${owner} ${known.sha256}`);
+  } catch (error) {
+    signal?.throwIfAborted();
+    return failed(name, messageOf(error instanceof UserError ? error : fileError("read", path, error)));
+  }
+}
+
+/** What hparams.json says that is not so, or cannot be. */
+async function wrongSize(path: string, expected: KnownModel | undefined): Promise<string | undefined> {
+  const found = parseHparams(await readFile(path, "utf8"), path);
+  const names = Object.keys(expected?.hparams ?? {}) as (keyof Hparams)[];
+  const wrong = names.find((name) => found[name] !== expected?.hparams?.[name]);
+  return (
+    wrong && `${wrong} is ${found[wrong]}, and OpenAI's ${expected?.name} has ${expected?.hparams?.[wrong]}`
+  );
+}
+
+async function sha256Of(
+  path: string,
+  size: number,
+  onProgress?: Progress,
+  signal?: AbortSignal,
+): Promise<string> {
+  const hash = createHash("sha256");
+  await readStretches([{ path, offset: 0, length: size }], undefined, (chunk, before) => {
+    signal?.throwIfAborted();
+    hash.update(chunk);
+    onProgress?.(basename(path), before + chunk.length, size);
+  });
+  return hash.digest("hex");
+}
+
+/** Whether a file that other programs write in their own way says what OpenAI's does. */
+async function meansTheSame(path: string, name: string): Promise<boolean> {
+  if (name === "hparams.json") return true; // its values have been looked at
+  if (name !== "encoder.json" && name !== "vocab.bpe") return false;
+  return saysTheSame(name, await readFile(path)).catch(() => false);
+}

@@ -1,0 +1,93 @@
+import { findModel, type KnownModel } from "../download/catalog.js";
+import { type Check, checksOf } from "./check.js";
+import { OPENAI_117M } from "./openai-117M.js";
+import type { Reference } from "./reference.js";
+import type { Numbers } from "./scan.js";
+import { SHAKESPEARE } from "./shakespeare.js";
+
+/** Weights that are recognised by their numbers. */
+export interface KnownWeights {
+  /** As in "these are the weights of OpenAI's 117M". */
+  readonly title: string;
+  /** What src/verify/fingerprint.ts makes of them. */
+  readonly fingerprint: string;
+  /** They were trained with OpenAI's vocabulary. */
+  readonly isOpenAi: boolean;
+  /** What they are known to compute. */
+  readonly reference: Reference;
+}
+
+/** Of OpenAI's larger models no checksums of tensors and no results were found. */
+const KNOWN_WEIGHTS: readonly KnownWeights[] = [
+  {
+    title: "OpenAI's 117M",
+    fingerprint: findModel("117M")?.fingerprint ?? "",
+    isOpenAi: true,
+    reference: OPENAI_117M,
+  },
+  {
+    title: "the demo model",
+    fingerprint: "acc873ec6bf311f31bab21e30582358eff23fa7015b41cf133d6347e624b97b9",
+    isOpenAi: false,
+    reference: SHAKESPEARE,
+  },
+];
+
+/** What is known of a folder once its files have been read. */
+export interface Found {
+  /** The numbers that the program computes with; undefined where something is wrong with them. */
+  readonly used: Numbers | undefined;
+  readonly checkpoint: Numbers | undefined;
+  /** The model that the folder's name promises. */
+  readonly expected: KnownModel | undefined;
+  /** The vocabulary is OpenAI's. */
+  readonly isOpenAi: boolean;
+}
+
+/** What recognise() tells. */
+export interface Recognised {
+  readonly known?: KnownWeights;
+  readonly checks: readonly Check[];
+  /** Why there is nothing to compare results with, where nothing is known. */
+  readonly why: string;
+}
+
+/** Says whose weights these are, going by their numbers alone, and whether the folder's name promises others. */
+export function recognise(
+  { used, checkpoint, expected, isOpenAi }: Found,
+  all: readonly KnownWeights[] = KNOWN_WEIGHTS,
+): Recognised {
+  const { ok, failed, leftOut } = checksOf("recognition");
+  const name = "recognition";
+  const titles = all.map(({ title }) => title).join(" and ");
+  const why = `results to compare with are known of ${titles} alone`;
+  if (!used) return { checks: [leftOut(name, "something is wrong with the weights")], why };
+  const known = all.find(({ fingerprint }) => fingerprint === used.fingerprint);
+  if (known) {
+    const checks = [ok(name, `these are the weights of ${known.title}`)];
+    if (known.isOpenAi && !isOpenAi) {
+      checks.push(failed("recognition: vocabulary", `${known.title} needs OpenAI's, and this is another`));
+    }
+    return { known, checks, why };
+  }
+  if (!expected) {
+    return { checks: [leftOut(name, `the numbers of ${titles} are known, and these are others`)], why };
+  }
+  const owner = `OpenAI's ${expected.name}`;
+  if (expected.fingerprint === undefined) {
+    return { checks: [leftOut(name, `the checksums of ${owner} are not known`)], why };
+  }
+  if (used.dtype === "float32") {
+    const detail = `the folder has the name of ${owner}, and its numbers are others`;
+    return { checks: [failed(name, detail)], why };
+  }
+  const rounded = `they are known of float32, and ${used.dtype} numbers are rounded`;
+  if (checkpoint?.fingerprint === expected.fingerprint) {
+    return {
+      checks: [ok(name, `these are the weights of ${owner}, rounded to ${used.dtype}`)],
+      why: rounded,
+    };
+  }
+  const detail = `numbers rounded to ${used.dtype} do not show whether they were those of ${owner}`;
+  return { checks: [leftOut(name, detail)], why: rounded };
+}

@@ -1,0 +1,113 @@
+import { basename } from "node:path";
+import { openCheckpoint } from "../checkpoint/checkpoint.js";
+import { findModel } from "../download/catalog.js";
+import type { EngineOptions } from "../engines/create.js";
+import { listFolder } from "../files.js";
+import { loadHparams, loadModel } from "../load.js";
+import { countParameters } from "../model.js";
+import { openWeights } from "../weights/read.js";
+import { type Check, checksOf, type Progress } from "./check.js";
+import { checkFiles, contentsOf } from "./files.js";
+import { type KnownWeights, recognise } from "./recognise.js";
+import { checkReference } from "./reference.js";
+import type { Numbers } from "./scan.js";
+import { checkTensors } from "./tensors.js";
+import { checkVocabulary } from "./vocabulary.js";
+
+export interface VerifyOptions extends Pick<EngineOptions, "backend" | "threads"> {
+  /** Instead of the weights that the program knows: for tests. */
+  readonly known?: readonly KnownWeights[];
+  /** Told in bytes how far a longer piece of work is. */
+  readonly onProgress?: Progress;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Checks whether a model folder is what it should be, from its files to what it computes. A check that fails does
+ * not end the others, but what rests on it is left out. Changes nothing.
+ * @throws UserError when the folder cannot be read, or the backend cannot be had; the signal's reason on an abort
+ */
+export async function* verifyModel(folder: string, options: VerifyOptions = {}): AsyncGenerator<Check> {
+  let hasFailed = false;
+  for await (const check of parts(folder, options, () => hasFailed)) {
+    hasFailed ||= check.result === "failed";
+    yield check;
+  }
+}
+
+async function* parts(
+  folder: string,
+  options: VerifyOptions,
+  hasFailed: () => boolean,
+): AsyncGenerator<Check> {
+  const contents = contentsOf(await listFolder(folder));
+  const expected = findModel(basename(folder));
+  yield* checkFiles(folder, contents, expected, options);
+
+  const hparams = await loadHparams(folder).catch(() => undefined); // the file's own check said why
+  let weights: Numbers | undefined;
+  let checkpoint: Numbers | undefined;
+  if (contents.hasWeights) {
+    const open = () => openWeights(folder);
+    weights = yield* checkTensors("weights", open, { ...options, hparams, rounded: false });
+  }
+  if (contents.hasCheckpoint) {
+    const rounded = weights?.dtype === "float16";
+    checkpoint = yield* checkTensors("checkpoint", () => openCheckpoint(folder), {
+      ...options,
+      hparams,
+      rounded,
+    });
+  }
+  if (!contents.hasWeights && !contents.hasCheckpoint) {
+    yield checksOf("weights").failed("weights: tensors", "there is neither model.json nor a checkpoint");
+  }
+  if (weights && checkpoint) yield compareForms(weights, checkpoint);
+
+  const vocabulary = await checkVocabulary(folder, hparams);
+  yield vocabulary.check;
+
+  const { isOpenAi } = vocabulary;
+  const used = contents.hasWeights ? weights : checkpoint;
+  const { known, checks, why } = recognise({ used, checkpoint, expected, isOpenAi }, options.known);
+  yield* checks;
+
+  const { leftOut } = checksOf("reference");
+  if (!known) yield leftOut("reference results", why);
+  else if (hasFailed()) yield leftOut("reference results", "first what failed must be right");
+  else yield* compute(folder, known, options);
+}
+
+/** Whether the converted weights hold the numbers of the checkpoint that lies beside them. */
+function compareForms(weights: Numbers, checkpoint: Numbers): Check {
+  const { ok, failed } = checksOf("weights");
+  const isRounded = weights.dtype === "float16";
+  const wanted = isRounded ? checkpoint.rounded : checkpoint.fingerprint;
+  const name = "weights: conversion";
+  if (weights.fingerprint !== wanted)
+    return failed(name, "they are not the numbers of the checkpoint beside them");
+  return ok(name, `the numbers are the checkpoint's${isRounded ? ", rounded to float16" : ""}`);
+}
+
+/** Loads the model in float32 and compares what it computes. @throws UserError when nothing here computes it */
+async function* compute(
+  folder: string,
+  { reference }: KnownWeights,
+  { backend, threads, onProgress, signal }: VerifyOptions,
+): AsyncGenerator<Check> {
+  const bytes = 4 * countParameters(await loadHparams(folder));
+  const model = await loadModel(folder, {
+    backend,
+    threads,
+    precision: "float32",
+    onProgress: (done, total) => {
+      signal?.throwIfAborted();
+      onProgress?.("loading", (bytes * done) / total, bytes); // done: values, or tensors
+    },
+  });
+  try {
+    yield* checkReference(model, reference, signal);
+  } finally {
+    await model.engine.dispose();
+  }
+}

@@ -1,0 +1,83 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { type Encoder, openAiVocabulary } from "../encoder.js";
+import { messageOf, UserError } from "../errors.js";
+import { loadVocabulary } from "../load.js";
+import type { Hparams } from "../model.js";
+import { type Check, checksOf, showCount } from "./check.js";
+
+const { ok, failed, leftOut } = checksOf("vocabulary");
+
+/** A vocabulary that was checked. */
+export interface CheckedVocabulary {
+  readonly check: Check;
+  /** It is OpenAI's, perhaps written another way. */
+  readonly isOpenAi: boolean;
+}
+
+/** Checks that the two files of the vocabulary load, fit hparams.json, and give a text back as it was. */
+export async function checkVocabulary(
+  folder: string,
+  hparams: Hparams | undefined,
+): Promise<CheckedVocabulary> {
+  const check = "vocabulary";
+  if (!hparams) {
+    return { check: leftOut(check, "hparams.json does not say how many tokens it has"), isOpenAi: false };
+  }
+  try {
+    const { encoder, encoderJson, vocabBpe } = await loadVocabulary(folder, hparams);
+    const isOpenAi =
+      (await saysTheSame("encoder.json", encoderJson)) && (await saysTheSame("vocab.bpe", vocabBpe));
+    const fault = faultOf(encoder);
+    if (fault) return { check: failed(check, fault), isOpenAi };
+    const whose = isOpenAi ? ", OpenAI's" : "";
+    const tokens = `${showCount(encoder.n_vocab)} tokens, as hparams.json says${whose}`;
+    return { check: ok(check, `${tokens}; a text with all bytes comes back as it was`), isOpenAi };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { check: failed(check, messageOf(error)), isOpenAi: false };
+  }
+}
+
+/**
+ * Whether a file of the vocabulary says what OpenAI's does; other programs write the same table in their own way.
+ * @throws SyntaxError when an encoder.json is no JSON
+ */
+export async function saysTheSame(name: "encoder.json" | "vocab.bpe", content: Buffer): Promise<boolean> {
+  const theirs = await readFile(join(openAiVocabulary(), name));
+  if (content.equals(theirs)) return true;
+  const meaning = (bytes: Buffer): unknown => {
+    const text = bytes.toString("utf8");
+    return name === "encoder.json" ? JSON.parse(text) : text.trimEnd().split(/\r?\n/).slice(1);
+  };
+  return isDeepStrictEqual(meaning(content), meaning(theirs));
+}
+
+/**
+ * Every character of one and two bytes, and of those of three and four each first byte with each last one: all
+ * the bytes that UTF-8 has. (C0, C1 and F5 to FF stand in no text; a token for each is checked when it loads.)
+ */
+function allBytes(): string {
+  const points = Array.from({ length: 0x800 }, (_, point) => point);
+  for (let point = 0x800; point < 0x110000; point += point < 0x10000 ? 0x3f : 0xfff) {
+    if (point < 0xd800 || point > 0xdfff) points.push(point);
+  }
+  return points.map((point) => String.fromCodePoint(point)).join("");
+}
+
+/** What is wrong when texts go to ids and back, or undefined. */
+export function faultOf(encoder: Pick<Encoder, "encode" | "decode">): string | undefined {
+  for (const text of [
+    allBytes(),
+    " The weather's fine, isn't it?\n\n\tYes,  it   is 100 %: it's 21\u00b0C.\r\n",
+  ]) {
+    const back = encoder.decode(encoder.encode(text));
+    if (back === text) continue;
+    const [wanted, found] = [[...text], [...back]];
+    const at = wanted.findIndex((character, i) => found[i] !== character);
+    const code = wanted[at]?.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0");
+    return `a text does not come back as it was: character ${at + 1}, U+${code}, is the first that differs`;
+  }
+  return undefined;
+}

@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { assertDone, gpt2, type JsonLine, micro, parseLines, TEMPORARY } from "./spawn.js";
+import { NO_TERMINAL, Terminal } from "./terminal.js";
+
+export const PROMPT = /Model prompt >>> $/;
+export const OPTIONS = ["--seed", "1", "--length", "8"];
+export const ENDLESS = ["--length", "100000000", "--ignore_eos"];
+export const [PASTE_ON, PASTE_OFF] = ["\x1b[?2004h", "\x1b[?2004l"];
+export const pasted = (text: string): string => `\x1b[200~${text}\x1b[201~`;
+export const UP = "\x1b[A";
+export const LEFT = "\x1b[D";
+
+let sessions = 0;
+
+/** A session of the micro model with a data folder of its own, or the given one. */
+export class Interactive extends Terminal {
+  readonly data: string;
+
+  constructor(args: readonly string[] = OPTIONS, env: Record<string, string> = {}) {
+    const data = env["XDG_DATA_HOME"] ?? join(TEMPORARY, `data ${++sessions}`);
+    super(["interactive", ...micro(...args)], { env: { ...env, XDG_DATA_HOME: data } });
+    this.data = data;
+  }
+
+  /** Types a line and waits for the next prompt; what was shown between. */
+  async line(text: string): Promise<string> {
+    this.type(`${text}\r`);
+    const shown = await this.shows(/\r\n[\s\S]*Model prompt >>> $/);
+    return shown.slice(shown.indexOf("\r\n") + 2, shown.lastIndexOf("Model prompt >>> "));
+  }
+
+  /** What a command says: every line of it. */
+  async command(text: string): Promise<string[]> {
+    return (await this.line(text)).split("\r\n").slice(0, -1);
+  }
+
+  /** What the session holds, through /save. */
+  async records(): Promise<JsonLine[]> {
+    const file = join(TEMPORARY, `saved ${++sessions}.jsonl`);
+    await this.line(`/save ${file}`);
+    return parseLines(await readFile(file, "utf8"));
+  }
+
+  async leave(): Promise<void> {
+    this.type("/quit\r");
+    const { code, stdout, stderr } = await this.ends();
+    assert.equal(code, 0, stdout);
+    assert.equal(stderr, "echo on");
+  }
+}
+export const started = async (...args: ConstructorParameters<typeof Interactive>): Promise<Interactive> => {
+  const session = new Interactive(...args);
+  await session.shows(PROMPT);
+  return session;
+};
+
+/** The text of what `generate` writes. */
+export async function generated(prompt: string, ...args: string[]): Promise<string> {
+  const outcome = await gpt2(["generate", prompt, ...micro("--format", "jsonl", ...args)]);
+  assertDone(outcome);
+  return parseLines(outcome.stdout)[0].text;
+}
+
+export const posix = { concurrency: 2, skip: NO_TERMINAL };
