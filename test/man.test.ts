@@ -11,8 +11,11 @@ import { EXIT } from "../dist/src/errors.js";
 import { packageVersion } from "../dist/src/package.js";
 import { ROOT } from "./support/spawn.js";
 
-const { man, files } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
-  man: string;
+const {
+  man: [man],
+  files,
+} = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
+  man: string[];
   files: string[];
 };
 const PATH = join(ROOT, man);

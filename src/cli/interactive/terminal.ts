@@ -12,6 +12,8 @@ export type Reply =
 interface Editable {
   line: string;
   cursor: number;
+  /** How many rows above the cursor's the prompt begins. */
+  prevRows: number;
 }
 
 /**
@@ -25,6 +27,10 @@ const asItIs = (line: string): string => line.replaceAll(NEWLINE, "\n");
 /** Signals that end the process: the terminal must be left as it was found. */
 const ENDING = ["SIGTERM", "SIGHUP"] as const;
 const isWindows = process.platform === "win32";
+/** Every process of the job, such as npx before gpt2 and a pipe behind it: as the terminal itself would do it. */
+const JOB = 0;
+/** A stopped process does not wait for this; one that cannot be stopped goes on after it. */
+const STOPPING_MS = 100;
 
 /**
  * The person's terminal: asks for lines, which can be edited and recalled, and takes pasted text whole. Where
@@ -38,6 +44,7 @@ export class Terminal {
   private isAsking = false;
   private isOver = false;
   private wake = (): void => {};
+  private stopping: NodeJS.Timeout | undefined;
   /** readline's own list of what can be recalled, newest first. */
   private recalled: string[] = [];
 
@@ -56,7 +63,7 @@ export class Terminal {
         interrupt: this.interrupt,
         insert: (text) => this.insert(text),
         paste: (text) => this.insert(pastedText(text)),
-        suspend: () => this.markPastes(false),
+        suspend: () => this.suspend(JOB),
       });
     }
     this.lines = createInterface({
@@ -78,12 +85,10 @@ export class Terminal {
       this.wake();
     });
     this.lines.on("SIGINT", this.interrupt);
-    // After Ctrl-Z and fg: readline waits to be told to go on.
-    this.lines.on("SIGCONT", () => (this.isAsking ? this.lines.prompt(true) : this.lines.resume()));
     process.on("SIGINT", this.interrupt);
     process.on("exit", this.restore);
     for (const signal of ENDING) process.on(signal, this.endBySignal);
-    if (!isWindows) process.on("SIGCONT", this.goOn);
+    if (this.keys && !isWindows) process.on("SIGTSTP", this.stopBySignal).on("SIGCONT", this.goOn);
     this.markPastes(true);
   }
 
@@ -113,7 +118,8 @@ export class Terminal {
     process.off("SIGINT", this.interrupt);
     process.off("exit", this.restore);
     for (const signal of ENDING) process.off(signal, this.endBySignal);
-    if (!isWindows) process.off("SIGCONT", this.goOn);
+    clearTimeout(this.stopping);
+    if (this.keys && !isWindows) process.off("SIGTSTP", this.stopBySignal).off("SIGCONT", this.goOn);
   }
 
   private reply(reply: Reply): void {
@@ -149,7 +155,31 @@ export class Terminal {
     if (this.marksPastes) process.stderr.write(on ? PASTE_ON : PASTE_OFF);
   }
 
-  private readonly goOn = (): void => this.markPastes(true);
+  /** Gives the terminal back and stops, until someone continues the program: Ctrl-Z and fg. */
+  private suspend(whom: number): void {
+    if (isWindows) return;
+    this.restore();
+    this.keys?.setRawMode(false);
+    process.off("SIGTSTP", this.stopBySignal);
+    process.kill(whom, "SIGTSTP");
+    // Where no shell could continue it, the system does not stop it: then it goes on.
+    clearTimeout(this.stopping);
+    this.stopping = setTimeout(this.goOn, STOPPING_MS);
+  }
+
+  private readonly stopBySignal = (): void => this.suspend(process.pid);
+
+  /** Takes the terminal again, which may be in any state now, and shows what is asked. */
+  private readonly goOn = (): void => {
+    clearTimeout(this.stopping);
+    process.off("SIGTSTP", this.stopBySignal).on("SIGTSTP", this.stopBySignal);
+    this.keys?.setRawMode(false).setRawMode(true);
+    this.markPastes(true);
+    if (!this.isAsking) return;
+    (this.lines as unknown as Editable).prevRows = 0; // others have written since: nothing above is ours
+    this.lines.prompt(true);
+  };
+
   private readonly restore = (): void => this.markPastes(false);
 
   private readonly endBySignal = (signal: NodeJS.Signals): void => {
