@@ -66,6 +66,7 @@ export class Terminal {
         suspend: () => this.suspend(JOB),
       });
     }
+    const before = process.stderr.listeners("resize");
     this.lines = createInterface({
       input: this.keys ?? process.stdin,
       output: process.stderr,
@@ -73,6 +74,11 @@ export class Terminal {
       history: history.map(onOneLine),
       historySize: Math.max(history.length, 1) + 1000,
     });
+    // readline's own listener would draw the prompt into a sample, and over what stands above it.
+    for (const each of process.stderr.listeners("resize")) {
+      if (!before.includes(each)) process.stderr.off("resize", each as () => void);
+    }
+    if (isEditable) process.stderr.on("resize", this.resize);
     this.lines.on("history", (list) => {
       this.recalled = list;
     });
@@ -115,6 +121,7 @@ export class Terminal {
     this.lines.close();
     this.keys?.stop();
     this.restore();
+    process.stderr.off("resize", this.resize);
     process.off("SIGINT", this.interrupt);
     process.off("exit", this.restore);
     for (const signal of ENDING) process.off(signal, this.endBySignal);
@@ -150,6 +157,17 @@ export class Terminal {
     edited.cursor += inserted.length;
     this.lines.prompt(true); // shows the line as it is now
   }
+
+  /**
+   * Draws the line for the new width. Some terminals have broken it anew by now, others have not: so no further up
+   * than both would have it, for what is above is not ours.
+   */
+  private readonly resize = (): void => {
+    if (!this.isAsking) return;
+    const edited = this.lines as unknown as Editable;
+    edited.prevRows = Math.min(edited.prevRows, this.lines.getCursorPos().rows);
+    this.lines.prompt(true);
+  };
 
   private markPastes(on: boolean): void {
     if (this.marksPastes) process.stderr.write(on ? PASTE_ON : PASTE_OFF);
