@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { type JsonLine, micro, parseLines, TEMPORARY } from "./spawn.js";
 import { Terminal } from "./terminal.js";
 
-export const PROMPT = /Model prompt >>> $/;
+/** readline writes a space behind a line that fills its row. */
+export const PROMPT = /Model prompt >>> {1,2}$/;
 export const ENDLESS = ["--length", "100000000", "--ignore_eos"];
 export const [PASTE_ON, PASTE_OFF] = ["\x1b[?2004h", "\x1b[?2004l"];
 export const CTRL_Z = "\x1a";
@@ -35,7 +36,7 @@ export class Interactive extends Terminal {
   /** Types a line and waits for the next prompt. */
   async line(text: string): Promise<string> {
     this.type(`${text}\r`);
-    return this.shows(/\n[\s\S]*Model prompt >>> $/);
+    return this.shows(/\n[\s\S]*Model prompt >>> {1,2}$/);
   }
 
   /** What the session holds, through /save. */
