@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { dataFolder, Interactive, PROMPT, pause, UP } from "./support/interactive.js";
+import { dataFolder, Interactive, PROMPT, UP } from "./support/interactive.js";
 import { CTRL_C, CTRL_D, NO_TERMINAL } from "./support/terminal.js";
 
 const OPTIONS = ["--seed", "1", "--length", "1", "--quiet"];
