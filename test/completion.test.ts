@@ -61,16 +61,29 @@ before(async () => {
   if (NO_SHELL) return;
   for (const name of NAMES) modelFolder(MODELS, name);
   modelFolder(MODELS, "two\nlines");
-  for (const folder of [join(TEMPORARY, "bin"), SCRIPTS, join(CWD, "a folder"), join(TEMPORARY, "home")])
+  for (const folder of [
+    join(TEMPORARY, "bin"),
+    join(TEMPORARY, "quick"),
+    SCRIPTS,
+    join(CWD, "a folder"),
+    join(TEMPORARY, "home"),
+  ])
     mkdirSync(folder, { recursive: true });
   writeFileSync(join(CWD, "a file.txt"), "");
   modelFolder(CWD, "checkpoint", "run1");
   modelFolder(CWD, "checkpoint", "my run");
   modelFolder(CWD, "other runs", "run9");
+  modelFolder(TEMPORARY, "home", "runs", "at $(touch pwned) home");
   mkdirSync(join(CWD, "checkpoint", "no run"));
-  const shim = join(TEMPORARY, "bin", "gpt2");
-  writeFileSync(shim, `#!/bin/sh\nexec '${process.execPath}' '${BIN}' "$@"\n`);
-  chmodSync(shim, 0o755);
+  const program = (folder: string, ...lines: string[]): void => {
+    const path = join(TEMPORARY, folder, "gpt2");
+    writeFileSync(path, ["#!/bin/sh", ...lines, `exec '${process.execPath}' '${BIN}' "$@"\n`].join("\n"));
+    chmodSync(path, 0o755);
+  };
+  program("bin");
+  const names = join(TEMPORARY, "names");
+  writeFileSync(names, (await gpt2(["models", "--format", "names"], { env: ENV })).stdout);
+  program("quick", `if [ "$*" = "models --format names" ]; then exec cat '${names}'; fi`);
   for (const shell of SHELLS) {
     const { stdout } = await gpt2(["completion", shell]);
     writeFileSync(join(SCRIPTS, shell), stdout);
@@ -277,7 +290,7 @@ class Interactive extends Terminal {
       bash: ["exec bash --norc --noprofile -i", `PS1='> '; source '${script}'`],
       zsh: [
         "exec zsh -f -i",
-        `PS1='> '; autoload -Uz compinit; compinit -D -u; eval "$(command gpt2 completion zsh)"; unsetopt zle_bracketed_paste`,
+        `PS1='> '; autoload -Uz compinit; compinit -D -u; eval "$(command gpt2 completion zsh)"`,
       ],
       fish: ["exec fish --no-config -i", `function fish_prompt; echo '> '; end; source '${script}'`],
     }[shell];
@@ -286,7 +299,9 @@ class Interactive extends Terminal {
       shell === "fish"
         ? "function gpt2; printf ARGS; printf '<%s>' $argv; echo ' end'; end"
         : `gpt2() { ${show}; }`;
-    const env = { ...ENV, HOME: join(TEMPORARY, "home"), XDG_DATA_HOME: join(TEMPORARY, "home") };
+    // Many names are asked for here: what answers has them ready.
+    const PATH = `${join(TEMPORARY, "quick")}${delimiter}${process.env["PATH"]}`;
+    const env = { ...ENV, PATH, HOME: join(TEMPORARY, "home"), XDG_DATA_HOME: join(TEMPORARY, "home") };
     const terminal = new Interactive([], { cwd: CWD, env }, ["sh", "-c", how[0]]);
     terminal.type(`${how[1]}\r`);
     terminal.type(`${own}; echo READY''\r`);
@@ -347,6 +362,13 @@ for (const shell of SHELLS) {
       "generate",
       "--model_name=my model",
     ]);
+    for (const [typed, name] of [
+      ["--run_name my", "my run"],
+      ["--checkpoint_dir other\\ runs --run_name r", "run9"],
+      ["--checkpoint_dir ~/runs --run_name a", "at $(touch pwned) home"],
+    ]) {
+      assert.equal((await terminal.enters(`gpt2 generate ${typed}\t`)).at(-1), name, typed);
+    }
     assert.deepEqual(await terminal.enters("gpt2 score a\\ fi\t"), ["score", "a file.txt"]);
     const folder = await terminal.enters("gpt2 import a\\ f\t");
     assert.deepEqual(

@@ -2,9 +2,17 @@ import type { ArgumentDefinition, CommandDefinition, OptionDefinition, Values } 
 import { HELP, hyphened, kindsOf, quoted } from "./rules.js";
 
 /** What does not depend on the commands. */
-const FUNCTIONS = `# The value of an option on the line, without its quotes; nothing in it is expanded.
+const FUNCTIONS = `# Sets REPLY to the value of an option on the line, without its quotes, else to a default. Nothing in it is expanded.
 _gpt2_typed() {
-  REPLY=\${(Q)opt_args[$1]:-$2}
+  integer i
+  REPLY=$2
+  for ((i = 2; i < CURRENT; i++)); do
+    if [[ $words[i] == $1 ]]; then
+      (( i + 1 < CURRENT )) && REPLY=\${(Q)words[i+1]}
+    elif [[ $words[i] == $1=* ]]; then
+      REPLY=\${(Q)words[i]#*=}
+    fi
+  done
 }
 
 _gpt2_models() {
