@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -101,10 +102,10 @@ describe("several sessions with one history", { concurrency: 2, skip: NO_TERMINA
     for (const age of [0, 60]) {
       const { data, file } = history(old(KEPT));
       const lock = `${file}.lock`;
+      const session = await Interactive.started(OPTIONS, data);
       writeFileSync(lock, "");
       const made = Date.now() / 1000 - age;
       utimesSync(lock, made, made);
-      const session = await Interactive.started(OPTIONS, data);
       await session.line("one");
       assert.equal(linesOf(file).at(-1), "one");
       // Someone seems to be at work there: the line is added, what is too much goes when the file is free.
@@ -125,6 +126,7 @@ describe("several sessions with one history", { concurrency: 2, skip: NO_TERMINA
     const session = await Interactive.started(OPTIONS, data);
     await session.line("one");
     assert.equal(readFileSync(file, "utf8"), '"whole"\n"ha\n"one"\n');
+    assert.equal(statSync(file).mode & 0o777, 0o600, "its user's alone by now");
     writeFileSync(file, "");
     await session.line("two");
     assert.deepEqual(linesOf(file), ["two"]);
