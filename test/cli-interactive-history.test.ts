@@ -110,6 +110,7 @@ describe("several sessions with one history", { concurrency: 2, skip: NO_TERMINA
       assert.equal(linesOf(file).at(-1), "one");
       // Someone seems to be at work there: the line is added, what is too much goes when the file is free.
       assert.equal(existsSync(lock), age === 0);
+      assert.equal(linesOf(file).length, KEPT + 1); // without the lock nothing is taken out
       if (age === 0) utimesSync(lock, 0, 0);
       await session.line("two");
       await session.line("three");

@@ -8,6 +8,7 @@ import {
   dataFolder,
   ENDLESS,
   Interactive,
+  LEFT,
   PASTE_OFF,
   PASTE_ON,
   PROMPT,
@@ -152,13 +153,19 @@ describe("Ctrl-Z and fg", { concurrency: 2, skip: NO_TERMINAL }, () => {
       shell.type("abc");
       await shell.shows(/abc$/);
       const { stdout } = spawnSync("pgrep", ["-P", sid], { encoding: "utf8" });
-      process.kill(Number(stdout.trim()), `SIG${signal}`);
-      await shell.shows(/Stopped/);
-      shell.type("fg\r");
-      await shell.shows(/Model prompt >>> abc$/);
-      shell.type("d\x7fe\r");
+      for (const more of ["d", "e"]) {
+        process.kill(Number(stdout.trim()), `SIG${signal}`);
+        await shell.shows(/Stopped/);
+        if (signal === "TSTP") assert.ok(shell.raw.lastIndexOf(PASTE_OFF) > shell.raw.lastIndexOf(PASTE_ON));
+        shell.type("fg\r");
+        await shell.shows(/Model prompt >>> [a-e]+$/);
+        shell.type(`${LEFT}${more}`);
+        await shell.shows(new RegExp(`${more}[a-e]+$`));
+      }
+      assert.doesNotMatch(shell.raw, /\^\[/, "the terminal itself shows the keys that were typed");
+      shell.type("\r");
       await shell.shows(PROMPT);
-      assert.deepEqual(await shell.saves(), ["abce"]);
+      assert.deepEqual(await shell.saves(), ["abedc"]);
       await shell.leaves();
     });
   }

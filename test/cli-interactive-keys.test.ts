@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { Interactive, LEFT, pause, UP } from "./support/interactive.js";
+import { ENDLESS, Interactive, LEFT, pause, UP } from "./support/interactive.js";
 import { TEMPORARY } from "./support/spawn.js";
-import { NO_TERMINAL } from "./support/terminal.js";
+import { CTRL_C, NO_TERMINAL } from "./support/terminal.js";
 
 const OPTIONS = ["--seed", "1", "--length", "2"];
 
@@ -41,9 +41,24 @@ describe("keys at the prompt", { concurrency: 2, skip: NO_TERMINAL }, () => {
     await session.leave();
   });
 
+  test("what is typed while a sample is written is not shown in it; a paste without an end is kept", async () => {
+    const session = await Interactive.started(["--seed", "1", ...ENDLESS]);
+    session.type("a\r");
+    await session.shows(/SAMPLE 1 =+\r\n[\s\S]{10}/);
+    session.type("QWERTYUIOP");
+    session.type("\x1b[200~zxcvbnm\x1b[20");
+    await session.shows(/[\s\S]{400}/);
+    await pause(300);
+    assert.doesNotMatch(session.raw, /QWERTY|zxcv/);
+    session.type(CTRL_C);
+    await session.shows(/interrupted\r\n={80}\r\nModel prompt >>> [\s\S]*QWERTYUIOPzxcvbnm\[20$/);
+    session.type(CTRL_C);
+    assert.equal((await session.ends()).code, 0);
+  });
+
   test("a line of a block that looks like a command is recalled as it would be typed", async () => {
     const session = await Interactive.started(OPTIONS);
-    await session.line('"""\r/help\r"""');
+    await session.line('  """ \r/help\r"""');
     session.type(UP);
     await session.shows(/\/\/help$/);
     await session.line("");
