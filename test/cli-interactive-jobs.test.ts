@@ -15,7 +15,7 @@ import {
   pause,
 } from "./support/interactive.js";
 import { BIN, MICRO, parseLines, TEMPORARY } from "./support/spawn.js";
-import { CTRL_C, CTRL_D, NO_TERMINAL, Terminal } from "./support/terminal.js";
+import { CTRL_C, CTRL_D, NO_TERMINAL, plain, Terminal } from "./support/terminal.js";
 
 let files = 0;
 
@@ -98,6 +98,8 @@ describe("Ctrl-Z and fg", { concurrency: 2, skip: NO_TERMINAL }, () => {
     const before = shell.raw.length;
     shell.type("fg\r");
     await shell.shows(/Model prompt >>> x{200}$/);
+    await pause(300);
+    assert.equal(plain(shell.raw.slice(before)).split("Model prompt >>>").length, 2, "shown once");
     // biome-ignore lint/suspicious/noControlCharactersInRegex: moves the cursor up
     assert.doesNotMatch(shell.raw.slice(before), /\x1b\[\d*A/);
     shell.type(CTRL_C);

@@ -126,6 +126,7 @@ export class Terminal {
     process.off("exit", this.restore);
     for (const signal of ENDING) process.off(signal, this.endBySignal);
     clearTimeout(this.stopping);
+    this.stopping = undefined;
     if (this.keys && !isWindows) process.off("SIGTSTP", this.stopBySignal).off("SIGCONT", this.goOn);
   }
 
@@ -182,7 +183,10 @@ export class Terminal {
     process.kill(whom, "SIGTSTP");
     // Where no shell could continue it, the system does not stop it: then it goes on.
     clearTimeout(this.stopping);
-    this.stopping = setTimeout(this.goOn, STOPPING_MS);
+    this.stopping = setTimeout(() => {
+      // A SIGCONT that waits comes first: the line is shown once.
+      setImmediate(() => this.stopping && this.goOn());
+    }, STOPPING_MS);
   }
 
   private readonly stopBySignal = (): void => this.suspend(process.pid);
@@ -190,6 +194,7 @@ export class Terminal {
   /** Takes the terminal again, which may be in any state now, and shows what is asked. */
   private readonly goOn = (): void => {
     clearTimeout(this.stopping);
+    this.stopping = undefined;
     process.off("SIGTSTP", this.stopBySignal).on("SIGTSTP", this.stopBySignal);
     this.keys?.setRawMode(false).setRawMode(true);
     this.markPastes(true);
