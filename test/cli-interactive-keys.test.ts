@@ -16,7 +16,15 @@ describe("keys at the prompt", { concurrency: 2, skip: NO_TERMINAL }, () => {
     session.type("c");
     await session.shows(/c$/);
     await session.line("");
-    assert.deepEqual(await session.prompts(), ["abc"]);
+    // Soon before another key it is Alt: Escape b goes to the word's beginning.
+    session.type("one two\x1b");
+    await pause(200);
+    session.type("b");
+    await pause(200);
+    session.type("X");
+    await session.shows(/Xtwo/);
+    await session.line("");
+    assert.deepEqual(await session.prompts(), ["abc", "one Xtwo"]);
     await session.leave();
   });
 
