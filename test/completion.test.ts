@@ -172,6 +172,8 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
   "gpt2 unknown ": [],
   "gpt2 generate --stop --model_name --back": ["--backend"],
   "gpt2 generate -- --back": [],
+  "gpt2 models -- -x w": ["whole"],
+  "gpt2 models --format text ": ["list", "path", "rm"],
 };
 
 describe("bash", { skip: isMissing("bash"), concurrency: 2 }, () => {
@@ -355,8 +357,14 @@ for (const shell of SHELLS) {
       ["'it", NAMES[4]],
       ["'$", NAMES[0]],
       ['"sem', NAMES[2]],
+      ['"ex', NAMES[6]],
+      ['"\\$', NAMES[0]],
+      ...(shell === "fish" ? [] : [['"\\`', NAMES[1]]]), // fish lets ` stand for itself
     ]) {
       assert.equal((await value(typed)).trim(), name, typed);
+    }
+    if (shell !== "fish") {
+      assert.match((await terminal.enters("gpt2 generate --model-name=my\t"))[1], /=my model$/);
     }
     assert.deepEqual(await terminal.enters("gpt2 generate --model_name=my\t"), [
       "generate",
