@@ -5,7 +5,7 @@
 case "${1-}" in
   "" | -*) exec gpt2 "$@" ;;
   interactive | unconditional | generate | download | convert) exec gpt2 "$@" ;;
-  import | export | models | verify | finetune | score | tokenize | bench) exec gpt2 "$@" ;;
+  import | export | models | verify | finetune | score | tokenize | bench | completion) exec gpt2 "$@" ;;
 esac
 if command -v "$1" > /dev/null; then exec "$@"; fi
 exec gpt2 "$@"

@@ -98,8 +98,10 @@ export function addBench(program: Command): void {
       "Measures loading, the first token, decoding one by one and in a batch, reading a long prompt, and peak memory.\nRates are the median of the rounds; loading random weights includes making them.",
     )
     .option("--model_name <name>", "measure this model (default: random weights of --shape)")
-    .option("--shape <name>", `random weights of this size: ${Object.keys(SHAPES).join(", ")}`, (text) =>
-      oneOf("--shape", Object.keys(SHAPES))(text),
+    .option(
+      "--shape <name>",
+      `random weights of this size: ${Object.keys(SHAPES).join(", ")}`,
+      oneOf("--shape", Object.keys(SHAPES)),
     )
     .option("--batch_size <n>", "sequences side by side", wholeNumber("--batch_size", 1, 1024), 8)
     .option("--prompt <n>", "tokens read before decoding", wholeNumber("--prompt", 1, 1_000_000), 64)

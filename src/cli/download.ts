@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
-import { canonicalName } from "../download/catalog.js";
+import { CATALOG, canonicalName } from "../download/catalog.js";
 import { type DownloadEvent, downloadModel } from "../download/download.js";
 import { UserError } from "../errors.js";
 import { elsewhereIfReadOnly } from "../files.js";
@@ -10,7 +10,7 @@ import { modelsDirs } from "../store.js";
 import { hasWeights, openWeights } from "../weights/read.js";
 import { convertWithBar, DTYPES, type Dtype } from "./convert.js";
 import { whileInterruptible } from "./interrupt.js";
-import { addModelsDir, oneOf } from "./options.js";
+import { addModelsDir, anyText, oneOf } from "./options.js";
 import { canAsk, note } from "./output.js";
 import { type Bar, showBytes, startBar } from "./progress.js";
 
@@ -126,7 +126,7 @@ export function addDownload(program: Command): void {
     .description(
       "Fetches the seven files of a model (117M = 124M, 345M = 355M, 774M, 1558M) and converts them. An interrupted\ndownload goes on where it stopped when the command is given again.",
     )
-    .argument("[model]", "the model's name", "117M")
+    .argument("[model]", "the model's name", anyText(CATALOG.models.map(({ name }) => name)), "117M")
     .option(
       "--base_url <url>",
       "fetch from <url>/<model>/<file> (default: $GPT2_BASE_URL, else OpenAI's host, then a mirror)",

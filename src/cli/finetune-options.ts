@@ -14,6 +14,7 @@ import {
   addModelsDir,
   addThreads,
   addValue,
+  anyText,
   decimalNumber,
   oneOf,
   wholeNumber,
@@ -84,6 +85,7 @@ export function addFinetuneOptions(command: Command): void {
     .option(
       "--restore_from <what>",
       "latest: go on with the run, where it has been saved; fresh: begin from the model; PATH: begin from that model folder or run",
+      anyText(["latest", "fresh"]),
       "latest",
     )
     .option("--overwrite", "begin a run anew that is there: its saves go when the new one is saved");

@@ -4,6 +4,7 @@ import { describeDefault } from "../engines/create.js";
 import { EXIT, messageOf, UsageError, UserError } from "../errors.js";
 import { packageVersion } from "../package.js";
 import { addBench } from "./bench.js";
+import { addCompletion } from "./completion.js";
 import { addConvert } from "./convert.js";
 import { addDownload } from "./download.js";
 import { addExport } from "./export.js";
@@ -29,7 +30,12 @@ function longOptions(program: Command): Map<string, boolean> {
   return new Map(options.flatMap(({ long, required }) => (long ? [[long, required] as const] : [])));
 }
 
-function buildProgram(output: Output, finish: (code: number) => void): Command {
+/**
+ * The commands and their options.
+ * @param output where help goes
+ * @param finish told the exit code of a command that has one of its own
+ */
+export function buildProgram(output: Output, finish: (code: number) => void): Command {
   const program = new Command("gpt2")
     .description("GPT-2 in the terminal: continues your texts, or writes from nothing.")
     .usage("<command> [options]")
@@ -50,6 +56,7 @@ function buildProgram(output: Output, finish: (code: number) => void): Command {
   addScore(program);
   addTokenize(program);
   addBench(program);
+  addCompletion(program);
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => void output.write(text),

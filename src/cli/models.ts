@@ -13,7 +13,7 @@ import { showBytes } from "./progress.js";
 
 interface ModelsOptions {
   readonly models_dir?: string;
-  readonly format: "text" | "jsonl";
+  readonly format: "text" | "jsonl" | "names";
   readonly yes?: boolean;
 }
 
@@ -44,6 +44,15 @@ async function inspect({ name, path, bytes }: StoredModel): Promise<Row> {
     if (error instanceof UserError) return begun;
     throw error;
   }
+}
+
+/** The models' names alone, without a look into their files: at once, for completion and scripts. */
+async function listNames(options: ModelsOptions): Promise<void> {
+  const output = new Output();
+  const names = new Set(listStored(options.models_dir).map(({ name }) => name));
+  // A newline in a name would make two of it, other control characters would reach the terminal.
+  for (const name of names) if (!/\p{Cc}/u.test(name)) await output.write(`${name}\n`);
+  await output.finish();
 }
 
 async function list(options: ModelsOptions): Promise<void> {
@@ -136,13 +145,18 @@ export function addModels(program: Command): void {
     )
     .argument("[name]", "a model's name, or the path of its folder")
     .option("--yes", "rm: do not ask")
-    .option("--format <format>", "list: text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text")
+    .option(
+      "--format <format>",
+      "list: text, jsonl, or names: nothing but them",
+      oneOf("--format", ["text", "jsonl", "names"]),
+      "text",
+    )
     .addHelpText("before", "Example: gpt2 models\n");
   addModelsDir(command).action(async (action: string, name: string | undefined, options: ModelsOptions) => {
     if (action === "list") {
       if (name !== undefined)
         throw new UsageError(`gpt2 models list takes no name, not ${JSON.stringify(name)}`);
-      return list(options);
+      return options.format === "names" ? listNames(options) : list(options);
     }
     if (name === undefined) throw new UsageError(`gpt2 models ${action} needs a model's name`);
     if (action === "rm") return remove(name, options);

@@ -55,24 +55,37 @@ export function decimalNumber(option: string, wanted: string, isGood: (n: number
   };
 }
 
+/** Reads a value; its words are what the shells' completion offers for it. */
+export interface WordParser<T> {
+  (text: string): T;
+  readonly words: readonly string[];
+}
+
 /** Takes one of several words; anything else is a UsageError that lists them. */
-export function oneOf<T extends string>(option: string, words: readonly T[]): (text: string) => T {
-  return (text) => {
+export function oneOf<T extends string>(option: string, words: readonly T[]): WordParser<T> {
+  const parse = (text: string): T => {
     const word = words.find((each) => each === text);
     if (word === undefined) {
       throw new UsageError(`${option} must be one of ${words.join(", ")}, not ${JSON.stringify(text)}`);
     }
     return word;
   };
+  return Object.assign(parse, { words });
+}
+
+/** Takes any text; the words are only what is likely. */
+export function anyText(words: readonly string[]): WordParser<string> {
+  return Object.assign((text: string): string => text, { words });
 }
 
 /** Reads true or false, as Python people type it (True, False), too. */
-export function trueOrFalse(option: string): (text: string) => boolean {
-  return (text) => {
+export function trueOrFalse(option: string): WordParser<boolean> {
+  const parse = (text: string): boolean => {
     const word = text.toLowerCase();
     if (word === "true" || word === "false") return word === "true";
     throw new UsageError(`${option} must be true or false, not ${JSON.stringify(text)}`);
   };
+  return Object.assign(parse, { words: ["true", "false"] });
 }
 
 /** Adds a token id's bias, `50256=-2.5` or `50256=-inf`, to those given before. */

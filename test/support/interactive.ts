@@ -4,31 +4,43 @@ import { join } from "node:path";
 import { assertDone, gpt2, type JsonLine, micro, parseLines, TEMPORARY } from "./spawn.js";
 import { NO_TERMINAL, Terminal } from "./terminal.js";
 
-export const PROMPT = /Model prompt >>> $/;
+/** readline writes a space behind a line that fills its row. */
+export const PROMPT = /Model prompt >>> {1,2}$/;
 export const OPTIONS = ["--seed", "1", "--length", "8"];
 export const ENDLESS = ["--length", "100000000", "--ignore_eos"];
 export const [PASTE_ON, PASTE_OFF] = ["\x1b[?2004h", "\x1b[?2004l"];
 export const pasted = (text: string): string => `\x1b[200~${text}\x1b[201~`;
+export const CTRL_Z = "\x1a";
 export const UP = "\x1b[A";
 export const LEFT = "\x1b[D";
 
 let sessions = 0;
 
-/** A session of the micro model with a data folder of its own, or the given one. */
+/** A data folder of its own. */
+export const dataFolder = (): string => join(TEMPORARY, `data ${process.pid} ${++sessions}`);
+
+export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** `gpt2 interactive` with the micro model on a terminal, with a data folder of its own or the given one. */
 export class Interactive extends Terminal {
   readonly data: string;
 
-  constructor(args: readonly string[] = OPTIONS, env: Record<string, string> = {}) {
-    const data = env["XDG_DATA_HOME"] ?? join(TEMPORARY, `data ${++sessions}`);
-    super(["interactive", ...micro(...args)], { env: { ...env, XDG_DATA_HOME: data } });
+  /** @param launcher what runs gpt2, if not Node itself */
+  constructor(
+    args: readonly string[] = OPTIONS,
+    env: Record<string, string> = {},
+    launcher: readonly string[] = [],
+  ) {
+    const data = env["XDG_DATA_HOME"] ?? dataFolder();
+    super(["interactive", ...micro(...args)], { env: { ...env, XDG_DATA_HOME: data } }, launcher);
     this.data = data;
   }
 
   /** Types a line and waits for the next prompt; what was shown between. */
   async line(text: string): Promise<string> {
     this.type(`${text}\r`);
-    const shown = await this.shows(/\r\n[\s\S]*Model prompt >>> $/);
-    return shown.slice(shown.indexOf("\r\n") + 2, shown.lastIndexOf("Model prompt >>> "));
+    const shown = await this.shows(/\n[\s\S]*Model prompt >>> {1,2}$/);
+    return shown.slice(shown.indexOf("\n") + 1, shown.lastIndexOf("Model prompt >>> "));
   }
 
   /** What a command says: every line of it. */
@@ -43,6 +55,10 @@ export class Interactive extends Terminal {
     return parseLines(await readFile(file, "utf8"));
   }
 
+  async prompts(): Promise<string[]> {
+    return (await this.records()).map(({ prompt }) => prompt);
+  }
+
   async leave(): Promise<void> {
     this.type("/quit\r");
     const { code, stdout, stderr } = await this.ends();
@@ -50,6 +66,8 @@ export class Interactive extends Terminal {
     assert.equal(stderr, "echo on");
   }
 }
+
+/** Started, and asking. */
 export const started = async (...args: ConstructorParameters<typeof Interactive>): Promise<Interactive> => {
   const session = new Interactive(...args);
   await session.shows(PROMPT);

@@ -78,7 +78,7 @@ export class Terminal {
     return this.running.stdout;
   }
 
-  type(keys: string): void {
+  type(keys: string | Uint8Array): void {
     this.running.child.stdin?.write(keys);
   }
 

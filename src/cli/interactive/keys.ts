@@ -17,7 +17,7 @@ export interface KeyHandlers {
   insert(text: string): void;
   /** A paste, as the terminal sent it. */
   paste(text: string): void;
-  /** Ctrl-Z is about to stop the process. */
+  /** Ctrl-Z: the program is to be stopped until fg. */
   suspend(): void;
 }
 
@@ -100,7 +100,7 @@ export class Keys extends Readable {
       this.kept[i] = { type: "keys", text: piece.text.replace(/[\x03\x1a]/g, "") };
       for (const key of urgent) {
         if (key === CTRL_C) this.handlers.interrupt();
-        else this.type(CTRL_Z);
+        else this.handlers.suspend();
       }
     }
   }
@@ -131,7 +131,7 @@ export class Keys extends Readable {
     if (isLong) this.handlers.insert(long);
     for (const key of isLong ? rest : text) {
       if (key === CTRL_Z) this.handlers.suspend();
-      this.emit("data", key);
+      else this.emit("data", key);
     }
   }
 }

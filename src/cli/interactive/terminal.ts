@@ -12,6 +12,8 @@ export type Reply =
 interface Editable {
   line: string;
   cursor: number;
+  /** How many rows above the cursor's the prompt begins. */
+  prevRows: number;
 }
 
 /**
@@ -25,6 +27,10 @@ const asItIs = (line: string): string => line.replaceAll(NEWLINE, "\n");
 /** Signals that end the process: the terminal must be left as it was found. */
 const ENDING = ["SIGTERM", "SIGHUP"] as const;
 const isWindows = process.platform === "win32";
+/** Every process of the job, such as npx before gpt2 and a pipe behind it: as the terminal itself would do it. */
+const JOB = 0;
+/** A stopped process does not wait for this; one that cannot be stopped goes on after it. */
+const STOPPING_MS = 100;
 
 /**
  * The person's terminal: asks for lines, which can be edited and recalled, and takes pasted text whole. Where
@@ -38,6 +44,7 @@ export class Terminal {
   private isAsking = false;
   private isOver = false;
   private wake = (): void => {};
+  private stopping: NodeJS.Timeout | undefined;
   /** readline's own list of what can be recalled, newest first. */
   private recalled: string[] = [];
 
@@ -56,9 +63,10 @@ export class Terminal {
         interrupt: this.interrupt,
         insert: (text) => this.insert(text),
         paste: (text) => this.insert(pastedText(text)),
-        suspend: () => this.markPastes(false),
+        suspend: () => this.suspend(JOB),
       });
     }
+    const before = process.stderr.listeners("resize");
     this.lines = createInterface({
       input: this.keys ?? process.stdin,
       output: process.stderr,
@@ -66,6 +74,11 @@ export class Terminal {
       history: history.map(onOneLine),
       historySize: Math.max(history.length, 1) + 1000,
     });
+    // readline's own listener would draw the prompt into a sample, and over what stands above it.
+    for (const each of process.stderr.listeners("resize")) {
+      if (!before.includes(each)) process.stderr.off("resize", each as () => void);
+    }
+    if (isEditable) process.stderr.on("resize", this.resize);
     this.lines.on("history", (list) => {
       this.recalled = list;
     });
@@ -78,12 +91,10 @@ export class Terminal {
       this.wake();
     });
     this.lines.on("SIGINT", this.interrupt);
-    // After Ctrl-Z and fg: readline waits to be told to go on.
-    this.lines.on("SIGCONT", () => (this.isAsking ? this.lines.prompt(true) : this.lines.resume()));
     process.on("SIGINT", this.interrupt);
     process.on("exit", this.restore);
     for (const signal of ENDING) process.on(signal, this.endBySignal);
-    if (!isWindows) process.on("SIGCONT", this.goOn);
+    if (this.keys && !isWindows) process.on("SIGTSTP", this.stopBySignal).on("SIGCONT", this.goOn);
     this.markPastes(true);
   }
 
@@ -110,10 +121,13 @@ export class Terminal {
     this.lines.close();
     this.keys?.stop();
     this.restore();
+    process.stderr.off("resize", this.resize);
     process.off("SIGINT", this.interrupt);
     process.off("exit", this.restore);
     for (const signal of ENDING) process.off(signal, this.endBySignal);
-    if (!isWindows) process.off("SIGCONT", this.goOn);
+    clearTimeout(this.stopping);
+    this.stopping = undefined;
+    if (this.keys && !isWindows) process.off("SIGTSTP", this.stopBySignal).off("SIGCONT", this.goOn);
   }
 
   private reply(reply: Reply): void {
@@ -145,11 +159,50 @@ export class Terminal {
     this.lines.prompt(true); // shows the line as it is now
   }
 
+  /**
+   * Draws the line for the new width. Some terminals have broken it anew by now, others have not: so no further up
+   * than both would have it, for what is above is not ours.
+   */
+  private readonly resize = (): void => {
+    if (!this.isAsking) return;
+    const edited = this.lines as unknown as Editable;
+    edited.prevRows = Math.min(edited.prevRows, this.lines.getCursorPos().rows);
+    this.lines.prompt(true);
+  };
+
   private markPastes(on: boolean): void {
     if (this.marksPastes) process.stderr.write(on ? PASTE_ON : PASTE_OFF);
   }
 
-  private readonly goOn = (): void => this.markPastes(true);
+  /** Gives the terminal back and stops, until someone continues the program: Ctrl-Z and fg. */
+  private suspend(whom: number): void {
+    if (isWindows) return;
+    this.restore();
+    this.keys?.setRawMode(false);
+    process.off("SIGTSTP", this.stopBySignal);
+    process.kill(whom, "SIGTSTP");
+    // Where no shell could continue it, the system does not stop it: then it goes on.
+    clearTimeout(this.stopping);
+    this.stopping = setTimeout(() => {
+      // A SIGCONT that waits comes first: the line is shown once.
+      setImmediate(() => this.stopping && this.goOn());
+    }, STOPPING_MS);
+  }
+
+  private readonly stopBySignal = (): void => this.suspend(process.pid);
+
+  /** Takes the terminal again, which may be in any state now, and shows what is asked. */
+  private readonly goOn = (): void => {
+    clearTimeout(this.stopping);
+    this.stopping = undefined;
+    process.off("SIGTSTP", this.stopBySignal).on("SIGTSTP", this.stopBySignal);
+    this.keys?.setRawMode(false).setRawMode(true);
+    this.markPastes(true);
+    if (!this.isAsking) return;
+    (this.lines as unknown as Editable).prevRows = 0; // others have written since: nothing above is ours
+    this.lines.prompt(true);
+  };
+
   private readonly restore = (): void => this.markPastes(false);
 
   private readonly endBySignal = (signal: NodeJS.Signals): void => {

@@ -1,0 +1,13 @@
+// Writes the manual page, dist/man/gpt2.1, from the commands' own definitions: part of `npm run build`.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { buildProgram } from "../src/cli/main.js";
+import { Output } from "../src/cli/output.js";
+import { PACKAGE_ROOT, packageVersion } from "../src/package.js";
+import { manualPage } from "./man/page.js";
+
+const folder = join(PACKAGE_ROOT, "dist", "man");
+mkdirSync(folder, { recursive: true });
+const today = new Date().toISOString().slice(0, 10);
+const program = buildProgram(new Output(), () => {});
+writeFileSync(join(folder, "gpt2.1"), manualPage(program, packageVersion(), today));
