@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { ENDLESS, Interactive, LEFT, pause, started, UP } from "./support/interactive.js";
+import { ENDLESS, LEFT, pause, started, UP } from "./support/interactive.js";
 import { TEMPORARY } from "./support/spawn.js";
 import { CTRL_C, NO_TERMINAL } from "./support/terminal.js";
 
