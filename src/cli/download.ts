@@ -6,6 +6,7 @@ import { canonicalName } from "../download/catalog.js";
 import { type DownloadEvent, downloadModel } from "../download/download.js";
 import { UserError } from "../errors.js";
 import { elsewhereIfReadOnly } from "../files.js";
+import { loadHparams, loadVocabulary } from "../load.js";
 import { modelsDirs } from "../store.js";
 import { hasWeights, openWeights } from "../weights/read.js";
 import { convertWithBar, DTYPES, type Dtype } from "./convert.js";
@@ -88,6 +89,8 @@ export async function download(
           downloadModel(name, folder, { baseUrl, onFile: events.onFile, signal: controller.signal }),
         ),
     );
+    // A host that calls an error page a file, or says too small a size: no checkpoint's sum covers these.
+    await loadVocabulary(folder, await loadHparams(folder));
     if (bytes === 0 && (await isConverted(folder))) {
       note(`${folder} is complete`);
       return folder;
