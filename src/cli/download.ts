@@ -10,7 +10,7 @@ import { loadHparams, loadVocabulary } from "../load.js";
 import { modelsDirs } from "../store.js";
 import { hasWeights, openWeights } from "../weights/read.js";
 import { convertWithBar, DTYPES, type Dtype } from "./convert.js";
-import { whileInterruptible } from "./interrupt.js";
+import { ENDING, whileInterruptible } from "./interrupt.js";
 import { addModelsDir, oneOf } from "./options.js";
 import { canAsk, note } from "./output.js";
 import { type Bar, showBytes, startBar } from "./progress.js";
@@ -88,6 +88,7 @@ export async function download(
         elsewhereIfReadOnly("name another place with --models_dir", () =>
           downloadModel(name, folder, { baseUrl, onFile: events.onFile, signal: controller.signal }),
         ),
+      ENDING,
     );
     // A host that calls an error page a file, or says too small a size: no checkpoint's sum covers these.
     await loadVocabulary(folder, await loadHparams(folder));
