@@ -59,9 +59,9 @@ export class Served {
   }
 
   /** The folder holds these files with the server's bytes, the converted weights, and nothing else. */
-  assertWhole(): void {
+  assertWhole(folder = this.folder): void {
     const wanted = Object.entries(this.files).map(([file, body]) => [file, sha256(body)]);
-    assert.deepEqual(contents(this.folder), { ...Object.fromEntries(wanted), ...converted });
+    assert.deepEqual(contents(folder), { ...Object.fromEntries(wanted), ...converted });
   }
 
   /** Whatever became of a download: right, or one plain line and then a download with no fault gives all. */
