@@ -246,6 +246,9 @@ test("min_p looks at what temperature made of the logits, and keeps its equals",
   assert.deepEqual(seen({ min_p: 1 }), [0]);
   assert.deepEqual(seen({ min_p: 1, top_k: 2 }), [0]);
   assert.deepEqual(seen({ min_p: 0 }), [0, 1, 2, 3]);
+  const equals = makeDraw(3, { ...PLAIN, min_p: 1 });
+  const drawn = [0, 0.4, 0.6, 0.99].map((u) => equals(Float32Array.of(2, 1, 2), u));
+  assert.deepEqual(drawn, [0, 0, 2, 2], "a token as likely as the likeliest is at least as probable");
 });
 
 test("what is off changes no draw", () => {
