@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FileServer } from "../support/file-server.js";
 import { assertDone, gpt2, MICRO, NO_SHELL, type Outcome, startGpt2, TEMPORARY } from "../support/spawn.js";
-import { assertPlainEnd } from "./support/folders.js";
+import { assertPlainEnd, loading } from "./support/folders.js";
 import { DATA, microFiles, Served } from "./support/served.js";
 import { DTYPES, isWeights, original, weightsIn } from "./support/weights.js";
 
@@ -67,6 +67,33 @@ describe("two at once", { concurrency: 2 }, () => {
     const both = [0, 1, 0, 1, 0].map((i) => gpt2(["convert", folder, "--dtype", DTYPES[i]]));
     assertAgreed(await Promise.all(both));
     assert.notEqual(weightsIn(folder, small), "none");
+    assert.deepEqual(
+      readdirSync(folder).filter((name) => !isWeights(name)),
+      names,
+    );
+  });
+
+  test("a second conversion is told of the first, which stands still in the middle, and changes nothing", {
+    skip: NO_SHELL,
+  }, async () => {
+    const folder = join(TEMPORARY, "still");
+    cpSync(MICRO, folder, { recursive: true });
+    const names = readdirSync(folder);
+    const env = { ...loading("end-at-step.mjs"), END_AT: "9", END_WITH: "SIGSTOP" };
+    const first = startGpt2(["convert", folder], { env });
+    while (!readdirSync(folder).some((name) => name.startsWith("group1"))) await sleep(5);
+    const second = await gpt2(["convert", folder, "--dtype", "float16"]);
+    first.child.kill("SIGCONT");
+    assertDone(await first.ended);
+    assert.equal(second.code, 1, second.stderr);
+    assert.ok(
+      second.stderr.startsWith(
+        `gpt2: another gpt2 command is at work in ${folder} (process ${first.child.pid} on `,
+      ),
+      second.stderr,
+    );
+    const small = await original(MICRO, "still-wanted");
+    assert.equal(weightsIn(folder, small), "float32");
     assert.deepEqual(
       readdirSync(folder).filter((name) => !isWeights(name)),
       names,
