@@ -5,7 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { MODEL_FILES } from "../../dist/src/download/catalog.js";
 import { type Fault, FileServer } from "../support/file-server.js";
 import type { Outcome } from "../support/spawn.js";
-import { assertPlainEnd, chance } from "./support/folders.js";
+import { assertPlainEnd, chance, until } from "./support/folders.js";
 import { DATA, microFiles, Served } from "./support/served.js";
 
 const META = "model.ckpt.meta";
@@ -174,8 +174,7 @@ describe("a download from a host with faults: right, or one line and right the s
     model.fault(META, { kind: "slow", piece: 30_000, pause: 40 });
     const running = model.start();
     const part = join(model.folder, `${META}.part`);
-    while (!existsSync(part) || statSync(part).size < 90_000)
-      await new Promise((next) => setTimeout(next, 5));
+    await until("it begins", () => existsSync(part) && statSync(part).size >= 90_000);
     model.serve(microFiles(280_000, "changed graph"));
     server.dropConnections();
     await model.assertEndsWell(await running.ended);

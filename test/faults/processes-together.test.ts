@@ -3,10 +3,9 @@ import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { FileServer } from "../support/file-server.js";
 import { assertDone, gpt2, MICRO, NO_SHELL, type Outcome, startGpt2, TEMPORARY } from "../support/spawn.js";
-import { assertPlainEnd, loading } from "./support/folders.js";
+import { assertPlainEnd, loading, until } from "./support/folders.js";
 import { DATA, microFiles, Served } from "./support/served.js";
 import { DTYPES, isWeights, original, weightsIn } from "./support/weights.js";
 
@@ -40,7 +39,7 @@ describe("two at once", { concurrency: 2 }, () => {
     const model = new Served(server, "pair", files);
     model.fault(DATA, { kind: "slow", piece: 10_000, pause: 50 }, 2);
     const first = model.start();
-    while (!existsSync(join(model.folder, `${DATA}.part`))) await sleep(5);
+    await until("the first begins", () => existsSync(join(model.folder, `${DATA}.part`)));
     const second = await model.download();
     assert.equal(second.code, 1, second.stderr);
     assertPlainEnd(second);
@@ -81,7 +80,7 @@ describe("two at once", { concurrency: 2 }, () => {
     const names = readdirSync(folder);
     const env = { ...loading("end-at-step.mjs"), END_AT: "9", END_WITH: "SIGSTOP" };
     const first = startGpt2(["convert", folder], { env });
-    while (!readdirSync(folder).some((name) => name.startsWith("group1"))) await sleep(5);
+    await until("the first writes", () => readdirSync(folder).some((name) => name.startsWith("group1")));
     const second = await gpt2(["convert", folder, "--dtype", "float16"]);
     first.child.kill("SIGCONT");
     assertDone(await first.ended);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 
 /** The folder of the small scripts that are loaded into the built program. */
@@ -45,4 +46,13 @@ export function assertPlainEnd(outcome: { code: number | null; stderr: string; s
   if (code === 0) return;
   assert.equal(lines.at(-1), own[0], stderr);
   assert.ok(code === 1 || code === 130, `exit code ${code}: ${stderr}`);
+}
+
+/** Waits for something to be so, half a minute at most. */
+export async function until(what: string, isSo: () => boolean): Promise<void> {
+  const last = performance.now() + 30_000;
+  while (!isSo()) {
+    assert.ok(performance.now() < last, `waited in vain: ${what}`);
+    await sleep(5);
+  }
 }
