@@ -113,7 +113,7 @@ describe("a full disk", { concurrency: 2, skip: NO_DISK }, () => {
     const kept =
       /story\.unfinished(-2)?\.txt holds what was written so far\ngpt2: cannot write \S+: the disk is full\n$/;
     assertFull(await generate("--out", "story.txt"), kept);
-    assert.ok(!existsSync(disk.at("story.txt")));
+    assert.equal(existsSync(disk.at("story.txt")), false);
     disk.clear();
     writeFileSync(disk.at("story.txt"), "what was there before");
     disk.leave(4 * KB);
@@ -157,7 +157,7 @@ describe("a full disk", { concurrency: 2, skip: NO_DISK }, () => {
       );
     disk.leave(0);
     assertFull(await finetune("1"), /the disk is full/);
-    assert.ok(!existsSync(disk.at("checkpoint", "run1", "counter")));
+    assert.equal(existsSync(disk.at("checkpoint", "run1", "counter")), false);
     disk.clear();
     assertDone(await finetune("1"));
     disk.leave(90 * KB);

@@ -47,6 +47,7 @@ describe("two at once", { concurrency: 2 }, () => {
       second.stderr.includes(
         `another download is at work in ${model.folder} (process ${first.child.pid} on `,
       ),
+      second.stderr,
     );
     first.child.kill("SIGKILL");
     await first.ended;
