@@ -161,7 +161,10 @@ describe("bytes that are no text", { concurrency: 2 }, () => {
     assert.equal(piped.stdout, scored.stdout);
     const { text: read, logprobs } = JSON.parse(scored.stdout) as { text: string; logprobs: number[] };
     assert.equal(read, text);
-    assert.ok(logprobs.every((each) => Number.isFinite(each) && each < 0), "no logarithms of probabilities");
+    assert.ok(
+      logprobs.every((each) => Number.isFinite(each) && each < 0),
+      "no logarithms of probabilities",
+    );
     const back = await gpt2(["tokenize", "--decode"], { stdin: ids.stdout });
     assert.equal(back.stdout.trimEnd(), text.trimEnd());
     const good = await gpt2(["tokenize", "--count"], { stdin: "a\0b\0\0" });
