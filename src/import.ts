@@ -5,6 +5,7 @@ import { UsageError, UserError } from "./errors.js";
 import { listFolder } from "./files.js";
 import { openHuggingFace } from "./huggingface/open.js";
 import { loadHparams, loadVocabulary } from "./load.js";
+import { LOCK_NAME } from "./lock.js";
 import {
   checkParameters,
   countParameters,
@@ -109,7 +110,7 @@ async function checkTarget(
   if ((await realpath(target)) === (await realpath(folder).catch(() => ""))) {
     throw new UsageError(`${folder} is the very folder that the model would go to: choose another --name`);
   }
-  const names = (await listFolder(target)).filter((name) => !name.endsWith(".part"));
+  const names = (await listFolder(target)).filter((name) => !name.endsWith(".part") && !LOCK_NAME.test(name));
   if (names.length === 0) return new Set();
   const model = describeModel(target);
   if (!model) throw new UserError(`${target} holds something else than a model: choose another --name`);
@@ -117,7 +118,7 @@ async function checkTarget(
   if (!overwrite) {
     throw new UserError(`${target} is there already: choose another --name, or replace it with --overwrite`);
   }
-  return new Set(model.files.filter((name) => !/\.(part|json\.part|lock)$/.test(name)));
+  return new Set(model.files.filter((name) => !/\.(part|json\.part)$/.test(name) && !LOCK_NAME.test(name)));
 }
 
 async function openForeign(folder: string): Promise<Foreign> {

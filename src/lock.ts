@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { link, open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { link, open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { UserError } from "./errors.js";
 import { fileError } from "./files.js";
 
@@ -18,6 +18,12 @@ export interface Work {
 }
 
 const STALE_MS = 30_000;
+
+/** Contents of the locks that this process holds. */
+const held = new Set<string>();
+
+/** Names of locks, and of the files beside them that a process which was killed may leave. */
+export const LOCK_NAME = /^\.[a-z]+\.lock(\.\d+-[0-9a-f]{8})?$/;
 
 /** The right to work in a folder. */
 export interface Lock {
@@ -47,6 +53,8 @@ export async function lockFolder(folder: string, { file, name, staleMs = STALE_M
     }
     if (holder) await removeStale(path, holder.content);
   }
+  held.add(content);
+  await removeLeftovers(path);
   const heartbeat = setInterval(() => {
     const now = new Date();
     // A lock that cannot be touched is found out by check().
@@ -64,6 +72,7 @@ export async function lockFolder(folder: string, { file, name, staleMs = STALE_M
     },
     async release() {
       clearInterval(heartbeat);
+      held.delete(content);
       if (await own()) await rm(path, { force: true });
     },
   };
@@ -78,7 +87,7 @@ interface Holder {
 
 /** Creates the lock with its content at once: whoever finds it can read it. False when there is one. */
 async function create(path: string, content: string): Promise<boolean> {
-  const beside = `${path}.${randomBytes(4).toString("hex")}`;
+  const beside = besideOf(path);
   try {
     const file = await open(beside, "wx");
     try {
@@ -89,8 +98,10 @@ async function create(path: string, content: string): Promise<boolean> {
     await link(beside, path);
     return true;
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const { code, syscall } = error as NodeJS.ErrnoException;
     if (code === "EEXIST") return false;
+    // A machine on which this process is not known has tidied: the next attempt makes another.
+    if (code === "ENOENT" && syscall === "link") return false;
     if (code === "EPERM" || code === "ENOTSUP" || code === "ENOSYS") return createWithoutLinks(path, content);
     throw fileError("write", path, error);
   } finally {
@@ -131,20 +142,41 @@ async function readHolder(path: string): Promise<Holder | undefined> {
   }
 }
 
-async function isHeld(holder: Holder, staleMs: number): Promise<boolean> {
-  if (Date.now() - holder.touched > staleMs) return false;
-  if (holder.host !== hostname() || !Number.isSafeInteger(holder.pid) || holder.pid <= 0) return true;
+/** A name for a file that becomes a lock, or was one, and the process that must remove it. */
+const besideOf = (path: string): string => `${path}.${process.pid}-${randomBytes(4).toString("hex")}`;
+
+/** Removes what a process that was killed between two steps left beside the lock. */
+async function removeLeftovers(path: string): Promise<void> {
+  const folder = dirname(path);
+  for (const name of await readdir(folder).catch(() => [])) {
+    const [, pid] = /\.(\d+)-[0-9a-f]{8}$/.exec(name) ?? [];
+    if (pid === undefined || !join(folder, name).startsWith(`${path}.`)) continue;
+    if (Number(pid) !== process.pid && isRunning(Number(pid))) continue;
+    await rm(join(folder, name), { force: true }).catch(() => undefined);
+  }
+}
+
+/** Whether there is a process with this number on this machine. */
+export function isRunning(pid: number): boolean {
   try {
-    process.kill(holder.pid, 0); // signal 0 only asks whether the process is there
+    process.kill(pid, 0); // signal 0 only asks
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 
+async function isHeld(holder: Holder, staleMs: number): Promise<boolean> {
+  if (Date.now() - holder.touched > staleMs) return false;
+  if (holder.host !== hostname() || !Number.isSafeInteger(holder.pid) || holder.pid <= 0) return true;
+  // Our own number, but not one of our locks: in a container that was started again every process may have it.
+  if (holder.pid === process.pid) return held.has(holder.content);
+  return isRunning(holder.pid);
+}
+
 /** Removes a stale lock, and gives it back when someone else was quicker and it is a new one by now. */
 async function removeStale(path: string, content: string): Promise<void> {
-  const aside = `${path}.${randomBytes(4).toString("hex")}`;
+  const aside = besideOf(path);
   try {
     await rename(path, aside);
     if ((await readFile(aside, "utf8")) !== content) await link(aside, path);

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { expNegative } from "./draw.js";
 import type { Engine } from "./model.js";
 
@@ -51,6 +52,7 @@ export async function logProbabilities(
       const known = logprobs.length; // the window's first tokens have been scored already
       if (known > begin) await engine.forward([{ sequence, ids: read.slice(begin, known) }], "none");
       for (let at = known; at < end; at += PIECE) {
+        await nextTurn(); // else no Ctrl-C is heard: a small model's pass lets nothing else have a turn
         signal?.throwIfAborted();
         const piece = read.slice(at, Math.min(at + PIECE, end));
         const [logits] = await engine.forward([{ sequence, ids: piece }], "all"); // [piece.length, n_vocab]

@@ -58,7 +58,7 @@ export function isPath(name: string): boolean {
 
 /** Files that belong to a model's folder, whole or being written: what `gpt2 models` counts and may remove. */
 const MODEL_FILE =
-  /^(checkpoint|encoder\.json|vocab\.bpe|hparams\.json|counter|model\.json|model(\.ckpt|-\d+)\.(meta|index|data-\d{5}-of-\d{5})|group\d+-shard\d+of\d+\.bin|\.download\.lock)$|\.part(\.json)?$/;
+  /^(checkpoint|encoder\.json|vocab\.bpe|hparams\.json|counter|model\.json|model(\.ckpt|-\d+)\.(meta|index|data-\d{5}-of-\d{5})|group\d+-shard\d+of\d+\.bin|\.(download|writing)\.lock(\.\d+-[0-9a-f]{8})?)$|\.part(\.json)?$/;
 
 /** A folder that holds a model, or the beginning of one. */
 export interface StoredModel {

@@ -39,12 +39,23 @@ const WRONG: Readonly<Record<string, readonly string[]>> = {
   temperature: ["", "x", "-0.1", "NaN", "Infinity", "-Infinity", "1,5", "1e999", "0x1"],
   top_k: NO_NUMBERS,
   top_p: ["", "x", "0", "-0.5", "1.01", "NaN", "Infinity", "50%"],
+  min_p: ["", "x", "-0.01", "1.01", "NaN", "Infinity", "5%", "0,1", "0x1"],
+  repetition_penalty: ["", "x", "0", "0.009", "-1.2", "100.1", "NaN", "Infinity", "1,2"],
+  logit_bias: [
+    ...["", "x", "3", "=1", "3=", "3:1", "-1=1", "1.5=1", "x=1", "3=x", "3=1=2", "3=NaN"],
+    ...["3=inf", "3=+inf", "3=Infinity", "3=1e10", "3=-1000000001", "3=1,5", "1234567890=1", "3=1 4=2"],
+  ],
+  first_sample: [...NO_NUMBERS, "0", "1000000001"],
+  shard: ["", "x", "1", "0/2", "3/2", "1/0", "-1/2", "1/-2", "1/2/3", "1.5/2", "1 / 2", "/2", "1/"],
   format: ["", "json", "TEXT", "jsonl "],
   backend: ["", "cuda", "tfjs-webgl", "constructor"],
   precision: ["", "float16", "INT8"],
   threads: [...NO_NUMBERS, "0", "65"],
   stop: [""],
 };
+
+/** Options that interactive does not have. */
+const NOT_INTERACTIVE = ["first_sample", "shard"];
 
 describe("wrong options: one line that names the option and the value, exit code 2", {
   concurrency: 3,
@@ -53,7 +64,8 @@ describe("wrong options: one line that names the option and the value, exit code
     // The first and the last through the built program, all of them in one process below.
     for (const [i, value] of [...new Set([values[0], values[values.length - 1]])].entries()) {
       const spelling = i === 0 ? [`--${option}`, value] : [`--${option.replaceAll("_", "-")}=${value}`];
-      const command = ["generate", "interactive"][i];
+      const other = NOT_INTERACTIVE.includes(option) ? "unconditional" : "interactive";
+      const command = i === 0 ? "generate" : other;
       test(`${command} ${spelling.join(" ")}`, async () => {
         const outcome = await gpt2([command, ...(i === 0 ? ["a"] : []), ...micro(), ...spelling]);
         assertFails(outcome, 2, new RegExp(`^gpt2: --${option} must`), new RegExp(value === "" ? "" : value));
@@ -106,6 +118,9 @@ describe("wrong commands and arguments: one line, exit code 2", { concurrency: 3
     [["--frobnicate"], /unknown option '--frobnicate'.*gpt2 --help/],
     [["generate", "a", "--topk", "3"], /unknown option '--topk' .*--top_k/],
     [["generate", "a", "--top_k"], /--top_k.*missing/],
+    [["generate", "a", "--resume"], /--resume.*missing/],
+    [["interactive", "--shard", "1/2"], /unknown option '--shard'/],
+    [["interactive", "--resume", "x"], /unknown option '--resume'/],
     [["interactive", "a"], /too many arguments/],
     [["unconditional", "a", "b"], /too many arguments/],
     [["generate", "a", "b"], /too many arguments/],
@@ -120,6 +135,12 @@ describe("wrong commands and arguments: one line, exit code 2", { concurrency: 3
   for (const [args, pattern] of wrong) {
     test(args.join(" "), async () => assertFails(await gpt2(args), 2, pattern));
   }
+  test("--resume: a folder, one that is not there, a device", async () => {
+    const resume = (path: string) => gpt2(["generate", "a", ...micro("--seed", "1", "--resume", path)]);
+    assertFails(await resume(TEMPORARY), 1, /cannot write .*: it is a folder/);
+    assertFails(await resume(join(TEMPORARY, "gone", "x.jsonl")), 1, /cannot write .*x\.jsonl: no such file/);
+    if (process.platform !== "win32") assertFails(await resume("/dev/null"), 1, /is no plain file/);
+  });
   test("the error's words stay one line when an argument has several", async () => {
     assertFails(await gpt2(["sam\nple"]), 2, /unknown command "sam\\nple"/);
     assertFails(await gpt2(["generate", "--x\ny"]), 2, /unknown option/);

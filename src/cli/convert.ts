@@ -4,7 +4,7 @@ import { convert } from "../convert.js";
 import { EXIT, UsageError, UserError } from "../errors.js";
 import { elsewhereIfReadOnly } from "../files.js";
 import { expandPath, findModel, isPath } from "../store.js";
-import { whileInterruptible } from "./interrupt.js";
+import { ENDING, whileInterruptible } from "./interrupt.js";
 import { addModelsDir, oneOf } from "./options.js";
 import { note } from "./output.js";
 import { type Bar, showBytes, startBar } from "./progress.js";
@@ -34,6 +34,7 @@ export async function convertWithBar(folder: string, options: { dtype: Dtype; ou
             },
           }),
         ),
+      ENDING,
     );
     const line = `${join(target, "model.json")}: ${tensors} tensors, ${parameters} parameters, ${showBytes(bytes)} in ${options.dtype}`;
     if (bar) bar.stop(line);

@@ -6,10 +6,11 @@ import { CATALOG, canonicalName } from "../download/catalog.js";
 import { type DownloadEvent, downloadModel } from "../download/download.js";
 import { UserError } from "../errors.js";
 import { elsewhereIfReadOnly } from "../files.js";
+import { loadHparams, loadVocabulary } from "../load.js";
 import { modelsDirs } from "../store.js";
 import { hasWeights, openWeights } from "../weights/read.js";
 import { convertWithBar, DTYPES, type Dtype } from "./convert.js";
-import { whileInterruptible } from "./interrupt.js";
+import { ENDING, whileInterruptible } from "./interrupt.js";
 import { addModelsDir, anyText, oneOf } from "./options.js";
 import { canAsk, note } from "./output.js";
 import { type Bar, showBytes, startBar } from "./progress.js";
@@ -87,7 +88,10 @@ export async function download(
         elsewhereIfReadOnly("name another place with --models_dir", () =>
           downloadModel(name, folder, { baseUrl, onFile: events.onFile, signal: controller.signal }),
         ),
+      ENDING,
     );
+    // A host that calls an error page a file, or says too small a size: no checkpoint's sum covers these.
+    await loadVocabulary(folder, await loadHparams(folder));
     if (bytes === 0 && (await isConverted(folder))) {
       note(`${folder} is complete`);
       return folder;

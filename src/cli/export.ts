@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { EXIT, UsageError, UserError } from "../errors.js";
 import { EXPORT_FORMATS, type ExportFormat, exportModel } from "../export.js";
 import { expandPath, findModel, isModelFolder, isPath } from "../store.js";
-import { whileInterruptible } from "./interrupt.js";
+import { ENDING, whileInterruptible } from "./interrupt.js";
 import { addModelsDir, oneOf } from "./options.js";
 import { type Bar, showBytes, startBar } from "./progress.js";
 
@@ -50,6 +50,7 @@ async function exportWithBar(name: string, options: ExportCommandOptions): Promi
             bar.update(done);
           },
         }),
+      ENDING,
     );
     bar ??= startBar("exporting", bytes);
     bar.stop(`${path}: ${tensors} tensors, ${parameters} parameters, ${showBytes(bytes)} in float32`);

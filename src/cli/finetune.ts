@@ -16,7 +16,7 @@ import {
   SCRATCH_SIZES,
   trainingOptions,
 } from "./finetune-options.js";
-import { whileInterruptible } from "./interrupt.js";
+import { ENDING, whileInterruptible } from "./interrupt.js";
 import { note, Output } from "./output.js";
 import { modelFolder } from "./run.js";
 import { TrainingDisplay } from "./training.js";
@@ -189,7 +189,7 @@ async function act(command: Command, dataset: readonly string[], options: Finetu
         stop();
       },
       () => finetune(request, display),
-      ["SIGINT", "SIGTERM", "SIGHUP"],
+      ENDING,
     );
     display.draw(finished.losses);
     display.sum();

@@ -4,7 +4,7 @@ import { EXIT, UsageError, UserError } from "../errors.js";
 import { importModel } from "../import.js";
 import { expandPath, modelsDirs } from "../store.js";
 import { DTYPES, type Dtype } from "./convert.js";
-import { whileInterruptible } from "./interrupt.js";
+import { ENDING, whileInterruptible } from "./interrupt.js";
 import { addModelsDir, oneOf } from "./options.js";
 import { note } from "./output.js";
 import { type Bar, showBytes, startBar } from "./progress.js";
@@ -51,6 +51,7 @@ async function importWithBar(folder: string, options: ImportCommandOptions): Pro
             bar.update(done);
           },
         }),
+      ENDING,
     );
     bar ??= startBar("importing", bytes);
     bar.stop(

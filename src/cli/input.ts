@@ -1,14 +1,22 @@
+import { isUtf8 } from "node:buffer";
 import { fstatSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { UsageError, UserError } from "../errors.js";
 import { fileError } from "../files.js";
+import { tell } from "./output.js";
+
+/** A text's bytes as UTF-8, and a warning where they are something else. A byte order mark is no part of it. */
+function decode(bytes: Uint8Array, from: string): string {
+  if (!isUtf8(bytes)) tell(`warning: ${from} is not all UTF-8: what is not is read as U+FFFD`);
+  return new TextDecoder().decode(bytes);
+}
 
 /** A file's text as UTF-8; a byte order mark at its beginning is not part of it. */
 export async function readTextFile(file: string): Promise<string> {
   const bytes = await readFile(file).catch((error) => {
     throw fileError("read", file, error);
   });
-  return new TextDecoder().decode(bytes);
+  return decode(bytes, file);
 }
 
 /** @throws UserError where standard input is a folder (`< folder`), which Node would read as an empty file */
@@ -35,7 +43,7 @@ export async function readStdin(how: string): Promise<string> {
   } catch (error) {
     throw fileError("read", "standard input", error);
   }
-  return new TextDecoder().decode(Buffer.concat(chunks));
+  return decode(Buffer.concat(chunks), "standard input");
 }
 
 /** A prompt's lines as the model knows them: their ends are `\n`, where a file from Windows has `\r\n`. */

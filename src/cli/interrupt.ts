@@ -1,3 +1,6 @@
+/** Ctrl-C, and the signals with which a system that shuts down and a terminal that is closed end a program. */
+export const ENDING: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+
 /**
  * Calls a function at Ctrl-C (SIGINT) while a piece of work runs; a second Ctrl-C during the same work ends the
  * process at once, for the case that the work does not come to an end.

@@ -3,9 +3,10 @@ import { type FileHandle, lstat, open, readdir, rename, rm } from "node:fs/promi
 import { join } from "node:path";
 import { UserError } from "../errors.js";
 import { fileError, syncFolder } from "../files.js";
+import { isRunning, type Lock, lockFolder } from "../lock.js";
 
-/** Tokens of the sets that this process is writing. */
-const live = new Set<string>();
+/** Two sets that take their places at once would leave a mixture: one writer at a time. */
+const LOCK = { file: ".writing.lock", name: "gpt2 command" };
 
 /**
  * Files that belong together and come into a folder together: each is written beside its place, and all are
@@ -19,23 +20,36 @@ export class FileSet {
   private constructor(
     private readonly folder: string,
     private readonly token: string,
+    private readonly lock: Lock,
     /** Files that a process which was killed while it renamed had put aside: only a whole new set replaces them. */
     private readonly leftovers: readonly string[],
   ) {}
 
-  /** Begins a set. Parts that a process which was killed left behind in the folder are removed. */
+  /**
+   * Begins a set. Parts that a process which was killed left behind in the folder are removed.
+   * @throws UserError when another process is writing a set there
+   */
   static async begin(folder: string): Promise<FileSet> {
+    const lock = await lockFolder(folder, LOCK);
+    try {
+      return await FileSet.beginAlone(folder, lock);
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  private static async beginAlone(folder: string, lock: Lock): Promise<FileSet> {
     const token = `${process.pid}-${randomBytes(4).toString("hex")}`;
     const leftovers: string[] = [];
     for (const name of await list(folder)) {
-      const owner = /\.((\d+)-[0-9a-f]{8})(\.old)?\.part$/.exec(name);
-      if (!owner || live.has(owner[1]) || isRunning(Number(owner[2]))) continue;
+      const owner = /\.(\d+)-[0-9a-f]{8}(\.old)?\.part$/.exec(name);
+      if (!owner || isOther(Number(owner[1]))) continue;
       const path = join(folder, name);
-      if (owner[3]) leftovers.push(path);
+      if (owner[2]) leftovers.push(path);
       else await rm(path, { force: true }).catch(() => undefined);
     }
-    live.add(token);
-    return new FileSet(folder, token, leftovers);
+    return new FileSet(folder, token, lock, leftovers);
   }
 
   /** Opens a new file of the set; append() goes there from now on. */
@@ -98,6 +112,7 @@ export class FileSet {
       moves.push({ from, to });
     };
     const old: string[] = [];
+    await this.lock.check();
     try {
       const replaced = (await list(this.folder)).filter(
         (name) => this.names.includes(name) || (isOld(name) && !name.endsWith(".part")),
@@ -119,8 +134,8 @@ export class FileSet {
       for (const { from, to } of moves.reverse()) await rename(to, from).catch(() => undefined);
       throw error;
     }
-    live.delete(this.token);
     for (const path of [...old, ...this.leftovers]) await rm(path, { force: true }).catch(() => undefined);
+    await this.lock.release().catch(() => undefined);
   }
 
   /** Removes what was written and is not in its place. */
@@ -128,7 +143,7 @@ export class FileSet {
     await this.current?.file.close().catch(() => undefined);
     this.current = undefined;
     for (const name of this.names) await rm(this.beside(name), { force: true }).catch(() => undefined);
-    live.delete(this.token);
+    await this.lock.release().catch(() => undefined);
   }
 
   private beside(name: string, kind = ""): string {
@@ -148,12 +163,7 @@ function keyFirst(names: readonly string[], key: string): string[] {
   return [...names].sort((a, b) => Number(b === key) - Number(a === key));
 }
 
-function isRunning(pid: number): boolean {
-  if (pid === process.pid) return false; // our number, but not one of our sets: a process before us had it
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
+/** Whether another process may still be writing what has this number. Ours writes one set a folder: a new one. */
+function isOther(pid: number): boolean {
+  return pid !== process.pid && isRunning(pid);
 }

@@ -8,6 +8,8 @@ import { gzipSync } from "node:zlib";
 /** What the server does instead of sending the file as it should. */
 export type Fault =
   | { kind: "cut"; after: number } // closes the connection after so many bytes of the body: see received()
+  | { kind: "drop"; after: number } // the same, whatever has arrived of them
+  | { kind: "slow"; piece: number; pause: number } // pieces of so many bytes, so many milliseconds apart
   | { kind: "stall"; after: number } // says nothing more after so many bytes; -1: not even headers
   | { kind: "reset" } // resets the connection before any answer
   | { kind: "status"; status: number; headers?: Record<string, string>; body?: string }
@@ -62,6 +64,16 @@ export class FileServer {
   /** The next requests for this path, or all of them, meet with the fault. Several queue up. */
   fault(path: string, fault: Fault, times = 1): void {
     this.faults.set(path, [...(this.faults.get(path) ?? []), { fault, times }]);
+  }
+
+  /** Every connection is cut, whatever has arrived. */
+  dropConnections(): void {
+    this.server.closeAllConnections();
+  }
+
+  /** The faults that wait for this path are called off. */
+  mend(path: string): void {
+    this.faults.delete(path);
   }
 
   /**
@@ -158,6 +170,15 @@ export class FileServer {
     if (fault?.kind === "headers") Object.assign(headers, fault.headers);
     entry.status = status;
     response.writeHead(status, headers);
+    if (fault?.kind === "slow") {
+      sendSlowly(response, body, fault);
+      return;
+    }
+    if (fault?.kind === "drop") {
+      response.flushHeaders();
+      response.write(body.subarray(0, fault.after), () => request.socket.destroySoon());
+      return;
+    }
     if (fault?.kind === "cut" || fault?.kind === "stall") {
       response.write(body.subarray(0, fault.after), () => {
         if (fault.kind !== "cut") return;
@@ -170,4 +191,21 @@ export class FileServer {
     }
     response.end(body);
   }
+}
+
+/** Sends a body piece by piece, until its end or the connection's. */
+function sendSlowly(
+  response: ServerResponse,
+  body: Buffer,
+  { piece, pause }: { piece: number; pause: number },
+): void {
+  let sent = 0;
+  const timer = setInterval(() => {
+    response.write(body.subarray(sent, sent + piece));
+    sent += piece;
+    if (sent < body.length) return;
+    clearInterval(timer);
+    response.end();
+  }, pause);
+  response.on("close", () => clearInterval(timer));
 }
