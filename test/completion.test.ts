@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { before, describe, test } from "node:test";
 import { buildProgram } from "../dist/src/cli/main.js";
@@ -401,14 +401,19 @@ test("names for completion: one a line, none with a newline in it, without a loo
 });
 
 test("starting loads neither TensorFlow.js nor WebAssembly", async () => {
-  const hooks =
-    "export async function load(url, context, next) { console.error(url); return next(url, context); }";
-  const register = `import { register } from "node:module"; register("data:text/javascript,${encodeURIComponent(hooks)}");`;
-  const flags = ["--import", `data:text/javascript,${encodeURIComponent(register)}`];
-  const outcome = await start(process.execPath, [...flags, BIN, "models", "--format", "names"]).ended;
-  assertDone(outcome);
-  assert.match(outcome.stderr, /cli\/main\.js/);
-  assert.doesNotMatch(outcome.stderr, /@tensorflow|\.wasm$/m);
+  const list = join(TEMPORARY, "loaded modules");
+  const hooks = `import { appendFileSync } from "node:fs";
+    export async function load(url, context, next) {
+      appendFileSync(${JSON.stringify(list)}, url + "\\n");
+      return next(url, context);
+    }`;
+  const code = `import { register } from "node:module";
+    register("data:text/javascript,${encodeURIComponent(hooks)}");`;
+  const flags = ["--import", `data:text/javascript,${encodeURIComponent(code)}`];
+  assertDone(await start(process.execPath, [...flags, BIN, "models", "--format", "names"]).ended);
+  const loaded = readFileSync(list, "utf8");
+  assert.match(loaded, /cli\/main\.js/);
+  assert.doesNotMatch(loaded, /@tensorflow|\.wasm$/m);
 });
 
 test("another shell, or none: a line, exit code 2", async () => {

@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
-import { resolve, sep } from "node:path";
+import { tmpdir, userInfo } from "node:os";
+import { join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { inProject } from "../../support/models.js";
 
@@ -104,7 +105,11 @@ export async function watch(work: () => Promise<void>): Promise<Seen> {
   return { paths, allocated, grown: (after.maxRSS - before.maxRSS) * 1024, milliseconds: used / 1000 };
 }
 
-const PROGRAM = [inProject("dist"), inProject("node_modules"), fs.realpathSync(inProject("node_modules"))];
+/** The program, its packages, and what compiles these tests: tsx, which keeps what it compiled. */
+const PROGRAM = [
+  ...[inProject("dist"), inProject("node_modules"), fs.realpathSync(inProject("node_modules"))],
+  join(tmpdir(), `tsx-${process.getuid?.() ?? userInfo().username}`),
+];
 
 /** The first path that is neither in the folder nor a part of the program. */
 export function strayPath({ paths: seen }: Seen, folder: string): string | undefined {
