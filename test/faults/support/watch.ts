@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
-import { tmpdir, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { inProject } from "../../support/models.js";
@@ -105,15 +105,15 @@ export async function watch(work: () => Promise<void>): Promise<Seen> {
   return { paths, allocated, grown: (after.maxRSS - before.maxRSS) * 1024, milliseconds: used / 1000 };
 }
 
-/** The program, its packages, and what compiles these tests: tsx, which keeps what it compiled. */
-const PROGRAM = [
-  ...[inProject("dist"), inProject("node_modules"), fs.realpathSync(inProject("node_modules"))],
-  join(tmpdir(), `tsx-${process.getuid?.() ?? userInfo().username}`),
-];
+const PROGRAM = [inProject("dist"), inProject("node_modules"), fs.realpathSync(inProject("node_modules"))];
+/** Where tsx, which compiles these tests, keeps what it compiled: tsx, tsx-0 ... */
+const TSX = join(fs.realpathSync(tmpdir()), "tsx");
 
 /** The first path that is neither in the folder nor a part of the program. */
 export function strayPath({ paths: seen }: Seen, folder: string): string | undefined {
   return seen.find(
-    (path) => ![folder, ...PROGRAM].some((each) => path === each || path.startsWith(each + sep)),
+    (path) =>
+      !path.startsWith(TSX) &&
+      ![folder, ...PROGRAM].some((each) => path === each || path.startsWith(each + sep)),
   );
 }
