@@ -3,12 +3,12 @@ import { UserError } from "../../errors.js";
 import type { Engine, Hparams, LogitsWanted, Sequence, Step, WeightSource } from "../../model.js";
 import { Cache, type CachedSequence, PAGE } from "./cache.js";
 import { createMemory, Heap, LIMIT_PAGES } from "./heap.js";
-import { HEAP_START, JOB, Pool, readProgram } from "./pool.js";
+import { HEAP_START, JOB, Pool } from "./pool.js";
+import { chooseProgram } from "./program.js";
 import { BLOCK, bytesOf, MODEL, write } from "./records.js";
-import { defaultThreads, enableRelaxedSimd, wasmSupport } from "./support.js";
-import { isWideFaster, tryRows } from "./trial.js";
+import { defaultThreads, wasmSupport } from "./support.js";
+import { tryRows } from "./trial.js";
 import { type Precision, WeightLoader, weightBytes } from "./weights.js";
-import { canWiden, compileWide } from "./widen.js";
 
 export interface WasmOptions {
   /** Default: defaultThreads(). */
@@ -40,7 +40,7 @@ const FEWEST_ROWS = 16;
 const BLOCK_ROWS = 4;
 /** Logits up to this size keep their room from call to call. */
 const KEPT_LOGITS = 4 << 20;
-const RELAXED = "gpt2-relaxed.wasm";
+const BUILDS = { plain: "gpt2.wasm", relaxed: "gpt2-relaxed.wasm", tryKernels: tryRows };
 
 const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
@@ -75,7 +75,9 @@ export async function createWasmEngine(
     );
   }
   const memory = createMemory(HEAP_START(threads), options.maximumPages);
-  const { program, wide } = await chooseProgram(fastMath, precision, options);
+  // int8's kernels gain nothing from wider vectors.
+  const widen = precision === "float32" ? options.widen : false;
+  const { program, wide } = await chooseProgram(BUILDS, { ...options, fastMath, widen });
   const pool = await Pool.start({
     program,
     threads,
@@ -110,24 +112,6 @@ export async function createWasmEngine(
     await pool.stop();
     throw error;
   }
-}
-
-/**
- * What the threads run, and whether several rows are faster in wide panels. Which of them is chosen changes the
- * speed alone, but for fused multiply-add.
- */
-async function chooseProgram(
-  fastMath: boolean,
-  precision: Precision,
-  { widen = canWiden(), wide }: WasmOptions,
-): Promise<{ program: string | WebAssembly.Module; wide: boolean }> {
-  if (!fastMath || !enableRelaxedSimd()) return { program: "gpt2.wasm", wide: wide ?? false };
-  if (widen && precision === "float32") {
-    const program = compileWide(await readProgram(RELAXED));
-    const trial = tryRows(program);
-    if (trial.right) return { program, wide: wide ?? isWideFaster(trial) };
-  }
-  return { program: RELAXED, wide: wide ?? false };
 }
 
 /** Room for one pass: activations, what the pass is about, and each thread's own. */

@@ -4,14 +4,14 @@ import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../
 import type { Trainer, TrainerOptions } from "../../trainer.js";
 import { checkState } from "../../trainer-checks.js";
 import { createMemory, Heap } from "./heap.js";
-import { HEAP_START, Pool, readProgram } from "./pool.js";
-import { defaultThreads, enableRelaxedSimd, wasmSupport } from "./support.js";
+import { HEAP_START, Pool } from "./pool.js";
+import { chooseProgram } from "./program.js";
+import { defaultThreads, wasmSupport } from "./support.js";
 import { BufferRoom } from "./train/buffers.js";
 import { TrainingNetwork } from "./train/network.js";
 import { Operations } from "./train/operations.js";
 import { Layout, type Readable, sourceOf, Tensors } from "./train/tensors.js";
-import { isWideFaster, tryTiles } from "./trial.js";
-import { canWiden, compileWide } from "./widen.js";
+import { tryTiles } from "./trial.js";
 
 export interface WasmTrainerOptions extends TrainerOptions {
   /** Default: defaultThreads(). */
@@ -33,7 +33,7 @@ export interface WasmTrainerOptions extends TrainerOptions {
 
 /** Values that the optimizer goes through before the event loop has a turn. */
 const STEP_VALUES = 1 << 24;
-const RELAXED = "train-relaxed.wasm";
+const BUILDS = { plain: "train.wasm", relaxed: "train-relaxed.wasm", tryKernels: tryTiles };
 const BETA1 = 0.9;
 const BETA2 = 0.999;
 
@@ -69,7 +69,7 @@ export async function createWasmTrainer(
   if (!support.simd || !support.threads) {
     throw new UserError("this Node has no WebAssembly SIMD or threads: use --backend tfjs");
   }
-  const { program, wide } = await chooseProgram(fastMath, options);
+  const { program, wide } = await chooseProgram(BUILDS, { ...options, fastMath });
   const memory = createMemory(HEAP_START(threads), options.maximumPages);
   const pool = await Pool.start({ program, threads, memory, patience: options.patience });
   try {
@@ -83,23 +83,6 @@ export async function createWasmTrainer(
     await pool.stop();
     throw error;
   }
-}
-
-/**
- * What the threads run, and whether its products are faster in wide panels. Which of them is chosen changes the
- * speed alone, but for fused multiply-add.
- */
-async function chooseProgram(
-  fastMath: boolean,
-  { widen = canWiden(), wide }: WasmTrainerOptions,
-): Promise<{ program: string | WebAssembly.Module; wide: boolean }> {
-  if (!fastMath || !enableRelaxedSimd()) return { program: "train.wasm", wide: wide ?? false };
-  if (widen) {
-    const program = compileWide(await readProgram(RELAXED));
-    const trial = tryTiles(program);
-    if (trial.right) return { program, wide: wide ?? isWideFaster(trial) };
-  }
-  return { program: RELAXED, wide: wide ?? false };
 }
 
 /** What makes a training smaller, of what is not done already. */
