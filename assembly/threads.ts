@@ -49,6 +49,12 @@ export function threadIndex(): u32 {
 
 // @ts-ignore: decorator
 @inline
+export function threadCount(): u32 {
+  return shared().threads;
+}
+
+// @ts-ignore: decorator
+@inline
 function shared(): Control {
   return changetype<Control>(control);
 }

@@ -13,16 +13,17 @@ const BUILDS = [
   { entry: "assembly/index.ts", out: "gpt2-relaxed.wasm", features: RELAXED },
   { entry: "assembly/train/index.ts", out: "train.wasm", features: PLAIN },
   { entry: "assembly/train/index.ts", out: "train-relaxed.wasm", features: RELAXED },
+  { entry: "assembly/train/index.ts", out: "train-wide.wasm", features: RELAXED, wide: 1 },
 ];
 
 mkdirSync(FOLDER, { recursive: true });
-for (const { entry, out, features } of BUILDS) {
+for (const { entry, out, features, wide = 0 } of BUILDS) {
   const { error, stderr } = await asc.main([
     entry,
     ...["-o", `${FOLDER}/${out}`],
     ...["--enable", features.join(",")],
     ...["-O3", "--converge", "--noAssert"],
-    ...["--runtime", "stub", "--use", "abort="],
+    ...["--runtime", "stub", "--use", "abort=", "--use", `WIDE=${wide}`],
     ...["--importMemory", "--sharedMemory", "--initialMemory", "1", "--maximumMemory", String(MEMORY_PAGES)],
   ]);
   if (error) {

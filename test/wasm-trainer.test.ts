@@ -322,7 +322,7 @@ test("a training lets timers have their turn", async () => {
   await withTrainer(hparams, random(hparams), { threads: 1 }, async (trainer) => {
     let turns = 0;
     const timer = setInterval(() => turns++, 1);
-    await trainer.accumulate(batch(hparams, 4, 256));
+    await trainer.accumulate(batch(hparams, 24, 256));
     clearInterval(timer);
     assert.ok(turns >= 3, `${turns} turns`);
   });

@@ -16,7 +16,7 @@ import {
   rowsFromRight,
   up,
 } from "./panels";
-import { tile } from "./product";
+import { tile } from "./tile";
 
 @unmanaged
 export class Attention {
@@ -59,16 +59,16 @@ function attendHead(p: Attention, unit: u32): void {
   const width = up(n_state, LEFT);
   // This thread's panels.
   let own = p.own + <usize>threadIndex() * p.own_bytes;
-  const keys = own; // left [t / 5, n_state, 5]
+  const keys = own; // left [t / LEFT, n_state, LEFT]
   own += (<usize>up(t, LEFT) * n_state) << 2;
-  const values = own; // left [n_state / 5, t, 5]
+  const values = own; // left [n_state / LEFT, t, LEFT]
   own += (<usize>width * t) << 2;
-  const query = own; // right [n_state, 8]
+  const query = own; // right [n_state, RIGHT]
   own += <usize>n_state * RIGHT_BYTES;
-  const mixed = own; // [width, 8]
+  const mixed = own; // [width, RIGHT]
   own += <usize>width * RIGHT_BYTES;
-  const inverse = own; // [8], and [8] largest scores
-  const s = own + 2 * RIGHT_BYTES; // [up(t, 5), 8]
+  const inverse = own; // [RIGHT], and [RIGHT] largest scores
+  const s = own + 2 * RIGHT_BYTES; // [up(up(t, RIGHT), LEFT), RIGHT]
   const keyPanel = <usize>n_state * LEFT_BYTES;
   for (let i: u32 = 0; i < t; i += LEFT)
     leftFromRows(k + <usize>i * step, step, min(LEFT, t - i), n_state, keys + <usize>(i / LEFT) * keyPanel);
@@ -81,25 +81,31 @@ function attendHead(p: Attention, unit: u32): void {
     rightFromRows(q + <usize>i * step, step, count, n_state, query);
     let panel = keys;
     for (let key: u32 = 0; key < n; key += LEFT, panel += keyPanel)
-      tile(panel, query, n_state, s + <usize>key * RIGHT_BYTES, RIGHT_BYTES, 0, 0);
-    softmax8(s, i, n, scale, rows + (<usize>i << 3), count, inverse);
+      tile(panel, query, n_state, s + <usize>key * RIGHT_BYTES, RIGHT_BYTES, 0);
+    for (let g: u32 = 0; g < count; g += GROUP) {
+      const lane = <usize>g << 2;
+      softmax(s + lane, i + g, n, scale, rows + (<usize>(i + g) << 3), min(GROUP, count - g), inverse + lane);
+    }
     panel = values;
     for (let f: u32 = 0; f < width; f += LEFT, panel += valuePanel)
-      tile(panel, s, n, mixed + <usize>f * RIGHT_BYTES, RIGHT_BYTES, 0, 0);
+      tile(panel, s, n, mixed + <usize>f * RIGHT_BYTES, RIGHT_BYTES, 0);
     rowsFromRight(mixed, n_state, a + <usize>i * out, out, count, inverse);
   }
 }
 
+/** Rows whose softmax is done together. */
+const GROUP: u32 = 8;
+
 /**
- * Eight rows' scores, one a lane, become e^(score - largest), 0 where a row does not look.
- * @param s [n, 8] @param from the first row's position @param rows where `count` rows' two numbers go
- * @param inverse [2, 8]: 1 / sum, largest score
+ * The scores of 8 rows, one a lane, become e^(score - largest), 0 where a row does not look.
+ * @param s [n, RIGHT], of which 8 columns @param from the first row's position
+ * @param rows where `count` rows' two numbers go @param inverse [8]: 1 / sum, and RIGHT_BYTES behind it the largest score
  */
-function softmax8(s: usize, from: u32, n: u32, scale: f32, rows: usize, count: u32, inverse: usize): void {
+function softmax(s: usize, from: u32, n: u32, scale: f32, rows: usize, count: u32, inverse: usize): void {
   const end = s + <usize>n * RIGHT_BYTES;
   const scales = f32x4.splat(scale);
   for (let key = from; key < n; key++)
-    for (let r: u32 = 0; r < key - from; r++)
+    for (let r: u32 = 0; r < min(GROUP, key - from); r++)
       store<f32>(s + <usize>key * RIGHT_BYTES + (<usize>r << 2), -Infinity);
   let top = v128.load(s);
   let top1 = v128.load(s, 16);
@@ -112,8 +118,10 @@ function softmax8(s: usize, from: u32, n: u32, scale: f32, rows: usize, count: u
   let sum = f32x4.splat(0);
   let sum1 = sum;
   for (let p = s; p < end; p += RIGHT_BYTES) {
-    const e = exp(f32x4.sub(f32x4.mul(v128.load(p), scales), top));
-    const e1 = exp(f32x4.sub(f32x4.mul(v128.load(p, 16), scales), top1));
+    const x = v128.load(p);
+    const x1 = v128.load(p, 16);
+    const e = exp(f32x4.sub(f32x4.mul(x, scales), top));
+    const e1 = exp(f32x4.sub(f32x4.mul(x1, scales), top1));
     v128.store(p, e);
     v128.store(p, e1, 16);
     sum = f32x4.add(sum, e);
@@ -122,10 +130,10 @@ function softmax8(s: usize, from: u32, n: u32, scale: f32, rows: usize, count: u
   const one = f32x4.splat(1);
   v128.store(inverse, f32x4.div(one, sum));
   v128.store(inverse, f32x4.div(one, sum1), 16);
-  v128.store(inverse, top, 32);
-  v128.store(inverse, top1, 48);
+  v128.store(inverse + RIGHT_BYTES, top);
+  v128.store(inverse + RIGHT_BYTES, top1, 16);
   for (let r: usize = 0; r < count; r++) {
-    store<f32>(rows + (r << 3), load<f32>(inverse + (r << 2), 32));
+    store<f32>(rows + (r << 3), load<f32>(inverse + RIGHT_BYTES + (r << 2)));
     store<f32>(rows + (r << 3), load<f32>(inverse + (r << 2)), 4);
   }
 }

@@ -16,10 +16,12 @@ import {
   rowsFromRight,
   up,
 } from "./panels";
-import { tile } from "./product";
+import { tile } from "./tile";
 
-/** Rows of a block: a multiple of both kinds of panels. */
-const BLOCK: u32 = 80;
+/** Rows of a block: a multiple of RIGHT. */
+const BLOCK: u32 = 96;
+/** Of a block's left panels. */
+const BLOCK_ROWS: u32 = ((BLOCK + LEFT - 1) / LEFT) * LEFT;
 
 /** All threads together; a barrier ends it. */
 export function attendBack(p: Attention): void {
@@ -28,22 +30,22 @@ export function attendBack(p: Attention): void {
 }
 
 // This thread's memory and the head's sizes, set by headBack.
-let keys: usize = 0; // right [t / 8, n_state, 8]
+let keys: usize = 0; // right [t / RIGHT, n_state, RIGHT]
 let values: usize = 0; // likewise
-let keysTurned: usize = 0; // left [n_state / 5, t, 5]
-let queries: usize = 0; // left [BLOCK / 5, n_state, 5]
+let keysTurned: usize = 0; // left [n_state / LEFT, t, LEFT]
+let queries: usize = 0; // left [BLOCK / LEFT, n_state, LEFT]
 let outputs: usize = 0; // likewise, of the gradient
-let queriesTurned: usize = 0; // left [n_state / 5, BLOCK, 5]
+let queriesTurned: usize = 0; // left [n_state / LEFT, BLOCK, LEFT]
 let outputsTurned: usize = 0; // likewise, of the gradient
-let scores: usize = 0; // right [BLOCK, 8], then probabilities
+let scores: usize = 0; // right [BLOCK, RIGHT], then probabilities
 let slopes: usize = 0; // likewise, the gradient of the probabilities, then of the scores
-let slopesTurned: usize = 0; // right [BLOCK / 8, up(t, 8), 8]
-let dkeys: usize = 0; // [t / 8, width, 8]
+let slopesTurned: usize = 0; // right [BLOCK / RIGHT, up(t, RIGHT), RIGHT]
+let dkeys: usize = 0; // [t / RIGHT, width, RIGHT]
 let dvalues: usize = 0; // likewise
-let dquery: usize = 0; // [width, 8]
+let dquery: usize = 0; // [width, RIGHT]
 let products: usize = 0; // [BLOCK]: D
-let ones: usize = 0; // [8]
-let slopesLength: u32 = 0; // up(t, 8)
+let ones: usize = 0; // [RIGHT]
+let slopesLength: u32 = 0; // up(t, RIGHT)
 
 /** Cuts this thread's own memory. */
 function layOut(own: usize, t: u32, n_state: u32): void {
@@ -62,17 +64,17 @@ function layOut(own: usize, t: u32, n_state: u32): void {
   keysTurned = own;
   own += length * width;
   queries = own;
-  own += BLOCK * state;
+  own += BLOCK_ROWS * state;
   outputs = own;
-  own += BLOCK * state;
+  own += BLOCK_ROWS * state;
   queriesTurned = own;
   own += BLOCK * width;
   outputsTurned = own;
   own += BLOCK * width;
   scores = own;
-  own += BLOCK * RIGHT_BYTES;
+  own += BLOCK_ROWS * RIGHT_BYTES;
   slopes = own;
-  own += BLOCK * RIGHT_BYTES;
+  own += BLOCK_ROWS * RIGHT_BYTES;
   slopesTurned = own;
   own += (length << 2) * BLOCK;
   dkeys = own;
@@ -109,8 +111,7 @@ function headBack(p: Attention, unit: u32): void {
   memory.fill(dkeys, 0, bytes);
   memory.fill(dvalues, 0, bytes);
   const one = f32x4.splat(1);
-  v128.store(ones, one);
-  v128.store(ones, one, 16);
+  for (let i: usize = 0; i < RIGHT_BYTES; i += 16) v128.store(ones + i, one);
   const scale = <f32>1.0 / sqrt<f32>(<f32>n_state);
   for (let row: u32 = 0; row < t; row += BLOCK) {
     const count = min(BLOCK, t - row);
@@ -133,7 +134,7 @@ function headBack(p: Attention, unit: u32): void {
       for (let f: u32 = 0; f < width; f += LEFT)
         tile(
           keysTurned + <usize>(f / LEFT) * t * LEFT_BYTES, turned, seen, dquery + <usize>f * RIGHT_BYTES,
-          RIGHT_BYTES, 0, 0,
+          RIGHT_BYTES, 0,
         );
       rowsFromRight(dquery, n_state, dq + <usize>(row + r) * step, step, min(RIGHT, count - r), ones);
     }
@@ -162,7 +163,7 @@ function dot(x: usize, y: usize, n: u32): f32 {
 }
 
 /**
- * Probabilities and the gradient of the scores, of a block's rows (from `begin` on) with 8 keys.
+ * Probabilities and the gradient of the scores, of a block's rows (from `begin` on) with RIGHT keys.
  * @param rows two numbers a row: see Attention.rows
  */
 function probabilities(
@@ -174,42 +175,50 @@ function probabilities(
   const left = <usize>n_state * LEFT_BYTES;
   for (let r = (begin / LEFT) * LEFT; r < count; r += LEFT) {
     const at = <usize>r * RIGHT_BYTES;
-    tile(queries + <usize>(r / LEFT) * left, keys + panel, n_state, s + at, RIGHT_BYTES, 0, 0);
-    tile(outputs + <usize>(r / LEFT) * left, values + panel, n_state, d + at, RIGHT_BYTES, 0, 0);
+    tile(queries + <usize>(r / LEFT) * left, keys + panel, n_state, s + at, RIGHT_BYTES, 0);
+    tile(outputs + <usize>(r / LEFT) * left, values + panel, n_state, d + at, RIGHT_BYTES, 0);
   }
   const scales = f32x4.splat(scale);
   const key0 = i32x4(0, 1, 2, 3);
   for (let r = begin; r < count; r++) {
-    const at = <usize>r * RIGHT_BYTES;
     const most = v128.load_splat<f32>(rows + (<usize>r << 3));
     const inverse = v128.load_splat<f32>(rows + (<usize>r << 3), 4);
     const product = v128.load_splat<f32>(products + (<usize>r << 2));
-    let p = f32x4.mul(exp(f32x4.sub(f32x4.mul(v128.load(s + at), scales), most)), inverse);
-    let p1 = f32x4.mul(exp(f32x4.sub(f32x4.mul(v128.load(s + at, 16), scales), most)), inverse);
-    // Not beyond the row's own position.
     const last = <i32>(row + r) - <i32>key;
-    if (last < 7) {
-      p = v128.and(p, i32x4.le_s(key0, i32x4.splat(last)));
-      p1 = v128.and(p1, i32x4.le_s(key0, i32x4.splat(last - 4)));
+    for (let lane: usize = 0; lane < RIGHT_BYTES; lane += 32) {
+      const x = s + <usize>r * RIGHT_BYTES + lane;
+      const y = d + <usize>r * RIGHT_BYTES + lane;
+      const x0 = v128.load(x);
+      const x1 = v128.load(x, 16);
+      const y0 = v128.load(y);
+      const y1 = v128.load(y, 16);
+      let p0 = f32x4.mul(exp(f32x4.sub(f32x4.mul(x0, scales), most)), inverse);
+      let p1 = f32x4.mul(exp(f32x4.sub(f32x4.mul(x1, scales), most)), inverse);
+      // Not beyond the row's own position.
+      const seen = last - <i32>(lane >> 2);
+      if (seen < 7) {
+        p0 = v128.and(p0, i32x4.le_s(key0, i32x4.splat(seen)));
+        p1 = v128.and(p1, i32x4.le_s(key0, i32x4.splat(seen - 4)));
+      }
+      v128.store(x, p0);
+      v128.store(x, p1, 16);
+      v128.store(y, f32x4.mul(f32x4.mul(p0, f32x4.sub(y0, product)), scales));
+      v128.store(y, f32x4.mul(f32x4.mul(p1, f32x4.sub(y1, product)), scales), 16);
     }
-    v128.store(s + at, p);
-    v128.store(s + at, p1, 16);
-    v128.store(d + at, f32x4.mul(f32x4.mul(p, f32x4.sub(v128.load(d + at), product)), scales));
-    v128.store(d + at, f32x4.mul(f32x4.mul(p1, f32x4.sub(v128.load(d + at, 16), product)), scales), 16);
   }
-  // [BLOCK, 8 keys] -> 8 keys of [BLOCK / 8, up(t, 8), 8 rows]
+  // [BLOCK, RIGHT keys] -> RIGHT keys of [BLOCK / RIGHT, up(t, RIGHT), RIGHT rows]
   for (let r = begin; r < count; r += RIGHT) {
     const to = slopesTurned + (<usize>(r / RIGHT) * slopesLength + key) * RIGHT_BYTES;
     rightFromRows(d + <usize>r * RIGHT_BYTES, RIGHT_BYTES, min(RIGHT, count - r), RIGHT, to);
   }
 }
 
-/** Adds to the gradient of 8 keys or values what the rows of a block give. @param to [width, 8] */
+/** Adds to the gradient of RIGHT keys or values what the rows of a block give. @param to [width, RIGHT] */
 function sumsOverRows(turned: usize, right: usize, to: usize, width: u32, begin: u32, count: u32): void {
   let left = turned + <usize>begin * LEFT_BYTES;
   right += <usize>begin * RIGHT_BYTES;
   for (let f: u32 = 0; f < width; f += LEFT) {
-    tile(left, right, count - begin, to, RIGHT_BYTES, 0, 1);
+    tile(left, right, count - begin, to, RIGHT_BYTES, 1);
     left += BLOCK * LEFT_BYTES;
     to += LEFT * RIGHT_BYTES;
   }

@@ -5,7 +5,8 @@ import { attendBack } from "./attention_gradient";
 import { crossEntropy, Loss } from "./loss";
 import { NormRows, normRows, normRowsBack } from "./norm";
 import { Step, step } from "./optimizer";
-import { multiply, Product, tile } from "./product";
+import { multiply, Product } from "./product";
+import { tile5x8, tile6x16 } from "./tile";
 import {
   columnSums,
   copyAll,
@@ -17,10 +18,9 @@ import {
   scaleAll,
   Values,
 } from "./values";
-import { tileWide } from "./wide";
 
 /** The tiles: to be tried (src/engines/wasm/trial.ts). */
-export { join, tile, tileWide };
+export { join, tile5x8, tile6x16 };
 
 /** Jobs. src/engines/wasm/train/operations.ts has the same numbers. */
 const STOP: i32 = 0;

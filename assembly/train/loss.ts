@@ -6,7 +6,7 @@ import { exp, largest } from "../vector";
 export class Loss {
   rows: u32;
   n_vocab: u32;
-  /** Values from row to row of the logits: n_vocab rounded up to a multiple of 4. */
+  /** Values from row to row of the logits: n_vocab rounded up to a multiple of 8. */
   row: u32;
   logits: usize;
   /** [rows]: the ids to be foretold */
@@ -43,7 +43,12 @@ function rowLoss(x: usize, n: u32, row: u32, target: u32, scale: f32): f64 {
   for (let i = x; i < end; i += STRETCH) total += exponentials(i, min(i + STRETCH, end), mosts);
   if (scale != 0) {
     const factor = f32x4.splat(<f32>(<f64>scale / total));
-    for (let i = x; i < end; i += 16) v128.store(i, f32x4.mul(v128.load(i), factor));
+    for (let i = x; i < end; i += 32) {
+      const y0 = v128.load(i);
+      const y1 = v128.load(i, 16);
+      v128.store(i, f32x4.mul(y0, factor));
+      v128.store(i, f32x4.mul(y1, factor), 16);
+    }
     store<f32>(at, load<f32>(at) - scale);
   }
   return log(total) + <f64>most - wanted;
@@ -51,12 +56,22 @@ function rowLoss(x: usize, n: u32, row: u32, target: u32, scale: f32): f64 {
 
 /** x = e^(x - most) @returns their sum */
 function exponentials(x: usize, end: usize, most: v128): f64 {
-  let sum = f32x4.splat(0);
-  for (; x < end; x += 16) {
-    const e = exp(f32x4.sub(v128.load(x), most));
-    v128.store(x, e);
-    sum = f32x4.add(sum, e);
+  let sum0 = f32x4.splat(0);
+  let sum1 = sum0;
+  for (; x < end; x += 32) {
+    const x0 = v128.load(x);
+    const x1 = v128.load(x, 16);
+    const e0 = exp(f32x4.sub(x0, most));
+    const e1 = exp(f32x4.sub(x1, most));
+    v128.store(x, e0);
+    v128.store(x, e1, 16);
+    sum0 = f32x4.add(sum0, e0);
+    sum1 = f32x4.add(sum1, e1);
   }
+  return lanes(sum0) + lanes(sum1);
+}
+
+function lanes(sum: v128): f64 {
   return (
     <f64>f32x4.extract_lane(sum, 0) +
     <f64>f32x4.extract_lane(sum, 1) +

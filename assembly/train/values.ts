@@ -1,6 +1,6 @@
 /** What is done value by value, and sums over rows: GELU, column sums, embeddings, copies. */
 import { barrier, first, next } from "../threads";
-import { exp, gelu } from "../vector";
+import { exp, gelu, geluConstant, one } from "../vector";
 
 @unmanaged
 export class Values {
@@ -24,10 +24,15 @@ export function geluAll(p: Values): void {
   barrier();
 }
 
-/** Reads and writes whole vectors: arrays have room up to the next multiple of 4. */
+/** Reads and writes two vectors at a time: arrays have room up to the next multiple of 8. */
 function geluSome(x: usize, y: usize, begin: u32, end: u32): void {
   const last = <usize>end << 2;
-  for (let i = <usize>begin << 2; i < last; i += 16) v128.store(y + i, gelu(v128.load(x + i)));
+  for (let i = <usize>begin << 2; i < last; i += 32) {
+    const x0 = v128.load(x + i);
+    const x1 = v128.load(x + i, 16);
+    v128.store(y + i, gelu(x0));
+    v128.store(y + i, gelu(x1), 16);
+  }
 }
 
 /** z = z gelu'(x), y = gelu(x). x, y, z [n] */
@@ -37,21 +42,38 @@ export function geluBack(p: Values): void {
   barrier();
 }
 
-/** With s = 1 / (1 + e^-2u): gelu = x s, gelu' = s + x s (1 - s) 2u', 2u' = 2 sqrt(2 / pi) (1 + 3 0.044715 x^2). */
+/** Likewise. */
 function geluBackSome(x: usize, y: usize, z: usize, begin: u32, end: u32): void {
-  const one = f32x4.splat(1);
   const last = <usize>end << 2;
-  for (let i = <usize>begin << 2; i < last; i += 16) {
-    const v = v128.load(x + i);
-    const square = f32x4.mul(v, v);
-    const cube = f32x4.mul(f32x4.mul(square, v), f32x4.splat(0.044715));
-    const e = exp(f32x4.mul(f32x4.add(v, cube), f32x4.splat(-1.5957691216057308)));
-    const s = f32x4.div(one, f32x4.add(one, e));
-    const slope = f32x4.mul(f32x4.add(one, f32x4.mul(square, f32x4.splat(0.134145))), f32x4.splat(1.5957691216057308));
-    const d = f32x4.add(s, f32x4.mul(f32x4.mul(f32x4.mul(v, s), f32x4.sub(one, s)), slope));
-    v128.store(y + i, gelu(v));
-    v128.store(z + i, f32x4.mul(v128.load(z + i), d));
+  for (let i = <usize>begin << 2; i < last; i += 32) {
+    const x0 = v128.load(x + i);
+    const x1 = v128.load(x + i, 16);
+    const z0 = v128.load(z + i);
+    const z1 = v128.load(z + i, 16);
+    const s0 = share(x0);
+    const s1 = share(x1);
+    v128.store(y + i, f32x4.mul(x0, s0));
+    v128.store(y + i, f32x4.mul(x1, s1), 16);
+    v128.store(z + i, f32x4.mul(z0, slope(x0, s0)));
+    v128.store(z + i, f32x4.mul(z1, slope(x1, s1)), 16);
   }
+}
+
+/** s = 1 / (1 + e^-2u): gelu(x) = x s, u = sqrt(2 / pi) (x + 0.044715 x^3) */
+// @ts-ignore: decorator
+@inline
+function share(x: v128): v128 {
+  const cube = f32x4.mul(f32x4.mul(f32x4.mul(x, x), x), geluConstant(0));
+  const e = exp(f32x4.mul(f32x4.add(x, cube), geluConstant(1)));
+  return f32x4.div(one(), f32x4.add(one(), e));
+}
+
+/** gelu'(x) = s + x s (1 - s) 2u', 2u' = 2 sqrt(2 / pi) (1 + 3 0.044715 x^2) */
+// @ts-ignore: decorator
+@inline
+function slope(x: v128, s: v128): v128 {
+  const u2 = f32x4.mul(f32x4.add(one(), f32x4.mul(f32x4.mul(x, x), geluConstant(2))), geluConstant(3));
+  return f32x4.add(s, f32x4.mul(f32x4.mul(f32x4.mul(x, s), f32x4.sub(one(), s)), u2));
 }
 
 /** Columns of a unit. */
@@ -60,8 +82,8 @@ const COLUMNS: u32 = 32;
 /** y += the sum of x over its rows, in order. x [rows, n], y [n] */
 export function columnSums(p: Values): void {
   for (let unit = first((p.n + COLUMNS - 1) / COLUMNS); unit >= 0; unit = next()) {
-    const end = min(<u32>unit * COLUMNS + COLUMNS, p.n);
-    for (let column = <u32>unit * COLUMNS; column < end; column += 4) sumOfColumns(p, column, min<u32>(4, end - column));
+    const column = <u32>unit * COLUMNS;
+    sumOfColumns(p, column, min(COLUMNS, p.n - column));
   }
   barrier();
 }
@@ -69,18 +91,35 @@ export function columnSums(p: Values): void {
 function sumOfColumns(p: Values, column: u32, count: u32): void {
   const bytes = <usize>p.n << 2;
   const at = <usize>column << 2;
+  let x = p.x + at;
+  const end = x + p.rows * bytes;
   const to = p.y + at;
-  if (count == 4) {
-    let s = f32x4.splat(0);
-    let x = p.x + at;
-    for (let r: u32 = 0; r < p.rows; r++, x += bytes) s = f32x4.add(s, v128.load(x));
-    v128.store(to, f32x4.add(v128.load(to), s));
+  if (count == COLUMNS) {
+    const zero = f32x4.splat(0);
+    let a = zero, b = zero, c = zero, d = zero, e = zero, f = zero, g = zero, h = zero;
+    for (; x < end; x += bytes) {
+      a = f32x4.add(a, v128.load(x));
+      b = f32x4.add(b, v128.load(x, 16));
+      c = f32x4.add(c, v128.load(x, 32));
+      d = f32x4.add(d, v128.load(x, 48));
+      e = f32x4.add(e, v128.load(x, 64));
+      f = f32x4.add(f, v128.load(x, 80));
+      g = f32x4.add(g, v128.load(x, 96));
+      h = f32x4.add(h, v128.load(x, 112));
+    }
+    v128.store(to, f32x4.add(v128.load(to), a));
+    v128.store(to, f32x4.add(v128.load(to, 16), b), 16);
+    v128.store(to, f32x4.add(v128.load(to, 32), c), 32);
+    v128.store(to, f32x4.add(v128.load(to, 48), d), 48);
+    v128.store(to, f32x4.add(v128.load(to, 64), e), 64);
+    v128.store(to, f32x4.add(v128.load(to, 80), f), 80);
+    v128.store(to, f32x4.add(v128.load(to, 96), g), 96);
+    v128.store(to, f32x4.add(v128.load(to, 112), h), 112);
     return;
   }
   for (let i: usize = 0; i < count; i++) {
     let s: f32 = 0;
-    let x = p.x + at + (i << 2);
-    for (let r: u32 = 0; r < p.rows; r++, x += bytes) s += load<f32>(x);
+    for (let value = x + (i << 2); value < end; value += bytes) s += load<f32>(value);
     store<f32>(to + (i << 2), load<f32>(to + (i << 2)) + s);
   }
 }

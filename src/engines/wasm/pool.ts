@@ -23,8 +23,8 @@ const CONTROL = {
   spins: 8,
   patience: 9,
 } as const;
-/** Where the control words stand: the first bytes are left alone, address 0 means "none". */
-const CONTROL_AT = 1024;
+/** Where the control words stand: address 0 means "none", and from 1024 on the modules have constants of theirs. */
+const CONTROL_AT = 2048;
 /** The control words and a counter a thread, one cache line each. */
 export const HEAP_START = (threads: number): number => CONTROL_AT + 64 * (threads + 1);
 

@@ -3,10 +3,12 @@ import { enableRelaxedSimd } from "./support.js";
 import { isWideFaster, type Trial } from "./trial.js";
 import { canWiden, compileWide } from "./widen.js";
 
-/** A program in its two builds, and how its wide kernels are tried. */
+/** A program in its builds, and how its wide kernels are tried. */
 export interface Builds {
   readonly plain: string;
   readonly relaxed: string;
+  /** The build with wide kernels alone, where that is another one than `relaxed`. */
+  readonly wide?: string;
   readonly tryKernels: (module: WebAssembly.Module) => Trial;
 }
 
@@ -24,14 +26,14 @@ export interface ProgramOptions {
  * alone, but for fused multiply-add.
  */
 export async function chooseProgram(
-  { plain, relaxed, tryKernels }: Builds,
+  { plain, relaxed, wide: wideBuild = relaxed, tryKernels }: Builds,
   { fastMath, widen = canWiden(), wide }: ProgramOptions,
 ): Promise<{ program: string | WebAssembly.Module; wide: boolean }> {
   if (!fastMath || !enableRelaxedSimd()) return { program: plain, wide: wide ?? false };
   if (widen) {
-    const program = compileWide(await readProgram(relaxed));
+    const program = compileWide(await readProgram(wideBuild));
     const trial = tryKernels(program);
-    if (trial.right) return { program, wide: wide ?? isWideFaster(trial) };
+    if (trial.right && (wide ?? isWideFaster(trial))) return { program, wide: true };
   }
-  return { program: relaxed, wide: wide ?? false };
+  return wide ? { program: wideBuild, wide } : { program: relaxed, wide: false };
 }

@@ -33,7 +33,10 @@ export interface WasmTrainerOptions extends TrainerOptions {
 
 /** Values that the optimizer goes through before the event loop has a turn. */
 const STEP_VALUES = 1 << 24;
-const BUILDS = { plain: "train.wasm", relaxed: "train-relaxed.wasm", tryKernels: tryTiles };
+const BUILDS = {
+  ...{ plain: "train.wasm", relaxed: "train-relaxed.wasm", wide: "train-wide.wasm" },
+  tryKernels: tryTiles,
+};
 const BETA1 = 0.9;
 const BETA2 = 0.999;
 
@@ -69,12 +72,12 @@ export async function createWasmTrainer(
   if (!support.simd || !support.threads) {
     throw new UserError("this Node has no WebAssembly SIMD or threads: use --backend tfjs");
   }
-  const { program, wide } = await chooseProgram(BUILDS, { ...options, fastMath });
+  const { program } = await chooseProgram(BUILDS, { ...options, fastMath });
   const memory = createMemory(HEAP_START(threads), options.maximumPages);
   const pool = await Pool.start({ program, threads, memory, patience: options.patience });
   try {
     const heap = new Heap(memory, HEAP_START(threads), adviceFor(options));
-    const operations = new Operations(heap, pool, wide);
+    const operations = new Operations(heap, pool);
     const tensors = allocate(heap, hparams, options);
     const trainer = new WasmTrainer(hparams, heap, pool, operations, tensors, threads, options);
     await trainer.load(source, options);

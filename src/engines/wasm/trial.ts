@@ -7,6 +7,8 @@ export interface Kernel {
   /** Where a value of a [rows, K] lies, counted in values from a's first; of b [K, columns]. */
   readonly leftAt: (row: number, k: number) => number;
   readonly rightAt: (k: number, column: number) => number;
+  /** Whether it adds a bias if it is told to. */
+  readonly biased: boolean;
   /** @param step bytes from row to row of c @param bias [columns], or 0 */
   readonly run: (
     a: number,
@@ -33,26 +35,29 @@ const K = 384;
 const RUNS = 20;
 const ROUNDS = 30;
 
-type Tile = (a: number, b: number, k: number, c: number, step: number, bias: number, add: number) => void;
+type Tile = (a: number, b: number, k: number, c: number, step: number, add: number) => void;
 type Rows = (
   ...args: [w: number, x: number, xs: number, y: number, ys: number, n_in: number, b: number, mode: number]
 ) => void;
 
 /** Tries a training program's tiles (assembly/train), in memory of their own; some 10 ms. */
 export function tryTiles(module: WebAssembly.Module): Trial {
-  const panels = (tile: Tile, columns: number): Kernel => ({
-    ...{ rows: 5, columns },
-    leftAt: (row, k) => k * 5 + row,
+  const panels = (tile: Tile, rows: number, columns: number): Kernel => ({
+    ...{ rows, columns, biased: false },
+    leftAt: (row, k) => k * rows + row,
     rightAt: (k, column) => k * columns + column,
-    run: (a, b, k, c, step, bias, add) => tile(a, b, k, c, step, bias, Number(add)),
+    run: (a, b, k, c, step, _, add) => tile(a, b, k, c, step, Number(add)),
   });
-  return tryKernels(module, ({ tile, tileWide }) => [panels(tile as Tile, 8), panels(tileWide as Tile, 16)]);
+  return tryKernels(module, ({ tile5x8, tile6x16 }) => [
+    panels(tile5x8 as Tile, 5, 8),
+    panels(tile6x16 as Tile, 6, 16),
+  ]);
 }
 
 /** Tries the engine's float32 kernels for several rows (assembly/linear.ts), likewise. */
 export function tryRows(module: WebAssembly.Module): Trial {
   const panels = (rows: Rows, columns: number): Kernel => ({
-    ...{ rows: 4, columns },
+    ...{ rows: 4, columns, biased: true },
     leftAt: (row, k) => row * K + k,
     rightAt: (k, column) => Math.floor(column / 8) * 8 * K + k * 8 + (column % 8),
     run: (a, b, k, c, step, bias, add) => rows(b, a, k * 4, c, step, k, bias, Number(add)),
@@ -90,7 +95,7 @@ class Tried {
   /** Milliseconds for a value of the result. */
   fastest = Number.POSITIVE_INFINITY;
   private readonly values: Float32Array;
-  private readonly a = 1024;
+  private readonly a = 2048;
   private readonly b: number;
   private readonly bias: number;
   private readonly c: number;
@@ -115,7 +120,7 @@ class Tried {
       for (let column = 0; column < columns; column++) values[b / 4 + rightAt(k, column)] = right(k, column);
     }
     for (let column = 0; column < columns; column++) values[bias / 4 + column] = column + 1;
-    return [0, bias].every((useBias) =>
+    return (this.kernel.biased ? [0, bias] : [0]).every((useBias) =>
       [false, true].every((add) => {
         for (let i = 0; i < rows * columns; i++) values[c / 4 + i] = i * i;
         this.kernel.run(a, b, K, c, columns * 4, useBias, add);

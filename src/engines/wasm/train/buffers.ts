@@ -45,8 +45,9 @@ export interface Buffers {
   readonly thin_w: number;
 }
 
-/** Logits at a time at most. */
-const LOGITS = 1 << 24;
+/** Logits at a time at most: every part of them goes through all of wte. Fewer where memory is dear. */
+const LOGITS = 1 << 26;
+const FEWER_LOGITS = 1 << 24;
 
 const up = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
@@ -100,12 +101,14 @@ export class BufferRoom {
       x: floats(rows * n_embd),
       ...(shared ?? kept()),
     }));
-    const logits_row = up(n_vocab, 4);
-    const chunks = Math.ceil(rows / Math.max(1, Math.floor(LOGITS / logits_row)));
+    const logits_row = up(n_vocab, 8);
+    const most = Math.floor((recompute ? FEWER_LOGITS : LOGITS) / logits_row);
+    const chunks = Math.ceil(rows / Math.max(1, most));
     const chunk = Math.ceil(rows / chunks);
-    const own_bytes = ownBytes(t, n_embd / n_head);
+    const longest = Math.max(rows, 4 * n_embd, n_vocab);
+    const own_bytes = ownBytes(longest, t, n_embd / n_head);
     this.operations.panels = {
-      shared: cutter.take(sharedBytes(Math.max(rows, 4 * n_embd, n_vocab))),
+      shared: cutter.take(sharedBytes(longest)),
       own: cutter.take(own_bytes * threads),
       own_bytes,
     };

@@ -125,7 +125,9 @@ export class TrainingNetwork {
       const count = Math.min(chunk, rows - row);
       const x = { at: normed + row * n_embd * 4, row: n_embd };
       // [count, n_embd] [n_embd, n_vocab] -> [count, n_vocab]
-      await operations.productInto([count, n_embd, n_vocab], x, { ...wte, turned: true }, logits, logits_row);
+      await operations.product([count, n_embd, n_vocab], x, { ...wte, turned: true }, logits, {
+        c_row: logits_row,
+      });
       await operations.crossEntropy({
         rows: count,
         n_vocab,

@@ -24,7 +24,7 @@ const JOB = {
 /** The classes in assembly/train/ have the same fields in the same order. */
 const PRODUCT = [
   ...(["m", "n", "k", "a", "a_row", "a_k", "b", "b_k", "b_column", "c", "c_row", "bias", "add"] as const),
-  ...(["shared", "own", "own_bytes", "wide"] as const),
+  ...(["shared", "own", "own_bytes"] as const),
 ] as const;
 const NORM = ["rows", "n", "g", "b", "x", "y", "dx", "dg", "db", "moments"] as const;
 const ATTENTION = [
@@ -37,12 +37,13 @@ const LOSS = ["rows", "n_vocab", "row", "logits", "targets", "losses", "factor"]
 const STEP = ["n", "values", "gradients", "m", "v", "mean", "rate", "correction"] as const;
 
 /** Of the product in assembly/train/product.ts: the block of the left factor that is in panels at a time. */
-const SHARED_ROWS = 1540;
-const SHARED_DEPTH = 3072;
-/** A strip of the right factor, 96 columns by 384, and one block of the result. */
-const STRIP_BYTES = 96 * 384 * 4 + 320;
+const SHARED_ROWS = 1530;
+const SHARED_DEPTH = 768;
+/** Columns of a strip of the right factor, and how many k's of it are in panels at a time. */
+const STRIP = 96;
+const DEPTH = 384;
 /** Rows of a block of attention's way back. */
-const ATTENTION_BLOCK = 80;
+const ATTENTION_BLOCK = 96;
 
 /** After so many milliseconds of work the event loop has its turn: signals, timers, a progress bar. */
 const TURN = 50;
@@ -54,29 +55,44 @@ export interface Factor {
   readonly turned?: boolean;
 }
 
-/** Rows of a left panel, columns of a right one. */
-const LEFT = 5;
-const RIGHT = 8;
+/** Rows of a left panel and columns of a right one, in either build of assembly/train/. */
+const PANELS = [
+  { LEFT: 5, RIGHT: 8 },
+  { LEFT: 6, RIGHT: 16 },
+];
 
 const up = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
-/** Bytes that each thread needs for itself; assembly/train/attention.ts and attention_gradient.ts cut them. */
-export function ownBytes(t: number, n_state: number): number {
-  const width = up(n_state, LEFT);
-  const forward = (up(t, LEFT) + RIGHT) * n_state + width * (t + RIGHT) + 2 * RIGHT + up(t, LEFT) * RIGHT;
-  const length = up(t, RIGHT);
-  const back =
-    RIGHT +
-    ATTENTION_BLOCK +
-    length * (2 * n_state + 3 * width + ATTENTION_BLOCK) +
-    2 * ATTENTION_BLOCK * (n_state + width + RIGHT) +
-    RIGHT * width;
-  return up(Math.max(STRIP_BYTES, forward * 4, back * 4) + 64, 64);
+/**
+ * Bytes that each thread needs for itself, for products and attention: assembly/train/product.ts, attention.ts and
+ * attention_gradient.ts cut them.
+ * @param longest no factor of a product has more rows or columns @param t positions @param n_state width of a head
+ */
+export function ownBytes(longest: number, t: number, n_state: number): number {
+  const floats = PANELS.map(({ LEFT, RIGHT }) => {
+    const width = up(n_state, LEFT);
+    const length = up(t, RIGHT);
+    const forward =
+      (up(t, LEFT) + RIGHT) * n_state + width * (length + RIGHT) + 2 * RIGHT + up(length, LEFT) * RIGHT;
+    const back =
+      RIGHT +
+      ATTENTION_BLOCK +
+      length * (2 * n_state + 3 * width + ATTENTION_BLOCK) +
+      2 * up(ATTENTION_BLOCK, LEFT) * (n_state + RIGHT) +
+      2 * ATTENTION_BLOCK * width +
+      RIGHT * width;
+    // A strip of the right factor and one of the result.
+    const product = STRIP * (DEPTH + up(Math.min(longest, SHARED_ROWS), LEFT));
+    return Math.max(product, forward, back);
+  });
+  return up(Math.max(...floats) * 4 + 64, 64);
 }
 
-/** Bytes that a product's left panels take, at most, where no factor has more rows or columns than this. */
+/** Bytes that a product's left panels take, at most. @param longest as of ownBytes() */
 export function sharedBytes(longest: number): number {
-  return up(Math.min(longest, SHARED_ROWS), LEFT) * Math.min(longest, SHARED_DEPTH) * 4;
+  const rows = Math.min(longest, SHARED_ROWS);
+  const depth = Math.min(longest, SHARED_DEPTH);
+  return Math.max(...PANELS.map(({ LEFT }) => Math.ceil(rows / LEFT) * (LEFT * depth * 4 + 64)));
 }
 
 /** What the threads can do, one call a job. Each returns when all of them are done. */
@@ -91,45 +107,29 @@ export class Operations {
   /** Room for the threads' panels. */
   panels = { shared: 0, own: 0, own_bytes: 0 };
 
-  /** @param wide products in panels of 16 columns */
   constructor(
     private readonly heap: Heap,
     private readonly pool: Pool,
-    private readonly wide = false,
   ) {
     this.records = [heap.allocate(bytesOf(PRODUCT)), heap.allocate(bytesOf(PRODUCT))];
   }
 
-  /** c = a b, or c += a b. a [m, k], b [k, n], c [m, n] @param bias [n], or 0 */
+  /**
+   * c = a b, or c += a b. a [m, k], b [k, n], c [m, n]
+   * @param bias [n], or 0 @param c_row values from row to row of c
+   */
   product(
     [m, k, n]: readonly [number, number, number],
     a: Factor,
     b: Factor,
     c: number,
-    { add = false, bias = 0 } = {},
+    { add = false, bias = 0, c_row = n } = {},
   ): Promise<void> {
     const [a_row, a_k] = a.turned ? [1, a.row] : [a.row, 1];
     const [b_k, b_column] = b.turned ? [1, b.row] : [b.row, 1];
     const { shared, own, own_bytes } = this.panels;
-    const wide = Number(this.wide);
-    const sides = { a: a.at, a_row, a_k, b: b.at, b_k, b_column, c, c_row: n, bias, add: Number(add) };
-    return this.run(JOB.product, PRODUCT, { m, n, k, ...sides, shared, own, own_bytes, wide });
-  }
-
-  /** As product(), with rows of c further apart than it has columns. */
-  productInto(
-    [m, k, n]: readonly [number, number, number],
-    a: Factor,
-    b: Factor,
-    c: number,
-    c_row: number,
-  ): Promise<void> {
-    const [a_row, a_k] = a.turned ? [1, a.row] : [a.row, 1];
-    const [b_k, b_column] = b.turned ? [1, b.row] : [b.row, 1];
-    const { shared, own, own_bytes } = this.panels;
-    const wide = Number(this.wide);
-    const sides = { a: a.at, a_row, a_k, b: b.at, b_k, b_column, c, c_row, bias: 0, add: 0 };
-    return this.run(JOB.product, PRODUCT, { m, n, k, ...sides, shared, own, own_bytes, wide });
+    const sides = { a: a.at, a_row, a_k, b: b.at, b_k, b_column, c, c_row, bias, add: Number(add) };
+    return this.run(JOB.product, PRODUCT, { m, n, k, ...sides, shared, own, own_bytes });
   }
 
   norm(values: Pick<Values<typeof NORM>, "rows" | "n" | "g" | "b" | "x" | "y">): Promise<void> {
