@@ -1,9 +1,10 @@
 // Tokens per second of a training step (accumulate and update) and peak resident memory: the WebAssembly trainer
-// with and without relaxed SIMD, and PyTorch if it is there, in rounds that take turns. Each runs in a process of
-// its own and works only when it is told to.
+// with and without relaxed SIMD, and PyTorch if it is there (torch with its own LayerNorm, GELU and mask,
+// torch_written_out with these operation by operation), in rounds that take turns. Each runs in a process of its own
+// and works only when it is told to.
 //
 //   npm run build && node bench/training.mjs [--shape 124M] [--batch 1] [--tokens 1024] [--steps 2] [--rounds 2]
-//     [--threads 2] [--only relaxed,plain,torch] [--python python3]
+//     [--threads 2] [--only relaxed,plain,torch,torch_written_out] [--python python3]
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -20,7 +21,7 @@ const { values: options } = parseArgs({
     steps: { type: "string", default: "2" },
     rounds: { type: "string", default: "2" },
     threads: { type: "string", default: String(defaultThreads()) },
-    only: { type: "string", default: "relaxed,plain,torch" },
+    only: { type: "string", default: "relaxed,plain,torch,torch_written_out" },
     python: { type: "string", default: "python3" },
   },
 });
@@ -36,6 +37,7 @@ const COMMANDS = {
   relaxed: [process.execPath, beside("peers/training/wasm.mjs"), ...sizes],
   plain: [process.execPath, beside("peers/training/wasm.mjs"), ...sizes, "--plain"],
   torch: [options.python, beside("peers/training/torch_training.py"), ...sizes],
+  torch_written_out: [options.python, beside("peers/training/torch_training.py"), ...sizes, "--written_out"],
 };
 
 /** A process that says one JSON object a line, the first when it is ready. */
@@ -79,10 +81,18 @@ for (let round = 0; round < Number(options.rounds); round++) {
     );
   }
 }
-const torch = peers.find(({ name }) => name === "torch");
+const ours = (name) => !name.startsWith("torch");
 for (const peer of peers) {
   const { peak_memory_megabytes } = await peer.end();
-  const rate = median(peer.rates);
-  const ratio = torch && peer !== torch ? `  ${(rate / median(torch.rates)).toFixed(2)} x PyTorch` : "";
-  console.log(`${peer.title}: ${rate.toFixed(1)} tokens/s, peak ${peak_memory_megabytes} MB${ratio}`);
+  peer.rate = median(peer.rates);
+  console.log(`${peer.title}: ${peer.rate.toFixed(1)} tokens/s, peak ${peak_memory_megabytes} MB`);
 }
+// Round by round, for the machine's speed changes; then the median.
+for (const peer of peers.filter(({ name }) => ours(name)))
+  for (const other of peers.filter(({ name }) => !ours(name))) {
+    const ratios = peer.rates.map((rate, i) => rate / other.rates[i]);
+    const [least, most] = [Math.min(...ratios), Math.max(...ratios)];
+    console.log(
+      `${peer.name} / ${other.name}: ${median(ratios).toFixed(2)} (${least.toFixed(2)} to ${most.toFixed(2)})`,
+    );
+  }

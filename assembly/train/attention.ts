@@ -16,7 +16,7 @@ import {
   rowsFromRight,
   up,
 } from "./panels";
-import { tile } from "./tile";
+import { tile, tileColumn } from "./tile";
 
 @unmanaged
 export class Attention {
@@ -86,9 +86,7 @@ function attendHead(p: Attention, unit: u32): void {
       const lane = <usize>g << 2;
       softmax(s + lane, i + g, n, scale, rows + (<usize>(i + g) << 3), min(GROUP, count - g), inverse + lane);
     }
-    panel = values;
-    for (let f: u32 = 0; f < width; f += LEFT, panel += valuePanel)
-      tile(panel, s, n, mixed + <usize>f * RIGHT_BYTES, RIGHT_BYTES, 0);
+    tileColumn(values, valuePanel, width / LEFT, s, n, mixed);
     rowsFromRight(mixed, n_state, a + <usize>i * out, out, count, inverse);
   }
 }

@@ -16,7 +16,7 @@ import {
   rowsFromRight,
   up,
 } from "./panels";
-import { tile } from "./tile";
+import { tile, tileColumn } from "./tile";
 
 /** Rows of a block: a multiple of RIGHT. */
 const BLOCK: u32 = 96;
@@ -131,11 +131,7 @@ function headBack(p: Attention, unit: u32): void {
     for (let r: u32 = 0; r < count; r += RIGHT) {
       const turned = slopesTurned + <usize>(r / RIGHT) * length * RIGHT_BYTES;
       const seen = row + min(r + RIGHT, count);
-      for (let f: u32 = 0; f < width; f += LEFT)
-        tile(
-          keysTurned + <usize>(f / LEFT) * t * LEFT_BYTES, turned, seen, dquery + <usize>f * RIGHT_BYTES,
-          RIGHT_BYTES, 0,
-        );
+      tileColumn(keysTurned, <usize>t * LEFT_BYTES, width / LEFT, turned, seen, dquery);
       rowsFromRight(dquery, n_state, dq + <usize>(row + r) * step, step, min(RIGHT, count - r), ones);
     }
   }

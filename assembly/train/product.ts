@@ -18,10 +18,8 @@ import {
   rightFromColumns,
   rightFromRows,
 } from "./panels";
-import { tile } from "./tile";
+import { DEPTH, tile } from "./tile";
 
-/** Steps of k in one go: a left panel of them stays in a core's first cache, a strip of B in its second. */
-const DEPTH: u32 = 384;
 /** Columns of C that a thread works at. */
 const STRIP: u32 = 96;
 /** The block of A that is in panels at a time; src/engines/wasm/train/operations.ts has the same numbers. */

@@ -1,5 +1,6 @@
 /** The product's inner loop: one left panel by one right panel, kept in registers while k goes by. */
 import { madd } from "../vector";
+import { LEFT, LEFT_BYTES, RIGHT_BYTES } from "./panels";
 
 
 /**
@@ -13,6 +14,25 @@ import { madd } from "../vector";
 export function tile(a: usize, b: usize, k: u32, c: usize, step: usize, add: u32): void {
   if (WIDE) tile6x16(a, b, k, c, step, add);
   else tile5x8(a, b, k, c, step, add);
+}
+
+/** Steps of k in one go: a right panel of them stays in a core's first cache, beside a left one. */
+export const DEPTH: u32 = 256;
+
+/**
+ * All left panels by one right panel, however long: c = a b, in stretches of k.
+ * @param a left panels [panels, k, LEFT] @param panel bytes from one to the next @param b right panel [k, RIGHT]
+ * @param c [panels LEFT, RIGHT]
+ */
+export function tileColumn(a: usize, panel: usize, panels: u32, b: usize, k: u32, c: usize): void {
+  for (let done: u32 = 0; done < k; done += DEPTH) {
+    const count = min(DEPTH, k - done);
+    for (let i: u32 = 0; i < panels; i++)
+      tile(
+        a + i * panel + <usize>done * LEFT_BYTES, b + <usize>done * RIGHT_BYTES, count, c + i * LEFT * RIGHT_BYTES,
+        RIGHT_BYTES, <u32>(done > 0),
+      );
+  }
 }
 
 /**

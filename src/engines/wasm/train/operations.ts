@@ -41,7 +41,7 @@ const SHARED_ROWS = 1530;
 const SHARED_DEPTH = 768;
 /** Columns of a strip of the right factor, and how many k's of it are in panels at a time. */
 const STRIP = 96;
-const DEPTH = 384;
+const DEPTH = 256;
 /** Rows of a block of attention's way back. */
 const ATTENTION_BLOCK = 96;
 
