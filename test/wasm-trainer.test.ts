@@ -88,13 +88,17 @@ for (const [hparams, n, t] of [
   });
 }
 
-// Of the product's blocks: more rows, more columns and more k's than go at a time; attention likewise.
-const LARGE = { n_vocab: 1541, n_ctx: 260, n_embd: 12, n_head: 2, n_layer: 1 };
-
-test("gradients of sizes that take several blocks", async () => {
-  for (const fastMath of [true, false])
-    await checkGradients(LARGE, random(LARGE), batch(LARGE, 1, 259), { fastMath });
-});
+// Of the product's blocks: more rows, more columns and more k's than go at a time, the latter also with a bias (in
+// mlp/c_proj); attention likewise.
+for (const [hparams, t] of [
+  [{ n_vocab: 1541, n_ctx: 260, n_embd: 12, n_head: 2, n_layer: 1 }, 259],
+  [{ n_vocab: 30, n_ctx: 5, n_embd: 194, n_head: 2, n_layer: 1 }, 5],
+] as const) {
+  test(`gradients of sizes that take several blocks: n_embd ${hparams.n_embd}, ${t} tokens`, async () => {
+    for (const fastMath of [true, false])
+      await checkGradients(hparams, random(hparams), batch(hparams, 1, t), { fastMath });
+  });
+}
 
 test("a batch larger than a group of sequences has the gradients of the whole", async () => {
   const hparams = { n_vocab: 13, n_ctx: 8, n_embd: 6, n_head: 1, n_layer: 1 };
