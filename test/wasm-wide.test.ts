@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import { readProgram } from "../dist/src/engines/wasm/pool.js";
+import { chooseProgram } from "../dist/src/engines/wasm/program.js";
 import { enableRelaxedSimd } from "../dist/src/engines/wasm/support.js";
-import { isWideFaster, tryRows, tryTiles } from "../dist/src/engines/wasm/trial.js";
+import { isWideFaster, type Trial, tryRows, tryTiles } from "../dist/src/engines/wasm/trial.js";
 import { canWiden, compileWide } from "../dist/src/engines/wasm/widen.js";
 
 const skip = canWiden() ? false : "only Node 24 to 26 on x64 join vectors";
@@ -64,4 +65,17 @@ for (const [program, trial] of PROGRAMS) {
 test("the wide kernel is chosen where vectors were joined, and only there", () => {
   assert.ok(isWideFaster({ right: true, narrow: 18, wide: 12 }));
   assert.ok(!isWideFaster({ right: true, narrow: 18, wide: 36 }));
+});
+
+test("a wide build is used where its trial says that it is right and faster, and only there", {
+  skip,
+}, async () => {
+  const builds = { plain: "train.wasm", relaxed: "train-relaxed.wasm", wide: "train-wide.wasm" };
+  const chosen = async (trial: Trial, options = {}): Promise<unknown> =>
+    (await chooseProgram({ ...builds, tryKernels: () => trial }, { fastMath: true, ...options })).program;
+  const faster = { right: true, narrow: 18, wide: 12 };
+  assert.ok((await chosen(faster)) instanceof WebAssembly.Module);
+  assert.equal(await chosen({ ...faster, right: false }), builds.relaxed);
+  assert.equal(await chosen({ ...faster, wide: 36 }), builds.relaxed);
+  assert.equal(await chosen(faster, { fastMath: false }), builds.plain);
 });
