@@ -144,42 +144,37 @@ function ownColumns(column: u32, columns: u32, from: u32, count: u32, to: usize)
   }
 }
 
-/**
- * A strip's blocks go where they belong, row by row: c = blocks (+ bias), or c += blocks (+ bias), of what lies within
- * the matrix. They were side by side until now, for C's rows may be 4 KiB apart.
- */
+/** A strip's blocks go where they belong. They were side by side until now: C's rows may be 4 KiB apart. */
 function putStrip(block: usize, column: u32, columns: u32, begin: u32, end: u32): void {
   const start = at == 0;
-  const add: u32 = start ? p.add : 1;
-  const bias = start && p.bias ? p.bias + (<usize>column << 2) : 0;
-  const blocks = (columns + RIGHT - 1) / RIGHT;
-  for (let i = begin; i < end; i++, block += blocks * BLOCK) {
+  for (let i = begin; i < end; i++) {
     const lines = min(LEFT, rows - i * LEFT);
-    let c = p.c + ((<usize>(row + i * LEFT) * p.c_row + column) << 2);
-    for (let r: u32 = 0; r < lines; r++, c += <usize>p.c_row << 2) {
-      const from = block + r * RIGHT_BYTES;
-      if (add) putRow(from, c, columns, bias, true);
-      else putRow(from, c, columns, bias, false);
+    const c = p.c + ((<usize>(row + i * LEFT) * p.c_row + column) << 2);
+    for (let done: u32 = 0; done < columns; done += RIGHT, block += BLOCK) {
+      const bias = start && p.bias ? p.bias + (<usize>(column + done) << 2) : 0;
+      putBlock(block, c + (<usize>done << 2), lines, min(RIGHT, columns - done), bias, start ? p.add : 1);
     }
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function putRow(from: usize, c: usize, columns: u32, bias: usize, add: bool): void {
-  let done: u32 = 0;
-  for (; done + RIGHT <= columns; done += RIGHT, from += BLOCK, c += RIGHT_BYTES) {
-    for (let v: usize = 0; v < RIGHT_BYTES; v += 16) {
-      let x = v128.load(from + v);
-      if (bias) x = f32x4.add(x, v128.load(bias + (<usize>done << 2) + v));
-      if (add) x = f32x4.add(v128.load(c + v), x);
-      v128.store(c + v, x);
+/** c = block (+ bias), or c += block (+ bias), of what lies within the matrix. */
+function putBlock(from: usize, c: usize, lines: u32, columns: u32, bias: usize, add: u32): void {
+  const whole = <usize>(columns & ~3) << 2;
+  const bytes = <usize>columns << 2;
+  for (let r: u32 = 0; r < lines; r++) {
+    for (let i: usize = 0; i < whole; i += 16) {
+      let x = v128.load(from + i);
+      if (bias) x = f32x4.add(x, v128.load(bias + i));
+      if (add) x = f32x4.add(v128.load(c + i), x);
+      v128.store(c + i, x);
     }
-  }
-  for (; done < columns; done++, from += 4, c += 4) {
-    let x = load<f32>(from);
-    if (bias) x += load<f32>(bias + (<usize>done << 2));
-    if (add) x = load<f32>(c) + x;
-    store<f32>(c, x);
+    for (let i = whole; i < bytes; i += 4) {
+      let x = load<f32>(from + i);
+      if (bias) x += load<f32>(bias + i);
+      if (add) x = load<f32>(c + i) + x;
+      store<f32>(c + i, x);
+    }
+    from += RIGHT_BYTES;
+    c += <usize>p.c_row << 2;
   }
 }
