@@ -58,7 +58,7 @@ const CONSTANTS = memory.data<f32>(
   ],
   16,
 );
-/** What makes 1.5 * 2^23 + n the exponent of 2^n, when it is shifted into its place: 127 less the bits of 1.5 * 2^23. */
+/** What makes 1.5 * 2^23 + n the exponent of 2^n, once it is shifted into its place: 127 less the bits of 1.5 * 2^23. */
 const EXPONENT = memory.data<i32>([127 - 0x4b400000], 4);
 
 /** The constant of this number in all lanes. */

@@ -97,7 +97,8 @@ const GROUP: u32 = 8;
 /**
  * The scores of 8 rows, one a lane, become e^(score - largest), 0 where a row does not look.
  * @param s [n, RIGHT], of which 8 columns @param from the first row's position
- * @param rows where `count` rows' two numbers go @param inverse [8]: 1 / sum, and RIGHT_BYTES behind it the largest score
+ * @param rows where `count` rows' two numbers go
+ * @param inverse [8]: 1 / sum, and RIGHT_BYTES behind it the largest score
  */
 function softmax(s: usize, from: u32, n: u32, scale: f32, rows: usize, count: u32, inverse: usize): void {
   const end = s + <usize>n * RIGHT_BYTES;

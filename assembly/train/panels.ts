@@ -11,15 +11,10 @@ export const RIGHT: u32 = 8 << WIDE;
 export const LEFT_BYTES: usize = 4 * LEFT;
 export const RIGHT_BYTES: usize = 4 * RIGHT;
 
-/** Four rows of four values become four columns; the columns go `line` bytes apart. */
+/** Four vectors become four columns, which go `line` bytes apart. */
 // @ts-ignore: decorator
 @inline
-function turn4(from: usize, step: usize, to: usize, line: usize): void {
-  const from2 = from + 2 * step;
-  const a = v128.load(from);
-  const b = v128.load(from + step);
-  const c = v128.load(from2);
-  const d = v128.load(from2 + step);
+function putTurned(a: v128, b: v128, c: v128, d: v128, to: usize, line: usize): void {
   const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
   const cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
   const ab2 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
@@ -28,6 +23,14 @@ function turn4(from: usize, step: usize, to: usize, line: usize): void {
   v128.store(to + line, v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
   v128.store(to + 2 * line, v128.shuffle<f32>(ab2, cd2, 0, 1, 4, 5));
   v128.store(to + 3 * line, v128.shuffle<f32>(ab2, cd2, 2, 3, 6, 7));
+}
+
+/** Four rows of four values, `step` bytes apart, become four columns, `line` bytes apart. */
+// @ts-ignore: decorator
+@inline
+function turn4(from: usize, step: usize, to: usize, line: usize): void {
+  const from2 = from + 2 * step;
+  putTurned(v128.load(from), v128.load(from + step), v128.load(from2), v128.load(from2 + step), to, line);
 }
 
 /** What a left panel has beyond four rows: one, or two. */
@@ -155,7 +158,9 @@ export function rowsFromRight(from: usize, k: u32, to: usize, step: usize, rows:
   to -= RIGHT * step;
   for (let i = whole; i < k; i++)
     for (let r: usize = 0; r < rows; r++)
-      store<f32>(to + r * step + (<usize>i << 2), load<f32>(from + i * RIGHT_BYTES + (r << 2)) * load<f32>(scales + (r << 2)));
+      store<f32>(
+        to + r * step + (<usize>i << 2), load<f32>(from + i * RIGHT_BYTES + (r << 2)) * load<f32>(scales + (r << 2)),
+      );
 }
 
 // @ts-ignore: decorator
@@ -165,14 +170,7 @@ function turnBack(from: usize, to: usize, step: usize, scales: v128): void {
   const b = f32x4.mul(v128.load(from + RIGHT_BYTES), scales);
   const c = f32x4.mul(v128.load(from + 2 * RIGHT_BYTES), scales);
   const d = f32x4.mul(v128.load(from + 3 * RIGHT_BYTES), scales);
-  const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
-  const cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
-  const ab2 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
-  const cd2 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-  v128.store(to, v128.shuffle<f32>(ab, cd, 0, 1, 4, 5));
-  v128.store(to + step, v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
-  v128.store(to + 2 * step, v128.shuffle<f32>(ab2, cd2, 0, 1, 4, 5));
-  v128.store(to + 3 * step, v128.shuffle<f32>(ab2, cd2, 2, 3, 6, 7));
+  putTurned(a, b, c, d, to, step);
 }
 
 /** n rounded up to a multiple. */

@@ -2,7 +2,6 @@
 import { madd } from "../vector";
 import { LEFT, LEFT_BYTES, RIGHT_BYTES } from "./panels";
 
-
 /**
  * c = a b, or c += a b, for LEFT rows by RIGHT columns of c. Every value is one sum over k in ascending order, from
  * zero; both builds give the same bits.
