@@ -272,6 +272,26 @@ test("LoRA: its matrices' gradients, the merged weights, the weights below", asy
   });
 });
 
+test("LoRA's rank may be larger than every side of the model: nothing lies beside its place", async () => {
+  const hparams = { n_vocab: 9, n_ctx: 6, n_embd: 4, n_head: 1, n_layer: 1 };
+  await withTrainer(hparams, random(hparams), { lora_rank: 700, seed: 9, threads: 1 }, async (trainer) => {
+    const start = widen(await readAll(trainer.weights));
+    const rows = batch(hparams, 2, 6);
+    for (let i = 0; i < 2; i++) {
+      await trainer.accumulate(rows);
+      await trainer.update(1e-3);
+    }
+    const lora = widen(
+      new Map([...(await readAll(trainer.state))].filter(([name]) => /^lora\/[ab]\//.test(name))),
+    );
+    const found = await trainer.accumulate(rows);
+    const loss = (): number => referenceLoss(hparams, mergeLora(hparams, start, lora), rows);
+    assert.ok(Math.abs(found / loss() - 1) < 1e-6, `${found}, in float64 ${loss()}`);
+    for (const [name, values] of lora)
+      checkGradient(name, await gradientOf(trainer, name, values.length), values, loss);
+  });
+});
+
 test("a loss over many ids is exact to 1e-6", async () => {
   const hparams = { n_vocab: 20011, n_ctx: 8, n_embd: 12, n_head: 1, n_layer: 1 };
   await withTrainer(hparams, random(hparams), {}, async (trainer) => {

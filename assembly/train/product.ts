@@ -20,9 +20,9 @@ import {
 } from "./panels";
 import { DEPTH, tile } from "./tile";
 
-/** Columns of C that a thread works at. */
+/** Columns of C that a thread works at; src/engines/wasm/train/operations.ts has this number and the next two. */
 const STRIP: u32 = 96;
-/** The block of A that is in panels at a time; src/engines/wasm/train/operations.ts has the same numbers. */
+/** The block of A that is in panels at a time. */
 const SHARED_ROWS: u32 = 1530;
 const SHARED_DEPTH: u32 = 768;
 /** So many units of work for each thread at least, where there is enough of it: they come to the end together. */

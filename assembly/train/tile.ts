@@ -15,7 +15,10 @@ export function tile(a: usize, b: usize, k: u32, c: usize, step: usize, add: u32
   else tile5x8(a, b, k, c, step, add);
 }
 
-/** Steps of k in one go: a right panel of them stays in a core's first cache, beside a left one. */
+/**
+ * Steps of k in one go: a right panel of them stays in a core's first cache, beside a left one.
+ * src/engines/wasm/train/operations.ts has the same number.
+ */
 export const DEPTH: u32 = 256;
 
 /**

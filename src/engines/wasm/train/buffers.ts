@@ -105,7 +105,7 @@ export class BufferRoom {
     const most = Math.floor((recompute ? FEWER_LOGITS : LOGITS) / logits_row);
     const chunks = Math.ceil(rows / Math.max(1, most));
     const chunk = Math.ceil(rows / chunks);
-    const longest = Math.max(rows, 4 * n_embd, n_vocab);
+    const longest = Math.max(rows, 4 * n_embd, n_vocab, rank);
     const own_bytes = ownBytes(longest, t, n_embd / n_head);
     this.operations.panels = {
       shared: cutter.take(sharedBytes(longest)),

@@ -39,7 +39,7 @@ const STEP = ["n", "values", "gradients", "m", "v", "mean", "rate", "correction"
 /** Of the product in assembly/train/product.ts: the block of the left factor that is in panels at a time. */
 const SHARED_ROWS = 1530;
 const SHARED_DEPTH = 768;
-/** Columns of a strip of the right factor, and how many k's of it are in panels at a time. */
+/** Columns of a strip of the right factor, and how many k's of it are in panels at a time (assembly/train/tile.ts). */
 const STRIP = 96;
 const DEPTH = 256;
 /** Rows of a block of attention's way back. */
