@@ -4,7 +4,7 @@
  * unit. Which thread does a unit never changes what it computes.
  */
 
-/** Words that all threads see. Written by src/engines/wasm/pool.ts: same order there. */
+/** Words that all threads see. Written by src/engines/cpu/runtime/pool.ts: same order there. */
 @unmanaged
 export class Control {
   /** Counts jobs: a new value starts one. */

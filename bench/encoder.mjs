@@ -1,6 +1,6 @@
 // Times of the encoder on texts that are easy and hard for it: npm run build && node bench/encoder.mjs
 // Prints the best of three runs, each with a new encoder, so that nothing is remembered.
-import { loadEncoder } from "../dist/src/encoder.js";
+import { loadEncoder } from "../dist/src/encoder/encoder.js";
 
 let state = 1;
 /** A whole number below n, from a fixed sequence. */

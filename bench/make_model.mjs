@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { millions, randomWeights, SHAPES } from "../dist/src/bench.js";
-import { writeWeights } from "../dist/src/weights/write.js";
+import { writeWeights } from "../dist/src/formats/tfjs/write.js";
 
 const [folder, shape = "124M"] = process.argv.slice(2);
 const hparams = SHAPES[shape];

@@ -3,17 +3,17 @@
 import { mkdirSync } from "node:fs";
 import asc from "assemblyscript/asc";
 
-const FOLDER = "dist/src/engines/wasm";
+const FOLDER = "dist/src/engines/cpu/runtime";
 const MEMORY_PAGES = 65536; // 4 GiB, all that 32-bit addresses reach
 
 const PLAIN = ["simd", "threads"];
 const RELAXED = [...PLAIN, "relaxed-simd"];
 const BUILDS = [
-  { entry: "assembly/index.ts", out: "gpt2.wasm", features: PLAIN },
-  { entry: "assembly/index.ts", out: "gpt2-relaxed.wasm", features: RELAXED },
-  { entry: "assembly/train/index.ts", out: "train.wasm", features: PLAIN },
-  { entry: "assembly/train/index.ts", out: "train-relaxed.wasm", features: RELAXED },
-  { entry: "assembly/train/index.ts", out: "train-wide.wasm", features: RELAXED, wide: 1 },
+  { entry: "assembly/inference/index.ts", out: "gpt2.wasm", features: PLAIN },
+  { entry: "assembly/inference/index.ts", out: "gpt2-relaxed.wasm", features: RELAXED },
+  { entry: "assembly/training/index.ts", out: "train.wasm", features: PLAIN },
+  { entry: "assembly/training/index.ts", out: "train-relaxed.wasm", features: RELAXED },
+  { entry: "assembly/training/index.ts", out: "train-wide.wasm", features: RELAXED, wide: 1 },
 ];
 
 mkdirSync(FOLDER, { recursive: true });

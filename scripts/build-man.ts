@@ -2,8 +2,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildProgram } from "../src/cli/main.js";
-import { Output } from "../src/cli/output.js";
-import { PACKAGE_ROOT, packageVersion } from "../src/package.js";
+import { Output } from "../src/cli/terminal/output.js";
+import { PACKAGE_ROOT, packageVersion } from "../src/system/package.js";
 import { manualPage } from "./man/page.js";
 
 const folder = join(PACKAGE_ROOT, "dist", "man");

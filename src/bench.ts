@@ -1,4 +1,10 @@
-import { countParameters, type Engine, type Hparams, parameterShapes, type WeightSource } from "./model.js";
+import {
+  countParameters,
+  type Engine,
+  type Hparams,
+  parameterShapes,
+  type WeightSource,
+} from "./model/hparams.js";
 import { uniform } from "./random.js";
 
 /** OpenAI's sizes by name, for `gpt2 bench --shape`: only the width and depth differ. */

@@ -13,15 +13,16 @@
  *
  * The text is the command line's: same model, options and seed, same bytes. Every name here is a promise.
  */
-export { UserError } from "./errors.js";
+
 export {
   type GenerateOptions,
   generate,
   generateSamples,
   type Sample,
   type SamplesOptions,
-} from "./library/generate.js";
-export { type Encoder, type LoadOptions, loadModel, type Model } from "./library/model.js";
-export { logits, type ScoreOptions, score, type TextScore } from "./library/score.js";
-export type { Hparams } from "./model.js";
-export type { FinishReason } from "./sample.js";
+} from "./api/generate.js";
+export { type Encoder, type LoadOptions, loadModel, type Model } from "./api/model.js";
+export { logits, type ScoreOptions, score, type TextScore } from "./api/score.js";
+export type { Hparams } from "./model/hparams.js";
+export type { FinishReason } from "./sampling/sample.js";
+export { UserError } from "./system/errors.js";

@@ -1,24 +1,24 @@
 import { inspect } from "node:util";
 import { Command, CommanderError } from "commander";
 import { describeDefault } from "../engines/create.js";
-import { EXIT, messageOf, UsageError, UserError } from "../errors.js";
-import { packageVersion } from "../package.js";
-import { addBench } from "./bench.js";
-import { addCompletion } from "./completion.js";
-import { addConvert } from "./convert.js";
-import { addDownload } from "./download.js";
-import { addExport } from "./export.js";
-import { addFinetune } from "./finetune.js";
-import { addGenerate } from "./generate.js";
-import { addImport } from "./import.js";
-import { addInteractive } from "./interactive.js";
-import { addModels } from "./models.js";
-import { withUnderscores } from "./options.js";
-import { Output } from "./output.js";
-import { addScore } from "./score.js";
-import { addTokenize } from "./tokenize.js";
-import { addUnconditional } from "./unconditional.js";
-import { addVerify } from "./verify.js";
+import { EXIT, messageOf, UsageError, UserError } from "../system/errors.js";
+import { packageVersion } from "../system/package.js";
+import { addBench } from "./commands/bench.js";
+import { addCompletion } from "./commands/completion.js";
+import { addConvert } from "./commands/convert.js";
+import { addDownload } from "./commands/download.js";
+import { addExport } from "./commands/export.js";
+import { addFinetune } from "./commands/finetune.js";
+import { addGenerate } from "./commands/generate.js";
+import { addImport } from "./commands/import.js";
+import { addInteractive } from "./commands/interactive.js";
+import { addModels } from "./commands/models.js";
+import { addScore } from "./commands/score.js";
+import { addTokenize } from "./commands/tokenize.js";
+import { addUnconditional } from "./commands/unconditional.js";
+import { addVerify } from "./commands/verify.js";
+import { withUnderscores } from "./options/sampling.js";
+import { Output } from "./terminal/output.js";
 
 const EXAMPLES = `Example: gpt2 generate "Once upon a time" --model_name shakespeare
 

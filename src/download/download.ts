@@ -1,8 +1,5 @@
 import { mkdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { EXIT, UserError } from "../errors.js";
-import { fileError } from "../files.js";
-import { lockFolder } from "../lock.js";
 import {
   below,
   CATALOG,
@@ -12,7 +9,10 @@ import {
   type ModelFile,
   OPTIONAL_FILE,
   sourcesOf,
-} from "./catalog.js";
+} from "../models/catalog.js";
+import { EXIT, UserError } from "../system/errors.js";
+import { fileError } from "../system/files.js";
+import { lockFolder } from "../system/lock.js";
 import { fetchFile } from "./fetch-file.js";
 import type { Timeouts } from "./http.js";
 import { type FileEvent, PATIENCE, type Patience } from "./job.js";

@@ -1,10 +1,10 @@
 import type { Stats } from "node:fs";
 import { rm, stat } from "node:fs/promises";
-import { UserError } from "../errors.js";
-import { fileError } from "../files.js";
+import { UserError } from "../system/errors.js";
+import { fileError } from "../system/files.js";
 import { showUrl, TransferError } from "./http.js";
 import type { FileJob } from "./job.js";
-import { PartFile, sha256Of } from "./part.js";
+import { PartFile, sha256Of } from "./part-file.js";
 import { fetchFrom, report, type Transfer } from "./transfer.js";
 
 export type FileResult =

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from "node:http";
-import { messageOf } from "../errors.js";
+import { messageOf } from "../system/errors.js";
 import { dispatcherFor, type HttpProxy, proxyFor } from "./proxy.js";
 
 // Every request of this project goes through get(), by undici's own fetch: Node 20's knows no proxies.

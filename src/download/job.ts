@@ -1,4 +1,4 @@
-import type { KnownFile } from "./catalog.js";
+import type { KnownFile } from "../models/catalog.js";
 import type { Timeouts } from "./http.js";
 
 /** What happens to a file, for progress bars and messages. Sizes in bytes. */

@@ -1,5 +1,5 @@
 import type { Dispatcher } from "undici";
-import { UserError } from "../errors.js";
+import { UserError } from "../system/errors.js";
 
 /** A proxy that the environment names. */
 export interface HttpProxy {

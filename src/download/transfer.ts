@@ -1,10 +1,10 @@
 import { type Stats, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { UserError } from "../errors.js";
+import { UserError } from "../system/errors.js";
 import { type Answer, type AnswerHeaders, get, showUrl, statusError, TransferError } from "./http.js";
 import type { FileJob } from "./job.js";
-import type { Origin, PartFile } from "./part.js";
+import type { Origin, PartFile } from "./part-file.js";
 
 /** So much progress makes earlier failures forgotten: a long download may be cut many times. */
 const PROGRESS = 1 << 20;

@@ -1,4 +1,4 @@
-import { Heap } from "./heap.js";
+import { Heap } from "./priority-queue.js";
 
 /** The merges in order of rank: two tokens that become one. Each column: [merges]. */
 export interface Merges {

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
-import { UsageError } from "../errors.js";
-import { PairCounts } from "./pairs.js";
+import { UsageError } from "../system/errors.js";
+import { PairCounts } from "./pair-counts.js";
 import { pieceEnd } from "./split.js";
 import { BYTE_CHARACTERS } from "./vocabulary.js";
 

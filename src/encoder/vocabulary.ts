@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { messageOf, quote as quoteValue, UserError } from "../errors.js";
+import { messageOf, quote as quoteValue, UserError } from "../system/errors.js";
 import type { Merges } from "./merge.js";
 
 /** The two files of a byte-level BPE vocabulary, in numbers. */

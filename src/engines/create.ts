@@ -1,13 +1,13 @@
-import { messageOf, UsageError } from "../errors.js";
-import { checkParameters, type Engine, type Hparams, type WeightSource } from "../model.js";
-import type { Trainer, TrainerOptions } from "../trainer.js";
+import { checkParameters, type Engine, type Hparams, type WeightSource } from "../model/hparams.js";
+import type { Trainer, TrainerOptions } from "../model/trainer.js";
+import { messageOf, UsageError } from "../system/errors.js";
+import { createWasmEngine } from "./cpu/inference/engine.js";
+import { weightBytes } from "./cpu/inference/weights.js";
+import { defaultThreads, enableRelaxedSimd, wasmSupport } from "./cpu/runtime/support.js";
+import { createWasmTrainer } from "./cpu/training/trainer.js";
 import { debug, isInstalled, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
 import { createTfjsEngine } from "./tfjs/engine.js";
 import { createTfjsTrainer } from "./tfjs/trainer.js";
-import { createWasmEngine } from "./wasm/engine.js";
-import { defaultThreads, enableRelaxedSimd, wasmSupport } from "./wasm/support.js";
-import { createWasmTrainer } from "./wasm/trainer.js";
-import { weightBytes } from "./wasm/weights.js";
 
 /** What --backend takes: "tfjs" is the fastest of the tfjs-... that works here. */
 export const BACKENDS = ["auto", "wasm", "tfjs", ...TFJS_BACKENDS] as const;

@@ -1,22 +1,22 @@
 import { mkdir, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createTrainer, type TrainerChoice } from "../engines/create.js";
-import { messageOf, UsageError, UserError } from "../errors.js";
-import { fileError, replaceFile } from "../files.js";
-import { lockFolder } from "../lock.js";
-import type { WeightSource } from "../model.js";
+import type { WeightSource } from "../model/hparams.js";
+import type { Trainer } from "../model/trainer.js";
 import { randomSeed } from "../random.js";
-import type { Trainer } from "../trainer.js";
-import { svgCurve } from "./chart.js";
-import { type Corpus, loadDataset } from "./dataset.js";
-import { type Losses, LossLog } from "./losses.js";
-import { type LoopOptions, TRAINING_DEFAULTS, type TrainingOptions } from "./options.js";
-import { resumeAt } from "./resume.js";
-import { drawSamples, keepSamples } from "./samples.js";
-import { publish, tidyRun } from "./save.js";
-import { chooseStart, runFolder, type Start, type StartRequest } from "./start.js";
+import { messageOf, UsageError, UserError } from "../system/errors.js";
+import { fileError, replaceFile } from "../system/files.js";
+import { lockFolder } from "../system/lock.js";
+import { type Corpus, loadDataset } from "./dataset/corpus.js";
+import { batchAt, fitContext } from "./dataset/windows.js";
+import { svgCurve } from "./run/chart.js";
+import { type Losses, LossLog } from "./run/losses.js";
+import { type LoopOptions, TRAINING_DEFAULTS, type TrainingOptions } from "./run/options.js";
+import { resumeAt } from "./run/resume.js";
+import { drawSamples, keepSamples } from "./run/samples.js";
+import { publish, tidyRun } from "./run/save.js";
+import { chooseStart, runFolder, type Start, type StartRequest } from "./run/start.js";
 import { type TrainEvents, train } from "./train.js";
-import { batchAt, fitContext } from "./windows.js";
 
 /** A training as the user wants it. */
 export interface FinetuneRequest extends StartRequest {

@@ -1,12 +1,12 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { UserError } from "../errors.js";
-import type { WeightSource } from "../model.js";
-import type { Trainer } from "../trainer.js";
-import type { Corpus } from "./dataset.js";
-import { type Losses, type LossLog, nextAverage } from "./losses.js";
-import type { LoopOptions } from "./options.js";
-import { type Progress, writeSave } from "./save.js";
-import { batchAt, validationWindows } from "./windows.js";
+import type { WeightSource } from "../model/hparams.js";
+import type { Trainer } from "../model/trainer.js";
+import { UserError } from "../system/errors.js";
+import type { Corpus } from "./dataset/corpus.js";
+import { batchAt, validationWindows } from "./dataset/windows.js";
+import { type Losses, type LossLog, nextAverage } from "./run/losses.js";
+import type { LoopOptions } from "./run/options.js";
+import { type Progress, writeSave } from "./run/save.js";
 
 /** The held-out part is measured on so many windows at most: it costs a few percent of the time then. */
 const VALIDATION_WINDOWS = 16;

@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { type KnownFile, type KnownModel, MODEL_FILES, OPTIONAL_FILE } from "../download/catalog.js";
-import { messageOf, UserError } from "../errors.js";
-import { fileError } from "../files.js";
-import { type Hparams, parseHparams } from "../model.js";
-import { readStretches } from "../stretches.js";
+import { readStretches } from "../formats/byte-ranges.js";
+import { type Hparams, parseHparams } from "../model/hparams.js";
+import { type KnownFile, type KnownModel, MODEL_FILES, OPTIONAL_FILE } from "../models/catalog.js";
+import { messageOf, UserError } from "../system/errors.js";
+import { fileError } from "../system/files.js";
 import { type Check, checksOf, type Progress, showCount } from "./check.js";
 import { saysTheSame } from "./vocabulary.js";
 

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
-import { findModel } from "../download/catalog.js";
-import { describeModel } from "../store.js";
+import { findModel } from "../models/catalog.js";
+import { describeModel } from "../models/store.js";
 import type { Check } from "./check.js";
 
 /** What to do about the checks of a model folder that failed: words that end a message. */

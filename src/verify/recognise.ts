@@ -1,9 +1,9 @@
-import { findModel, type KnownModel } from "../download/catalog.js";
+import { findModel, type KnownModel } from "../models/catalog.js";
 import { type Check, checksOf } from "./check.js";
-import { OPENAI_117M } from "./openai-117M.js";
+import { OPENAI_117M } from "./known/openai-117M.js";
+import { SHAKESPEARE } from "./known/shakespeare.js";
 import type { Reference } from "./reference.js";
 import type { Numbers } from "./scan.js";
-import { SHAKESPEARE } from "./shakespeare.js";
 
 /** Weights that are recognised by their numbers. */
 export interface KnownWeights {

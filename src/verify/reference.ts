@@ -1,8 +1,8 @@
-import type { Model } from "../load.js";
-import type { Engine } from "../model.js";
-import { promptIds } from "../prompt.js";
-import { sample } from "../sample.js";
-import { logProbability } from "../score.js";
+import type { Engine } from "../model/hparams.js";
+import type { Model } from "../models/load.js";
+import { promptIds } from "../sampling/prompt.js";
+import { sample } from "../sampling/sample.js";
+import { logProbability } from "../sampling/score.js";
 import { type Check, checksOf } from "./check.js";
 
 /** What other programs computed with a model, in float32 or better. */

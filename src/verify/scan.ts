@@ -1,8 +1,8 @@
-import { crc32c } from "../checkpoint/crc32c.js";
-import { messageOf, UserError } from "../errors.js";
-import { BFLOAT16, FLOAT16, FLOAT64 } from "../float-types.js";
-import { decodeFloat16, encodeFloat16 } from "../float16.js";
-import { type ScannableSource, sizeOf, type TensorInfo } from "../model.js";
+import { crc32c } from "../formats/crc32c.js";
+import { decodeFloat16, encodeFloat16 } from "../formats/float16.js";
+import { BFLOAT16, FLOAT16, FLOAT64 } from "../formats/floats.js";
+import { type ScannableSource, sizeOf, type TensorInfo } from "../model/hparams.js";
+import { messageOf, UserError } from "../system/errors.js";
 import { showCount } from "./check.js";
 import { fingerprint } from "./fingerprint.js";
 

@@ -1,5 +1,5 @@
-import { messageOf, UserError } from "../errors.js";
-import { checkParameters, countParameters, type Hparams, type ScannableSource } from "../model.js";
+import { checkParameters, countParameters, type Hparams, type ScannableSource } from "../model/hparams.js";
+import { messageOf, UserError } from "../system/errors.js";
 import { type Check, checksOf, type Progress, showCount } from "./check.js";
 import { type Numbers, scanTensors } from "./scan.js";
 

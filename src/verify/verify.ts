@@ -1,11 +1,11 @@
 import { basename } from "node:path";
-import { openCheckpoint } from "../checkpoint/checkpoint.js";
-import { findModel } from "../download/catalog.js";
 import type { EngineOptions } from "../engines/create.js";
-import { listFolder } from "../files.js";
-import { loadHparams, loadModel } from "../load.js";
-import { countParameters } from "../model.js";
-import { openWeights } from "../weights/read.js";
+import { openCheckpoint } from "../formats/tensorflow/checkpoint.js";
+import { openWeights } from "../formats/tfjs/read.js";
+import { countParameters } from "../model/hparams.js";
+import { findModel } from "../models/catalog.js";
+import { loadHparams, loadModel } from "../models/load.js";
+import { listFolder } from "../system/files.js";
 import { type Check, checksOf, type Progress } from "./check.js";
 import { checkFiles, contentsOf } from "./files.js";
 import { type KnownWeights, recognise } from "./recognise.js";

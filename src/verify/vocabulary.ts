@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { type Encoder, openAiVocabulary } from "../encoder.js";
-import { messageOf, UserError } from "../errors.js";
-import { loadVocabulary } from "../load.js";
-import type { Hparams } from "../model.js";
+import { type Encoder, openAiVocabulary } from "../encoder/encoder.js";
+import type { Hparams } from "../model/hparams.js";
+import { loadVocabulary } from "../models/load.js";
+import { messageOf, UserError } from "../system/errors.js";
 import { type Check, checksOf, showCount } from "./check.js";
 
 const { ok, failed, leftOut } = checksOf("vocabulary");

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { UserError } from "../../dist/src/errors.js";
+import { UserError } from "../../dist/src/system/errors.js";
 import { inProject } from "../support/models.js";
 import { gpt2, MICRO, TEMPORARY } from "../support/spawn.js";
 import { Draw } from "./support/draw.js";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { MODEL_FILES } from "../../dist/src/download/catalog.js";
+import { MODEL_FILES } from "../../dist/src/models/catalog.js";
 import { type Fault, FileServer } from "../support/file-server.js";
 import type { Outcome } from "../support/spawn.js";
 import { assertPlainEnd, chance, until } from "./support/folders.js";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { loadEncoder } from "../../dist/src/encoder.js";
-import type { Engine, Hparams, WeightSource } from "../../dist/src/model.js";
-import { sample } from "../../dist/src/sample.js";
+import { loadEncoder } from "../../dist/src/encoder/encoder.js";
+import type { Engine, Hparams, WeightSource } from "../../dist/src/model/hparams.js";
+import { sample } from "../../dist/src/sampling/sample.js";
 import { type Fixture, MICRO, SHAKESPEARE, withSource } from "./models.js";
 import { randomParameters, referenceLogits, sourceOf } from "./wasm-reference.js";
 

@@ -3,10 +3,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after } from "node:test";
+import { Encoder, loadEncoder, openAiVocabulary } from "../../dist/src/encoder/encoder.js";
 import { trainVocabulary } from "../../dist/src/encoder/train.js";
-import { Encoder, loadEncoder, openAiVocabulary } from "../../dist/src/encoder.js";
-import { UserError } from "../../dist/src/errors.js";
-import { type Corpus, type DatasetOptions, loadDataset } from "../../dist/src/finetune/dataset.js";
+import { type Corpus, type DatasetOptions, loadDataset } from "../../dist/src/finetune/dataset/corpus.js";
+import { UserError } from "../../dist/src/system/errors.js";
 
 export const END = "<|endoftext|>";
 export const START = "<|startoftext|>";

@@ -1,7 +1,7 @@
 // Reads two prompts beside each other and prints the hashes of the logits' bits; run by wasm-wide.test.ts.
 import { createHash } from "node:crypto";
-import { createWasmEngine } from "../../dist/src/engines/wasm/engine.js";
-import type { Hparams } from "../../dist/src/model.js";
+import { createWasmEngine } from "../../dist/src/engines/cpu/inference/engine.js";
+import type { Hparams } from "../../dist/src/model/hparams.js";
 import { randomParameters, sourceOf } from "./wasm-reference.js";
 
 /** No size of the first is a multiple of a panel's; those of the second fill some. */

@@ -1,6 +1,5 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { folderBase } from "../../dist/src/finetune/base.js";
 import {
   type Begin,
   type FinetuneEvents,
@@ -8,8 +7,13 @@ import {
   type Finished,
   finetune,
 } from "../../dist/src/finetune/finetune.js";
-import { LOOP_DEFAULTS, type LoopOptions, type TrainingOptions } from "../../dist/src/finetune/options.js";
-import { openWeights } from "../../dist/src/weights/read.js";
+import { folderBase } from "../../dist/src/finetune/run/base.js";
+import {
+  LOOP_DEFAULTS,
+  type LoopOptions,
+  type TrainingOptions,
+} from "../../dist/src/finetune/run/options.js";
+import { openWeights } from "../../dist/src/formats/tfjs/read.js";
 import { MICRO } from "./models.js";
 
 /** A text of some 1,000 tokens of micro's vocabulary that is no mere repetition. */

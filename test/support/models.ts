@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { loadHparams, openModel } from "../../dist/src/load.js";
-import type { Hparams, WeightSource } from "../../dist/src/model.js";
+import type { Hparams, WeightSource } from "../../dist/src/model/hparams.js";
+import { loadHparams, openModel } from "../../dist/src/models/load.js";
 
 const root = new URL("../../", import.meta.url);
 /** A path inside the project. */

@@ -1,7 +1,7 @@
 // Trains three small models for some steps and prints the hashes of their weights' bits; run by wasm-wide.test.ts.
 import { createHash } from "node:crypto";
-import { createWasmTrainer } from "../../dist/src/engines/wasm/trainer.js";
-import type { Hparams } from "../../dist/src/model.js";
+import { createWasmTrainer } from "../../dist/src/engines/cpu/training/trainer.js";
+import type { Hparams } from "../../dist/src/model/hparams.js";
 import { readAll } from "./training-reference.js";
 import { generator, randomParameters, sourceOf } from "./wasm-reference.js";
 

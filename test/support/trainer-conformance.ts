@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { UserError } from "../../dist/src/errors.js";
-import { initialWeights } from "../../dist/src/initial.js";
-import type { Hparams } from "../../dist/src/model.js";
-import type { TrainerOptions } from "../../dist/src/trainer.js";
+import type { Hparams } from "../../dist/src/model/hparams.js";
+import { initialWeights } from "../../dist/src/model/initial.js";
+import type { TrainerOptions } from "../../dist/src/model/trainer.js";
+import { UserError } from "../../dist/src/system/errors.js";
 import { testGradients } from "./trainer-gradients.js";
 import { testParts } from "./trainer-parts.js";
 import {

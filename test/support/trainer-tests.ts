@@ -1,6 +1,6 @@
 import { test } from "node:test";
-import { type Hparams, parameterShapes, type WeightSource } from "../../dist/src/model.js";
-import type { Trainer, TrainerOptions } from "../../dist/src/trainer.js";
+import { type Hparams, parameterShapes, type WeightSource } from "../../dist/src/model/hparams.js";
+import type { Trainer, TrainerOptions } from "../../dist/src/model/trainer.js";
 import { MICRO, withSource } from "./models.js";
 import { EXPECTED, type Rows, readAll } from "./training.js";
 

@@ -1,4 +1,4 @@
-import { type Hparams, parameterShapes, sizeOf } from "../../dist/src/model.js";
+import { type Hparams, parameterShapes, sizeOf } from "../../dist/src/model/hparams.js";
 
 /** Parameters in float64, by name. */
 export type Parameters = ReadonlyMap<string, Float64Array>;

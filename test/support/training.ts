@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../dist/src/model.js";
-import type { Trainer } from "../../dist/src/trainer.js";
+import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../dist/src/model/hparams.js";
+import type { Trainer } from "../../dist/src/model/trainer.js";
 import { inProject } from "./models.js";
 import { referenceLogits } from "./wasm-reference.js";
 

@@ -1,6 +1,6 @@
 import { scanVocabulary } from "../../dist/src/encoder/scan.js";
 import { parseVocabulary, type Vocabulary } from "../../dist/src/encoder/vocabulary.js";
-import { UserError } from "../../dist/src/errors.js";
+import { UserError } from "../../dist/src/system/errors.js";
 
 /** What the two ways make of two files: the reference is parseVocabulary, which says what is wrong. */
 export function bothWays(

@@ -1,4 +1,4 @@
-import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../dist/src/model.js";
+import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../dist/src/model/hparams.js";
 
 /** A small generator of numbers in [-1, 1), the same ones every time. */
 export function generator(seed: number): () => number {

@@ -2,7 +2,7 @@
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { randomWeights } from "../../../dist/src/bench.js";
-import { createWasmTrainer } from "../../../dist/src/engines/wasm/trainer.js";
+import { createWasmTrainer } from "../../../dist/src/engines/cpu/training/trainer.js";
 
 const NUMBERS = [
   ...["batch", "tokens", "steps", "threads", "lora_rank"],

@@ -1,4 +1,4 @@
-import type { CommandDefinition } from "../definitions.js";
+import type { CommandDefinition } from "./describe.js";
 import { HELP, hyphened, kindsOf, quoted } from "./rules.js";
 
 /**

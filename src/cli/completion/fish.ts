@@ -1,4 +1,4 @@
-import type { CommandDefinition, OptionDefinition, Values } from "../definitions.js";
+import type { CommandDefinition, OptionDefinition, Values } from "./describe.js";
 import { HELP, kindsOf } from "./rules.js";
 
 /** A text as fish takes it literally. */

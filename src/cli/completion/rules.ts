@@ -1,4 +1,4 @@
-import type { CommandDefinition, Values } from "../definitions.js";
+import type { CommandDefinition, Values } from "./describe.js";
 
 /** What a value can be, in the words that the scripts know: `models`, `runs`, `files`, `folders`, `words a b`. */
 export function kindsOf({ words, models, runs, paths }: Values): string[] {

@@ -1,4 +1,4 @@
-import type { ArgumentDefinition, CommandDefinition, OptionDefinition, Values } from "../definitions.js";
+import type { ArgumentDefinition, CommandDefinition, OptionDefinition, Values } from "./describe.js";
 import { HELP, hyphened, kindsOf, quoted } from "./rules.js";
 
 /** What does not depend on the commands. */

@@ -1,6 +1,6 @@
-import { UsageError, UserError } from "../../errors.js";
-import { expandPath } from "../../store.js";
-import { note, tell } from "../output.js";
+import { expandPath } from "../../models/store.js";
+import { UsageError, UserError } from "../../system/errors.js";
+import { note, tell } from "../terminal/output.js";
 import type { Session } from "./session.js";
 
 /** What a command asks the session to do: answer a prompt, leave, or go on. */

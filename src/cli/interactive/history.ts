@@ -13,8 +13,8 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import envPaths from "env-paths";
-import { messageOf } from "../../errors.js";
-import { fileError } from "../../files.js";
+import { messageOf } from "../../system/errors.js";
+import { fileError } from "../../system/files.js";
 
 /** So many lines are kept. */
 const KEPT = 1000;

@@ -1,8 +1,8 @@
-import { writeNewFile } from "../../files.js";
-import type { Model } from "../../load.js";
-import type { GeneratingOptions } from "../options.js";
-import { note, type Output, tell } from "../output.js";
-import { run, SAMPLE_HEADER, type SampleRecord, showSpeed } from "../run.js";
+import type { Model } from "../../models/load.js";
+import { writeNewFile } from "../../system/files.js";
+import type { GeneratingOptions } from "../options/sampling.js";
+import { run, SAMPLE_HEADER, type SampleRecord, showSpeed } from "../samples/run.js";
+import { note, type Output, tell } from "../terminal/output.js";
 import type { Settings } from "./settings.js";
 
 export const PROMPT = "Model prompt >>> ";

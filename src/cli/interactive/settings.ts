@@ -1,9 +1,9 @@
 import type { Command, Option } from "commander";
-import { UsageError } from "../../errors.js";
-import type { Hparams } from "../../model.js";
+import type { Hparams } from "../../model/hparams.js";
 import { randomSeed } from "../../random.js";
-import { checkBias, type GeneratingOptions, trueOrFalse } from "../options.js";
-import { silenceNotes } from "../output.js";
+import { UsageError } from "../../system/errors.js";
+import { checkBias, type GeneratingOptions, trueOrFalse } from "../options/sampling.js";
+import { silenceNotes } from "../terminal/output.js";
 
 /** The options that can change without loading anything, in the order in which they are shown. */
 const CHANGEABLE = [

@@ -1,5 +1,5 @@
-import { EXIT } from "../../errors.js";
-import { tell } from "../output.js";
+import { EXIT } from "../../system/errors.js";
+import { tell } from "../terminal/output.js";
 import { obey } from "./commands.js";
 import { History, historyPath } from "./history.js";
 import { PROMPT, type Session } from "./session.js";

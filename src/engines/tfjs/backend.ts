@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, sep } from "node:path";
 import type * as TfWasm from "@tensorflow/tfjs-backend-wasm";
 import type * as TfCore from "@tensorflow/tfjs-core";
-import { messageOf, UserError } from "../../errors.js";
+import { messageOf, UserError } from "../../system/errors.js";
 
 /** The operations of TensorFlow.js, whichever package brought them. */
 export type Tf = typeof TfCore;

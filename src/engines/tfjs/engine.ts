@@ -1,7 +1,7 @@
 import type { Tensor, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
-import type { Engine, Hparams, LogitsWanted, Sequence, Step, WeightSource } from "../../model.js";
+import type { Engine, Hparams, LogitsWanted, Sequence, Step, WeightSource } from "../../model/hparams.js";
 import { loadTf, type Tf, type TfjsBackend } from "./backend.js";
-import { loadParameters, Network, type Past } from "./network.js";
+import { loadParameters, Network, type Past } from "./model.js";
 
 /** The past of sequences that were read together. Freed when the last of its sequences moves on. */
 interface Block {

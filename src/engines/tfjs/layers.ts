@@ -1,5 +1,5 @@
 import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
-import type { Hparams } from "../../model.js";
+import type { Hparams } from "../../model/hparams.js";
 import type { Tf } from "./backend.js";
 
 /** Parameters by OpenAI's names; linear weights as [n_in, n_out]. */

@@ -1,8 +1,8 @@
 import type { Scalar, Tensor, Tensor2D, Variable } from "@tensorflow/tfjs-core";
-import { loraStart, loraTargets } from "../../initial.js";
-import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../model.js";
-import type { Trainer, TrainerOptions } from "../../trainer.js";
-import { checkRows, checkState } from "../../trainer-checks.js";
+import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../model/hparams.js";
+import { loraStart, loraTargets } from "../../model/initial.js";
+import type { Trainer, TrainerOptions } from "../../model/trainer.js";
+import { checkRows, checkState } from "../../model/trainer-checks.js";
 import { loadTf, type Tf, type TfjsBackend } from "./backend.js";
 import { registerGradients } from "./gradients.js";
 import { type Batch, LORA_SCALE, loraNames, TrainingNetwork } from "./loss.js";

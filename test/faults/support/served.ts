@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { MODEL_FILES } from "../../../dist/src/download/catalog.js";
+import { MODEL_FILES } from "../../../dist/src/models/catalog.js";
 import type { Fault, FileServer } from "../../support/file-server.js";
 import { gpt2, MICRO, type Outcome, type Running, startGpt2, TEMPORARY } from "../../support/spawn.js";
 import { assertPlainEnd, chance, contents, loading, sha256 } from "./folders.js";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
-import { openCheckpoint } from "../../../../dist/src/checkpoint/checkpoint.js";
+import { openCheckpoint } from "../../../../dist/src/formats/tensorflow/checkpoint.js";
 import { bytes, entry, fixed, header, number } from "../../../support/write-checkpoint.js";
 import { changeBytes, changeInPlace } from "../bytes.js";
 import type { Draw } from "../draw.js";

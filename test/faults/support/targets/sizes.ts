@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseConfig } from "../../../../dist/src/huggingface/config.js";
-import { openHuggingFace } from "../../../../dist/src/huggingface/open.js";
-import { loadHparams, loadVocabulary, openModel } from "../../../../dist/src/load.js";
-import { checkParameters } from "../../../../dist/src/model.js";
+import { parseConfig } from "../../../../dist/src/formats/huggingface/config.js";
+import { openHuggingFace } from "../../../../dist/src/formats/huggingface/open.js";
+import { checkParameters } from "../../../../dist/src/model/hparams.js";
+import { loadHparams, loadVocabulary, openModel } from "../../../../dist/src/models/load.js";
 import { MICRO } from "../../../support/models.js";
 import { changeBytes } from "../bytes.js";
 import { hostilePaths, JsonMutator } from "../json.js";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { type Encoder, loadEncoder } from "../../../../dist/src/encoder.js";
-import { readTokenizer } from "../../../../dist/src/huggingface/tokenizer.js";
+import { type Encoder, loadEncoder } from "../../../../dist/src/encoder/encoder.js";
+import { readTokenizer } from "../../../../dist/src/formats/huggingface/tokenizer.js";
 import { BPE, JSON_TEXT } from "../../../support/vocabulary.js";
 import { changeBytes } from "../bytes.js";
 import type { Draw } from "../draw.js";

@@ -1,10 +1,10 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { convert } from "../../../../dist/src/convert.js";
-import { checkParameters, parseHparams, sizeOf } from "../../../../dist/src/model.js";
-import { openWeights } from "../../../../dist/src/weights/read.js";
-import { openSafetensors } from "../../../../dist/src/weights/safetensors.js";
+import { openSafetensors } from "../../../../dist/src/formats/huggingface/safetensors.js";
+import { openWeights } from "../../../../dist/src/formats/tfjs/read.js";
+import { checkParameters, parseHparams, sizeOf } from "../../../../dist/src/model/hparams.js";
+import { convert } from "../../../../dist/src/models/convert.js";
 import { inProject, MICRO } from "../../../support/models.js";
 import { joinSafetensors, splitSafetensors } from "../../../support/safetensors.js";
 import { changeBytes } from "../bytes.js";

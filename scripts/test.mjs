@@ -1,0 +1,14 @@
+// Runs the tests in test/ and its folders, or only the fault suite: node scripts/test.mjs [--faults] [FILE...]
+import { spawnSync } from "node:child_process";
+import { globSync } from "tinyglobby";
+
+const words = process.argv.slice(2);
+const faults = words[0] === "--faults";
+const named = words.slice(faults ? 1 : 0);
+const pattern = faults ? "test/faults/*.test.ts" : ["test/**/*.test.ts", "!test/faults/**"];
+const files = named.length > 0 ? named : globSync(pattern).sort();
+const { status, signal } = spawnSync(process.execPath, ["--import", "tsx", "--test", ...files], {
+  stdio: "inherit",
+});
+if (signal) process.kill(process.pid, signal);
+process.exitCode = status ?? 1;

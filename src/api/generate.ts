@@ -1,0 +1,121 @@
+import { randomSeed } from "../random.js";
+import { faultOfBias } from "../sampling/draw.js";
+import { checkOptions } from "../sampling/options.js";
+import { promptIds } from "../sampling/prompt.js";
+import {
+  type FinishReason,
+  inOrder,
+  type SampleEvent,
+  type SampleOptions,
+  sample,
+} from "../sampling/sample.js";
+import { insideOf, type Model } from "./model.js";
+
+/** How a text is written; names, meaning and defaults are the command line's. */
+export interface GenerateOptions
+  extends Partial<Omit<SampleOptions, "nsamples" | "batch_size" | "numberOf" | "stop" | "signal">> {
+  /** End the text before this one, or before the first of these. */
+  readonly stop?: string | readonly string[];
+  /** Ends the work; the signal's reason is thrown. */
+  readonly signal?: AbortSignal;
+  /** Told when the prompt is longer than the model's context, and only its newest part is read. */
+  readonly onNotice?: (line: string) => void;
+}
+
+/** How several texts are written. */
+export interface SamplesOptions extends GenerateOptions {
+  /** How many; Infinity = for ever. Default: 1. */
+  readonly nsamples?: number;
+  /** How many are computed at once: speed and memory, never the text. Default: 1. */
+  readonly batch_size?: number;
+}
+
+/** One of several texts: what a line of `--format jsonl` says. */
+export interface Sample {
+  /** Its number, from 1. */
+  readonly sample: number;
+  readonly seed: number;
+  /** As it was given. */
+  readonly prompt: string | readonly number[];
+  /** The text that follows the prompt. */
+  readonly text: string;
+  /** Number of its tokens. */
+  readonly tokens: number;
+  readonly finish_reason: Exclude<FinishReason, "interrupted">;
+}
+
+const NAMES = [
+  ...["seed", "length", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "logit_bias"],
+  ...["stop", "ignore_eos", "signal", "onNotice"],
+];
+const SAMPLES_NAMES = [...NAMES, "nsamples", "batch_size"];
+
+const DEFAULTS = { nsamples: 1, batch_size: 1, temperature: 1, top_k: 0, top_p: 1 };
+
+/** The core's events, in the order of the samples. */
+function events(
+  model: Model,
+  prompt: string | readonly number[],
+  { stop = [], onNotice = () => {}, ...options }: SamplesOptions & { readonly seed: number },
+): AsyncGenerator<SampleEvent, void, void> {
+  const inside = insideOf(model);
+  const fault = faultOfBias(options.logit_bias ?? new Map(), inside.engine.hparams.n_vocab);
+  if (fault) throw new RangeError(`logit_bias${fault}`);
+  const ids = promptIds(inside, prompt, onNotice);
+  const given = Object.entries(options).filter(([, value]) => value !== undefined); // undefined means the default
+  return inOrder(
+    sample(inside.engine, inside.encoder, ids, {
+      ...DEFAULTS,
+      ...(Object.fromEntries(given) as typeof options),
+      stop: typeof stop === "string" ? [stop] : stop,
+    }),
+  );
+}
+
+/**
+ * Continues a prompt; gives the text piece by piece as the model writes it, never a broken character. The pieces
+ * joined are the text that `gpt2 generate` prints after the prompt with the same options and seed, byte for byte.
+ * @param prompt a text, "" to write from nothing, or token ids
+ * @throws RangeError for a wrong option; the signal's reason on an abort; UserError when the model cannot begin
+ */
+export async function* generate(
+  model: Model,
+  prompt: string | readonly number[],
+  options: GenerateOptions = {},
+): AsyncGenerator<string, void, void> {
+  checkOptions(options, NAMES);
+  options.signal?.throwIfAborted();
+  for await (const event of events(model, prompt, { ...options, seed: options.seed ?? randomSeed() })) {
+    if (event.type === "text") yield event.text;
+    else if (event.finish_reason === "interrupted") options.signal?.throwIfAborted();
+  }
+}
+
+/**
+ * Continues a prompt several times; gives each text when it is whole, in order. Sample n is the n-th that the
+ * command line writes with the same options and seed, whatever batch_size and nsamples are.
+ * @throws as generate(); texts that an abort leaves unfinished are not given
+ */
+export async function* generateSamples(
+  model: Model,
+  prompt: string | readonly number[],
+  options: SamplesOptions = {},
+): AsyncGenerator<Sample, void, void> {
+  checkOptions(options, SAMPLES_NAMES);
+  options.signal?.throwIfAborted();
+  const seed = options.seed ?? randomSeed();
+  let text = "";
+  for await (const event of events(model, prompt, { ...options, seed })) {
+    if (event.type === "text") {
+      text += event.text;
+      continue;
+    }
+    const { tokens, finish_reason } = event;
+    if (finish_reason === "interrupted") {
+      options.signal?.throwIfAborted();
+      continue;
+    }
+    yield { sample: event.sample + 1, seed, prompt, text, tokens, finish_reason };
+    text = "";
+  }
+}

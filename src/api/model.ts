@@ -1,0 +1,141 @@
+import type { EngineOptions } from "../engines/create.js";
+import type { Engine, Hparams, LogitsWanted, Sequence, Step } from "../model/hparams.js";
+import * as load from "../models/load.js";
+import { missingModel } from "../models/missing.js";
+import { findModel } from "../models/store.js";
+
+/** Text <-> ids, as OpenAI's encoder has it. */
+export interface Encoder {
+  /** Number of tokens; ids are 0 to n_vocab - 1. */
+  readonly n_vocab: number;
+  /** The id of `<|endoftext|>`, where the vocabulary has it. */
+  readonly endOfText: number | undefined;
+  encode(text: string): number[];
+  /** @throws UserError that names an id which the vocabulary does not have */
+  decode(ids: Iterable<number>): string;
+}
+
+/** A model that is ready to write. It holds memory and threads until dispose(). */
+export interface Model {
+  /** The folder it was loaded from. */
+  readonly path: string;
+  readonly hparams: Hparams;
+  readonly encoder: Encoder;
+  /** What computes, e.g. "wasm". */
+  readonly backend: string;
+  /** How the weights are held: "float32" or "int8". */
+  readonly precision: string;
+  /** Frees its memory and ends its threads; what is being generated fails. A second call does nothing. */
+  dispose(): Promise<void>;
+}
+
+/** How a model is found and run; names and meaning are the command line's. */
+export interface LoadOptions extends EngineOptions {
+  /** Where models are; by default as for the command line. */
+  readonly models_dir?: string;
+}
+
+/** What loadModel() makes: a Model, and what the functions of this library need of it. */
+class LoadedModel implements Model {
+  readonly engine: Engine;
+  private disposing: Promise<void> | undefined;
+
+  constructor(
+    readonly path: string,
+    readonly hparams: Hparams,
+    readonly encoder: load.Model["encoder"],
+    engine: Engine,
+  ) {
+    this.engine = new QueuedEngine(engine);
+  }
+
+  get backend(): string {
+    return this.engine.name;
+  }
+
+  get precision(): string {
+    return this.engine.precision;
+  }
+
+  dispose(): Promise<void> {
+    this.disposing ??= this.engine.dispose();
+    return this.disposing;
+  }
+
+  /** @throws RangeError after dispose() */
+  check(): void {
+    if (this.disposing) throw new RangeError("the model has been disposed of");
+  }
+}
+
+/** An engine takes one call at a time: here calls wait for each other, and each has its result to itself. */
+class QueuedEngine implements Engine {
+  private last: Promise<unknown> = Promise.resolve();
+  private isDisposed = false;
+
+  constructor(private readonly engine: Engine) {}
+
+  get name(): string {
+    return this.engine.name;
+  }
+
+  get precision(): string {
+    return this.engine.precision;
+  }
+
+  get hparams(): Hparams {
+    return this.engine.hparams;
+  }
+
+  createSequence(): Sequence {
+    return this.engine.createSequence();
+  }
+
+  fork(sequence: Sequence): Sequence {
+    return this.engine.fork(sequence);
+  }
+
+  /** Copies the logits: the next call may come before they are looked at. */
+  async forward(steps: readonly Step[], wanted?: LogitsWanted): Promise<Float32Array[]> {
+    const turn = this.last.then(async () => {
+      if (this.isDisposed) throw new RangeError("the model has been disposed of");
+      return (await this.engine.forward(steps, wanted)).map((logits) => logits.slice());
+    });
+    this.last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Nothing is left to free once the engine is gone. */
+  free(sequence: Sequence): void {
+    if (!this.isDisposed) this.engine.free(sequence);
+  }
+
+  /** Waits for the call that is being computed. */
+  async dispose(): Promise<void> {
+    this.isDisposed = true;
+    await this.last;
+    await this.engine.dispose();
+  }
+}
+
+/**
+ * Loads a model by its name, as `--model_name` takes it ("117M", "shakespeare"), or by the path of its folder.
+ * @throws UserError when it is not there or is damaged: its message is one line that says what to do
+ */
+export async function loadModel(nameOrPath: string, options: LoadOptions = {}): Promise<Model> {
+  const { models_dir, ...engineOptions } = options;
+  const folder = findModel(nameOrPath, models_dir);
+  if (folder === undefined) throw missingModel(nameOrPath, models_dir);
+  const { hparams, encoder, engine } = await load.loadModel(folder, engineOptions);
+  return new LoadedModel(folder, hparams, encoder, engine);
+}
+
+/**
+ * The inside of a model.
+ * @throws TypeError for anything that loadModel() did not make; RangeError after dispose()
+ */
+export function insideOf(model: Model): LoadedModel {
+  if (!(model instanceof LoadedModel)) throw new TypeError("that is no model of loadModel()");
+  model.check();
+  return model;
+}

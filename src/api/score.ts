@@ -1,0 +1,52 @@
+import { checkOptions } from "../sampling/options.js";
+import { logProbabilities, type Score, summarize } from "../sampling/score.js";
+import { UserError } from "../system/errors.js";
+import { insideOf, type Model } from "./model.js";
+
+export interface ScoreOptions {
+  /** A text longer than the context is read in windows that begin so many tokens apart. Default: half the context. */
+  readonly stride?: number;
+  /** Ends the work; the signal's reason is thrown. */
+  readonly signal?: AbortSignal;
+}
+
+/** How likely a model finds a text: what a line of `gpt2 score --format jsonl` says. */
+export interface TextScore extends Score {
+  readonly text: string;
+  readonly ids: readonly number[];
+}
+
+/**
+ * How likely the model finds a text, token by token, given `<|endoftext|>` and the text before.
+ * @throws UserError for an empty text; RangeError for a wrong option; the signal's reason on an abort
+ */
+export async function score(model: Model, text: string, options: ScoreOptions = {}): Promise<TextScore> {
+  checkOptions(options, ["stride", "signal"]);
+  options.signal?.throwIfAborted();
+  const { encoder, engine, hparams } = insideOf(model);
+  const { stride = Math.ceil(hparams.n_ctx / 2), signal } = options;
+  if (stride > hparams.n_ctx) throw new RangeError(`stride must be at most ${hparams.n_ctx}, not ${stride}`);
+  if (text === "") throw new UserError("an empty text has no score");
+  if (encoder.endOfText === undefined) {
+    throw new UserError("the model's vocabulary has no <|endoftext|>, which a score begins from");
+  }
+  const ids = encoder.encode(text);
+  const logprobs = await logProbabilities(engine, encoder.endOfText, ids, stride, signal);
+  return { text, ids, ...summarize(logprobs, Buffer.byteLength(text)) };
+}
+
+/**
+ * The logits [n_vocab] of the token that follows the ids: of `e ** (logit - logsumexp)` one draws.
+ * @param ids 1 to n_ctx token ids
+ * @throws RangeError when there are none, too many, or one that is no token's
+ */
+export async function logits(model: Model, ids: readonly number[]): Promise<Float32Array> {
+  const { engine } = insideOf(model);
+  const sequence = engine.createSequence();
+  try {
+    const [last] = await engine.forward([{ sequence, ids }]);
+    return last;
+  } finally {
+    engine.free(sequence);
+  }
+}

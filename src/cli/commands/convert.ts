@@ -1,0 +1,69 @@
+import { join, resolve } from "node:path";
+import type { Command } from "commander";
+import { convert } from "../../models/convert.js";
+import { expandPath, findModel, isPath } from "../../models/store.js";
+import { EXIT, UsageError, UserError } from "../../system/errors.js";
+import { elsewhereIfReadOnly } from "../../system/files.js";
+import { addModelsDir, oneOf } from "../options/sampling.js";
+import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
+import { note } from "../terminal/output.js";
+import { type Bar, showBytes, startBar } from "../terminal/progress.js";
+
+export const DTYPES = ["float32", "float16"] as const;
+export type Dtype = (typeof DTYPES)[number];
+
+/** Converts with a progress bar; Ctrl-C leaves everything as it was and ends with exit code 130. */
+export async function convertWithBar(folder: string, options: { dtype: Dtype; out?: string }): Promise<void> {
+  const controller = new AbortController();
+  let bar: Bar | undefined;
+  const target = options.out ?? folder;
+  try {
+    const { parameters, tensors, bytes } = await whileInterruptible(
+      () =>
+        controller.abort(
+          new UserError("conversion stopped; nothing was changed", { exitCode: EXIT.interrupted }),
+        ),
+      () =>
+        elsewhereIfReadOnly("write the weights elsewhere with gpt2 convert --out FOLDER", () =>
+          convert(folder, {
+            ...options,
+            signal: controller.signal,
+            onProgress: (done, total) => {
+              bar ??= startBar("converting", total);
+              bar.update(done);
+            },
+          }),
+        ),
+      ENDING,
+    );
+    const line = `${join(target, "model.json")}: ${tensors} tensors, ${parameters} parameters, ${showBytes(bytes)} in ${options.dtype}`;
+    if (bar) bar.stop(line);
+    else note(line);
+    bar = undefined;
+  } finally {
+    bar?.clear();
+  }
+}
+
+/** `gpt2 convert`: a TensorFlow checkpoint becomes tfjs weights. */
+export function addConvert(program: Command): void {
+  const command = program
+    .command("convert")
+    .summary("TensorFlow checkpoint -> tfjs weights")
+    .description(
+      "Converts a model's TensorFlow checkpoint into tfjs weights (model.json and files of 4 MB), every checksum\nchecked. `gpt2 download` has done it already for what it fetched.",
+    )
+    .argument("<model>", "a model's name, or the path of a folder with a checkpoint")
+    .option("--dtype <type>", "float32, or float16: half the size", oneOf("--dtype", DTYPES), "float32")
+    .option("--out <folder>", "write there instead of beside the checkpoint")
+    .addHelpText("before", "Example: gpt2 convert 117M\n");
+  addModelsDir(command).action(
+    async (name: string, options: { dtype: Dtype; out?: string; models_dir?: string }) => {
+      const folder = isPath(name) ? resolve(expandPath(name)) : findModel(name, options.models_dir);
+      if (!folder)
+        throw new UsageError(`there is no model ${JSON.stringify(name)} here: give the path of its folder`);
+      const out = options.out === undefined ? undefined : resolve(expandPath(options.out));
+      await convertWithBar(folder, { dtype: options.dtype, out });
+    },
+  );
+}

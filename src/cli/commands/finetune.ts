@@ -1,0 +1,218 @@
+import { isAbsolute, relative } from "node:path";
+import type { Command } from "commander";
+import { openAiVocabulary } from "../../encoder/encoder.js";
+import { trainVocabulary } from "../../encoder/train.js";
+import { documentTexts } from "../../finetune/dataset/documents.js";
+import { CURVE_FILE, type FinetuneRequest, type Finished, finetune } from "../../finetune/finetune.js";
+import { type Base, folderBase, readVocabulary, scratchBase } from "../../finetune/run/base.js";
+import type { Hparams } from "../../model/hparams.js";
+import { canonicalName } from "../../models/catalog.js";
+import { findModel } from "../../models/store.js";
+import { EXIT, UsageError, UserError } from "../../system/errors.js";
+import {
+  addFinetuneOptions,
+  type FinetuneOptions,
+  loopOptions,
+  SCRATCH_SIZES,
+  trainingOptions,
+} from "../options/finetune.js";
+import { modelFolder } from "../samples/run.js";
+import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
+import { note, Output } from "../terminal/output.js";
+import { TrainingDisplay } from "../terminal/training-display.js";
+
+/** One call of the command. */
+interface Call {
+  readonly command: Command;
+  readonly dataset: readonly string[];
+  readonly options: FinetuneOptions;
+  readonly display: TrainingDisplay;
+  readonly signal: AbortSignal;
+}
+
+const SIZES = ["n_layer", "n_head", "n_embd", "n_ctx"] as const;
+const SAMPLES_DIR = "samples";
+
+const isTyped = (command: Command, name: string): boolean => command.getOptionValueSource(name) === "cli";
+
+/** The sizes of a new model that were typed. */
+function typedSizes({ command, options }: Call): Partial<Hparams> {
+  const typed = SIZES.filter((name) => isTyped(command, name));
+  const [alone] = options.n_vocab === undefined ? typed : [...typed, "n_vocab"];
+  if (alone !== undefined && !options.from_scratch) {
+    throw new UsageError(`--${alone} needs --from_scratch: a model that is there has its sizes`);
+  }
+  return Object.fromEntries(typed.map((name) => [name, options[name]]));
+}
+
+/** A new vocabulary from the dataset. */
+async function newVocabulary(
+  { dataset, options, display, signal }: Call,
+  n_vocab: number,
+): Promise<ReadonlyMap<string, Uint8Array>> {
+  display.say(`making a vocabulary of ${n_vocab} tokens`);
+  const texts = documentTexts(dataset, { column: options.column, signal });
+  const made = await trainVocabulary(texts, n_vocab, { signal }).catch((error) => {
+    signal.throwIfAborted(); // says it better
+    throw error;
+  });
+  if (made.n_vocab < n_vocab) {
+    display.onNotice(`the dataset gives a vocabulary of ${made.n_vocab} tokens, not of ${n_vocab}`);
+  }
+  return new Map([
+    ["encoder.json", Buffer.from(made.encoderJson)],
+    ["vocab.bpe", Buffer.from(made.vocabBpe)],
+  ]);
+}
+
+/** The vocabulary of the model that was named; OpenAI's comes with the program. */
+async function namedVocabulary({
+  model_name,
+  models_dir,
+}: FinetuneOptions): Promise<ReadonlyMap<string, Uint8Array>> {
+  const folder = findModel(model_name, models_dir);
+  if (!folder && canonicalName(model_name)) return readVocabulary(openAiVocabulary());
+  return readVocabulary(folder ?? (await modelFolder(model_name, models_dir)));
+}
+
+/** What a new run begins from: a model, which may be downloaded now, or a random start. */
+async function findBase(call: Call): Promise<Base> {
+  const { command, options } = call;
+  const { model_name, models_dir, n_vocab } = options;
+  if (!options.from_scratch) return folderBase(await modelFolder(model_name, models_dir), model_name);
+  const sizes = { ...SCRATCH_SIZES, ...typedSizes(call) };
+  if (sizes.n_embd % sizes.n_head !== 0) {
+    throw new UsageError(
+      `--n_embd must be a multiple of --n_head: ${sizes.n_embd} is not one of ${sizes.n_head}`,
+    );
+  }
+  if (n_vocab === undefined) return scratchBase(sizes, await namedVocabulary(options));
+  if (isTyped(command, "model_name")) {
+    throw new UsageError("give --n_vocab or --model_name, not both: a model has one vocabulary");
+  }
+  return scratchBase(sizes, await newVocabulary(call, n_vocab));
+}
+
+function requestOf(call: Call): FinetuneRequest {
+  const { command, dataset, options, signal } = call;
+  const { run_name, checkpoint_dir, restore_from, overwrite = false, backend, threads } = options;
+  if (options.from_scratch && restore_from !== "latest" && restore_from !== "fresh") {
+    throw new UsageError("give --from_scratch or --restore_from PATH, not both");
+  }
+  return {
+    dataset,
+    given: trainingOptions(options),
+    loop: loopOptions(options),
+    run_name,
+    checkpoint_dir,
+    restore_from,
+    overwrite,
+    backend,
+    threads,
+    samples_dir: SAMPLES_DIR,
+    base: () => findBase(call),
+    sizes: typedSizes(call),
+    baseName: isTyped(command, "model_name") ? options.model_name : undefined,
+    signal,
+  };
+}
+
+/** A word as it is typed in a shell. */
+function quoted(word: string): string {
+  return /^[\w./,:=@%+~-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** Options that say where a run begins: it has begun. */
+const BEGINNING: readonly string[] = [
+  ...SIZES,
+  "n_vocab",
+  "from_scratch",
+  "model_name",
+  "restore_from",
+  "overwrite",
+];
+
+/** The command line that goes on where a run was stopped. */
+function commandToGoOn({ command, dataset }: Call, stepsLeft: number): string {
+  const words = command.options.flatMap((option) => {
+    const name = option.attributeName();
+    if (name === "steps" || BEGINNING.includes(name) || !isTyped(command, name)) return [];
+    const value: unknown = command.getOptionValue(name);
+    if (typeof value !== "boolean") return [`--${name}`, String(value)];
+    return option.negate !== value ? [option.long ?? ""] : [];
+  });
+  const steps = Number.isFinite(stepsLeft) ? ["--steps", String(stepsLeft)] : [];
+  return ["gpt2", "finetune", ...dataset, ...words, ...steps].map(quoted).join(" ");
+}
+
+/** A folder as one would type it here: short where it lies below the current one. */
+function shown(folder: string): string {
+  const path = relative(process.cwd(), folder);
+  return path === "" || isAbsolute(path) || path.startsWith("..") ? folder : path;
+}
+
+/** Says what there is now, and what can be done with it. */
+function tellEnd(call: Call, { folder, step, isInterrupted }: Finished): void {
+  const { command, options, display } = call;
+  if (step === 0) {
+    note("stopped before the first step: nothing was saved");
+    return;
+  }
+  if (isInterrupted) {
+    note(`stopped: step ${step} is saved in ${shown(folder)}`);
+    const left = display.lastStep - step;
+    if (left > 0) note(`go on with: ${commandToGoOn(call, left)}`);
+    return;
+  }
+  const { run_name, checkpoint_dir } = options;
+  const where = isTyped(command, "checkpoint_dir") ? ` --checkpoint_dir ${quoted(checkpoint_dir)}` : "";
+  note(`step ${step} is saved in ${shown(folder)}, the curve in ${CURVE_FILE} there`);
+  note(`write with it: gpt2 unconditional --run_name ${quoted(run_name)}${where} --nsamples 1`);
+}
+
+/** Trains, and tells how it ended; the exit code. */
+async function act(command: Command, dataset: readonly string[], options: FinetuneOptions): Promise<number> {
+  const output = new Output();
+  const display = new TrainingDisplay(output);
+  const controller = new AbortController();
+  const stop = (): void =>
+    controller.abort(
+      new UserError("stopped before the first step: nothing was trained", { exitCode: EXIT.interrupted }),
+    );
+  output.closed.addEventListener("abort", stop);
+  const call: Call = { command, dataset, options, display, signal: controller.signal };
+  const request = requestOf(call);
+  try {
+    const finished = await whileInterruptible(
+      () => {
+        display.onStopping();
+        stop();
+      },
+      () => finetune(request, display),
+      ENDING,
+    );
+    display.draw(finished.losses);
+    display.sum();
+    tellEnd(call, finished);
+    await output.finish();
+    return finished.isInterrupted && !output.closed.aborted ? EXIT.interrupted : EXIT.done;
+  } finally {
+    display.clear();
+  }
+}
+
+/** `gpt2 finetune`: trains a model on one's own text, as gpt_2_simple finetune. */
+export function addFinetune(program: Command, finish: (code: number) => void): void {
+  const command = program
+    .command("finetune")
+    .summary("train a model on your own text")
+    .description(
+      "Trains a model on text files, folders, globs, or .csv files (a text a row), and saves it in checkpoint/<run_name>,\nwhich is a model folder. Ctrl-C saves and ends; the same command again goes on, with the options of the run where\nnone are given.",
+    )
+    .argument("<dataset...>", "text files, folders, globs, .csv or .tsv files")
+    .addHelpText("before", "Example: gpt2 finetune mytext.txt --model_name shakespeare --steps 200\n");
+  addFinetuneOptions(command);
+  command.action(async (dataset: string[], options: FinetuneOptions) => {
+    finish(await act(command, dataset, options));
+  });
+}

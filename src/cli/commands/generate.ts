@@ -1,0 +1,95 @@
+import { type Command, Option } from "commander";
+import { UsageError } from "../../system/errors.js";
+import { addFileOptions, countSamples, type FileOptions, openSink } from "../options/files.js";
+import { addGeneratingOptions, type GeneratingOptions, trueOrFalse } from "../options/sampling.js";
+import { addNumberingOptions, type NumberingOptions } from "../samples/resumed-file.js";
+import type { Layout } from "../samples/run.js";
+import { readStdin, readTextFile, withoutLastNewline, withUnixLines } from "../terminal/input.js";
+import { runOnce } from "./unconditional.js";
+
+/** The options that generate has beside the shared ones. Names are gpt-2-simple's, but for prompt_file. */
+interface GenerateOptions extends GeneratingOptions, NumberingOptions, FileOptions {
+  readonly prefix?: string;
+  readonly prompt_file?: string;
+  readonly truncate?: string;
+  readonly include_prefix: boolean;
+  readonly sample_delim: string;
+}
+
+const DELIMITER = `${"=".repeat(20)}\n`;
+
+/** The prompt: given as it is, the file's text, or standard input; of the last two without the closing newline. */
+async function readPrompt(
+  argument: string | undefined,
+  { prefix, prompt_file }: GenerateOptions,
+): Promise<string> {
+  if ([argument, prefix, prompt_file].filter((each) => each !== undefined).length > 1) {
+    throw new UsageError("give the prompt once: as an argument, with --prefix, or with --prompt_file");
+  }
+  const given = argument ?? prefix;
+  if (given !== undefined) return given;
+  if (prompt_file !== undefined) return withoutLastNewline(withUnixLines(await readTextFile(prompt_file)));
+  const how = 'give a prompt: gpt2 generate "Once upon a time", or --prompt_file FILE';
+  return withoutLastNewline(withUnixLines(await readStdin(how)));
+}
+
+/** What a shell leaves as two characters: \n, \t, \r; \\ is one backslash. */
+function unescapeDelimiter(text: string): string {
+  const meant: Record<string, string> = { n: "\n", t: "\t", r: "\r", "\\": "\\" };
+  return text.replace(/\\([ntr\\])/g, (_, letter: string) => meant[letter]);
+}
+
+/** Samples parted by the delimiter, in each file anew. */
+function layoutOf(prompt: string, { include_prefix, sample_delim, nsamples }: GenerateOptions): Layout {
+  return {
+    before: (_, position) =>
+      ((position - 1) % nsamples > 0 ? sample_delim : "") + (include_prefix ? prompt : ""),
+  };
+}
+
+async function generate(
+  command: Command,
+  argument: string | undefined,
+  options: GenerateOptions,
+): Promise<number> {
+  const total = countSamples(options);
+  const prompt = await readPrompt(argument, options);
+  if (prompt === "") throw new UsageError("the prompt is empty: gpt2 unconditional writes from nothing");
+  const files = await openSink(command, options, prompt);
+  const stop = options.truncate === undefined ? options.stop : [...options.stop, options.truncate];
+  return runOnce({ ...options, stop, nsamples: total }, prompt, layoutOf(prompt, options), files);
+}
+
+/** `gpt2 generate`: continues one prompt, then exits, as gpt_2_simple generate. */
+export function addGenerate(program: Command, finish: (code: number) => void): void {
+  const command = program
+    .command("generate")
+    .summary("continue one prompt, then exit")
+    .description(
+      "Prints the prompt and its continuation. The prompt is the argument, --prefix, --prompt_file, or standard\ninput; several samples are parted by a line of 20 `=`. With --out, or --nfiles and --folder, samples go to files.",
+    )
+    .argument("[prompt]", "the text to continue")
+    .option("--prefix <text>", "the prompt, as gpt-2-simple has it")
+    .option("--prompt_file <file>", "read the prompt from a file")
+    .addOption(
+      new Option("--include_prefix <bool>", "true, or false: print the prompt with each sample")
+        .argParser(trueOrFalse("--include_prefix"))
+        .default(true),
+    )
+    .option("--truncate <text>", "end a sample before this text", (text) => {
+      if (text === "") throw new UsageError("--truncate must not be empty");
+      return text;
+    })
+    .addOption(
+      new Option("--sample_delim <text>", "what stands between two samples; \\n is a new line")
+        .argParser(unescapeDelimiter)
+        .default(DELIMITER, "20 `=` and a new line"),
+    )
+    .addHelpText("before", 'Example: gpt2 generate "Once upon a time" --length 100\n');
+  addFileOptions(command);
+  addNumberingOptions(addGeneratingOptions(command, { default: 1, min: 1 })).action(
+    async (argument: string | undefined, options: GenerateOptions) => {
+      finish(await generate(command, argument, options));
+    },
+  );
+}

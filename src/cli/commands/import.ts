@@ -1,0 +1,85 @@
+import { basename, join, resolve } from "node:path";
+import type { Command } from "commander";
+import { importModel } from "../../models/import.js";
+import { expandPath, modelsDirs } from "../../models/store.js";
+import { EXIT, UsageError, UserError } from "../../system/errors.js";
+import { addModelsDir, oneOf } from "../options/sampling.js";
+import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
+import { note } from "../terminal/output.js";
+import { type Bar, showBytes, startBar } from "../terminal/progress.js";
+import { DTYPES, type Dtype } from "./convert.js";
+
+interface ImportCommandOptions {
+  readonly name?: string;
+  readonly models_dir?: string;
+  readonly dtype: Dtype;
+  readonly overwrite?: boolean;
+}
+
+/** A model's name must do as the name of a folder on every system. */
+function checkName(name: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+  if (/^[.~]|[/\\:*?"<>|$%\0-\x1f]|[. ]$/.test(name) || name === "" || name.length > 200) {
+    throw new UsageError(
+      `${JSON.stringify(name)} cannot be a model's name, which becomes a folder's: give another with --name`,
+    );
+  }
+  return name;
+}
+
+/** A word of a command line, in quotes where it needs them. */
+const word = (text: string): string => (/^[\w./~-]+$/.test(text) ? text : JSON.stringify(text));
+
+async function importWithBar(folder: string, options: ImportCommandOptions): Promise<void> {
+  const name = checkName(options.name ?? basename(folder));
+  const target = join(modelsDirs(options.models_dir)[0], name);
+  const controller = new AbortController();
+  let bar: Bar | undefined;
+  try {
+    const { parameters, tensors, bytes, notices } = await whileInterruptible(
+      () =>
+        controller.abort(
+          new UserError("import stopped; nothing was changed", { exitCode: EXIT.interrupted }),
+        ),
+      () =>
+        importModel(folder, target, {
+          dtype: options.dtype,
+          overwrite: options.overwrite,
+          signal: controller.signal,
+          onProgress: (done, total) => {
+            bar ??= startBar("importing", total);
+            bar.update(done);
+          },
+        }),
+      ENDING,
+    );
+    bar ??= startBar("importing", bytes);
+    bar.stop(
+      `${target}: ${tensors} tensors, ${parameters} parameters, ${showBytes(bytes)} in ${options.dtype}`,
+    );
+    bar = undefined;
+    for (const notice of notices) note(`notice: ${notice}`);
+    const where = options.models_dir === undefined ? "" : ` --models_dir ${word(options.models_dir)}`;
+    note(`use it with --model_name ${word(name)}${where}`);
+  } finally {
+    bar?.clear();
+  }
+}
+
+/** `gpt2 import`: a model of another program becomes one of ours. */
+export function addImport(program: Command): void {
+  const command = program
+    .command("import")
+    .summary("a model of gpt-2-simple or Hugging Face -> a model here")
+    .description(
+      "Takes a folder with a TensorFlow checkpoint as OpenAI's scripts and gpt-2-simple leave it (checkpoint,\nhparams.json, encoder.json, vocab.bpe), or Hugging Face's config.json, model.safetensors and vocab.json with\nmerges.txt (or tokenizer.json), and writes a model that every command takes. The folder stays as it is.",
+    )
+    .argument("<folder>", "the folder with the other program's files")
+    .option("--name <name>", "the model's name here (default: the folder's)")
+    .option("--dtype <type>", "float32, or float16: half the size", oneOf("--dtype", DTYPES), "float32")
+    .option("--overwrite", "replace a model that has this name already")
+    .addHelpText("before", "Example: gpt2 import ~/Downloads/distilgpt2\n");
+  addModelsDir(command).action((folder: string, options: ImportCommandOptions) =>
+    importWithBar(resolve(expandPath(folder)), options),
+  );
+}

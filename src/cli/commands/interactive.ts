@@ -1,0 +1,74 @@
+import { createInterface, type Interface } from "node:readline";
+import type { Command } from "commander";
+import type { Model } from "../../models/load.js";
+import { EXIT } from "../../system/errors.js";
+import { answer, Session } from "../interactive/session.js";
+import { Settings } from "../interactive/settings.js";
+import { talk } from "../interactive/talk.js";
+import { addGeneratingOptions, checkBias, type GeneratingOptions } from "../options/sampling.js";
+import { loadNamedModel } from "../samples/run.js";
+import { checkStdin } from "../terminal/input.js";
+import { whileInterruptible } from "../terminal/interrupt.js";
+import { Output } from "../terminal/output.js";
+import { chooseSeed } from "./unconditional.js";
+
+/** From a pipe or a file: one prompt a line, until the end of the input or Ctrl-C. */
+async function readPrompts(
+  options: GeneratingOptions,
+  model: Model,
+  output: Output,
+  seed: number,
+): Promise<number> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const lines: Interface = createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
+  output.closed.addEventListener("abort", () => controller.abort());
+  signal.addEventListener("abort", () => lines.close());
+  await whileInterruptible(
+    () => controller.abort(),
+    async () => {
+      let isFirst = true;
+      for await (const line of lines) {
+        // The byte order mark that Windows puts before a piped text is not part of the first prompt.
+        const prompt = isFirst ? line.replace(/^\uFEFF/, "") : line;
+        await answer(options, { model, output, seed, prompt, signal });
+        isFirst = false;
+        if (signal.aborted) break;
+      }
+    },
+  );
+  process.stdin.destroy(); // an open pipe would keep the process alive
+  return signal.aborted && !output.closed.aborted ? EXIT.interrupted : EXIT.done;
+}
+
+/** `gpt2 interactive`: prompt, continuation, and again, as OpenAI's interactive_conditional_samples.py. */
+export function addInteractive(program: Command, finish: (code: number) => void): void {
+  const command = program
+    .command("interactive")
+    .summary("prompt, continuation, and again")
+    .description(
+      'Asks for a prompt and continues it, again and again. On a terminal, /help tells what else can be typed: commands, and prompts of several lines between lines of """. From a pipe or a file every line is a prompt, whatever it begins with.',
+    )
+    .option("--no_history", "neither read nor keep the lines of other sessions; so does $GPT2_NO_HISTORY")
+    .addHelpText("before", "Example: gpt2 interactive --top_k 40\n");
+  addGeneratingOptions(command, { default: 1, min: 1 }).action(
+    async (options: GeneratingOptions & { no_history?: boolean }) => {
+      checkStdin();
+      const output = new Output();
+      const model = await loadNamedModel(options);
+      try {
+        checkBias(options.logit_bias, model.hparams.n_vocab);
+        const seed = chooseSeed(options);
+        if (process.stdin.isTTY) {
+          const settings = new Settings(command, model.hparams, { ...options, seed });
+          finish(await talk(new Session(settings, model, output), !options.no_history, output.closed));
+        } else {
+          finish(await readPrompts(options, model, output, seed));
+        }
+      } finally {
+        await model.engine.dispose();
+      }
+      await output.finish();
+    },
+  );
+}

@@ -1,0 +1,167 @@
+import { rm, rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline/promises";
+import type { Command } from "commander";
+import { checkParameters, countParameters } from "../../model/hparams.js";
+import { loadHparams, openModel } from "../../models/load.js";
+import { findStored, listStored, modelsDirs, type StoredModel } from "../../models/store.js";
+import { UsageError, UserError } from "../../system/errors.js";
+import { fileError } from "../../system/files.js";
+import { addModelsDir, oneOf } from "../options/sampling.js";
+import { canAsk, note, Output } from "../terminal/output.js";
+import { showBytes } from "../terminal/progress.js";
+
+interface ModelsOptions {
+  readonly models_dir?: string;
+  readonly format: "text" | "jsonl" | "names";
+  readonly yes?: boolean;
+}
+
+/** What `gpt2 models` tells of a model. */
+interface Row {
+  readonly name: string;
+  readonly parameters: number | null;
+  readonly precision: string | null;
+  readonly bytes: number;
+  readonly complete: boolean;
+  readonly path: string;
+}
+
+/** Looks into a model's folder: sizes, names and shapes; the numbers themselves are not read. */
+async function inspect({ name, path, bytes }: StoredModel): Promise<Row> {
+  const begun = { name, parameters: null, precision: null, bytes, complete: false, path };
+  try {
+    const hparams = await loadHparams(path);
+    const source = await openModel(path);
+    try {
+      checkParameters(hparams, source);
+      const precision = [...new Set([...source.tensors.values()].map(({ dtype }) => dtype))].join(", ");
+      return { ...begun, parameters: countParameters(hparams), precision, complete: true };
+    } finally {
+      await source.close();
+    }
+  } catch (error) {
+    if (error instanceof UserError) return begun;
+    throw error;
+  }
+}
+
+/** The models' names alone, without a look into their files: at once, for completion and scripts. */
+async function listNames(options: ModelsOptions): Promise<void> {
+  const output = new Output();
+  const names = new Set(listStored(options.models_dir).map(({ name }) => name));
+  // A newline in a name would make two of it, other control characters would reach the terminal.
+  for (const name of names) if (!/\p{Cc}/u.test(name)) await output.write(`${name}\n`);
+  await output.finish();
+}
+
+async function list(options: ModelsOptions): Promise<void> {
+  const rows: Row[] = [];
+  for (const model of listStored(options.models_dir)) rows.push(await inspect(model));
+  const output = new Output();
+  if (options.format === "jsonl") {
+    for (const row of rows) await output.write(`${JSON.stringify(row)}\n`);
+  } else {
+    const table = [
+      ["name", "parameters", "precision", "disk", "complete", "where"],
+      ...rows.map(({ name, parameters, precision, bytes, complete, path }) => [
+        name,
+        parameters === null ? "?" : `${(parameters / 1e6).toFixed(1)} million`,
+        precision ?? "?",
+        showBytes(bytes),
+        complete ? "yes" : "no",
+        path,
+      ]),
+    ];
+    const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
+    for (const row of table) {
+      await output.write(
+        `${row
+          .map((cell, column) => cell.padEnd(widths[column]))
+          .join("  ")
+          .trimEnd()}\n`,
+      );
+    }
+  }
+  await output.finish();
+}
+
+/** The folder of a model that may be incomplete. */
+function storedModel(name: string, models_dir: string | undefined): StoredModel {
+  const model = findStored(name, models_dir);
+  if (!model)
+    throw new UserError(
+      `there is no model ${JSON.stringify(name)} in ${modelsDirs(models_dir)[0]}: \`gpt2 models\` lists them`,
+    );
+  return model;
+}
+
+async function remove(name: string, options: ModelsOptions): Promise<void> {
+  const { path, files, bytes, isPackaged } = storedModel(name, options.models_dir);
+  if (isPackaged) throw new UserError(`the demo model ${name} is a part of the program: it is not removed`);
+  if (!options.yes) {
+    if (!canAsk())
+      throw new UsageError(`gpt2 models rm asks before it removes: say --yes where nobody can answer`);
+    const lines = createInterface({ input: process.stdin, output: process.stderr });
+    const answer = await new Promise<string>((done) => {
+      lines.on("close", () => done(""));
+      lines
+        .question(`Remove ${path}, ${files.length} files, ${showBytes(bytes)}? [y/N] `)
+        .then(done, () => {});
+    });
+    lines.close();
+    if (!/^\s*y(es)?\s*$/i.test(answer)) {
+      note("nothing was removed");
+      return;
+    }
+  }
+  for (const file of files) {
+    await rm(join(path, file), { force: true }).catch((error) => {
+      throw fileError("remove", join(path, file), error);
+    });
+  }
+  const isEmpty = await rmdir(path).then(
+    () => true,
+    () => false,
+  );
+  note(
+    `removed ${files.length} files, ${showBytes(bytes)}${isEmpty ? "" : `; ${path} holds other files and stays`}`,
+  );
+}
+
+/** `gpt2 models`: what is on this machine. */
+export function addModels(program: Command): void {
+  const command = program
+    .command("models")
+    .summary("what is on this machine: list, path NAME, rm NAME")
+    .description(
+      "list (default) shows the models; path NAME prints a model's folder; rm NAME removes a model's files, and only\nthem, after asking.",
+    )
+    .argument(
+      "[action]",
+      "list, path or rm",
+      oneOf("the action of gpt2 models", ["list", "path", "rm"]),
+      "list",
+    )
+    .argument("[name]", "a model's name, or the path of its folder")
+    .option("--yes", "rm: do not ask")
+    .option(
+      "--format <format>",
+      "list: text, jsonl, or names: nothing but them",
+      oneOf("--format", ["text", "jsonl", "names"]),
+      "text",
+    )
+    .addHelpText("before", "Example: gpt2 models\n");
+  addModelsDir(command).action(async (action: string, name: string | undefined, options: ModelsOptions) => {
+    if (action === "list") {
+      if (name !== undefined)
+        throw new UsageError(`gpt2 models list takes no name, not ${JSON.stringify(name)}`);
+      return options.format === "names" ? listNames(options) : list(options);
+    }
+    if (name === undefined) throw new UsageError(`gpt2 models ${action} needs a model's name`);
+    if (action === "rm") return remove(name, options);
+    const output = new Output();
+    await output.write(`${storedModel(name, options.models_dir).path}\n`);
+    await output.finish();
+  });
+}

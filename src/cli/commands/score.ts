@@ -1,0 +1,96 @@
+import type { Command } from "commander";
+import type { EngineOptions } from "../../engines/create.js";
+import { loadModel } from "../../models/load.js";
+import { logProbabilities, summarize } from "../../sampling/score.js";
+import { EXIT, UsageError, UserError } from "../../system/errors.js";
+import { addEngineOptions, addModelsDir, oneOf, wholeNumber } from "../options/sampling.js";
+import { modelFolder } from "../samples/run.js";
+import { readStdin, readTextFile } from "../terminal/input.js";
+import { whileInterruptible } from "../terminal/interrupt.js";
+import { note, Output } from "../terminal/output.js";
+
+interface ScoreOptions extends EngineOptions {
+  readonly model_name: string;
+  readonly models_dir?: string;
+  readonly stride?: number;
+  readonly format: "text" | "jsonl";
+}
+
+/** Loads the model and scores the text; prints nothing before all is known. */
+async function score(
+  text: string,
+  options: ScoreOptions,
+  output: Output,
+  signal: AbortSignal,
+): Promise<void> {
+  const folder = await modelFolder(options.model_name, options.models_dir);
+  const { encoder, engine, hparams } = await loadModel(folder, {
+    ...options,
+    onNotice: (line) => note(`warning: ${line}`),
+  });
+  try {
+    const { stride = Math.ceil(hparams.n_ctx / 2) } = options;
+    if (stride > hparams.n_ctx) {
+      throw new UsageError(`--stride must be at most the model's context, ${hparams.n_ctx}, not ${stride}`);
+    }
+    if (encoder.endOfText === undefined) {
+      throw new UserError(`${folder}: the vocabulary has no <|endoftext|>, which a score begins from`);
+    }
+    const ids = encoder.encode(text);
+    const logprobs = await logProbabilities(engine, encoder.endOfText, ids, stride, signal);
+    const { total, perplexity, bits_per_byte } = summarize(logprobs, Buffer.byteLength(text));
+    if (options.format === "jsonl") {
+      await output.write(`${JSON.stringify({ text, ids, logprobs, total, perplexity, bits_per_byte })}\n`);
+      return;
+    }
+    for (const [i, id] of ids.entries()) {
+      await output.write(
+        `${logprobs[i].toFixed(4).padStart(9)}  ${String(id).padStart(5)}  ${JSON.stringify(encoder.decode([id]))}\n`,
+      );
+    }
+    await output.write(
+      `${ids.length} tokens, total ${total.toFixed(4)}, perplexity ${perplexity.toFixed(4)}, ${bits_per_byte.toFixed(4)} bits per byte\n`,
+    );
+  } finally {
+    await engine.dispose();
+  }
+}
+
+/** `gpt2 score`: how likely the model finds a text. */
+export function addScore(program: Command): void {
+  const command = program
+    .command("score")
+    .summary("log-probabilities and perplexity of a text")
+    .description(
+      "Prints the natural logarithm of each token's probability given <|endoftext|> and the text before it, then the\ntotal, the perplexity and the bits per byte. Every byte counts, the newline at the end too.",
+    )
+    .argument("[file]", "the text (default: standard input)")
+    .option("--model_name <name>", "a model's name, or the path of its folder", "117M")
+    .option(
+      "--stride <n>",
+      "a text longer than the context is read in windows that begin n tokens apart (default: half the context)",
+      wholeNumber("--stride", 1, 1_000_000),
+    )
+    .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text")
+    .addHelpText("before", "Example: echo 'To be, or not to be' | gpt2 score --model_name shakespeare\n");
+  addModelsDir(addEngineOptions(command)).action(async (file: string | undefined, options: ScoreOptions) => {
+    const text =
+      file === undefined
+        ? await readStdin("name a file, or pipe a text into gpt2 score")
+        : await readTextFile(file);
+    const windows = text.split("\r\n").length - 1;
+    if (windows > 0)
+      note(
+        `warning: ${windows} line ends are \\r\\n, as on Windows: each \\r counts as it stands, and GPT-2 has seldom seen one`,
+      );
+    if (text === "") throw new UserError(`${file ?? "standard input"} is empty: there is nothing to score`);
+    const output = new Output();
+    const stopped = new UserError("scoring was stopped", { exitCode: EXIT.interrupted });
+    const controller = new AbortController();
+    await whileInterruptible(
+      () => controller.abort(stopped),
+      () => score(text, options, output, controller.signal),
+    );
+    await output.finish();
+  });
+}

@@ -1,0 +1,76 @@
+import type { Command } from "commander";
+import { type Encoder, loadEncoder, openAiVocabulary } from "../../encoder/encoder.js";
+import { canonicalName } from "../../models/catalog.js";
+import { findModel } from "../../models/store.js";
+import { UsageError } from "../../system/errors.js";
+import { addModelsDir, oneOf } from "../options/sampling.js";
+import { modelFolder } from "../samples/run.js";
+import { readStdin, readTextFile } from "../terminal/input.js";
+import { Output } from "../terminal/output.js";
+
+interface TokenizeOptions {
+  readonly model_name: string;
+  readonly models_dir?: string;
+  readonly file?: string;
+  readonly decode?: boolean;
+  readonly count?: boolean;
+  readonly format: "text" | "jsonl";
+}
+
+/** The model's encoder; OpenAI's vocabulary serves their models without a download. */
+async function encoderOf(name: string, models_dir: string | undefined): Promise<Encoder> {
+  const folder = findModel(name, models_dir);
+  if (!folder && canonicalName(name)) return loadEncoder(openAiVocabulary());
+  return loadEncoder(folder ?? (await modelFolder(name, models_dir)));
+}
+
+/** Reads ids parted by spaces, newlines or commas; JSON's brackets may stand around them. */
+function parseIds(text: string): number[] {
+  const words = text.split(/[\s,[\]]+/).filter((word) => word !== "");
+  return words.map((word) => {
+    if (!/^\d{1,9}$/.test(word))
+      throw new UsageError(`${JSON.stringify(word)} is no token id: ids are whole numbers from 0`);
+    return Number(word);
+  });
+}
+
+async function readInput(argument: string | undefined, { file, decode }: TokenizeOptions): Promise<string> {
+  if (argument !== undefined && file !== undefined) throw new UsageError("give a text or --file, not both");
+  if (argument !== undefined) return argument;
+  if (file !== undefined) return readTextFile(file);
+  return readStdin(
+    decode
+      ? "give ids, --file FILE, or pipe ids into it"
+      : "give a text, --file FILE, or pipe a text into it",
+  );
+}
+
+/** `gpt2 tokenize`: ids of a text, and back. */
+export function addTokenize(program: Command): void {
+  const command = program
+    .command("tokenize")
+    .summary("token ids of a text; --decode turns ids into text")
+    .description(
+      "Prints the ids of a text's tokens on one line. Every byte counts, the newline at a file's end too.",
+    )
+    .argument("[text...]", "the text, or with --decode the ids (default: --file, or standard input)")
+    .option("--file <file>", "read the text or the ids from a file")
+    .option("--decode", "turn ids into text")
+    .option("--count", "print the number of tokens only")
+    .option("--format <format>", "text, or jsonl: {text, ids}", oneOf("--format", ["text", "jsonl"]), "text")
+    .option("--model_name <name>", "whose vocabulary", "117M")
+    .addHelpText("before", 'Example: gpt2 tokenize "Hello, world"\n');
+  addModelsDir(command).action(async (words: string[], options: TokenizeOptions) => {
+    if (words.length > 1 && !options.decode)
+      throw new UsageError("put the text into quotes: it came as several arguments");
+    const input = await readInput(words.length > 0 ? words.join(" ") : undefined, options);
+    const encoder = await encoderOf(options.model_name, options.models_dir);
+    const ids = options.decode ? parseIds(input) : encoder.encode(input);
+    const output = new Output();
+    if (options.count) await output.write(`${ids.length}\n`);
+    else if (options.format === "jsonl") {
+      await output.write(`${JSON.stringify({ text: options.decode ? encoder.decode(ids) : input, ids })}\n`);
+    } else await output.write(options.decode ? encoder.decode(ids) : `${ids.join(" ")}\n`);
+    await output.finish();
+  });
+}

@@ -1,0 +1,114 @@
+import { basename } from "node:path";
+import type { Command } from "commander";
+import type { EngineOptions } from "../../engines/create.js";
+import { missingModel } from "../../models/missing.js";
+import { findStored } from "../../models/store.js";
+import { EXIT, UserError } from "../../system/errors.js";
+import type { Check } from "../../verify/check.js";
+import { nextStep } from "../../verify/next-step.js";
+import { verifyModel } from "../../verify/verify.js";
+import { addBackend, addModelsDir, addThreads, oneOf } from "../options/sampling.js";
+import { whileInterruptible } from "../terminal/interrupt.js";
+import { Output } from "../terminal/output.js";
+import { type Bar, startBar } from "../terminal/progress.js";
+
+interface VerifyCommandOptions extends Pick<EngineOptions, "backend" | "threads"> {
+  readonly models_dir?: string;
+  readonly format: "text" | "jsonl";
+}
+
+const LABELS: Readonly<Record<Check["result"], string>> = {
+  ok: "ok",
+  failed: "FAILED",
+  "left out": "left out",
+};
+/** Of the longest name of a file, model.ckpt.data-00000-of-00001. */
+const NAME_WIDTH = 30;
+
+function show({ check, result, detail }: Check): string {
+  return `${LABELS[result].padEnd(8)}  ${check.padEnd(NAME_WIDTH)}  ${detail}\n`;
+}
+
+/** A bar for each longer piece of work, on a terminal; it is gone before anything else is printed. */
+class Bars {
+  private bar: Bar | undefined;
+  private title = "";
+
+  update(title: string, done: number, total: number): void {
+    if (title !== this.title) {
+      this.clear();
+      this.bar = startBar(title, total);
+      this.title = title;
+    }
+    this.bar?.update(done);
+  }
+
+  clear(): void {
+    this.bar?.clear();
+    this.bar = undefined;
+    this.title = "";
+  }
+}
+
+async function verify(folder: string, options: VerifyCommandOptions, signal: AbortSignal): Promise<void> {
+  const output = new Output();
+  const bars = new Bars();
+  const checks: Check[] = [];
+  const onProgress = bars.update.bind(bars);
+  try {
+    for await (const check of verifyModel(folder, { ...options, signal, onProgress })) {
+      bars.clear();
+      checks.push(check);
+      await output.write(options.format === "jsonl" ? `${JSON.stringify(check)}\n` : show(check));
+      if (output.closed.aborted) return output.finish(); // the reader has gone
+    }
+  } finally {
+    bars.clear();
+  }
+  const count = (result: Check["result"]): number => checks.filter((check) => check.result === result).length;
+  const failed = count("failed");
+  const name = basename(folder);
+  if (failed === 0 && options.format === "text") {
+    const left = count("left out") === 0 ? "" : `, ${count("left out")} left out`;
+    await output.write(`${name} is what it should be: ${count("ok")} checks ok${left}\n`);
+  }
+  await output.finish();
+  if (failed > 0) {
+    throw new UserError(
+      `${name} is not what it should be: ${failed} of ${checks.length} checks failed: ${nextStep(folder, checks)}`,
+    );
+  }
+}
+
+/** `gpt2 verify`: whether a model on this machine is what it should be. */
+export function addVerify(program: Command): void {
+  const command = program
+    .command("verify")
+    .summary("is a model on this machine what it should be?")
+    .description(
+      "Checks a model's files, checksums, numbers and vocabulary; of OpenAI's 117M and the demo model also what they\ncompute. Changes nothing; the exit code is 0 when no check failed, else 1.",
+    )
+    .argument("[name]", "a model's name, or the path of its folder", "117M")
+    .option(
+      "--format <format>",
+      "text, or jsonl: one JSON object a check",
+      oneOf("--format", ["text", "jsonl"]),
+      "text",
+    )
+    .addHelpText("before", "Example: gpt2 verify 117M\n");
+  addModelsDir(command);
+  addBackend(command);
+  addThreads(command);
+  command.action(async (name: string, options: VerifyCommandOptions) => {
+    const model = findStored(name, options.models_dir);
+    if (!model) throw missingModel(name, options.models_dir);
+    const stopped = new UserError("verifying was stopped; nothing was changed", {
+      exitCode: EXIT.interrupted,
+    });
+    const controller = new AbortController();
+    await whileInterruptible(
+      () => controller.abort(stopped),
+      () => verify(model.path, options, controller.signal),
+    );
+  });
+}

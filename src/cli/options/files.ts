@@ -1,0 +1,85 @@
+import type { Command } from "commander";
+import { expandPath } from "../../models/store.js";
+import { numberSamples } from "../../sampling/sample-numbers.js";
+import { UsageError } from "../../system/errors.js";
+import type { OwnSink } from "../commands/unconditional.js";
+import { type NumberingOptions, openResumed } from "../samples/resumed-file.js";
+import { SampleFiles } from "../samples/sample-files.js";
+import { type GeneratingOptions, MAX_COUNT, wholeNumber } from "./sampling.js";
+
+/** Where samples go instead of standard output. Names are gpt-2-simple's, but for out and out_dir. */
+export interface FileOptions {
+  readonly nfiles?: number;
+  readonly folder?: string;
+  /** Another name of folder. */
+  readonly out_dir?: string;
+  readonly out?: string;
+  readonly overwrite?: boolean;
+}
+
+const FOLDER = "gen";
+const MAX_FILES = 1_000_000;
+
+/** Adds the options that send samples to files. */
+export function addFileOptions(command: Command): Command {
+  return command
+    .option("--out <file>", "write the samples to this file, gpt-2-simple's destination_path")
+    .option("--overwrite", "let --out replace a file that is there")
+    .option(
+      "--nfiles <n>",
+      "write so many files with nsamples samples each (default: 1 with --folder)",
+      wholeNumber("--nfiles", 1, MAX_FILES),
+    )
+    .option(
+      "--folder <dir>",
+      `where the files go, as gpt2_gentext_<date>_<time>.txt; nothing there is changed (default: ${FOLDER} with --nfiles)`,
+    )
+    .option("--out_dir <dir>", "another name for --folder");
+}
+
+/**
+ * How many samples all files get together; 0 = for ever.
+ * @throws UsageError when they are too many
+ */
+export function countSamples({ nsamples, nfiles = 1 }: GeneratingOptions & FileOptions): number {
+  const total = nsamples * nfiles;
+  if (total <= MAX_COUNT) return total;
+  throw new UsageError(`--nsamples times --nfiles must be at most ${MAX_COUNT}, not ${total}`);
+}
+
+/**
+ * The files that the samples go to, or the one that --resume goes on with; undefined for standard output.
+ * @throws UsageError when the options contradict each other; UserError when a file or folder cannot be made
+ */
+export async function openSink(
+  command: Command,
+  options: GeneratingOptions & NumberingOptions & FileOptions,
+  prompt: string,
+): Promise<OwnSink | undefined> {
+  const { nsamples, nfiles, out, out_dir, overwrite, format } = options;
+  if (options.folder !== undefined && out_dir !== undefined) {
+    throw new UsageError("--out_dir is another name for --folder: give one of them");
+  }
+  const folder = options.folder ?? out_dir;
+  const isInFolder = nfiles !== undefined || folder !== undefined;
+  if (options.resume !== undefined) {
+    if (out !== undefined || isInFolder) {
+      throw new UsageError("--resume names the file itself: leave --out, --nfiles and --folder away");
+    }
+    return openResumed(command, options, prompt);
+  }
+  if (out !== undefined && isInFolder) {
+    throw new UsageError("give --out for one file, or --nfiles and --folder for several, not both");
+  }
+  if (overwrite && out === undefined) {
+    throw new UsageError("--overwrite goes with --out FILE: files in --folder take no other's place");
+  }
+  if (out === undefined && !isInFolder) return undefined;
+  if (nsamples === 0) {
+    throw new UsageError("a file must come to an end: say with --nsamples how many samples it gets");
+  }
+  const { count } = numberSamples(options, countSamples(options));
+  if (out !== undefined) return SampleFiles.oneFile(expandPath(out), count, overwrite === true);
+  const extension = format === "jsonl" ? ".jsonl" : ".txt";
+  return SampleFiles.inFolder(expandPath(folder ?? FOLDER), { perFile: nsamples, count, extension });
+}

@@ -1,0 +1,190 @@
+import { type Command, Option } from "commander";
+import type { Backend } from "../../engines/create.js";
+import {
+  LOOP_DEFAULTS,
+  type LoopOptions,
+  TRAINING_DEFAULTS,
+  type TrainingOptions,
+} from "../../finetune/run/options.js";
+import type { Hparams } from "../../model/hparams.js";
+import { MAX_SEED } from "../../random.js";
+import { UsageError } from "../../system/errors.js";
+import { CHECKPOINT_DIR, RUN_NAME } from "./run-name.js";
+import {
+  addBackend,
+  addModelsDir,
+  addThreads,
+  addValue,
+  anyText,
+  decimalNumber,
+  oneOf,
+  wholeNumber,
+} from "./sampling.js";
+
+/** The options as they were typed or by default; of the training's own, those that were not typed are missing. */
+export interface FinetuneOptions extends LoopOptions, Partial<Omit<TrainingOptions, "column">> {
+  readonly model_name: string;
+  readonly models_dir?: string;
+  readonly run_name: string;
+  readonly checkpoint_dir: string;
+  readonly restore_from: string;
+  readonly overwrite?: boolean;
+  readonly column?: string;
+  readonly from_scratch?: boolean;
+  readonly n_layer?: number;
+  readonly n_head?: number;
+  readonly n_embd?: number;
+  readonly n_ctx?: number;
+  readonly n_vocab?: number;
+  readonly threads?: number;
+  readonly backend: Backend;
+}
+
+/** Of a model that is made from scratch. */
+export const SCRATCH_SIZES: Omit<Hparams, "n_vocab"> = { n_layer: 4, n_head: 4, n_embd: 128, n_ctx: 256 };
+
+const MAX_COUNT = 1_000_000_000;
+
+/** Reads "5%" or "0.05". */
+function parsePart(text: string): number {
+  const wanted = "a percentage such as 5%, or a fraction below 1; 0 = none";
+  const isPercentage = text.trim().endsWith("%");
+  const n = decimalNumber("--validation", wanted, (value) => value >= 0)(text.trim().replace(/%$/, ""));
+  const part = isPercentage ? n / 100 : n;
+  if (part < 1) return part;
+  throw new UsageError(`--validation must be ${wanted}, not ${JSON.stringify(text)}`);
+}
+
+/** Reads a number of steps, or -1. */
+function parseSteps(text: string): number {
+  if (text.trim() === "-1") return -1;
+  try {
+    return wholeNumber("--steps", 1, MAX_COUNT)(text);
+  } catch {
+    throw new UsageError(
+      `--steps must be a whole number from 1, or -1: until it is stopped; not ${JSON.stringify(text)}`,
+    );
+  }
+}
+
+/** Adds the options of `gpt2 finetune`, in gpt-2-simple's spelling. */
+export function addFinetuneOptions(command: Command): void {
+  const count = (name: string, text: string, min: number, value?: number): void =>
+    addValue(command, `--${name} <n>`, text, wholeNumber(`--${name}`, min, MAX_COUNT), value);
+  const { batch_size, learning_rate, accumulate_gradients, optimizer, validation } = TRAINING_DEFAULTS;
+
+  command.option(
+    "--model_name <name>",
+    "the model to begin from: its name, or the path of its folder",
+    "117M",
+  );
+  addModelsDir(command);
+  command
+    .option("--run_name <name>", "name of the run: its folder in --checkpoint_dir", RUN_NAME)
+    .option("--checkpoint_dir <dir>", "where runs are", CHECKPOINT_DIR)
+    .option(
+      "--restore_from <what>",
+      "latest: go on with the run, where it has been saved; fresh: begin from the model; PATH: begin from that model folder or run",
+      anyText(["latest", "fresh"]),
+      "latest",
+    )
+    .option("--overwrite", "begin a run anew that is there: its saves go when the new one is saved");
+  addValue(
+    command,
+    "--steps <n>",
+    "how many steps from here on; -1 = until it is stopped",
+    parseSteps,
+    LOOP_DEFAULTS.steps,
+  );
+
+  count("batch_size", `rows that are read at once (default: ${batch_size})`, 1);
+  count(
+    "accumulate_gradients",
+    `batches whose gradients are added up for one step (default: ${accumulate_gradients})`,
+    1,
+  );
+  addValue(
+    command,
+    "--learning_rate <r>",
+    `how far each step goes (default: ${learning_rate})`,
+    decimalNumber("--learning_rate", "a number above 0", (n) => n > 0),
+  );
+  addValue(
+    command,
+    "--optimizer <name>",
+    `adam or sgd (default: ${optimizer})`,
+    oneOf("--optimizer", ["adam", "sgd"]),
+  );
+  count("context_length", "tokens of a row (default: the model's context, or what the dataset has)", 1);
+  addValue(
+    command,
+    "--seed <n>",
+    "of the data's order and of samples: same seed, same training (default: random, told on stderr)",
+    wholeNumber("--seed", 0, MAX_SEED),
+  );
+  command
+    .option(
+      "--column <name>",
+      "of a .csv or .tsv: the column with the text, its name or its number (default: the first)",
+    )
+    .addOption(
+      new Option(
+        "--validation <part>",
+        `hold this part of the dataset out and measure the loss on it; 0 = none (default: ${100 * validation}%)`,
+      ).argParser(parsePart),
+    );
+  count("validate_every", "measure it after so many steps", 1, LOOP_DEFAULTS.validate_every);
+
+  count("save_every", "save after so many steps", 1, LOOP_DEFAULTS.save_every);
+  count("max_checkpoints", "how many saves stay; 0 = all", 0, LOOP_DEFAULTS.max_checkpoints);
+  count("print_every", "print the loss after so many steps", 1, LOOP_DEFAULTS.print_every);
+  count("sample_every", "write samples after so many steps; 0 = never", 0, LOOP_DEFAULTS.sample_every);
+  count("sample_length", "most tokens of a sample (default: one less than the model's context)", 1);
+  count("sample_num", "how many samples", 1, LOOP_DEFAULTS.sample_num);
+
+  command.option(
+    "--only_train_transformer_layers",
+    "leave the embeddings and the last norm as they are: less memory",
+  );
+  count(
+    "lora_rank",
+    "train matrices of this rank beside the layers' own alone (LoRA): least memory; 0 = off",
+    0,
+  );
+  command.option(
+    "--recompute",
+    "compute the layers twice instead of keeping what they gave: less memory, slower",
+  );
+  command.option("--no-recompute", "keep it (default)");
+
+  command.option("--from_scratch", "begin with a new model that has learned nothing");
+  const { n_layer, n_head, n_embd, n_ctx } = SCRATCH_SIZES;
+  count("n_layer", `of a new model: layers (default: ${n_layer})`, 1);
+  count("n_head", `of a new model: heads of its attention (default: ${n_head})`, 1);
+  count("n_embd", `of a new model: width, a multiple of --n_head (default: ${n_embd})`, 1);
+  count("n_ctx", `of a new model: context in tokens (default: ${n_ctx})`, 1);
+  count(
+    "n_vocab",
+    "of a new model: make a vocabulary of so many tokens from the dataset (default: the model's)",
+    257,
+  );
+
+  addBackend(command);
+  addThreads(command);
+  command.option("--fast_math", "fused multiply-add where Node has it (default)");
+  command.option("--no-fast_math", "none: slower, and the same numbers on every machine");
+}
+
+const LOOP_KEYS = Object.keys({ ...LOOP_DEFAULTS, sample_length: 0 }) as (keyof LoopOptions)[];
+const TRAINING_KEYS = [...Object.keys(TRAINING_DEFAULTS), "seed", "context_length", "column", "fast_math"];
+
+/** Some of the options, without those that were not given. */
+function pick(options: object, keys: readonly string[]): object {
+  return Object.fromEntries(
+    Object.entries(options).filter(([key, value]) => keys.includes(key) && value !== undefined),
+  );
+}
+
+export const loopOptions = (options: FinetuneOptions): LoopOptions => pick(options, LOOP_KEYS) as LoopOptions;
+export const trainingOptions = (options: FinetuneOptions): Partial<TrainingOptions> =>
+  pick(options, TRAINING_KEYS) as Partial<TrainingOptions>;

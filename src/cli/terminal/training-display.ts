@@ -1,0 +1,180 @@
+import { SingleBar } from "cli-progress";
+import type { Begin, FinetuneEvents } from "../../finetune/finetune.js";
+import { drawCurve } from "../../finetune/run/chart.js";
+import type { Losses } from "../../finetune/run/losses.js";
+import { note, type Output } from "./output.js";
+import { type Bar, showSeconds, startBar } from "./progress.js";
+
+const COLUMNS = 80;
+
+/**
+ * Shows a training: log lines and samples on stdout, all else on stderr. Where stderr is a terminal a bar stands
+ * below the log; it is taken away while something else is written.
+ */
+export class TrainingDisplay implements FinetuneEvents {
+  private readonly hasBar = process.stderr.isTTY === true;
+  private bar: SingleBar | undefined;
+  private reading: Bar | undefined;
+  private begin: Begin | undefined;
+  /** Milliseconds that went into batches, and when the clock was started; undefined: it stands. */
+  private spent = 0;
+  private running: number | undefined;
+  private tokens = 0;
+  private drawnAt = -1;
+  private isPassing = false;
+
+  constructor(private readonly output: Output) {}
+
+  onNotice(line: string): void {
+    this.clear();
+    note(`warning: ${line}`);
+    this.goOn();
+  }
+
+  /** Something that the user should know. */
+  say(line: string): void {
+    this.clear();
+    note(line);
+  }
+
+  /** The step that ends the training. */
+  get lastStep(): number {
+    return this.begin?.last ?? 0;
+  }
+
+  /** The user wants it to end. */
+  onStopping(): void {
+    if (this.begin) this.say("stopping after this batch, with a save (Ctrl-C again leaves at once)");
+  }
+
+  onReading(bytes: number, total: number): void {
+    if (!this.hasBar) return;
+    this.reading ??= startBar("reading", total);
+    this.reading.update(bytes);
+    if (bytes >= total) this.clear();
+  }
+
+  onBegin(begin: Begin): void {
+    this.begin = begin;
+    const { base, trainer, corpus, context, options, isNewSeed, step, last } = begin;
+    const number = (n: number): string => n.toLocaleString("en-US");
+    const { batch_size, accumulate_gradients, seed } = options;
+    const rows = batch_size * accumulate_gradients;
+    const held = corpus.validation.length > 0 ? `, ${number(corpus.validation.length)} held out` : "";
+    const from = step === 0 ? base : `${base}, trained for ${number(step)} steps`;
+    const until = Number.isFinite(last) ? `until step ${number(last)}` : "until Ctrl-C";
+    this.say(
+      `${from}: ${number(trainer.n_trained)} parameters trained by ${trainer.name} on ${number(corpus.tokens.length)} tokens${held}; a step reads ${rows} x ${number(context)} = ${number(rows * context)} tokens; ${until}`,
+    );
+    if (isNewSeed) note(`seed ${seed} (--seed ${seed} trains the same again)`);
+    this.goOn();
+  }
+
+  onBatch(step: number, done: number, tokens: number): void {
+    this.tokens = tokens;
+    if (!this.begin || !this.hasBar) return;
+    const { options, step: first, last } = this.begin;
+    const { accumulate_gradients } = options;
+    const seconds = (this.spent + performance.now() - (this.running ?? performance.now())) / 1000;
+    const speed = tokens / Math.max(0.001, seconds);
+    const batches = (step - first - 1) * accumulate_gradients + done;
+    const total = (last - first) * accumulate_gradients;
+    const isEndless = total === Number.POSITIVE_INFINITY;
+    const left = isEndless ? "" : `${showSeconds((seconds / batches) * (total - batches))} left`;
+    const payload = { step, speed: `${speed < 10 ? speed.toFixed(1) : Math.round(speed)} tokens/s`, left };
+    if (!this.bar) {
+      const shown = isEndless ? "" : "{bar} {percentage}%  ";
+      this.bar = new SingleBar({
+        format: `step {step}  ${shown}{speed}  {left}`,
+        barsize: 24,
+        barCompleteChar: "█",
+        barIncompleteChar: "░",
+        stream: process.stderr,
+        hideCursor: true,
+        clearOnComplete: true,
+        fps: 10,
+        gracefulExit: false,
+      });
+      this.bar.start(isEndless ? 1 : total, isEndless ? 0 : batches, payload);
+    }
+    this.bar.update(isEndless ? 0 : batches, payload);
+  }
+
+  async onLine(line: string): Promise<void> {
+    this.clear();
+    await this.output.write(`${line}\n`);
+    this.goOn();
+  }
+
+  onValidating(step: number): void {
+    this.pauseFor(`measuring the held-out part at step ${step} ...`);
+  }
+
+  onSaving(step: number): void {
+    this.pauseFor(`saving step ${step} ...`);
+  }
+
+  async onSaved(step: number, losses: Losses): Promise<void> {
+    this.clear();
+    if (this.hasBar && step !== this.begin?.last) this.draw(losses);
+    this.goOn();
+  }
+
+  onSampling(step: number): void {
+    this.pauseFor(`samples of step ${step} ...`);
+  }
+
+  async onSamples(text: string): Promise<void> {
+    this.clear();
+    await this.output.write(text);
+    this.goOn();
+  }
+
+  /** Tells how fast it was. */
+  sum(): void {
+    this.pause();
+    if (this.tokens === 0) return;
+    const speed = this.tokens / Math.max(0.001, this.spent / 1000);
+    note(`${this.tokens.toLocaleString("en-US")} tokens, ${speed.toFixed(1)} tokens per second`);
+  }
+
+  /** Draws the loss curve, unless it stands there already. */
+  draw(losses: Losses): void {
+    const step = losses.steps.at(-1) ?? -1;
+    if (step === this.drawnAt) return;
+    this.drawnAt = step;
+    const curve = drawCurve(losses, process.stderr.columns ?? COLUMNS);
+    this.clear();
+    process.stderr.write(curve);
+  }
+
+  /** Takes away what does not stay. */
+  clear(): void {
+    this.bar?.stop();
+    this.bar = undefined;
+    this.reading?.clear();
+    this.reading = undefined;
+    if (this.isPassing) process.stderr.write("\r\x1b[K");
+    this.isPassing = false;
+  }
+
+  /** Lets the clock of the speed run. */
+  private goOn(): void {
+    if (this.begin) this.running ??= performance.now();
+  }
+
+  /** Stops it. */
+  private pause(): void {
+    this.clear();
+    if (this.running !== undefined) this.spent += performance.now() - this.running;
+    this.running = undefined;
+  }
+
+  /** Stops the clock for something else, which is told until something is written. */
+  private pauseFor(line: string): void {
+    this.pause();
+    if (!this.hasBar) return;
+    process.stderr.write(line);
+    this.isPassing = true;
+  }
+}

@@ -1,0 +1,182 @@
+import { createHash, type Hash } from "node:crypto";
+import { constants } from "node:fs";
+import { type FileHandle, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { fileError } from "../system/files.js";
+
+/** Where the bytes of an unfinished file came from: enough to know whether more may be added to them. */
+export interface Origin {
+  readonly url: string;
+  /** A strong entity tag, as it came. */
+  readonly etag?: string;
+  readonly lastModified?: string;
+  /** Size of the whole file. */
+  readonly bytes?: number;
+}
+
+/** Reads a file's sha256 in pieces, so that a 6 GB file takes no memory. */
+async function hashInto(hash: Hash, file: FileHandle, signal: AbortSignal): Promise<number> {
+  const buffer = Buffer.allocUnsafe(1 << 20);
+  let position = 0;
+  for (;;) {
+    signal.throwIfAborted();
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
+    if (bytesRead === 0) return position;
+    hash.update(buffer.subarray(0, bytesRead));
+    position += bytesRead;
+  }
+}
+
+/** The sha256 of a file in hexadecimal. */
+export async function sha256Of(path: string, signal: AbortSignal): Promise<string> {
+  const file = await open(path, "r");
+  try {
+    const hash = createHash("sha256");
+    await hashInto(hash, file, signal);
+    return hash.digest("hex");
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * A file on its way: `<path>.part`, with a note on its origin in `<path>.part.json`. Its place is taken only
+ * by commit(). All methods throw UserError when the disk does not do what it should.
+ */
+export class PartFile {
+  readonly path: string;
+  readonly part: string;
+  private readonly note: string;
+  /** Of the bytes so far; absent when nobody will ask. */
+  private hash: Hash | undefined;
+  private bytes = 0;
+  private from: Origin | undefined;
+
+  private constructor(
+    path: string,
+    private readonly file: FileHandle,
+  ) {
+    this.path = path;
+    this.part = `${path}.part`;
+    this.note = `${path}.part.json`;
+  }
+
+  /**
+   * Opens what an earlier download left, or begins an empty one.
+   * @param hashed whether commit() will be given a sha256
+   */
+  static async open(path: string, hashed: boolean, signal: AbortSignal): Promise<PartFile> {
+    let file: FileHandle;
+    try {
+      file = await open(`${path}.part`, constants.O_RDWR | constants.O_CREAT, 0o666);
+    } catch (error) {
+      throw fileError("write", `${path}.part`, error);
+    }
+    const part = new PartFile(path, file);
+    try {
+      part.bytes = (await file.stat()).size;
+      if (part.bytes > 0) part.from = await readNote(part.note);
+      if (hashed) {
+        part.hash = createHash("sha256");
+        if (part.bytes > 0) part.bytes = await hashInto(part.hash, file, signal);
+      }
+      return part;
+    } catch (error) {
+      await file.close();
+      signal.throwIfAborted();
+      throw fileError("read", part.part, error);
+    }
+  }
+
+  /** Number of bytes so far. */
+  get size(): number {
+    return this.bytes;
+  }
+
+  get origin(): Origin | undefined {
+    return this.from;
+  }
+
+  /** Throws the bytes away. */
+  async empty(): Promise<void> {
+    this.from = undefined;
+    if (this.hash) this.hash = createHash("sha256");
+    if (this.bytes === 0) return;
+    this.bytes = 0;
+    try {
+      await this.file.truncate(0);
+    } catch (error) {
+      throw fileError("write", this.part, error);
+    }
+  }
+
+  /** Notes where the bytes that follow come from. */
+  async begin(origin: Origin): Promise<void> {
+    this.from = origin;
+    try {
+      // Neither flushed nor renamed: without it, or with an older one, the worst is to start over.
+      await writeFile(this.note, `${JSON.stringify(origin)}\n`);
+    } catch (error) {
+      throw fileError("write", this.note, error);
+    }
+  }
+
+  async append(chunk: Uint8Array): Promise<void> {
+    try {
+      for (let done = 0; done < chunk.length; ) {
+        const { bytesWritten } = await this.file.write(chunk, done, chunk.length - done, this.bytes + done);
+        done += bytesWritten;
+      }
+    } catch (error) {
+      throw fileError("write", this.part, error);
+    }
+    this.hash?.update(chunk);
+    this.bytes += chunk.length;
+  }
+
+  /** The sha256 of the bytes so far in hexadecimal, when the file was opened as hashed. */
+  digest(): string | undefined {
+    return this.hash?.copy().digest("hex");
+  }
+
+  /** Puts the complete file in its place. The part must not be used after that. */
+  async commit(): Promise<void> {
+    try {
+      await this.file.sync();
+      const { size } = await this.file.stat();
+      if (size !== this.bytes) throw new Error(`it has ${size} bytes where ${this.bytes} were written`);
+      await this.file.close();
+      await rename(this.part, this.path);
+      await rm(this.note, { force: true });
+    } catch (error) {
+      throw fileError("write", this.path, error);
+    }
+  }
+
+  /** Closes the file and keeps its bytes for the next time; an empty one is removed. Safe after commit(). */
+  async close(): Promise<void> {
+    const committed = this.file.fd === -1;
+    if (committed) return;
+    await this.file.close();
+    if (this.bytes > 0) return;
+    await rm(this.part, { force: true });
+    await rm(this.note, { force: true });
+  }
+}
+
+async function readNote(path: string): Promise<Origin | undefined> {
+  try {
+    const value: unknown = JSON.parse(await readFile(path, "utf8"));
+    if (typeof value !== "object" || value === null) return undefined;
+    const { url, etag, lastModified, bytes } = value as Record<string, unknown>;
+    if (typeof url !== "string") return undefined;
+    return {
+      url,
+      etag: typeof etag === "string" ? etag : undefined,
+      lastModified: typeof lastModified === "string" ? lastModified : undefined,
+      bytes: typeof bytes === "number" ? bytes : undefined,
+    };
+  } catch {
+    // No note, or one that was cut short: the bytes' origin is unknown.
+    return undefined;
+  }
+}

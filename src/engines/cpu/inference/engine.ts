@@ -1,0 +1,347 @@
+import { setImmediate } from "node:timers/promises";
+import type { Engine, Hparams, LogitsWanted, Sequence, Step, WeightSource } from "../../../model/hparams.js";
+import { UserError } from "../../../system/errors.js";
+import { createMemory, Heap, LIMIT_PAGES } from "../runtime/heap.js";
+import { HEAP_START, JOB, Pool } from "../runtime/pool.js";
+import { chooseProgram } from "../runtime/program.js";
+import { BLOCK, bytesOf, MODEL, write } from "../runtime/records.js";
+import { defaultThreads, wasmSupport } from "../runtime/support.js";
+import { tryRows } from "../runtime/trial.js";
+import { Cache, type CachedSequence, PAGE } from "./kv-cache.js";
+import { type Precision, WeightLoader, weightBytes } from "./weights.js";
+
+export interface WasmOptions {
+  /** Default: defaultThreads(). */
+  readonly threads?: number;
+  /** Default: "float32". */
+  readonly precision?: Precision;
+  /**
+   * Fused multiply-add where this machine has it, and eight values at a time where it can be told to: faster, but
+   * logits may differ from machine to machine.
+   */
+  readonly fastMath?: boolean;
+  /** Called while the parameters are read, with the number of them. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+  /** For tests: vectors of eight values, rows by wide panels: as said here, not as is possible or faster. */
+  readonly widen?: boolean;
+  readonly wide?: boolean;
+  /** For tests: pages of 64 KiB that the memory may have. */
+  readonly maximumPages?: number;
+  /** For tests: seconds to wait for a thread that does not answer. */
+  readonly patience?: number;
+}
+
+/** Arithmetic of one pass at most, in multiplications: half a second or so, then the event loop has its turn. */
+const PASS_WORK = 12e9;
+const MOST_ROWS = 128;
+const FEWEST_ROWS = 16;
+/** Rows that attention looks at together. */
+const BLOCK_ROWS = 4;
+/** Logits up to this size keep their room from call to call. */
+const KEPT_LOGITS = 4 << 20;
+const BUILDS = { plain: "gpt2.wasm", relaxed: "gpt2-relaxed.wasm", tryKernels: tryRows };
+
+const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
+
+/** Whether a model fits into one WebAssembly memory, with room for a context. */
+export function fitsWasm(hparams: Hparams, precision: Precision): boolean {
+  const { n_ctx, n_embd, n_layer } = hparams;
+  return weightBytes(hparams, precision) + 2 * n_ctx * n_embd * n_layer * 4 + 2 ** 26 < LIMIT_PAGES * 65536;
+}
+
+/**
+ * Loads a model into the WebAssembly engine: float32 or int8 weights, one or more threads over one memory.
+ * Every sum is taken in one fixed order: the logits' bits do not depend on the number of threads, on what else
+ * is in a batch, or on how a prompt was cut, nor (without fastMath) on the machine.
+ * @throws UserError when a tensor cannot be read, memory or threads cannot be had, or the model is too large
+ */
+export async function createWasmEngine(
+  hparams: Hparams,
+  source: WeightSource,
+  options: WasmOptions = {},
+): Promise<Engine> {
+  const { precision = "float32", fastMath = false, threads = defaultThreads() } = options;
+  if (!Number.isInteger(threads) || threads < 1) throw new RangeError(`${threads} is no number of threads`);
+  const support = wasmSupport();
+  if (!support.simd || !support.threads) {
+    throw new UserError("this Node has no WebAssembly SIMD or threads: use --backend tfjs");
+  }
+  if (!fitsWasm(hparams, precision)) {
+    const gigabytes = (weightBytes(hparams, precision) / 2 ** 30).toFixed(1);
+    const hint = precision === "float32" ? "use --precision int8" : "use a smaller model";
+    throw new UserError(
+      `the model takes ${gigabytes} GiB in ${precision}, too much for one WebAssembly memory: ${hint}`,
+    );
+  }
+  const memory = createMemory(HEAP_START(threads), options.maximumPages);
+  // int8's kernels gain nothing from wider vectors.
+  const widen = precision === "float32" ? options.widen : false;
+  const { program, wide } = await chooseProgram(BUILDS, { ...options, fastMath, widen });
+  const pool = await Pool.start({
+    program,
+    threads,
+    memory,
+    patience: options.patience,
+  });
+  try {
+    const heap = new Heap(memory, HEAP_START(threads));
+    const buffers = allocateBuffers(heap, hparams, threads, precision);
+    const loader = new WeightLoader(heap, pool, hparams, source, { ...options, precision, ...buffers });
+    const weights = await loader.load();
+    const cache = new Cache(heap, hparams);
+    const { rows, tables, ...addresses } = buffers;
+    const { n_embd, n_head, n_layer } = hparams;
+    const model = heap.allocate(bytesOf(MODEL));
+    write(memory, model, MODEL, {
+      n_embd,
+      n_head,
+      n_layer,
+      ...weights,
+      ...addresses,
+      page_layer: cache.layerBytes,
+      wide: Number(wide),
+    });
+    return new WasmEngine(hparams, precision, heap, pool, cache, {
+      model,
+      passRows: rows,
+      tables,
+      ...addresses,
+    });
+  } catch (error) {
+    await pool.stop();
+    throw error;
+  }
+}
+
+/** Room for one pass: activations, what the pass is about, and each thread's own. */
+function allocateBuffers(heap: Heap, hparams: Hparams, threads: number, precision: Precision) {
+  const { n_ctx, n_embd, n_layer } = hparams;
+  const work = 12 * n_layer * n_embd * n_embd;
+  const rows = Math.max(
+    FEWEST_ROWS,
+    Math.min(MOST_ROWS, Math.floor(PASS_WORK / work / BLOCK_ROWS) * BLOCK_ROWS),
+  );
+  const embd_stride = roundUp(n_embd, 8);
+  const qkv_stride = roundUp(3 * n_embd, 8);
+  const hidden_stride = roundUp(4 * n_embd, 8);
+  // One thread's scores of a block; or a panel of the widest matrix, as it is packed; or two prepared rows.
+  const own_bytes = roundUp(
+    Math.max(BLOCK_ROWS * roundUp(n_ctx, PAGE) * 4, 8 * (4 * n_embd + 1) * 4, 6 * hidden_stride * 4) + 256,
+    64,
+  );
+  const floats = (n: number): number => heap.allocate(n * 4);
+  const int8 = precision === "int8";
+  const table = Math.ceil(n_ctx / PAGE); // pages of a whole context
+  return {
+    rows,
+    embd_stride,
+    qkv_stride,
+    hidden_stride,
+    own: heap.allocate(own_bytes * threads),
+    own_bytes,
+    x: floats(rows * embd_stride),
+    last_x: floats(rows * embd_stride),
+    a: floats(rows * embd_stride),
+    qkv: floats(rows * qkv_stride),
+    hidden: floats(rows * hidden_stride),
+    quantized: int8 ? heap.allocate(rows * hidden_stride * 2) : 0,
+    row_scale: int8 ? floats(rows) : 0,
+    ids: floats(rows),
+    positions: floats(rows),
+    row_pages: floats(rows),
+    blocks: heap.allocate(rows * bytesOf(BLOCK)),
+    last_blocks: heap.allocate(rows * bytesOf(BLOCK)),
+    tables: floats(rows * table),
+  };
+}
+
+/** Addresses that a pass is written to. */
+interface PassBuffers {
+  readonly model: number;
+  readonly passRows: number;
+  readonly ids: number;
+  readonly positions: number;
+  readonly row_pages: number;
+  readonly blocks: number;
+  readonly last_blocks: number;
+  readonly tables: number;
+}
+
+/** A step that has been checked. */
+interface Checked {
+  readonly sequence: CachedSequence;
+  readonly ids: ArrayLike<number>;
+}
+
+/** Rows begin..end of one step, in one pass. */
+interface Span extends Checked {
+  readonly begin: number;
+  readonly end: number;
+}
+
+class WasmEngine implements Engine {
+  readonly name = "wasm";
+  private logits = { at: 0, bytes: 0 };
+  private words: Uint32Array = new Uint32Array(0);
+  private busy = false;
+  private disposed = false;
+
+  constructor(
+    readonly hparams: Hparams,
+    readonly precision: Precision,
+    private readonly heap: Heap,
+    private readonly pool: Pool,
+    private readonly cache: Cache,
+    private readonly buffers: PassBuffers,
+  ) {}
+
+  createSequence(): Sequence {
+    return this.cache.create();
+  }
+
+  fork(sequence: Sequence): Sequence {
+    return this.cache.fork(this.cache.check(sequence));
+  }
+
+  free(sequence: Sequence): void {
+    this.cache.free(this.cache.check(sequence));
+  }
+
+  async dispose(): Promise<void> {
+    this.disposed = true;
+    await this.pool.stop();
+  }
+
+  async forward(steps: readonly Step[], wanted: LogitsWanted = "last"): Promise<Float32Array[]> {
+    if (this.disposed) throw new RangeError("the engine has been disposed of");
+    if (this.busy) throw new RangeError("forward() is still running: one call at a time");
+    const checked = this.checkSteps(steps);
+    this.busy = true;
+    try {
+      for (const { sequence, ids } of checked) this.cache.reserve(sequence, sequence.length + ids.length);
+      const stride = roundUp(this.hparams.n_vocab, 8);
+      const counts = checked.map(({ ids }) => (wanted === "all" ? ids.length : wanted === "last" ? 1 : 0));
+      const at = this.roomForLogits(counts.reduce((sum, n) => sum + n, 0) * stride * 4);
+      let computed = 0;
+      for (const spans of cutIntoPasses(checked, this.buffers.passRows)) {
+        if (computed > 0 || spans[0].begin > 0) await setImmediate(); // signals and timers have their turn
+        if (this.disposed) throw new UserError("the engine was disposed of while it was at work");
+        computed += this.pass(spans, wanted, at + computed * stride * 4);
+      }
+      for (const { sequence, ids } of checked) sequence.length += ids.length;
+      return this.collect(at, counts, stride);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  private checkSteps(steps: readonly Step[]): Checked[] {
+    const { n_ctx, n_vocab } = this.hparams;
+    const checked = steps.map(({ sequence, ids }) => ({ sequence: this.cache.check(sequence), ids }));
+    if (new Set(checked.map(({ sequence }) => sequence)).size < steps.length) {
+      throw new RangeError("two steps of one sequence in one forward()");
+    }
+    for (const { sequence, ids } of checked) {
+      if (ids.length === 0) throw new RangeError("a step without ids");
+      if (sequence.length + ids.length > n_ctx) {
+        throw new RangeError(`${sequence.length} + ${ids.length} tokens are more than n_ctx ${n_ctx}`);
+      }
+      for (let i = 0; i < ids.length; i++) {
+        if (!Number.isInteger(ids[i]) || ids[i] < 0 || ids[i] >= n_vocab) {
+          throw new RangeError(`${ids[i]} is no token id below n_vocab ${n_vocab}`);
+        }
+      }
+    }
+    return checked;
+  }
+
+  /** One pass of at most passRows rows. @returns the number of rows that logits were computed for */
+  private pass(spans: readonly Span[], wanted: LogitsWanted, logits: number): number {
+    const { memory } = this.heap;
+    const { model, ids, positions, row_pages, blocks, last_blocks, tables } = this.buffers;
+    const words = this.allWords();
+    let row = 0;
+    let table = tables >>> 2;
+    let n_blocks = 0;
+    let n_last_blocks = 0;
+    let n_last = 0;
+    const block = (at: number, index: number, ...values: number[]): void =>
+      words.set(values, (at + index * bytesOf(BLOCK)) >>> 2);
+    for (const { sequence, ids: tokens, begin, end } of spans) {
+      const pages = table * 4;
+      words.set(sequence.pages, table);
+      table += sequence.pages.length;
+      for (let i = begin; i < end; i += BLOCK_ROWS) {
+        const count = Math.min(BLOCK_ROWS, end - i);
+        const values = [row + i - begin, count, sequence.length + i, pages];
+        block(blocks, n_blocks++, ...values, row + i - begin);
+        if (wanted === "all") {
+          block(last_blocks, n_last_blocks++, ...values, n_last);
+          n_last += count;
+        }
+      }
+      for (let i = begin; i < end; i++, row++) {
+        words[(ids >>> 2) + row] = tokens[i];
+        words[(positions >>> 2) + row] = sequence.length + i;
+        words[(row_pages >>> 2) + row] = pages;
+      }
+      if (wanted === "last" && end === tokens.length) {
+        block(last_blocks, n_last_blocks++, row - 1, 1, sequence.length + end - 1, pages, n_last++);
+      }
+    }
+    write(memory, model, MODEL, { rows: row, n_blocks, n_last_blocks, n_last, logits });
+    this.pool.run(JOB.forward, model);
+    return n_last;
+  }
+
+  /** The memory as words; made anew when it has grown. */
+  private allWords(): Uint32Array {
+    const { memory } = this.heap;
+    if (this.words.byteLength !== memory.buffer.byteLength) this.words = new Uint32Array(memory.buffer);
+    return this.words;
+  }
+
+  private roomForLogits(bytes: number): number {
+    const { at, bytes: room } = this.logits;
+    if (bytes > room || (room > KEPT_LOGITS && bytes <= KEPT_LOGITS)) {
+      if (room > 0) this.heap.release(at);
+      this.logits = { at: 0, bytes: 0 };
+      if (bytes > 0) this.logits = { at: this.heap.allocate(bytes), bytes };
+    }
+    return this.logits.at;
+  }
+
+  /** One array a step: rows lie `stride` apart and are moved together. */
+  private collect(at: number, counts: readonly number[], stride: number): Float32Array[] {
+    const { n_vocab } = this.hparams;
+    let row = 0;
+    return counts.map((count) => {
+      const rows = new Float32Array(this.heap.memory.buffer, at + row * stride * 4, count * stride);
+      for (let i = 1; i < count && stride > n_vocab; i++)
+        rows.copyWithin(i * n_vocab, i * stride, i * stride + n_vocab);
+      row += count;
+      return rows.subarray(0, count * n_vocab);
+    });
+  }
+}
+
+/** Cuts steps, one after the other, into passes of at most so many rows. */
+function* cutIntoPasses(steps: readonly Checked[], rows: number): Generator<Span[]> {
+  let spans: Span[] = [];
+  let free = rows;
+  for (const step of steps) {
+    for (let begin = 0; begin < step.ids.length; ) {
+      const end = Math.min(begin + free, step.ids.length);
+      spans.push({ ...step, begin, end });
+      free -= end - begin;
+      begin = end;
+      if (free === 0) {
+        yield spans;
+        spans = [];
+        free = rows;
+      }
+    }
+  }
+  if (spans.length > 0) yield spans;
+}

@@ -1,0 +1,103 @@
+import { UserError } from "../../../system/errors.js";
+
+const PAGE = 65536;
+/** What one WebAssembly memory can hold. */
+export const LIMIT_PAGES = 65536;
+/** A cache line: threads that write to different allocations never share one. */
+const ALIGN = 64;
+
+/**
+ * A memory that threads share, as small as it can be; it grows when it must.
+ * @param start bytes that are in use from the beginning
+ * @throws UserError when there is not even the address space
+ */
+export function createMemory(start: number, maximum = LIMIT_PAGES): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: Math.ceil(start / PAGE), maximum, shared: true });
+  } catch (error) {
+    throw new UserError("out of memory: no address space for the model; is `ulimit -v` set?", {
+      cause: error,
+    });
+  }
+}
+
+/** Hands out parts of a WebAssembly memory, which grows when it must. What is given back is used again. */
+export class Heap {
+  /** Free parts in order of address; no two touch. */
+  private readonly free: { at: number; size: number }[] = [];
+  private readonly sizes = new Map<number, number>();
+  private end: number;
+
+  /**
+   * @param start the first byte to hand out
+   * @param advice what to do when there is no more, for the message
+   */
+  constructor(
+    readonly memory: WebAssembly.Memory,
+    start: number,
+    private readonly advice = "use --precision int8, a smaller batch, or a smaller model",
+  ) {
+    this.end = memory.buffer.byteLength;
+    if (this.end > start) this.free.push({ at: start, size: this.end - start });
+  }
+
+  /**
+   * @returns the address of so many bytes, a multiple of 64; what they hold is not cleared
+   * @throws UserError when the memory cannot grow
+   */
+  allocate(bytes: number): number {
+    const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN);
+    let index = this.free.findIndex((part) => part.size >= size);
+    if (index < 0) {
+      this.grow(size);
+      index = this.free.length - 1;
+    }
+    const part = this.free[index];
+    const at = part.at;
+    part.at += size;
+    part.size -= size;
+    if (part.size === 0) this.free.splice(index, 1);
+    this.sizes.set(at, size);
+    return at;
+  }
+
+  /** Gives back what allocate() returned. */
+  release(at: number): void {
+    const size = this.sizes.get(at);
+    if (size === undefined) throw new RangeError(`nothing is allocated at ${at}`);
+    this.sizes.delete(at);
+    let index = this.free.findIndex((part) => part.at > at);
+    if (index < 0) index = this.free.length;
+    this.free.splice(index, 0, { at, size });
+    this.join(index);
+    this.join(index - 1);
+  }
+
+  /** Joins a free part with the one after it if they touch. */
+  private join(index: number): void {
+    const part = this.free[index];
+    const next = this.free[index + 1];
+    if (part && next && part.at + part.size === next.at) {
+      part.size += next.size;
+      this.free.splice(index + 1, 1);
+    }
+  }
+
+  /** Makes the memory larger, so that its last free part has this size. */
+  private grow(size: number): void {
+    const last = this.free.at(-1);
+    const open = last && last.at + last.size === this.end ? last.size : 0;
+    const bytes = Math.ceil((size - open) / PAGE) * PAGE;
+    try {
+      this.memory.grow(bytes / PAGE);
+    } catch (error) {
+      const megabytes = Math.ceil((this.end + bytes) / 2 ** 20);
+      throw new UserError(`out of memory: ${megabytes} MB are needed and cannot be had; ${this.advice}`, {
+        cause: error,
+      });
+    }
+    if (open && last) last.size += bytes;
+    else this.free.push({ at: this.end, size: bytes });
+    this.end += bytes;
+  }
+}

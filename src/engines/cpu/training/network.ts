@@ -1,0 +1,298 @@
+import type { Hparams } from "../../../model/hparams.js";
+import type { Heap } from "../runtime/heap.js";
+import type { BufferRoom, Buffers, LayerBuffers } from "./buffers.js";
+import type { Factor, Operations } from "./operations.js";
+import type { Tensors } from "./tensors.js";
+
+/** LoRA's matrices are worth alpha / rank with alpha = 2 rank. */
+const LORA_SCALE = 2;
+
+/** Rows of a batch that go through the network together, at least where there are so many. */
+const GROUP_ROWS = 1024;
+
+/** What is trained, and where its gradients go. */
+export interface Parameters {
+  readonly weights: Tensors;
+  /** Of the trained tensors: weights, or LoRA's matrices. */
+  readonly gradients: Tensors;
+  /** LoRA's matrices. */
+  readonly lora?: { readonly tensors: Tensors; readonly rank: number };
+}
+
+/** Sequences of one length that go through the network together. */
+interface Group {
+  readonly n: number;
+  readonly t: number;
+  readonly rows: number;
+}
+
+/** Loss and gradients of GPT-2 (openai/gpt-2 src/model.py), written out operation by operation. */
+export class TrainingNetwork {
+  constructor(
+    private readonly hparams: Hparams,
+    private readonly heap: Heap,
+    private readonly operations: Operations,
+    private readonly room: BufferRoom,
+    private readonly parameters: Parameters,
+    private readonly recompute: boolean,
+  ) {}
+
+  /**
+   * The mean cross-entropy of a batch. A large batch goes through in groups of sequences: it takes more time, not
+   * more memory.
+   * @param batch sequences of T + 1 ids each
+   * @param learn whether the mean's gradient is added to the gradients
+   */
+  async loss(batch: readonly ArrayLike<number>[], learn: boolean): Promise<number> {
+    const t = batch[0].length - 1;
+    const most = Math.min(batch.length, Math.max(1, Math.floor(GROUP_ROWS / t)));
+    const buffers = this.room.reserve(most * t, t);
+    let sum = 0;
+    for (let i = 0; i < batch.length; i += most) {
+      const sequences = batch.slice(i, i + most);
+      const group = { n: sequences.length, t, rows: sequences.length * t };
+      this.place(sequences, group, buffers);
+      await this.forward(group, buffers);
+      await this.head(group, buffers, learn ? 1 / (batch.length * t) : 0);
+      if (learn) await this.backward(group, buffers);
+      for (const loss of new Float64Array(this.heap.memory.buffer, buffers.losses, group.rows)) sum += loss;
+    }
+    return sum / (batch.length * t);
+  }
+
+  private place(sequences: readonly ArrayLike<number>[], { t, rows }: Group, buffers: Buffers): void {
+    const ids = new Uint32Array(this.heap.memory.buffer, buffers.ids, rows);
+    const targets = new Uint32Array(this.heap.memory.buffer, buffers.targets, rows);
+    for (const [n, sequence] of sequences.entries()) {
+      for (let i = 0; i < t; i++) {
+        ids[n * t + i] = sequence[i];
+        targets[n * t + i] = sequence[i + 1];
+      }
+    }
+  }
+
+  private async forward(group: Group, buffers: Buffers): Promise<void> {
+    const { rows, t } = group;
+    const { weights } = this.parameters;
+    const { ids, layers } = buffers;
+    await this.operations.embed({
+      rows,
+      t,
+      n: this.hparams.n_embd,
+      ids,
+      wte: weights.address("model/wte"),
+      wpe: weights.address("model/wpe"),
+      x: layers[0].x,
+    });
+    for (const [i, layer] of layers.entries()) {
+      await this.layerUpToHidden(i, layer, group, buffers);
+      const y = layers[i + 1]?.x ?? buffers.last;
+      const wide = this.hparams.n_embd * 4;
+      await this.operations.gelu(rows * wide, layer.hidden, buffers.activated);
+      await this.operations.copy(rows * this.hparams.n_embd, layer.middle, y);
+      await this.linear(`model/h${i}/mlp/c_proj`, rows, buffers.activated, y, true);
+    }
+  }
+
+  /** A layer but for its last step: all that the way back needs. */
+  private async layerUpToHidden(
+    i: number,
+    layer: LayerBuffers,
+    { n, t, rows }: Group,
+    { normed }: Buffers,
+  ): Promise<void> {
+    const { n_embd, n_head } = this.hparams;
+    const h = `model/h${i}`;
+    const { x, qkv, a, middle, hidden } = layer;
+    await this.norm(`${h}/ln_1`, rows, x, normed);
+    await this.linear(`${h}/attn/c_attn`, rows, normed, qkv); // [rows, n_embd] -> [rows, 3 n_embd]
+    await this.operations.attend({ n, t, n_head, n_embd, qkv, a, rows: layer.rows });
+    await this.operations.copy(rows * n_embd, x, middle);
+    await this.linear(`${h}/attn/c_proj`, rows, a, middle, true);
+    await this.norm(`${h}/ln_2`, rows, middle, normed);
+    await this.linear(`${h}/mlp/c_fc`, rows, normed, hidden); // [rows, n_embd] -> [rows, 4 n_embd]
+  }
+
+  /** Losses of all rows; with a factor also dx, the gradient of ln_f's input, and those of wte and ln_f. */
+  private async head({ rows }: Group, buffers: Buffers, factor: number): Promise<void> {
+    const { n_embd, n_vocab } = this.hparams;
+    const { operations } = this;
+    const { logits, logits_row, normed, dy, chunk } = buffers;
+    const wte = { at: this.parameters.weights.address("model/wte"), row: n_embd };
+    const dwte = this.gradient("model/wte");
+    await this.norm("model/ln_f", rows, buffers.last, normed);
+    for (let row = 0; row < rows; row += chunk) {
+      const count = Math.min(chunk, rows - row);
+      const x = { at: normed + row * n_embd * 4, row: n_embd };
+      // [count, n_embd] [n_embd, n_vocab] -> [count, n_vocab]
+      await operations.product([count, n_embd, n_vocab], x, { ...wte, turned: true }, logits, {
+        c_row: logits_row,
+      });
+      await operations.crossEntropy({
+        rows: count,
+        n_vocab,
+        row: logits_row,
+        logits,
+        targets: buffers.targets + row * 4,
+        losses: buffers.losses + row * 8,
+        factor,
+      });
+      if (factor === 0) continue;
+      const dlogits = { at: logits, row: logits_row };
+      await operations.product([count, n_vocab, n_embd], dlogits, wte, dy + row * n_embd * 4);
+      if (dwte)
+        await operations.product([n_vocab, count, n_embd], { ...dlogits, turned: true }, x, dwte, {
+          add: true,
+        });
+    }
+    if (factor === 0) return;
+    await operations.clear(rows * n_embd, buffers.dx);
+    await this.normBack("model/ln_f", rows, buffers.last, buffers);
+  }
+
+  /** From dx, the gradient of the last layer's output, back to the embedding. */
+  private async backward(group: Group, buffers: Buffers): Promise<void> {
+    const { rows, t } = group;
+    for (let i = this.hparams.n_layer - 1; i >= 0; i--) await this.layerBack(i, group, buffers);
+    const wte = this.gradient("model/wte");
+    if (!wte) return;
+    const wpe = this.gradient("model/wpe");
+    await this.operations.embedBack({
+      rows,
+      t,
+      n: this.hparams.n_embd,
+      ids: buffers.ids,
+      wte,
+      wpe,
+      x: buffers.dx,
+    });
+  }
+
+  private async layerBack(i: number, group: Group, buffers: Buffers): Promise<void> {
+    const { n_embd, n_head } = this.hparams;
+    const { operations } = this;
+    const { n, t, rows } = group;
+    const { normed, dx, dy, activated, wide } = buffers;
+    const layer = buffers.layers[i];
+    const { x, qkv, a, middle, hidden } = layer;
+    const h = `model/h${i}`;
+    if (this.recompute) await this.layerUpToHidden(i, layer, group, buffers);
+
+    await this.linearInputBack(`${h}/mlp/c_proj`, rows, dx, wide); // -> [rows, 4 n_embd]
+    await operations.geluBack(rows * 4 * n_embd, hidden, activated, wide);
+    await this.linearBack(`${h}/mlp/c_proj`, rows, activated, dx, buffers);
+    await this.linearInputBack(`${h}/mlp/c_fc`, rows, wide, dy); // -> [rows, n_embd]
+    if (!this.recompute) await this.norm(`${h}/ln_2`, rows, middle, normed); // else it still holds this
+    await this.linearBack(`${h}/mlp/c_fc`, rows, normed, wide, buffers);
+    await this.normBack(`${h}/ln_2`, rows, middle, buffers);
+
+    await this.linearInputBack(`${h}/attn/c_proj`, rows, dx, dy);
+    await this.linearBack(`${h}/attn/c_proj`, rows, a, dx, buffers);
+    await operations.attendBack({
+      ...{ n, t, n_head, n_embd, qkv, a, rows: layer.rows },
+      ...{ da: dy, dqkv: wide },
+    });
+    await this.norm(`${h}/ln_1`, rows, x, normed);
+    await this.linearBack(`${h}/attn/c_attn`, rows, normed, wide, buffers);
+    if (i === 0 && !this.gradient("model/wte") && !this.gradient(`${h}/ln_1/g`)) return;
+    await this.linearInputBack(`${h}/attn/c_attn`, rows, wide, dy); // [rows, 3 n_embd] -> [rows, n_embd]
+    await this.normBack(`${h}/ln_1`, rows, x, buffers);
+  }
+
+  /** Where a tensor's gradient goes, or 0: it is not trained. */
+  private gradient(name: string): number {
+    const { gradients } = this.parameters;
+    return gradients.layout.has(name) ? gradients.address(name) : 0;
+  }
+
+  private async norm(name: string, rows: number, x: number, y: number): Promise<void> {
+    const { weights } = this.parameters;
+    const g = weights.address(`${name}/g`);
+    const b = weights.address(`${name}/b`);
+    await this.operations.norm({ rows, n: this.hparams.n_embd, g, b, x, y });
+  }
+
+  /** dx += the gradient of LayerNorm's input x, from that of its output in dy. */
+  private async normBack(name: string, rows: number, x: number, { dx, dy, moments }: Buffers): Promise<void> {
+    const g = this.parameters.weights.address(`${name}/g`);
+    const [dg, db] = [this.gradient(`${name}/g`), this.gradient(`${name}/b`)];
+    await this.operations.normBack({ rows, n: this.hparams.n_embd, g, x, y: dy, dx, dg, db, moments });
+  }
+
+  private matrix(name: string): Factor & { n_in: number; n_out: number } {
+    const { weights } = this.parameters;
+    const [, n_in, n_out] = weights.layout.shapes.get(`${name}/w`)!;
+    return { at: weights.address(`${name}/w`), row: n_out, n_in, n_out };
+  }
+
+  /** y = x w + b, or y += x w + b */
+  private async linear(name: string, rows: number, x: number, y: number, add = false): Promise<void> {
+    const w = this.matrix(name);
+    const bias = this.parameters.weights.address(`${name}/b`);
+    await this.operations.product([rows, w.n_in, w.n_out], { at: x, row: w.n_in }, w, y, { add, bias });
+  }
+
+  /** dx = dy w^T */
+  private async linearInputBack(name: string, rows: number, dy: number, dx: number): Promise<void> {
+    const w = this.matrix(name);
+    const factor = { at: dy, row: w.n_out };
+    await this.operations.product([rows, w.n_out, w.n_in], factor, { ...w, turned: true }, dx);
+  }
+
+  /** dw += x^T dy and db += the sum of dy's rows, or LoRA's da and db. */
+  private async linearBack(
+    name: string,
+    rows: number,
+    x: number,
+    dy: number,
+    { thin, thin_w }: Buffers,
+  ): Promise<void> {
+    const { operations } = this;
+    const { n_in, n_out } = this.matrix(name);
+    const turned = { at: x, row: n_in, turned: true };
+    const right = { at: dy, row: n_out };
+    const { lora } = this.parameters;
+    if (!lora) {
+      const dw = this.gradient(`${name}/w`);
+      await operations.product([n_in, rows, n_out], turned, right, dw, { add: true });
+      await operations.columnSums(rows, n_out, dy, this.gradient(`${name}/b`));
+      return;
+    }
+    const { tensors, rank } = lora;
+    const [a, b] = [`lora/a/${name}/w`, `lora/b/${name}/w`];
+    const factor = { at: thin, row: rank };
+    // dw = x^T dy, w = 2 a b: da = 2 x^T (dy b^T), db = (2 x a)^T dy
+    const bTurned = { at: tensors.address(b), row: n_out, turned: true };
+    await operations.product([rows, n_out, rank], right, bTurned, thin);
+    await operations.scale(rows * rank, thin, LORA_SCALE);
+    await operations.product([n_in, rows, rank], turned, factor, this.gradient(a), { add: true });
+    await this.scaledA(`${name}/w`, n_in, thin_w);
+    await operations.product([rows, n_in, rank], { at: x, row: n_in }, { at: thin_w, row: rank }, thin);
+    await operations.product([rank, rows, n_out], { ...factor, turned: true }, right, this.gradient(b), {
+      add: true,
+    });
+  }
+
+  /** w = base + 2 a b, for each matrix that LoRA is laid beside. */
+  async mergeLora(base: Tensors): Promise<void> {
+    const { weights, lora } = this.parameters;
+    if (!lora) return;
+    const { operations } = this;
+    const { tensors, rank } = lora;
+    const { thin_w } = this.room.reserve(1, 1);
+    for (const [name, [, n_in, n_out]] of base.layout.shapes) {
+      const w = weights.address(name);
+      const b = { at: tensors.address(`lora/b/${name}`), row: n_out };
+      await this.scaledA(name, n_in, thin_w);
+      await operations.copy(n_in * n_out, base.address(name), w);
+      await operations.product([n_in, rank, n_out], { at: thin_w, row: rank }, b, w, { add: true });
+    }
+  }
+
+  /** 2 a, of the matrix of this name. */
+  private async scaledA(name: string, n_in: number, to: number): Promise<void> {
+    const { tensors, rank } = this.parameters.lora!;
+    await this.operations.copy(n_in * rank, tensors.address(`lora/a/${name}`), to);
+    await this.operations.scale(n_in * rank, to, LORA_SCALE);
+  }
+}

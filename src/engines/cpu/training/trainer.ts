@@ -1,0 +1,293 @@
+import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../../model/hparams.js";
+import { loraStart, loraTargets } from "../../../model/initial.js";
+import type { Trainer, TrainerOptions } from "../../../model/trainer.js";
+import { checkState } from "../../../model/trainer-checks.js";
+import { UserError } from "../../../system/errors.js";
+import { createMemory, Heap } from "../runtime/heap.js";
+import { HEAP_START, Pool } from "../runtime/pool.js";
+import { chooseProgram } from "../runtime/program.js";
+import { defaultThreads, wasmSupport } from "../runtime/support.js";
+import { tryTiles } from "../runtime/trial.js";
+import { BufferRoom } from "./buffers.js";
+import { TrainingNetwork } from "./network.js";
+import { Operations } from "./operations.js";
+import { Layout, type Readable, sourceOf, Tensors } from "./tensors.js";
+
+export interface WasmTrainerOptions extends TrainerOptions {
+  /** Default: defaultThreads(). */
+  readonly threads?: number;
+  /** Fused multiply-add where this Node has it, and eight values at a time where it
+   * can be told to, faster by half or more: default true. false: the same bits everywhere. */
+  readonly fastMath?: boolean;
+  /** Called while the parameters are read, with the number of them. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+  /** For tests: vectors of eight values, products in wide panels: as said here, not as is possible or faster. */
+  readonly widen?: boolean;
+  readonly wide?: boolean;
+  /** For tests: pages of 64 KiB that the memory may have. */
+  readonly maximumPages?: number;
+  /** For tests: seconds to wait for a thread that does not answer. */
+  readonly patience?: number;
+}
+
+/** Values that the optimizer goes through before the event loop has a turn. */
+const STEP_VALUES = 1 << 24;
+const BUILDS = {
+  ...{ plain: "train.wasm", relaxed: "train-relaxed.wasm", wide: "train-wide.wasm" },
+  tryKernels: tryTiles,
+};
+const BETA1 = 0.9;
+const BETA2 = 0.999;
+
+/** All that stands in memory. */
+interface Memory {
+  readonly weights: Tensors;
+  readonly trained: Tensors;
+  readonly gradients: Tensors;
+  readonly m?: Tensors;
+  readonly v?: Tensors;
+  readonly lora?: { readonly tensors: Tensors; readonly base: Tensors; readonly rank: number };
+}
+
+/**
+ * Loads a model into the WebAssembly trainer: float32, one or more threads over one memory. Every sum is taken in
+ * one fixed order: the weights' bits do not depend on the number of threads, nor (with fastMath: false) on the
+ * machine.
+ * @param source holds the parameters that hparams describes (checkParameters)
+ * @param options signal: gives up loading, with the signal's reason
+ * @throws UserError when a tensor cannot be read, or memory or threads cannot be had; RangeError for a lora_rank
+ *   that is no positive whole number
+ */
+export async function createWasmTrainer(
+  hparams: Hparams,
+  source: WeightSource,
+  options: WasmTrainerOptions = {},
+): Promise<Trainer> {
+  const { threads = defaultThreads(), fastMath = true, lora_rank } = options;
+  if (!Number.isInteger(threads) || threads < 1) throw new RangeError(`${threads} is no number of threads`);
+  if (lora_rank !== undefined && (!Number.isInteger(lora_rank) || lora_rank < 1))
+    throw new RangeError(`lora_rank ${lora_rank} is no positive whole number`);
+  const support = wasmSupport();
+  if (!support.simd || !support.threads) {
+    throw new UserError("this Node has no WebAssembly SIMD or threads: use --backend tfjs");
+  }
+  const { program } = await chooseProgram(BUILDS, { ...options, fastMath });
+  const memory = createMemory(HEAP_START(threads), options.maximumPages);
+  const pool = await Pool.start({ program, threads, memory, patience: options.patience });
+  try {
+    const heap = new Heap(memory, HEAP_START(threads), adviceFor(options));
+    const operations = new Operations(heap, pool);
+    const tensors = allocate(heap, hparams, options);
+    const trainer = new WasmTrainer(hparams, heap, pool, operations, tensors, threads, options);
+    await trainer.load(source, options);
+    return trainer;
+  } catch (error) {
+    await pool.stop();
+    throw error;
+  }
+}
+
+/** What makes a training smaller, of what is not done already. */
+function adviceFor({ recompute, only_train_transformer_layers, lora_rank }: TrainerOptions): string {
+  const ways = [
+    ...(recompute ? [] : ["--recompute"]),
+    ...(only_train_transformer_layers || lora_rank ? [] : ["--only_train_transformer_layers"]),
+    ...(lora_rank ? [] : ["--lora_rank 8"]),
+    "a shorter --context_length",
+  ];
+  return `try ${ways.slice(0, -1).join(", ")}${ways.length > 1 ? " or " : ""}${ways.at(-1)}`;
+}
+
+function allocate(heap: Heap, hparams: Hparams, options: TrainerOptions): Memory {
+  const { lora_rank: rank, optimizer, only_train_transformer_layers } = options;
+  const shapes = parameterShapes(hparams);
+  const weights = Tensors.allocate(heap, new Layout(shapes));
+  let trained = weights;
+  let lora: Memory["lora"];
+  if (rank !== undefined) {
+    const matrices = loraTargets(hparams);
+    const thin = matrices.flatMap((name): [string, number[]][] => {
+      const [, n_in, n_out] = shapes.get(name)!;
+      return [
+        [`lora/a/${name}`, [n_in, rank]],
+        [`lora/b/${name}`, [rank, n_out]],
+      ];
+    });
+    trained = Tensors.allocate(heap, new Layout(new Map(thin)));
+    const below = new Map(matrices.map((name) => [name, shapes.get(name)!]));
+    lora = { tensors: trained, base: Tensors.allocate(heap, new Layout(below)), rank };
+  } else if (only_train_transformer_layers) {
+    // They follow each other in memory, as in the list of parameters.
+    const layers = [...shapes].filter(([name]) => /\/h\d+\//.test(name));
+    trained = new Tensors(heap, new Layout(new Map(layers)), weights.address(layers[0][0]));
+  }
+  const gradients = Tensors.allocate(heap, trained.layout);
+  if (optimizer === "sgd") return { weights, trained, gradients, lora };
+  const [m, v] = [Tensors.allocate(heap, trained.layout), Tensors.allocate(heap, trained.layout)];
+  return { weights, trained, gradients, m, v, lora };
+}
+
+class WasmTrainer implements Trainer {
+  readonly name = "wasm";
+  readonly n_trained: number;
+  readonly weights: WeightSource;
+  readonly state: WeightSource;
+  updates = 0;
+  private readonly network: TrainingNetwork;
+  /** How many gradients have been added up. */
+  private n_accumulated = 0;
+  private busy = false;
+
+  constructor(
+    readonly hparams: Hparams,
+    heap: Heap,
+    private readonly pool: Pool,
+    private readonly operations: Operations,
+    private readonly memory: Memory,
+    threads: number,
+    options: TrainerOptions,
+  ) {
+    const { weights, trained, lora, m, v } = memory;
+    const { recompute = false } = options;
+    const room = new BufferRoom(heap, hparams, operations, { threads, recompute, rank: lora?.rank ?? 0 });
+    this.network = new TrainingNetwork(hparams, heap, operations, room, memory, recompute);
+    this.n_trained = trained.layout.size;
+    const all = (prefix: string, tensors: Tensors | undefined): Readable[] =>
+      tensors ? [...tensors.layout.shapes.keys()].map((name) => [prefix + name, tensors, name]) : [];
+    this.weights = sourceOf("the model in training", all("", weights));
+    this.state = sourceOf("the state of the training", [
+      ...all("adam/m/", m),
+      ...all("adam/v/", v),
+      ...all("", lora?.tensors),
+      ...all("lora/base/", lora?.base),
+    ]);
+  }
+
+  /** Reads the parameters and puts all else to its start. */
+  async load(
+    source: WeightSource,
+    { seed = 0, onProgress, signal }: Pick<WasmTrainerOptions, "seed" | "onProgress" | "signal">,
+  ): Promise<void> {
+    const { weights, trained, lora, gradients, m, v } = this.memory;
+    await this.clear(weights); // also what lies between the tensors
+    const total = weights.layout.size;
+    let done = 0;
+    for (const [name, shape] of weights.layout.shapes) {
+      signal?.throwIfAborted();
+      await source.read(name, weights.view(name));
+      done += sizeOf(shape);
+      onProgress?.(done, total);
+    }
+    for (const tensors of [gradients, m, v]) if (tensors) await this.clear(tensors);
+    if (!lora) return;
+    await this.clear(trained);
+    for (const [name, [, n_in]] of lora.base.layout.shapes) {
+      lora.base.view(name).set(weights.view(name));
+      trained.view(`lora/a/${name}`).set(loraStart(name, n_in, lora.rank, seed));
+    }
+  }
+
+  accumulate(rows: readonly ArrayLike<number>[]): Promise<number> {
+    this.check(rows);
+    return this.alone(async () => {
+      const loss = await this.network.loss(rows, true);
+      this.n_accumulated++;
+      return loss;
+    });
+  }
+
+  evaluate(rows: readonly ArrayLike<number>[]): Promise<number> {
+    this.check(rows);
+    return this.alone(() => this.network.loss(rows, false));
+  }
+
+  update(learning_rate: number): Promise<void> {
+    return this.alone(async () => {
+      if (this.n_accumulated === 0) throw new RangeError("there is no gradient to update with");
+      const { trained, gradients, m, v } = this.memory;
+      const t = this.updates + 1;
+      const rate = m ? learning_rate / (1 - BETA1 ** t) : learning_rate;
+      const correction = 1 / Math.sqrt(1 - BETA2 ** t);
+      const { length } = trained.layout;
+      for (let done = 0; done < length; done += STEP_VALUES) {
+        const place = (tensors: Tensors | undefined): number => (tensors ? tensors.at + done * 4 : 0);
+        await this.operations.step({
+          n: Math.min(STEP_VALUES, length - done),
+          values: place(trained),
+          gradients: place(gradients),
+          m: place(m),
+          v: place(v),
+          mean: 1 / this.n_accumulated,
+          rate,
+          correction,
+        });
+      }
+      this.updates = t;
+      this.n_accumulated = 0;
+      if (this.memory.lora) await this.network.mergeLora(this.memory.lora.base);
+    });
+  }
+
+  restore(updates: number, state: WeightSource): Promise<void> {
+    return this.alone(async () => {
+      checkState(state, this.state);
+      const { gradients, m, v, lora } = this.memory;
+      const read = async (prefix: string, tensors: Tensors | undefined): Promise<void> => {
+        if (!tensors) return;
+        for (const name of tensors.layout.shapes.keys()) await state.read(prefix + name, tensors.view(name));
+      };
+      await read("adam/m/", m);
+      await read("adam/v/", v);
+      await read("", lora?.tensors);
+      await read("lora/base/", lora?.base);
+      await this.clear(gradients);
+      if (this.memory.lora) await this.network.mergeLora(this.memory.lora.base);
+      this.updates = updates;
+      this.n_accumulated = 0;
+    });
+  }
+
+  async gradient(name: string, target: Float32Array): Promise<void> {
+    const { gradients } = this.memory;
+    if (!gradients.layout.has(name)) throw new RangeError(`${name} is not trained`);
+    const values = gradients.view(name);
+    if (target.length !== values.length)
+      throw new RangeError(`${name} has ${values.length} values, not ${target.length}`);
+    target.set(values);
+  }
+
+  async dispose(): Promise<void> {
+    await this.pool.stop();
+  }
+
+  /** One call at a time. */
+  private async alone<T>(work: () => Promise<T>): Promise<T> {
+    if (this.busy) throw new RangeError("the trainer is still at work: one call at a time");
+    this.busy = true;
+    try {
+      return await work();
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  private check(rows: readonly ArrayLike<number>[]): void {
+    const { n_ctx, n_vocab } = this.hparams;
+    if (rows.length === 0) throw new RangeError("a batch needs a row");
+    const { length } = rows[0];
+    if (length < 2 || length > n_ctx + 1)
+      throw new RangeError(`a row has 2 to ${n_ctx + 1} tokens, not ${length}`);
+    for (const row of rows) {
+      if (row.length !== length) throw new RangeError("the rows of a batch are equally long");
+      for (let i = 0; i < length; i++) {
+        if (!Number.isInteger(row[i]) || row[i] < 0 || row[i] >= n_vocab)
+          throw new RangeError(`${row[i]} is no token id below n_vocab ${n_vocab}`);
+      }
+    }
+  }
+
+  private clear({ at, layout }: Tensors): Promise<void> {
+    return this.operations.clear(layout.length, at);
+  }
+}

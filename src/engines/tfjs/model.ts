@@ -1,0 +1,109 @@
+import type { Tensor, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
+import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../model/hparams.js";
+import type { Tf } from "./backend.js";
+import { Layers, MASKED } from "./layers.js";
+
+/** Keys or values of the positions read so far, one tensor a layer: [n_batch, n_head, n_past, n_embd / n_head]. */
+export interface Past {
+  readonly k: readonly Tensor4D[];
+  readonly v: readonly Tensor4D[];
+}
+
+/**
+ * Reads all parameters into tensors. The caller disposes them. The token embedding, which is also the output
+ * matrix, lies transposed, [n_embd, n_vocab]: multiplying by a transposed matrix is three times slower on the
+ * WebAssembly backend, and taking a few columns costs nothing.
+ */
+export async function loadParameters(
+  tf: Tf,
+  hparams: Hparams,
+  source: WeightSource,
+  onProgress?: (done: number, total: number) => void,
+): Promise<Map<string, Tensor>> {
+  const shapes = parameterShapes(hparams);
+  const parameters = new Map<string, Tensor>();
+  try {
+    for (const [name, shape] of shapes) {
+      const values = new Float32Array(sizeOf(shape));
+      await source.read(name, values);
+      const tensor = tf.tensor(values, shape.length === 3 ? [shape[1], shape[2]] : [...shape]); // [1, n_in, n_out] -> [n_in, n_out]
+      parameters.set(name, tensor);
+      if (name === "model/wte") {
+        parameters.set(name, tf.transpose(tensor)); // [n_vocab, n_embd] -> [n_embd, n_vocab]
+        tensor.dispose();
+      }
+      onProgress?.(parameters.size, shapes.size);
+    }
+  } catch (error) {
+    for (const tensor of parameters.values()) tensor.dispose();
+    throw error;
+  }
+  return parameters;
+}
+
+/** GPT-2 for reading and continuing texts. Readable first: what the fast engine is tested against. */
+export class Network extends Layers {
+  /**
+   * Reads the same number of new tokens for each sequence of a batch. Sequences of different lengths share one
+   * past by standing at its right end: `pads` tells how many of its first positions are not theirs.
+   * All results are new tensors that the caller disposes; call within no tidy, intermediate ones are disposed here.
+   * @param ids [n_batch * n_new], sequence after sequence
+   * @param past n_past positions, or undefined at the start of a text
+   * @param pads one number a sequence, at most n_past
+   * @returns x [n_batch * n_new, n_embd] before the last LayerNorm, and the past with the new positions added
+   */
+  forward(
+    ids: Int32Array,
+    n_new: number,
+    past: Past | undefined,
+    pads: readonly number[],
+  ): { x: Tensor2D; past: Past } {
+    const { tf, hparams } = this;
+    const n_batch = pads.length;
+    const n_past = past ? past.k[0].shape[2] : 0;
+    const k: Tensor4D[] = [];
+    const v: Tensor4D[] = [];
+    const x = tf.tidy(() => {
+      const positions = new Int32Array(n_batch * n_new);
+      for (let b = 0; b < n_batch; b++) {
+        for (let t = 0; t < n_new; t++) positions[b * n_new + t] = n_past - pads[b] + t;
+      }
+      const wte = tf.transpose(tf.gather(this.get<Tensor2D>("model/wte"), tf.tensor1d(ids, "int32"), 1)); // [n_embd, n] -> [n, n_embd]
+      const wpe = tf.gather(this.get<Tensor2D>("model/wpe"), tf.tensor1d(positions, "int32"));
+      let h = tf.add<Tensor2D>(wte, wpe); // [n_batch * n_new, n_embd]
+      const mask = this.mask(n_new, n_past, pads);
+      for (let layer = 0; layer < hparams.n_layer; layer++) {
+        const before = past && { k: past.k[layer], v: past.v[layer] };
+        const [nextH, nextK, nextV] = tf.tidy(() => this.layer(h, layer, n_batch, mask, before));
+        k.push(tf.keep(nextK));
+        v.push(tf.keep(nextV));
+        h = nextH;
+      }
+      return h;
+    });
+    return { x, past: { k, v } };
+  }
+
+  /** What is added to the scores: [n_batch, 1, n_new, n_past + n_new], undefined where every position counts. */
+  private mask(n_new: number, n_past: number, pads: readonly number[]): Tensor4D | undefined {
+    if (n_new === 1 && pads.every((pad) => pad === 0)) return undefined;
+    const n_all = n_past + n_new;
+    const values = new Float32Array(pads.length * n_new * n_all);
+    for (const [b, pad] of pads.entries()) {
+      for (let t = 0; t < n_new; t++) {
+        const row = (b * n_new + t) * n_all;
+        values.fill(MASKED, row, row + pad);
+        values.fill(MASKED, row + n_past + t + 1, row + n_all);
+      }
+    }
+    return this.tf.tensor4d(values, [pads.length, 1, n_new, n_all]);
+  }
+
+  /** The logits of each row: [n, n_embd] -> [n, n_vocab]. Disposes nothing but its own intermediate tensors. */
+  logits(x: Tensor2D): Tensor2D {
+    return this.tf.tidy(() => {
+      const normal = this.layerNorm(x, "model/ln_f");
+      return this.tf.matMul(normal, this.get<Tensor2D>("model/wte"));
+    });
+  }
+}

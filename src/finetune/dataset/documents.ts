@@ -1,0 +1,177 @@
+import { lastBorder } from "../../encoder/split.js";
+import { UsageError, UserError } from "../../system/errors.js";
+import { columnTexts, isTable } from "./csv.js";
+import { type DataFile, listFiles } from "./files.js";
+import { summary } from "./notices.js";
+import { BinaryFileError, readText } from "./text.js";
+
+/** Before the text of each row of a table; ordinary text to a GPT-2, whose vocabulary has no id for it. */
+export const START_OF_TEXT = "<|startoftext|>";
+/** Ends a document where it stands in a text. */
+export const END_OF_TEXT = "<|endoftext|>";
+
+/** How a dataset is read. */
+export interface ReadOptions {
+  /** The column of .csv and .tsv files that holds the text: its name, or its number from 1. Default: the first. */
+  readonly column?: string;
+  readonly signal?: AbortSignal;
+  /** Called with the bytes that were read, of how many. */
+  readonly onProgress?: (bytes: number, total: number) => void;
+  /** Called with what the user should know about the dataset: a line. */
+  readonly onNotice?: (notice: string) => void;
+}
+
+/** A piece of a document. A cut between two pieces never changes the tokens. */
+export interface Part {
+  readonly text: string;
+  /** The document ends here. */
+  readonly isLast: boolean;
+}
+
+/**
+ * Cuts a text that comes in chunks into parts, at `<|endoftext|>` and where no token can reach across. Documents
+ * of nothing but whitespace are left out.
+ */
+export class DocumentCutter {
+  readonly #splits: boolean;
+  /** Not handed on yet: what follows may belong to its last token. */
+  #held = "";
+  /** Up to here there is no place to cut it. */
+  #searched = 0;
+  /** Nothing of the document was handed on. */
+  #isBlank = true;
+
+  /** @param splits false: `<|endoftext|>` is ordinary text */
+  constructor(splits: boolean) {
+    this.#splits = splits;
+  }
+
+  /** @param chunk does not end within a pair of surrogates */
+  push(chunk: string): Part[] {
+    const parts: Part[] = [];
+    let text = this.#held + chunk;
+    for (let at = this.#find(text, this.#held.length); at >= 0; at = this.#find(text, 0)) {
+      this.#close(text.slice(0, at), parts);
+      text = text.slice(at + END_OF_TEXT.length);
+      this.#searched = 0;
+    }
+    const limit = text.length - (this.#splits ? begunLength(text) : 0);
+    const cut = lastBorder(text, this.#searched, limit);
+    if (cut > 0) {
+      parts.push({ text: text.slice(0, cut), isLast: false });
+      this.#isBlank = false;
+    }
+    this.#held = text.slice(cut);
+    this.#searched = limit - cut;
+    return parts;
+  }
+
+  /** What remains when the text is over. */
+  end(): Part[] {
+    const parts: Part[] = [];
+    this.#close(this.#held, parts);
+    this.#held = "";
+    this.#searched = 0;
+    return parts;
+  }
+
+  /** Where `<|endoftext|>` is met first; the text before `known` holds none. */
+  #find(text: string, known: number): number {
+    return this.#splits ? text.indexOf(END_OF_TEXT, Math.max(0, known - END_OF_TEXT.length)) : -1;
+  }
+
+  #close(text: string, parts: Part[]): void {
+    if (!this.#isBlank || text.trim() !== "") parts.push({ text, isLast: true });
+    this.#isBlank = true;
+  }
+}
+
+/** How much of `<|endoftext|>` stands at a text's end. */
+function begunLength(text: string): number {
+  for (let n = Math.min(END_OF_TEXT.length - 1, text.length); n > 0; n--) {
+    if (text.endsWith(END_OF_TEXT.slice(0, n))) return n;
+  }
+  return 0;
+}
+
+/**
+ * The parts of a dataset's documents, in order, some at a time.
+ * @param dataset a text file, a folder, a glob, or a .csv or .tsv file; or several of these
+ * @param splits whether `<|endoftext|>` in a text ends a document; false: it is ordinary text
+ * @throws UserError when something cannot be read, or there is no text in it
+ */
+export async function* readParts(
+  dataset: string | readonly string[],
+  splits: boolean,
+  options: ReadOptions = {},
+): AsyncGenerator<Part[]> {
+  const { column, signal, onProgress, onNotice } = options;
+  const files = await listFiles([dataset].flat(), onNotice);
+  if (column !== undefined && !files.some(({ path }) => isTable(path))) {
+    throw new UsageError(
+      `--column is for .csv and .tsv files, and ${summary(files.map(({ path }) => path))} is none`,
+    );
+  }
+  const total = files.reduce((sum, { size }) => sum + size, 0);
+  let bytes = 0;
+  const onRead = (n: number): void => {
+    signal?.throwIfAborted();
+    bytes += n;
+    onProgress?.(bytes, Math.max(bytes, total));
+  };
+  const binary: string[] = [];
+  let isEmpty = true;
+  for (const file of files) {
+    let isBegun = false;
+    try {
+      for await (const parts of fileParts(file, splits, { column, onNotice }, onRead)) {
+        if (parts.length === 0) continue;
+        isBegun = true;
+        yield parts;
+      }
+    } catch (error) {
+      if (file.isNamed || isBegun || !(error instanceof BinaryFileError)) throw error;
+      binary.push(file.path);
+    }
+    isEmpty &&= !isBegun;
+  }
+  if (binary.length > 0) onNotice?.(`left out, because no text: ${summary(binary)}`);
+  if (isEmpty)
+    throw new UserError(`there is no text in ${summary([dataset].flat())}: name a dataset that holds some`);
+}
+
+async function* fileParts(
+  { path }: DataFile,
+  splits: boolean,
+  { column, onNotice }: ReadOptions,
+  onRead: (bytes: number) => void,
+): AsyncGenerator<Part[]> {
+  const cutter = new DocumentCutter(splits);
+  const chunks = readText(path, onNotice, onRead);
+  if (!isTable(path)) {
+    for await (const chunk of chunks) yield cutter.push(chunk);
+    yield cutter.end();
+    return;
+  }
+  for await (const texts of columnTexts(chunks, path, column, onNotice)) {
+    yield texts.flatMap((text) => [
+      ...cutter.push(text.startsWith(START_OF_TEXT) ? text : START_OF_TEXT + text),
+      ...cutter.end(),
+    ]);
+  }
+}
+
+/**
+ * The dataset's text in pieces, in order: no token of loadDataset() reaches from one to the next, so each can be
+ * counted by itself. `<|endoftext|>` is left out, and nothing marks where a document ends.
+ * @param dataset a text file, a folder, a glob, or a .csv or .tsv file; or several of these
+ * @throws UserError when something cannot be read, or there is no text in it
+ */
+export async function* documentTexts(
+  dataset: string | readonly string[],
+  options: ReadOptions = {},
+): AsyncGenerator<string> {
+  for await (const parts of readParts(dataset, true, options)) {
+    for (const { text } of parts) yield text;
+  }
+}

@@ -1,0 +1,118 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { UserError } from "../../system/errors.js";
+import { fileError } from "../../system/files.js";
+import { count } from "./notices.js";
+
+const CHUNK_BYTES = 1 << 18;
+
+/** The file is no text. */
+export class BinaryFileError extends UserError {
+  override name = "BinaryFileError";
+}
+
+/** A way of writing text as bytes. */
+interface Encoding {
+  readonly label: string;
+  /** U+FFFD, which stands for bytes that mean nothing. */
+  readonly replacement: Uint8Array;
+}
+
+const UTF_8: Encoding = { label: "utf-8", replacement: Uint8Array.of(0xef, 0xbf, 0xbd) };
+const UTF_16LE: Encoding = { label: "utf-16le", replacement: Uint8Array.of(0xfd, 0xff) };
+const UTF_16BE: Encoding = { label: "utf-16be", replacement: Uint8Array.of(0xff, 0xfd) };
+
+/** By the byte order mark; UTF-8 where there is none. */
+function encodingOf(head: Uint8Array): Encoding {
+  if (head[0] === 0xff && head[1] === 0xfe) return UTF_16LE;
+  if (head[0] === 0xfe && head[1] === 0xff) return UTF_16BE;
+  return UTF_8;
+}
+
+/**
+ * Reads a text file in chunks: UTF-8, or UTF-16 with a byte order mark. The mark is left out, `\r\n` and `\r`
+ * become `\n` (as where Python reads a text), and bytes that mean nothing become U+FFFD, with a notice.
+ * @param onRead called with the number of bytes of each chunk
+ * @throws UserError when the file cannot be read; BinaryFileError when it holds the character NUL
+ */
+export async function* readText(
+  path: string,
+  onNotice: (notice: string) => void = () => {},
+  onRead: (bytes: number) => void = () => {},
+): AsyncGenerator<string> {
+  const file = await open(path, "r").catch((error) => {
+    throw fileError("read", path, error);
+  });
+  try {
+    const buffer = new Uint8Array(CHUNK_BYTES);
+    let encoding = UTF_8;
+    let decoder: InstanceType<typeof TextDecoder> | undefined;
+    let faults = new FaultCounter(encoding.replacement);
+    let held = ""; // a \r at the end of a chunk, until it is known what follows
+    for (let isOver = false; !isOver; ) {
+      const chunk = await fill(file, buffer, path);
+      isOver = chunk.length < buffer.length;
+      onRead(chunk.length);
+      if (!decoder) {
+        encoding = encodingOf(chunk);
+        decoder = new TextDecoder(encoding.label);
+        faults = new FaultCounter(encoding.replacement);
+      }
+      const decoded = decoder.decode(chunk, { stream: !isOver });
+      if (decoded.includes("\0")) {
+        throw new BinaryFileError(
+          `${path} holds the character NUL, so it is no text: name a text in UTF-8, a .csv or a .tsv file`,
+        );
+      }
+      faults.add(chunk, decoded);
+      const text = held + decoded;
+      held = !isOver && text.endsWith("\r") ? "\r" : "";
+      yield text.slice(0, text.length - held.length).replace(/\r\n?/g, "\n");
+    }
+    if (faults.number > 0) {
+      onNotice(
+        `${path} is not all valid ${encoding.label.toUpperCase()}: ` +
+          `${count(faults.number, "place")} became U+FFFD; convert it to UTF-8 if it is in another encoding`,
+      );
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** The file's next bytes: as many as the buffer holds, fewer at the end. */
+async function fill(file: FileHandle, buffer: Uint8Array, path: string): Promise<Uint8Array> {
+  let filled = 0;
+  try {
+    while (filled < buffer.length) {
+      const { bytesRead } = await file.read(buffer, filled, buffer.length - filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+  } catch (error) {
+    throw fileError("read", path, error);
+  }
+  return buffer.subarray(0, filled);
+}
+
+/** Counts the U+FFFD in a text that its bytes do not have. */
+class FaultCounter {
+  number = 0;
+  readonly #replacement: Uint8Array;
+  /** The end of the chunk before, in which a U+FFFD of three bytes may have begun. */
+  #tail: Uint8Array = new Uint8Array(0);
+
+  constructor(replacement: Uint8Array) {
+    this.#replacement = replacement;
+  }
+
+  add(chunk: Uint8Array, decoded: string): void {
+    for (let at = decoded.indexOf("\ufffd"); at >= 0; at = decoded.indexOf("\ufffd", at + 1)) this.number++;
+    const width = this.#replacement.length;
+    const bytes = Buffer.concat([this.#tail, chunk]);
+    for (let at = bytes.indexOf(this.#replacement); at >= 0; at = bytes.indexOf(this.#replacement, at + 1)) {
+      // The units of UTF-16 stand at even places; chunks have an even length.
+      if (width === 3 || at % 2 === 0) this.number--;
+    }
+    if (width === 3) this.#tail = bytes.subarray(Math.max(0, bytes.length - 2));
+  }
+}

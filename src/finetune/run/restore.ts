@@ -1,0 +1,91 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { crc32 } from "../../formats/crc32.js";
+import { hasWeights, openWeights } from "../../formats/tfjs/read.js";
+import { checkParameters, sizeOf, type WeightSource } from "../../model/hparams.js";
+import { loadHparams } from "../../models/load.js";
+import { messageOf, UserError } from "../../system/errors.js";
+import { fileError } from "../../system/files.js";
+import { listSaves, type Progress, readRun, STATE, saveName } from "./save.js";
+
+/** A save that is whole. */
+export interface Save {
+  readonly folder: string;
+  readonly progress: Progress;
+  /** Steps of the run's saves up to this one, the latest first. */
+  readonly steps: readonly number[];
+}
+
+/** Reads a source to its end, so that every checksum is compared. */
+async function verify(source: WeightSource): Promise<void> {
+  const sizes = [...source.tensors.values()].map(({ shape }) => sizeOf(shape));
+  const memory = new Float32Array(sizes.reduce((most, size) => Math.max(most, size), 0));
+  for (const [name, { shape }] of source.tensors) await source.read(name, memory.subarray(0, sizeOf(shape)));
+}
+
+/**
+ * The optimizer's state of a save; no tensors where it has none.
+ * @throws UserError when it is missing or damaged
+ */
+export async function openState(folder: string): Promise<WeightSource> {
+  const path = join(folder, STATE);
+  if (await hasWeights(path)) return openWeights(path);
+  return { path, tensors: new Map(), read: async () => undefined, close: async () => undefined };
+}
+
+/**
+ * Reads all of a save and compares every checksum.
+ * @throws UserError that names what is missing or damaged
+ */
+async function checkSave(folder: string): Promise<Progress> {
+  const { progress, files } = await readRun(folder);
+  for (const [name, wanted] of Object.entries(files)) {
+    const path = join(folder, name);
+    const bytes = await readFile(path).catch((error) => {
+      throw fileError("read", path, error);
+    });
+    if (crc32(bytes) !== wanted) throw new UserError(`${path} is damaged: its checksum does not fit`);
+  }
+  const weights = await openWeights(folder);
+  checkParameters(await loadHparams(folder), weights);
+  await verify(weights);
+  const state = await openState(folder);
+  if (progress.hasState && state.tensors.size === 0) throw new UserError(`${state.path} is missing`);
+  await verify(state);
+  return progress;
+}
+
+/**
+ * The newest save of a run that is whole; damaged ones are named and left alone.
+ * @param run the run's folder
+ * @returns undefined where the run has no save at all
+ * @throws UserError when there are saves and none of them is whole
+ */
+export async function newestSave(run: string, onNotice: (line: string) => void): Promise<Save | undefined> {
+  const found: { folder: string; number: number; step: number }[] = [];
+  for (const step of await listSaves(run)) {
+    const folder = join(run, saveName(step));
+    const number = await readRun(folder).then(
+      ({ progress }) => progress.run,
+      () => Number.POSITIVE_INFINITY,
+    );
+    found.push({ folder, number, step });
+  }
+  if (found.length === 0) return undefined;
+  found.sort((a, b) => (a.number === b.number ? b.step - a.step : b.number - a.number));
+  for (const { folder, number, step } of found) {
+    try {
+      const progress = await checkSave(folder);
+      const earlier = found.filter((other) => other.number === number && other.step <= step);
+      return { folder, progress, steps: earlier.map((other) => other.step) };
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      // What to do about a damaged model is another thing than about a damaged save.
+      const reason = messageOf(error).replace(/: convert or download the model again$/, "");
+      onNotice(`the save of step ${step} cannot be used (${reason}): the one before it is`);
+    }
+  }
+  throw new UserError(
+    `${run} has no save that is whole: begin again with --restore_from fresh --overwrite, or under another --run_name`,
+  );
+}

@@ -1,0 +1,228 @@
+import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { crc32 } from "../../formats/crc32.js";
+import { MANIFEST } from "../../formats/tfjs/format.js";
+import { manifestFromAbove } from "../../formats/tfjs/manifest.js";
+import { writeWeights } from "../../formats/tfjs/write.js";
+import type { WeightSource } from "../../model/hparams.js";
+import { messageOf, quote, UserError } from "../../system/errors.js";
+import { fileError, readSmallFile, replaceFile, syncFolder } from "../../system/files.js";
+import { LOSS_PART } from "./losses.js";
+import type { TrainingOptions } from "./options.js";
+
+/** Where the optimizer's state lies in a save. */
+export const STATE = "state";
+export const RUN_FILE = "run.json";
+export const COUNTER = "counter";
+const FORMAT = 1;
+/** A run.json has some 2 KB. */
+const RUN_BYTES = 1 << 20;
+
+/** How far a run is, and what its next steps depend on beside the weights and the optimizer's state. */
+export interface Progress {
+  /** 1, and one more each time the run was overwritten from the beginning. */
+  readonly run: number;
+  readonly step: number;
+  /** The optimizer's steps: fewer than `step` where it has begun anew. */
+  readonly updates: number;
+  /** Whether there is a state beside the weights. */
+  readonly hasState: boolean;
+  /** Of training, over all sessions. */
+  readonly seconds: number;
+  /** The moving average's numerator and denominator. */
+  readonly average: readonly [number, number];
+  readonly options: TrainingOptions;
+  /** Tokens of a row, as they fit the dataset. */
+  readonly context: number;
+  /** Of the dataset's tokens. */
+  readonly fingerprint: string;
+  /** What the run began from. */
+  readonly base: string;
+  /** What computed it, e.g. "wasm". */
+  readonly trainer: string;
+}
+
+/** What a save holds. */
+export interface SaveContent {
+  readonly progress: Progress;
+  readonly weights: WeightSource;
+  readonly state: WeightSource;
+  /** hparams.json, encoder.json and vocab.bpe. */
+  readonly modelFiles: ReadonlyMap<string, Uint8Array>;
+}
+
+/** What replaceFile() writes beside the files of a run's folder. */
+const HALF_FILE = /^(counter|(hparams|encoder|model)\.json|vocab\.bpe|loss\.(csv|svg))\.[0-9a-f]{8}\.part$/;
+
+export const saveName = (step: number): string => `step-${step}`;
+
+/** The steps of the saves in a run's folder, the latest first; a half one has another name. */
+export async function listSaves(run: string): Promise<number[]> {
+  const names = await readdir(run, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw fileError("read", run, error);
+  });
+  return names
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => Number(/^step-(0|[1-9]\d{0,14})$/.exec(entry.name)?.[1] ?? -1))
+    .filter((step) => step >= 0)
+    .sort((a, b) => b - a);
+}
+
+/** run.json's text: with a checksum of itself and of the small files beside it. */
+function describeRun(progress: Progress, files: ReadonlyMap<string, Uint8Array>): string {
+  const run = {
+    progress,
+    files: Object.fromEntries([...files].map(([name, bytes]) => [name, crc32(bytes)])),
+  };
+  return `${JSON.stringify({ format: FORMAT, crc32: crc32(Buffer.from(JSON.stringify(run))), ...run }, null, 2)}\n`;
+}
+
+/** The checksum that stands in run.json; undefined for what nobody wrote, nested deeper than it can be. */
+function checkOf(run: unknown): number | undefined {
+  try {
+    return crc32(Buffer.from(JSON.stringify(run)));
+  } catch {
+    return undefined;
+  }
+}
+
+function isTree(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Reads a save's run.json.
+ * @throws UserError when it is missing, altered, or of another version of this program
+ */
+export async function readRun(
+  folder: string,
+): Promise<{ progress: Progress; files: Readonly<Record<string, number>> }> {
+  const path = join(folder, RUN_FILE);
+  const text = (await readSmallFile(path, RUN_BYTES, "it is none of ours")).toString("utf8");
+  let json: { format?: unknown; crc32?: unknown; progress: Progress; files: Record<string, number> };
+  try {
+    json = JSON.parse(text) as typeof json;
+  } catch (error) {
+    throw new UserError(`${path} is not valid JSON`, { cause: error });
+  }
+  if (json?.format !== FORMAT) throw new UserError(`${path} was written by another version of gpt2`);
+  const { progress, files } = json;
+  if (!isTree(progress) || !isTree(files) || checkOf({ progress, files }) !== json.crc32) {
+    throw new UserError(`${path} is damaged: its checksum does not fit`);
+  }
+  // A save may come from anywhere, its checksum with it: no file outside its folder is read or replaced.
+  const odd = Object.keys(files).find((name) => !/^\w[\w.-]*$/.test(name));
+  if (odd !== undefined) throw new UserError(`${path}: ${quote(odd)} is not the name of a file beside it`);
+  return { progress, files };
+}
+
+/**
+ * Saves a run: all of it in step-<N>/, which is a model folder of its own, written under another name and renamed
+ * when it is whole; then the run's own folder becomes that model; then saves that are too many go.
+ * @param run the run's folder
+ * @param others keep: steps of the saves that stay beside the new one; all others go when it is in its place: those
+ *   that are too many, damaged ones, and those of a run that this one overwrites. last: the last good one, for messages
+ * @throws UserError when the disk fails; the former saves and the model in the run's folder are then as they were
+ */
+export async function writeSave(
+  run: string,
+  content: SaveContent,
+  { keep, last }: { readonly keep: readonly number[]; readonly last?: number },
+): Promise<void> {
+  const { progress, weights, state, modelFiles } = content;
+  const name = saveName(progress.step);
+  const part = join(run, `${name}.part`);
+  try {
+    await rm(part, { recursive: true, force: true });
+    await mkdir(part, { recursive: true }).catch((error) => {
+      throw fileError("create", part, error);
+    });
+    if (state.tensors.size > 0) await writeWeights(join(part, STATE), state, { dtype: "float32" });
+    const companions = new Map(modelFiles).set(RUN_FILE, Buffer.from(describeRun(progress, modelFiles)));
+    await writeWeights(part, weights, { dtype: "float32", companions });
+    await putInPlace(run, name);
+  } catch (error) {
+    await rm(part, { recursive: true, force: true }).catch(() => undefined);
+    if (!(error instanceof UserError)) throw error;
+    const left = last === undefined ? "there is no save yet" : `the save of step ${last} is whole`;
+    const cause = { cause: error };
+    throw new UserError(`step ${progress.step} could not be saved: ${messageOf(error)}; ${left}`, cause);
+  }
+  await publish(run, progress.step);
+  for (const step of await listSaves(run)) {
+    if (step !== progress.step && !keep.includes(step)) await removeSave(run, step);
+  }
+}
+
+/** Removes a save: first it becomes a part, so that a kill leaves none that looks damaged. Tried again next time. */
+async function removeSave(run: string, step: number): Promise<void> {
+  const place = join(run, saveName(step));
+  const part = `${place}.part`;
+  try {
+    await rename(place, part);
+    await rm(part, { recursive: true, force: true });
+  } catch {
+    // It stays; whoever saves next tries again.
+  }
+}
+
+/** Renames a part to the save that it is. An unusable save of the same step gives way. */
+async function putInPlace(run: string, name: string): Promise<void> {
+  const place = join(run, name);
+  const aside = join(run, `${name}.old.part`);
+  try {
+    await rename(place, aside).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+    });
+    await rename(join(run, `${name}.part`), place);
+  } catch (error) {
+    throw fileError("write", place, error);
+  }
+  await syncFolder(run);
+  await rm(aside, { recursive: true, force: true }).catch(() => undefined);
+}
+
+/**
+ * Makes the run's folder the model of one of its saves: model.json names that save's files, counter its step.
+ * Every file is replaced by renaming; those that hold what they should stay untouched.
+ */
+export async function publish(run: string, step: number): Promise<void> {
+  const name = saveName(step);
+  const put = async (file: string, content: Buffer): Promise<void> => {
+    const path = join(run, file);
+    const old = await readFile(path).catch(() => undefined);
+    if (!old?.equals(content)) await replaceFile(path, content);
+  };
+  const { files } = await readRun(join(run, name));
+  for (const file of [...Object.keys(files), MANIFEST]) {
+    const path = join(run, name, file);
+    const content = await readFile(path).catch((error) => {
+      throw fileError("read", path, error);
+    });
+    await put(file, file === MANIFEST ? Buffer.from(manifestFromAbove(content.toString(), name)) : content);
+  }
+  await put(COUNTER, Buffer.from(`${step}\n`));
+  await syncFolder(run);
+}
+
+/**
+ * Removes what a process that was killed left half written; a save that was about to be replaced comes back.
+ * The caller holds the run's lock.
+ */
+export async function tidyRun(run: string): Promise<void> {
+  await rm(join(run, LOSS_PART), { force: true }).catch(() => undefined);
+  for (const name of await readdir(run).catch(() => [])) {
+    if (HALF_FILE.test(name)) await rm(join(run, name), { force: true }).catch(() => undefined);
+    const [, save, old] = /^(step-\d+)(\.old)?\.part$/.exec(name) ?? [];
+    if (save === undefined) continue;
+    const path = join(run, name);
+    const isBack =
+      old !== undefined &&
+      (await rename(path, join(run, save)).then(
+        () => true,
+        () => false, // there is one by that name, or the folder cannot be written: then writing says so
+      ));
+    if (!isBack) await rm(path, { recursive: true, force: true }).catch(() => undefined);
+  }
+}

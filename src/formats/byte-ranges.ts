@@ -1,0 +1,97 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { UserError } from "../system/errors.js";
+import { fileError } from "../system/files.js";
+
+/** Bytes that stand together in one file. */
+export interface Stretch {
+  readonly path: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Divisible by the width of every type of number; smaller ones were slower to read, larger ones no faster. */
+const CHUNK_BYTES = 4 << 20;
+
+/**
+ * Reads stretches of files one after the other and hands their bytes on in chunks. While the caller looks at
+ * one chunk, the next one is being read.
+ * @param stretches their bytes follow one another as if they stood in one file
+ * @param into where all bytes go (may be shared memory); without it two chunks of memory take turns
+ * @param visit called with each chunk and the number of bytes before it. Every chunk but the last is 4 MiB,
+ *   whatever the stretches' lengths; its memory is used again afterwards unless it lies in `into`
+ * @throws UserError when a file cannot be read or ends early
+ */
+export async function readStretches(
+  stretches: readonly Stretch[],
+  into: Uint8Array | undefined,
+  visit: (chunk: Uint8Array, before: number) => void,
+): Promise<void> {
+  const total = stretches.reduce((sum, { length }) => sum + length, 0);
+  const reader = new StretchReader(stretches);
+  const spare = [0, 1].map(() => new Uint8Array(into ? 0 : Math.min(total, CHUNK_BYTES)));
+  const readChunk = (before: number): Promise<Uint8Array> => {
+    const length = Math.min(CHUNK_BYTES, total - before);
+    const chunk = into
+      ? into.subarray(before, before + length)
+      : spare[(before / CHUNK_BYTES) & 1].subarray(0, length);
+    return reader.fill(chunk);
+  };
+  let next: Promise<Uint8Array> | undefined;
+  try {
+    for (let before = 0; before < total; before += CHUNK_BYTES) {
+      const chunk = await (next ?? readChunk(before));
+      const after = before + CHUNK_BYTES;
+      next = after < total ? readChunk(after) : undefined;
+      // Should visit() throw, this read's failure is nobody's business any more.
+      next?.catch(() => undefined);
+      visit(chunk, before);
+    }
+  } finally {
+    await next?.catch(() => undefined);
+    await reader.close();
+  }
+}
+
+/** Reads on through stretches; holds one file open at a time. */
+class StretchReader {
+  private index = 0;
+  /** Bytes of the current stretch that are read. */
+  private done = 0;
+  private file: FileHandle | undefined;
+
+  constructor(private readonly stretches: readonly Stretch[]) {}
+
+  /** Fills the chunk to its last byte. */
+  async fill(chunk: Uint8Array): Promise<Uint8Array> {
+    for (let filled = 0; filled < chunk.length; ) {
+      const { path, offset, length } = this.stretches[this.index];
+      const wanted = Math.min(chunk.length - filled, length - this.done);
+      let bytesRead = 0;
+      try {
+        this.file ??= await open(path, "r");
+        if (wanted > 0) {
+          ({ bytesRead } = await this.file.read(chunk, filled, wanted, offset + this.done));
+        }
+      } catch (error) {
+        throw fileError("read", path, error);
+      }
+      if (bytesRead === 0 && wanted > 0) {
+        throw new UserError(`${path} ends early: download or convert the model again`);
+      }
+      filled += bytesRead;
+      this.done += bytesRead;
+      if (this.done === length) {
+        await this.close();
+        this.index += 1;
+        this.done = 0;
+      }
+    }
+    return chunk;
+  }
+
+  async close(): Promise<void> {
+    const file = this.file;
+    this.file = undefined;
+    await file?.close();
+  }
+}

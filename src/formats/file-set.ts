@@ -1,0 +1,169 @@
+import { randomBytes } from "node:crypto";
+import { type FileHandle, lstat, open, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { UserError } from "../system/errors.js";
+import { fileError, syncFolder } from "../system/files.js";
+import { isRunning, type Lock, lockFolder } from "../system/lock.js";
+
+/** Two sets that take their places at once would leave a mixture: one writer at a time. */
+const LOCK = { file: ".writing.lock", name: "gpt2 command" };
+
+/**
+ * Files that belong together and come into a folder together: each is written beside its place, and all are
+ * renamed at the end. Until then, and after a failure, the folder's own files are as they were.
+ */
+export class FileSet {
+  /** Names that are written to their end. */
+  private readonly names: string[] = [];
+  private current: { name: string; path: string; file: FileHandle } | undefined;
+
+  private constructor(
+    private readonly folder: string,
+    private readonly token: string,
+    private readonly lock: Lock,
+    /** Files that a process which was killed while it renamed had put aside: only a whole new set replaces them. */
+    private readonly leftovers: readonly string[],
+  ) {}
+
+  /**
+   * Begins a set. Parts that a process which was killed left behind in the folder are removed.
+   * @throws UserError when another process is writing a set there
+   */
+  static async begin(folder: string): Promise<FileSet> {
+    const lock = await lockFolder(folder, LOCK);
+    try {
+      return await FileSet.beginAlone(folder, lock);
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  private static async beginAlone(folder: string, lock: Lock): Promise<FileSet> {
+    const token = `${process.pid}-${randomBytes(4).toString("hex")}`;
+    const leftovers: string[] = [];
+    for (const name of await list(folder)) {
+      const owner = /\.(\d+)-[0-9a-f]{8}(\.old)?\.part$/.exec(name);
+      if (!owner || isOther(Number(owner[1]))) continue;
+      const path = join(folder, name);
+      if (owner[2]) leftovers.push(path);
+      else await rm(path, { force: true }).catch(() => undefined);
+    }
+    return new FileSet(folder, token, lock, leftovers);
+  }
+
+  /** Opens a new file of the set; append() goes there from now on. */
+  async create(name: string): Promise<void> {
+    await this.finish();
+    const path = this.beside(name);
+    try {
+      this.current = { name, path, file: await open(path, "wx") };
+    } catch (error) {
+      throw fileError("write", path, error);
+    }
+    this.names.push(name);
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    const { file, path } = this.current as { file: FileHandle; path: string };
+    try {
+      await file.writeFile(bytes); // goes on where the last one ended
+    } catch (error) {
+      throw fileError("write", path, error);
+    }
+  }
+
+  /** Flushes the open file to the disk and closes it. */
+  async finish(): Promise<void> {
+    if (!this.current) return;
+    const { file, path } = this.current;
+    this.current = undefined;
+    try {
+      await file.sync();
+    } catch (error) {
+      throw fileError("write", path, error);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** A whole file at once. */
+  async add(name: string, content: Uint8Array): Promise<void> {
+    await this.create(name);
+    await this.append(content);
+    await this.finish();
+  }
+
+  /**
+   * Puts all files in their places.
+   * @param key the file without which the others are nothing: an old one goes first, the new one comes last,
+   *   so that a power cut in between leaves nothing that looks whole
+   * @param isOld files of the folder that go when the new set does not name them
+   * @throws UserError; every file is then back where it was
+   */
+  async commit(key: string, isOld: (name: string) => boolean): Promise<void> {
+    const moves: { from: string; to: string }[] = [];
+    const move = async (from: string, to: string): Promise<void> => {
+      try {
+        await rename(from, to);
+      } catch (error) {
+        throw fileError("write", to, error);
+      }
+      moves.push({ from, to });
+    };
+    const old: string[] = [];
+    await this.lock.check();
+    try {
+      const replaced = (await list(this.folder)).filter(
+        (name) => this.names.includes(name) || (isOld(name) && !name.endsWith(".part")),
+      );
+      for (const name of keyFirst(replaced, key)) {
+        const path = join(this.folder, name);
+        if ((await lstat(path)).isDirectory()) {
+          throw new UserError(`cannot write ${path}: it is a folder: move it away and try again`);
+        }
+        const aside = this.beside(name, ".old");
+        await move(path, aside);
+        old.push(aside);
+      }
+      for (const name of keyFirst(this.names, key).reverse()) {
+        await move(this.beside(name), join(this.folder, name));
+      }
+      await syncFolder(this.folder);
+    } catch (error) {
+      for (const { from, to } of moves.reverse()) await rename(to, from).catch(() => undefined);
+      throw error;
+    }
+    for (const path of [...old, ...this.leftovers]) await rm(path, { force: true }).catch(() => undefined);
+    await this.lock.release().catch(() => undefined);
+  }
+
+  /** Removes what was written and is not in its place. */
+  async discard(): Promise<void> {
+    await this.current?.file.close().catch(() => undefined);
+    this.current = undefined;
+    for (const name of this.names) await rm(this.beside(name), { force: true }).catch(() => undefined);
+    await this.lock.release().catch(() => undefined);
+  }
+
+  private beside(name: string, kind = ""): string {
+    return join(this.folder, `${name}.${this.token}${kind}.part`);
+  }
+}
+
+async function list(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    throw fileError("read", folder, error);
+  }
+}
+
+function keyFirst(names: readonly string[], key: string): string[] {
+  return [...names].sort((a, b) => Number(b === key) - Number(a === key));
+}
+
+/** Whether another process may still be writing what has this number. Ours writes one set a folder: a new one. */
+function isOther(pid: number): boolean {
+  return pid !== process.pid && isRunning(pid);
+}

@@ -1,0 +1,169 @@
+import { createHash } from "node:crypto";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type Hparams,
+  parameterShapes,
+  showShape,
+  sizeOf,
+  type TensorInfo,
+  type WeightSource,
+} from "../../model/hparams.js";
+import { quote, UserError } from "../../system/errors.js";
+import { readJson } from "./json.js";
+import { huggingFaceName, huggingFaceShape, isMask, isOtherHead, PREFIX } from "./names.js";
+import { openSafetensors, type SafetensorsFile } from "./safetensors.js";
+
+const SINGLE = "model.safetensors";
+const SHARDED = "model.safetensors.index.json";
+const HEAD = "lm_head.weight";
+
+/** A tensor by its name without prefix, and the file that has it. */
+interface Found extends TensorInfo {
+  readonly file: SafetensorsFile;
+  /** Its name in that file. */
+  readonly stored: string;
+}
+
+/** The weights of a folder, under OpenAI's names. */
+export interface OpenedWeights {
+  readonly source: WeightSource;
+  readonly notices: readonly string[];
+}
+
+/**
+ * Opens the safetensors of a Hugging Face GPT-2, one file or several, with or without a head.
+ * @param hparams as config.json has them
+ * @param n_vocab so many rows of the embedding are read, at most hparams.n_vocab
+ * @throws UserError when a tensor is missing, has another shape, or is no part of a GPT-2
+ */
+export async function openHuggingFaceWeights(
+  folder: string,
+  hparams: Hparams,
+  n_vocab: number,
+): Promise<OpenedWeights> {
+  const { path, files } = await openFiles(folder);
+  const found = new Map<string, Found>();
+  for (const file of files) {
+    for (const [stored, { shape, dtype }] of file.tensors) {
+      const name = stored.startsWith(PREFIX) ? stored.slice(PREFIX.length) : stored;
+      if (found.has(name)) throw new UserError(`${file.path} has the tensor ${show(name)} twice`);
+      found.set(name, { file, stored, shape, dtype });
+    }
+  }
+  const tensors = new Map<string, Found>();
+  // Before a list of names is made: a config.json may speak of millions of layers.
+  if (found.size < 12 * hparams.n_layer) {
+    throw new UserError(
+      `${path} has ${found.size} tensors, too few for the ${hparams.n_layer} layers of config.json`,
+    );
+  }
+  const names = [...parameterShapes(hparams)].sort(([a], [b]) => (a < b ? -1 : 1));
+  for (const [name, shape] of names) {
+    const theirs = huggingFaceName(name);
+    const tensor = found.get(theirs);
+    if (!tensor)
+      throw new UserError(`${path} has no tensor ${theirs}: it is not of the model of config.json`);
+    const wanted = huggingFaceShape(shape);
+    if (tensor.shape.length !== wanted.length || tensor.shape.some((n, axis) => n !== wanted[axis])) {
+      throw new UserError(
+        `${tensor.file.path}: ${theirs} has the shape ${showShape(tensor.shape)} where config.json describes ${showShape(wanted)}`,
+      );
+    }
+    found.delete(theirs);
+    const rows = name === "model/wte" ? [n_vocab, hparams.n_embd] : shape;
+    tensors.set(name, { ...tensor, shape: rows });
+  }
+  const notices = await checkRest(found, tensors.get("model/wte") as Found, path, hparams);
+  return { source: sourceOf(path, tensors), notices };
+}
+
+/** What is stored beside the parameters: masks, heads that are left out, and the head, which is no other. */
+async function checkRest(
+  rest: ReadonlyMap<string, Found>,
+  wte: Found,
+  path: string,
+  { n_vocab, n_embd }: Hparams,
+): Promise<string[]> {
+  const heads: string[] = [];
+  for (const [name, tensor] of rest) {
+    if (isMask(name)) continue;
+    if (name === HEAD) {
+      const [rows, columns] = tensor.shape;
+      const same = rows === n_vocab && columns === n_embd && tensor.shape.length === 2;
+      if (!same || (await digest(tensor)) !== (await digest(wte))) {
+        throw new UserError(
+          `${path}: ${HEAD} differs from wte.weight, and a GPT-2 has one matrix for both: this model cannot be imported`,
+        );
+      }
+    } else if (isOtherHead(name)) heads.push(name);
+    else
+      throw new UserError(`${path}: ${show(name)} is no parameter of a GPT-2: this model cannot be imported`);
+  }
+  return heads.length > 0 ? [`left out, as text needs none of it: ${heads.map(show).join(", ")}`] : [];
+}
+
+/** What tells one matrix from another, whatever the type it is stored in: the hash of its values as float32. */
+async function digest({ file, stored }: Found): Promise<string> {
+  const hash = createHash("sha256");
+  await file.scan(stored, (bytes) => hash.update(bytes));
+  return hash.digest("hex");
+}
+
+function sourceOf(path: string, tensors: ReadonlyMap<string, Found>): WeightSource {
+  return {
+    path,
+    tensors,
+    read: async (name, target) => {
+      const tensor = tensors.get(name);
+      if (!tensor) throw new RangeError(`no tensor ${name} in ${path}`);
+      if (target.length !== sizeOf(tensor.shape)) throw new RangeError(`${name} has another size`);
+      await tensor.file.read(tensor.stored, target);
+    },
+    close: async () => undefined, // no file stays open between reads
+  };
+}
+
+/** The folder's safetensors; `path` is what messages name. */
+async function openFiles(folder: string): Promise<{ path: string; files: SafetensorsFile[] }> {
+  const names = await readdir(folder);
+  if (names.includes(SINGLE)) {
+    const path = join(folder, SINGLE);
+    return { path, files: [await openSafetensors(path)] };
+  }
+  if (!names.includes(SHARDED)) throw missing(folder, names);
+  const path = join(folder, SHARDED);
+  const map = ((await readJson(path)) as { weight_map?: unknown } | null)?.weight_map;
+  if (typeof map !== "object" || map === null) {
+    throw new UserError(`${path} has no weight_map: fetch the model again`);
+  }
+  const shards = new Map<string, SafetensorsFile>();
+  for (const [tensor, name] of Object.entries(map)) {
+    // Plain names alone: the list may come from anywhere.
+    if (typeof name !== "string" || !/^[\w.-]{1,200}\.safetensors$/.test(name)) {
+      throw new UserError(`${path}: ${quote(name)} is not the name of a file beside it`);
+    }
+    const shard = shards.get(name) ?? (await openSafetensors(join(folder, name)));
+    shards.set(name, shard);
+    if (!shard.tensors.has(tensor)) {
+      throw new UserError(`${shard.path} has no tensor ${show(tensor)}, which ${SHARDED} names`);
+    }
+  }
+  return { path, files: [...shards.values()] };
+}
+
+/** The line for a folder without safetensors: what is there instead, and the next step. */
+function missing(folder: string, names: readonly string[]): UserError {
+  const other = names.find((name) => /\.(bin|pt|pth|ckpt|h5|msgpack|onnx|gguf)$/.test(name));
+  if (other !== undefined) {
+    return new UserError(
+      `${join(folder, other)} cannot be read here, ${SINGLE} can: fetch that file of the model, or let Python write it: ` +
+        `python3 -c "from transformers import GPT2LMHeadModel as M; M.from_pretrained('.').save_pretrained('.', safe_serialization=True)"`,
+    );
+  }
+  return new UserError(`${folder} has a config.json and no ${SINGLE}: fetch that file of the model, too`);
+}
+
+function show(name: string): string {
+  return quote(name).slice(1, -1);
+}

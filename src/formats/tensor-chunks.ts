@@ -1,0 +1,45 @@
+import { sizeOf, type WeightSource } from "../model/hparams.js";
+
+/** Values handed on at a time. */
+const PIECE = 1 << 18;
+
+/** Some values of a tensor, as bytes of little-endian float32. */
+export interface Piece {
+  readonly name: string;
+  /** Valid until the next piece is asked for. */
+  readonly bytes: Uint8Array;
+  /** It is the tensor's last one. */
+  readonly isLast: boolean;
+}
+
+/**
+ * The names of a source's tensors in the order of their bytes, which is the order of TensorFlow's checkpoints.
+ */
+export function namesInOrder(source: WeightSource): string[] {
+  return [...source.tensors.keys()].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+}
+
+/**
+ * Reads tensors one after the other and hands their values on in pieces. One tensor at a time is in memory.
+ * A tensor without values comes as one empty piece.
+ * @throws the signal's reason on an abort; whatever the source throws
+ */
+export async function* tensorPieces(
+  source: WeightSource,
+  names: readonly string[],
+  signal?: AbortSignal,
+): AsyncGenerator<Piece> {
+  const sizes = names.map((name) => sizeOf(source.tensors.get(name)?.shape ?? []));
+  const memory = new Float32Array(sizes.reduce((most, size) => Math.max(most, size), 0));
+  for (const [i, name] of names.entries()) {
+    signal?.throwIfAborted();
+    const values = memory.subarray(0, sizes[i]);
+    await source.read(name, values);
+    for (let first = 0; first === 0 || first < values.length; first += PIECE) {
+      const piece = values.subarray(first, first + PIECE);
+      const bytes = new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength);
+      yield { name, bytes, isLast: first + PIECE >= values.length };
+      signal?.throwIfAborted();
+    }
+  }
+}

@@ -1,0 +1,129 @@
+import { shorten, UserError } from "../../system/errors.js";
+import { readSmallFile } from "../../system/files.js";
+import { readTable } from "./table.js";
+import { FormatError, messageFields } from "./wire.js";
+
+/** A tensor as the index describes it. */
+export interface BundleEntry {
+  /** TensorFlow's number of the type (tensorflow/core/framework/types.proto), e.g. 1 for float32. */
+  readonly dtype: number;
+  /** Undefined when the number of dimensions is unknown. */
+  readonly shape: readonly number[] | undefined;
+  /** Which data file holds the values. */
+  readonly shard: number;
+  /** First byte in the data file. */
+  readonly offset: number;
+  readonly size: number;
+  /** Masked CRC-32C of the stored bytes. */
+  readonly maskedCrc: number;
+  /** Stored in parts under other names. */
+  readonly sliced: boolean;
+}
+
+/** What an index file says. */
+export interface BundleIndex {
+  /** Number of data files. */
+  readonly shards: number;
+  /** Every tensor by its name, in the order of the names' bytes. */
+  readonly entries: ReadonlyMap<string, BundleEntry>;
+}
+
+const FOOTER_BYTES = 48;
+/** The index of the largest GPT-2 has 21 KB. */
+const INDEX_LIMIT = 4 << 20;
+const SHARD_LIMIT = 100_000; // five digits in the data files' names
+
+/**
+ * Reads the index of a TensorFlow V2 checkpoint, `<prefix>.index`.
+ * Source: TensorFlow's core/protobuf/tensor_bundle.proto.
+ * @throws UserError that names the file when it is missing, cut off, altered or something else
+ */
+export async function readIndex(path: string): Promise<BundleIndex> {
+  const bytes = await readSmallFile(path, INDEX_LIMIT, "download the model again");
+  try {
+    return parseIndex(bytes);
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    throw new UserError(
+      `cannot read ${path} as a checkpoint index: ${error.message}: download the model again`,
+      { cause: error },
+    );
+  }
+}
+
+function parseIndex(bytes: Uint8Array): BundleIndex {
+  if (bytes.length < FOOTER_BYTES) throw new FormatError(`it has ${bytes.length} bytes`);
+  const [header, ...rest] = readTable(bytes);
+  if (!header || header.key.length > 0) throw new FormatError("it has no header");
+  const shards = parseHeader(header.value);
+  const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  const entries = new Map<string, BundleEntry>();
+  for (const { key, value } of rest) {
+    if (key[0] === 0) continue; // a part of a tensor stored in slices
+    let name: string;
+    try {
+      name = text.decode(key);
+    } catch {
+      throw new FormatError("a tensor's name is not UTF-8");
+    }
+    const entry = parseEntry(value);
+    if (entry.shard >= shards)
+      throw new FormatError(`${shorten(name)} is in data file ${entry.shard} of ${shards}`);
+    entries.set(name, entry);
+  }
+  return { shards, entries };
+}
+
+/** BundleHeaderProto -> number of data files. */
+function parseHeader(bytes: Uint8Array): number {
+  let shards = 0;
+  for (const field of messageFields(bytes)) {
+    if (field.number === 1) shards = field.value;
+    if (field.number === 2 && field.value !== 0) {
+      throw new FormatError("its numbers are big-endian, which is not supported");
+    }
+    if (field.number === 3) {
+      for (const { number, value } of messageFields(field.bytes)) {
+        if (number === 2 && value > 1) throw new FormatError(`it needs a reader of version ${value}`);
+      }
+    }
+  }
+  if (shards < 1 || shards > SHARD_LIMIT) throw new FormatError(`it names ${shards} data files`);
+  return shards;
+}
+
+function parseEntry(bytes: Uint8Array): BundleEntry {
+  const entry = {
+    dtype: 0,
+    shape: [] as readonly number[] | undefined,
+    shard: 0,
+    offset: 0,
+    size: 0,
+    maskedCrc: 0,
+    sliced: false,
+  };
+  for (const { number, value, bytes: content } of messageFields(bytes)) {
+    if (number === 1) entry.dtype = value;
+    else if (number === 2) entry.shape = parseShape(content);
+    else if (number === 3) entry.shard = value;
+    else if (number === 4) entry.offset = value;
+    else if (number === 5) entry.size = value;
+    else if (number === 6) entry.maskedCrc = value;
+    else if (number === 7) entry.sliced = true;
+  }
+  if (!Number.isSafeInteger(entry.offset + entry.size)) throw new FormatError("a number is too large");
+  return entry;
+}
+
+/** TensorShapeProto -> sizes of the dimensions. */
+function parseShape(bytes: Uint8Array): readonly number[] | undefined {
+  const shape: number[] = [];
+  for (const { number, value, bytes: dimension } of messageFields(bytes)) {
+    if (number === 3 && value !== 0) return undefined;
+    if (number !== 2) continue;
+    let size = 0;
+    for (const field of messageFields(dimension)) if (field.number === 1) size = field.value;
+    shape.push(size);
+  }
+  return shape;
+}

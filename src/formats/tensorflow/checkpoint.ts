@@ -1,0 +1,212 @@
+import { readdir, stat } from "node:fs/promises";
+import { isAbsolute, join, normalize, win32 } from "node:path";
+import { type ScannableSource, showShape, sizeOf, type TensorInfo } from "../../model/hparams.js";
+import { shorten, UserError } from "../../system/errors.js";
+import { fileError, readSmallFile } from "../../system/files.js";
+import { readStretches } from "../byte-ranges.js";
+import { crc32c, unmaskCrc } from "../crc32c.js";
+import { asFloat32, type FloatType } from "../floats.js";
+import { type BundleEntry, type BundleIndex, readIndex } from "./bundle.js";
+import { FLOAT_TYPES } from "./dtypes.js";
+
+const AGAIN = "download the model again";
+const INDEX = ".index";
+/** The text file `checkpoint` has a few lines; a page of an error saved under its name may have more. */
+const STATE_LIMIT = 1 << 20;
+/** Far above any name that a training gives its checkpoints, folders before it included. */
+const PATH_LIMIT = 4096;
+/** No file system has longer names, and `.index` is yet to come. */
+const NAME_LIMIT = 249;
+
+/** Whether a folder looks as if it held a checkpoint; openCheckpoint says whether it is a sound one. */
+export async function hasCheckpoint(folder: string): Promise<boolean> {
+  try {
+    return (await readdir(folder)).some((name) => name === "checkpoint" || name.endsWith(INDEX));
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Finds the checkpoint of a folder: the newest one by its file `checkpoint`, or the only `*.index`.
+ * @returns the path that the names of the checkpoint's files begin with, always inside the folder
+ * @throws UserError when there is none, or there are several and nothing says which one is meant
+ */
+export async function findCheckpoint(folder: string): Promise<string> {
+  let names: string[];
+  try {
+    names = await readdir(folder);
+  } catch (error) {
+    throw fileError("read", folder, error);
+  }
+  if (names.includes("checkpoint")) return join(folder, await readState(join(folder, "checkpoint"), folder));
+  const indexes = names.filter((name) => name.endsWith(INDEX));
+  if (indexes.length === 1) return join(folder, indexes[0].slice(0, -INDEX.length));
+  throw new UserError(
+    indexes.length === 0
+      ? `${folder} holds no TensorFlow checkpoint: name another folder, or ${AGAIN}`
+      : `${folder} holds ${indexes.length} checkpoints and no file named checkpoint that says which one is meant: move the others away`,
+  );
+}
+
+/** The prefix that the text file `checkpoint` names, relative to its folder. */
+async function readState(path: string, folder: string): Promise<string> {
+  const text = (await readSmallFile(path, STATE_LIMIT, AGAIN)).toString("utf8");
+  const quoted = /^\s*model_checkpoint_path:\s*"((?:[^"\\\n]|\\.)*)"/m.exec(text)?.[1];
+  const named = quoted && unescapeC(quoted);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a path with such characters is no path
+  const isPath = named && !/[\0-\x1f]/.test(named) && !/^\.*$/.test(win32.basename(named));
+  if (!isPath || named.length > PATH_LIMIT) {
+    throw new UserError(`${path} does not say which checkpoint ${folder} holds: ${AGAIN}`);
+  }
+  // Checkpoints are moved: a path that leads elsewhere stands for a file of that name in this folder.
+  const relative = normalize(named);
+  const outside = isAbsolute(named) || win32.isAbsolute(named) || relative.startsWith("..");
+  const inside = outside ? win32.basename(named) : relative;
+  if (inside.length <= NAME_LIMIT) return inside;
+  throw new UserError(`${path} names a checkpoint of ${inside.length} characters: ${AGAIN}`);
+}
+
+/** Undoes the escapes of a quoted string in a text-format protocol buffer. */
+function unescapeC(text: string): string {
+  const bytes: number[] = [];
+  const letters: Record<string, number> = { n: 10, r: 13, t: 9, a: 7, b: 8, f: 12, v: 11 };
+  for (const [part, octal, hex, letter] of text.matchAll(
+    /\\([0-7]{1,3})|\\x([0-9a-fA-F]{1,2})|\\(.)|[^\\]+/gu,
+  )) {
+    if (octal !== undefined) bytes.push(Number.parseInt(octal, 8) & 255);
+    else if (hex !== undefined) bytes.push(Number.parseInt(hex, 16));
+    else if (letter === undefined) bytes.push(...Buffer.from(part));
+    else bytes.push(...(letter in letters ? [letters[letter]] : Buffer.from(letter)));
+  }
+  return Buffer.from(bytes).toString("utf8");
+}
+
+/**
+ * Opens a TensorFlow V2 checkpoint to read a model's parameters from. Tensors that are none (the optimizer's,
+ * counters, strings) are left out. Data files are read piece by piece, never held whole.
+ * @throws UserError that names the file when one is missing, too short, altered, or something else
+ */
+export async function openCheckpoint(folder: string): Promise<ScannableSource> {
+  const prefix = await findCheckpoint(folder);
+  const path = `${prefix}${INDEX}`;
+  const index = await readIndex(path);
+  const stored = new Map<string, Stored>();
+  for (const [name, entry] of index.entries) {
+    const type = FLOAT_TYPES.get(entry.dtype);
+    if (!type || !isParameter(name, index)) continue;
+    stored.set(name, describe(name, entry, type, path, dataPath(prefix, entry.shard, index.shards)));
+  }
+  if (stored.size === 0) {
+    throw new UserError(`${path} holds no parameter of a GPT-2 (their names begin with model/): ${AGAIN}`);
+  }
+  await checkDataFiles(stored);
+  const find = (name: string): Stored => {
+    const tensor = stored.get(name);
+    if (!tensor) throw new RangeError(`no tensor ${name} in ${path}`);
+    return tensor;
+  };
+  return {
+    path,
+    tensors: stored,
+    checksum: "CRC-32C",
+    read: async (name, target) => readTensor(name, find(name), target),
+    scan: async (name, visit) => {
+      const tensor = find(name);
+      await readChecked(name, tensor, undefined, (chunk) => visit(asFloat32(chunk, tensor.type)));
+    },
+    close: async () => undefined, // no file stays open between reads
+  };
+}
+
+/** A parameter and where it stands. */
+interface Stored extends TensorInfo {
+  readonly type: FloatType;
+  readonly entry: BundleEntry;
+  readonly file: string;
+}
+
+/** An optimizer keeps its values under names that go on from the parameter's: model/wte/Adam. */
+function isParameter(name: string, index: BundleIndex): boolean {
+  if (!name.startsWith("model/") || /\/Adam(_1)?$/.test(name)) return false;
+  for (let end = name.lastIndexOf("/"); end > 0; end = name.lastIndexOf("/", end - 1)) {
+    if (index.entries.has(name.slice(0, end))) return false;
+  }
+  return true;
+}
+
+function dataPath(prefix: string, shard: number, shards: number): string {
+  const digits = (n: number): string => String(n).padStart(5, "0");
+  return `${prefix}.data-${digits(shard)}-of-${digits(shards)}`;
+}
+
+function describe(name: string, entry: BundleEntry, type: FloatType, index: string, file: string): Stored {
+  const { shape, size, sliced } = entry;
+  if (sliced) {
+    throw new UserError(
+      `${index}: ${shorten(name)} is stored in slices, which is not supported: save the checkpoint whole`,
+    );
+  }
+  if (!shape || sizeOf(shape) * type.width !== size) {
+    const wanted = shape ? showShape(shape) : "unknown shape";
+    throw new UserError(
+      `${index}: ${shorten(name)} has ${size} bytes, which does not fit its shape ${wanted}: ${AGAIN}`,
+    );
+  }
+  return { shape, dtype: type.name, type, entry, file };
+}
+
+/** Checks that every data file reaches as far as the index says, and that no byte of it stands for two tensors. */
+async function checkDataFiles(stored: ReadonlyMap<string, Stored>): Promise<void> {
+  const ends = new Map<string, { end: number; sum: number }>();
+  for (const { file, entry } of stored.values()) {
+    const { end, sum } = ends.get(file) ?? { end: 0, sum: 0 };
+    ends.set(file, { end: Math.max(end, entry.offset + entry.size), sum: sum + entry.size });
+  }
+  for (const [file, { end, sum }] of ends) {
+    let size: number;
+    try {
+      const found = await stat(file);
+      size = found.isFile() ? found.size : -1;
+    } catch (error) {
+      throw fileError("read", file, error);
+    }
+    if (size < 0) throw new UserError(`${file} is not a file: ${AGAIN}`);
+    if (size < end) {
+      throw new UserError(`${file} has ${size} bytes where its index describes ${end}: ${AGAIN}`);
+    }
+    if (size < sum) {
+      throw new UserError(`${file} has ${size} bytes where its index describes tensors of ${sum}: ${AGAIN}`);
+    }
+  }
+}
+
+async function readTensor(name: string, tensor: Stored, target: Float32Array): Promise<void> {
+  const { type, shape } = tensor;
+  if (target.length !== sizeOf(shape)) {
+    throw new RangeError(`${name} has ${sizeOf(shape)} values, not ${target.length}`);
+  }
+  const into = type.decode ? undefined : new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
+  await readChecked(name, tensor, into, (chunk, before) => {
+    const first = before / type.width;
+    type.decode?.(chunk, target.subarray(first, first + chunk.length / type.width));
+  });
+}
+
+/** Reads a tensor's stored bytes as readStretches() does, and compares their checksum at the end. */
+async function readChecked(
+  name: string,
+  { entry, file }: Stored,
+  into: Uint8Array | undefined,
+  visit: (chunk: Uint8Array, before: number) => void,
+): Promise<void> {
+  const stretch = { path: file, offset: entry.offset, length: entry.size };
+  let crc = 0;
+  await readStretches([stretch], into, (chunk, before) => {
+    crc = crc32c(chunk, crc);
+    visit(chunk, before);
+  });
+  if (crc !== unmaskCrc(entry.maskedCrc)) {
+    throw new UserError(`${file} is damaged: the checksum of ${shorten(name)} does not fit: ${AGAIN}`);
+  }
+}

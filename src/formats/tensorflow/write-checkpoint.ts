@@ -1,0 +1,112 @@
+import { mkdir } from "node:fs/promises";
+import { endianness } from "node:os";
+import { sizeOf, type WeightSource } from "../../model/hparams.js";
+import { UserError } from "../../system/errors.js";
+import { fileError } from "../../system/files.js";
+import { crc32c, maskCrc } from "../crc32c.js";
+import { FileSet } from "../file-set.js";
+import { namesInOrder, tensorPieces } from "../tensor-chunks.js";
+import type { BundleEntry } from "./bundle.js";
+import { writeIndex } from "./write-bundle.js";
+
+export interface WriteCheckpointOptions {
+  /** Called now and then with the number of bytes written and their total. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+  /** Small files that belong to the checkpoint and are put in place together with it: name -> content. */
+  readonly companions?: ReadonlyMap<string, Uint8Array>;
+  /** Files of the folder that go when the new ones come: an older checkpoint's. */
+  readonly isOld?: (name: string) => boolean;
+  /** Bytes after which a block of the index is closed; for tests. */
+  readonly blockSize?: number;
+}
+
+/** The text file that names a folder's newest checkpoint. */
+export const STATE = "checkpoint";
+/** TensorFlow's number of the type. */
+const FLOAT32 = 1;
+
+/**
+ * Writes a model's tensors as a TensorFlow V2 checkpoint: `<prefix>.index`, `<prefix>.data-00000-of-00001` and
+ * the text file `checkpoint`, the same bytes as TensorFlow's. One tensor at a time is in memory. A `.meta` file,
+ * the graph, is not written: programs that load GPT-2 build their own graph and read names and values alone.
+ * Everything is written beside its place and put there when it is complete: a failure or an abort leaves the
+ * folder as it was.
+ * @param prefix a plain file name, e.g. "model-500"
+ * @returns number of bytes of weights
+ * @throws UserError when the source or the disk fails; the signal's reason on an abort
+ */
+export async function writeCheckpoint(
+  folder: string,
+  prefix: string,
+  source: WeightSource,
+  options: WriteCheckpointOptions = {},
+): Promise<number> {
+  if (endianness() !== "LE") throw new UserError("checkpoints can be written on little-endian machines only");
+  const { companions = new Map<string, Uint8Array>(), isOld = () => false } = options;
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw fileError("create", folder, error);
+  }
+  const files = await FileSet.begin(folder);
+  try {
+    await files.create(`${prefix}.data-00000-of-00001`);
+    const entries = await writeTensors(source, files, options);
+    await files.finish();
+    await files.add(`${prefix}.index`, writeIndex({ shards: 1, entries }, options.blockSize));
+    for (const [name, content] of companions) await files.add(name, content);
+    await files.add(STATE, Buffer.from(stateText(prefix)));
+    options.signal?.throwIfAborted();
+    await files.commit(STATE, isOld);
+    return [...entries.values()].reduce((sum, { size }) => sum + size, 0);
+  } catch (error) {
+    await files.discard();
+    throw error;
+  }
+}
+
+/** Writes every tensor as float32, in the order of the names' bytes; what the index says of them. */
+async function writeTensors(
+  source: WeightSource,
+  files: FileSet,
+  { onProgress, signal }: WriteCheckpointOptions,
+): Promise<Map<string, BundleEntry>> {
+  const total = [...source.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
+  const entries = new Map<string, BundleEntry>();
+  let done = 0;
+  let crc = 0;
+  for await (const { name, bytes, isLast } of tensorPieces(source, namesInOrder(source), signal)) {
+    await files.append(bytes);
+    done += bytes.length;
+    onProgress?.(done, total);
+    crc = crc32c(bytes, crc);
+    if (!isLast) continue;
+    const shape = source.tensors.get(name)?.shape ?? [];
+    const size = 4 * sizeOf(shape);
+    const maskedCrc = maskCrc(crc);
+    entries.set(name, {
+      dtype: FLOAT32,
+      shape,
+      shard: 0,
+      offset: done - size,
+      size,
+      maskedCrc,
+      sliced: false,
+    });
+    crc = 0;
+  }
+  return entries;
+}
+
+/** A text-format protocol buffer (CheckpointState): bytes beyond plain ASCII as octal escapes. */
+function stateText(prefix: string): string {
+  const escaped = [...Buffer.from(prefix)]
+    .map((byte) =>
+      byte >= 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x5c
+        ? String.fromCharCode(byte)
+        : `\\${byte.toString(8).padStart(3, "0")}`,
+    )
+    .join("");
+  return `model_checkpoint_path: "${escaped}"\nall_model_checkpoint_paths: "${escaped}"\n`;
+}

@@ -1,0 +1,124 @@
+import { sizeOf } from "../../model/hparams.js";
+import { quote, UserError } from "../../system/errors.js";
+import { type Manifest, type ManifestEntry, type ManifestGroup, widthOf } from "./format.js";
+
+type Json = Readonly<Record<string, unknown>>;
+
+/**
+ * Checks the text of a model.json, which may come from anywhere: types, names, shapes, and that its files lie in
+ * its own folder or one folder below.
+ * @param path of the file, for messages
+ * @throws UserError that names what does not fit
+ */
+export function parseManifest(text: string, path: string): Manifest {
+  const fail = (reason: string): never => {
+    throw new UserError(`${path}: ${reason}: convert or download the model again`);
+  };
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`${path} is not valid JSON: convert or download the model again`, { cause: error });
+  }
+  if (!isObject(json) || !Array.isArray(json.weightsManifest)) return fail("it has no weightsManifest");
+  const paths = new Set<string>();
+  const names = new Set<string>();
+  for (const group of json.weightsManifest as unknown[]) {
+    if (!isObject(group) || !Array.isArray(group.paths) || !Array.isArray(group.weights)) {
+      return fail("a group of weights has no list of paths or of weights");
+    }
+    for (const file of group.paths as unknown[]) {
+      if (!isNear(file)) return fail(`${quote(file)} is not the name of a file beside it`);
+      if (paths.has(file)) return fail(`${quote(file)} is named twice`);
+      paths.add(file);
+    }
+    for (const weight of group.weights as unknown[]) {
+      const reason = faultOf(weight);
+      if (reason) return fail(reason);
+      const { name } = weight as ManifestEntry;
+      if (names.has(name)) return fail(`${quote(name)} is described twice`);
+      names.add(name);
+    }
+  }
+  const metadata = json.userDefinedMetadata;
+  const checks = isObject(metadata) ? metadata.crc32 : undefined;
+  if (checks !== undefined && checks !== null) {
+    if (!isObject(checks)) return fail("its checksums are no list");
+    for (const name of names) {
+      if (!Object.hasOwn(checks, name) || !isUint32(checks[name])) {
+        return fail(`${quote(name)} has no checksum`);
+      }
+    }
+    return {
+      weightsManifest: groupsOf(json),
+      userDefinedMetadata: { crc32: checks as Record<string, number> },
+    };
+  }
+  return { weightsManifest: groupsOf(json) };
+}
+
+/**
+ * The model.json that describes from one folder above what this one describes beside it: every path gets the
+ * folder's name before it, all else stays.
+ * @param text of a model.json that has been read with openWeights
+ * @param folder its folder's name
+ */
+export function manifestFromAbove(text: string, folder: string): string {
+  const manifest = JSON.parse(text) as Manifest & Json;
+  const weightsManifest = manifest.weightsManifest.map((group) => ({
+    ...group,
+    paths: group.paths.map((path) => `${folder}/${path}`),
+  }));
+  return `${JSON.stringify({ ...manifest, weightsManifest })}\n`;
+}
+
+function groupsOf(checked: Json): readonly ManifestGroup[] {
+  return checked.weightsManifest as readonly ManifestGroup[];
+}
+
+/** What is wrong with the description of a tensor, or undefined. */
+function faultOf(weight: unknown): string | undefined {
+  if (!isObject(weight)) return "a weight is no object";
+  const { name, shape, dtype, quantization } = weight;
+  if (typeof name !== "string" || name === "") return "a weight has no name";
+  if (!Array.isArray(shape) || !shape.every(isSize)) return `${quote(name)} has no valid shape`;
+  if (!Number.isSafeInteger(sizeOf(shape as number[]) * 4)) return `${quote(name)} is too large`;
+  if (dtype !== "float32") return `${quote(name)} has the type ${quote(dtype)}, which is not float32`;
+  // tfjs looks for the key, not its value: a quantization of null must not pass for none.
+  if (!("quantization" in weight)) return undefined;
+  if (isObject(quantization) && quantization.dtype === "float16") return undefined;
+  const kind = isObject(quantization) ? quantization.dtype : quantization;
+  return `${quote(name)} is stored as ${quote(kind)}, which is neither float32 nor float16`;
+}
+
+/** Bytes that a tensor takes in the files. */
+export function storedBytes({ shape, quantization }: ManifestEntry): number {
+  return sizeOf(shape) * widthOf(quantization?.dtype ?? "float32");
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isSize(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isUint32(value: unknown): value is number {
+  return isSize(value) && value < 2 ** 32;
+}
+
+/**
+ * A name that leads to this folder and nowhere else, on every system: Windows leaves out dots and spaces at the
+ * end, and has devices in every folder.
+ */
+function isPlainName(value: string): boolean {
+  return !/[\p{Cc}/\\:]|[. ]$|^$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/iu.test(value);
+}
+
+/** A file in this folder, "name", or in a folder of it, "folder/name", as tf.io reads it. */
+function isNear(value: unknown): value is string {
+  if (typeof value !== "string" || value.length > 255) return false;
+  const names = value.split("/");
+  return names.length <= 2 && names.every(isPlainName);
+}

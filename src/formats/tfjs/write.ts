@@ -1,0 +1,176 @@
+import { mkdir } from "node:fs/promises";
+import { endianness } from "node:os";
+import { sizeOf, type WeightSource } from "../../model/hparams.js";
+import { UserError } from "../../system/errors.js";
+import { fileError } from "../../system/files.js";
+import { crc32 } from "../crc32.js";
+import { FileSet } from "../file-set.js";
+import { encodeFloat16, FLOAT16_OVERFLOW } from "../float16.js";
+import {
+  isShardName,
+  MANIFEST,
+  type Manifest,
+  type ManifestEntry,
+  SHARD_BYTES,
+  shardName,
+  type WeightsDtype,
+  widthOf,
+} from "./format.js";
+
+export interface WriteOptions {
+  /** How values are stored; float16 halves the size. */
+  readonly dtype: WeightsDtype;
+  /** Called now and then with the number of bytes written and their total. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+  /** Small files that belong to the weights and are put in place together with them: name -> content. */
+  readonly companions?: ReadonlyMap<string, Uint8Array>;
+  /** Files of the folder that go when the new ones come, beside older weights: another model's. */
+  readonly isOld?: (name: string) => boolean;
+  /** What the weights come from, for model.json. */
+  readonly generatedBy?: string;
+}
+
+/** Values converted and checked at a time. */
+const PIECE = 1 << 18;
+
+/**
+ * Writes a model's tensors as tfjs weights: model.json and files of 4 MiB, which tf.io loads as they are.
+ * One tensor at a time is in memory. Everything is written beside its place and put there when it is complete:
+ * a failure or an abort leaves the folder as it was.
+ * @returns number of bytes of weights
+ * @throws UserError when the source or the disk fails, or a value does not fit into float16; the signal's
+ *   reason on an abort
+ */
+export async function writeWeights(
+  folder: string,
+  source: WeightSource,
+  options: WriteOptions,
+): Promise<number> {
+  if (endianness() !== "LE") throw new UserError("weights can be written on little-endian machines only");
+  const { companions = new Map<string, Uint8Array>(), isOld = () => false } = options;
+  const { dtype, generatedBy = "TensorFlow checkpoint" } = options;
+  const total =
+    [...source.tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0) * widthOf(dtype);
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw fileError("create", folder, error);
+  }
+  const files = await FileSet.begin(folder);
+  try {
+    const shards = new ShardWriter(files, total);
+    const checks = await writeTensors(source, shards, total, options);
+    await shards.end();
+    for (const [name, content] of companions) await files.add(name, content);
+    const manifest = { ...describe(source, dtype, shards, checks), generatedBy };
+    await files.add(MANIFEST, Buffer.from(`${JSON.stringify(manifest)}\n`));
+    options.signal?.throwIfAborted();
+    await files.commit(MANIFEST, (name) => isShardName(name) || isOld(name));
+  } catch (error) {
+    await files.discard();
+    throw error;
+  }
+  return total;
+}
+
+/** Writes every tensor; returns their checksums. */
+async function writeTensors(
+  source: WeightSource,
+  shards: ShardWriter,
+  total: number,
+  { dtype, onProgress, signal }: WriteOptions,
+): Promise<Record<string, number>> {
+  const sizes = [...source.tensors.values()].map(({ shape }) => sizeOf(shape));
+  const memory = new Float32Array(sizes.reduce((most, size) => Math.max(most, size), 0));
+  const halves = new Uint16Array(dtype === "float16" ? PIECE : 0);
+  const checks: Record<string, number> = {};
+  let done = 0;
+  for (const [name, { shape }] of source.tensors) {
+    signal?.throwIfAborted();
+    const values = memory.subarray(0, sizeOf(shape));
+    await source.read(name, values);
+    let crc = 0;
+    for (let first = 0; first < values.length; first += PIECE) {
+      const piece = values.subarray(first, first + PIECE);
+      const bytes = dtype === "float16" ? toHalves(name, piece, halves) : bytesOf(piece);
+      crc = crc32(bytes, crc);
+      await shards.write(bytes);
+      done += bytes.length;
+      onProgress?.(done, total);
+      signal?.throwIfAborted();
+    }
+    Object.defineProperty(checks, name, { value: crc, enumerable: true });
+  }
+  return checks;
+}
+
+function toHalves(name: string, values: Float32Array, halves: Uint16Array): Uint8Array {
+  const target = halves.subarray(0, values.length);
+  const beyond = encodeFloat16(values, target);
+  if (beyond >= 0) {
+    throw new UserError(
+      `${name} holds ${values[beyond]}, and float16 ends before ${FLOAT16_OVERFLOW}: use --dtype float32`,
+    );
+  }
+  return bytesOf(target);
+}
+
+function bytesOf(values: Float32Array | Uint16Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+function describe(
+  source: WeightSource,
+  dtype: WeightsDtype,
+  { count }: ShardWriter,
+  checks: Record<string, number>,
+): Manifest & Record<string, unknown> {
+  const weights = [...source.tensors].map(([name, { shape }]): ManifestEntry => {
+    const entry = { name, shape, dtype: "float32" } as const;
+    return dtype === "float32" ? entry : { ...entry, quantization: { dtype, original_dtype: "float32" } };
+  });
+  const paths = Array.from({ length: count }, (_, i) => shardName(i + 1, count));
+  return {
+    format: "weights",
+    generatedBy: "TensorFlow checkpoint",
+    convertedBy: "gpt2",
+    modelTopology: null, // weights only: the network is the program's
+    weightsManifest: [{ paths, weights }],
+    userDefinedMetadata: { crc32: checks },
+  };
+}
+
+/** Cuts a stream of bytes into files of SHARD_BYTES. */
+class ShardWriter {
+  /** Number of files that `total` bytes make. */
+  readonly count: number;
+  private shard = 0;
+  /** Bytes in the current file. */
+  private filled = SHARD_BYTES;
+
+  constructor(
+    private readonly files: FileSet,
+    total: number,
+  ) {
+    this.count = Math.ceil(total / SHARD_BYTES);
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let done = 0; done < bytes.length; ) {
+      if (this.filled === SHARD_BYTES) {
+        this.shard += 1;
+        this.filled = 0;
+        await this.files.create(shardName(this.shard, this.count));
+      }
+      const part = bytes.subarray(done, done + SHARD_BYTES - this.filled);
+      await this.files.append(part);
+      this.filled += part.length;
+      done += part.length;
+    }
+  }
+
+  async end(): Promise<void> {
+    await this.files.finish();
+  }
+}

@@ -1,0 +1,204 @@
+import { showUrl } from "../download/http.js";
+import type { Hparams } from "../model/hparams.js";
+import { UsageError } from "../system/errors.js";
+
+/** The seven files of one of OpenAI's checkpoints, in the order of their own download script. */
+export const MODEL_FILES = [
+  "checkpoint",
+  "encoder.json",
+  "hparams.json",
+  "model.ckpt.data-00000-of-00001",
+  "model.ckpt.index",
+  "model.ckpt.meta",
+  "vocab.bpe",
+] as const;
+export type ModelFile = (typeof MODEL_FILES)[number];
+
+/** The TensorFlow graph: nothing here reads it, so a host without it will do. */
+export const OPTIONAL_FILE: ModelFile = "model.ckpt.meta";
+
+/** What is known of a file beforehand; a host's Content-Length stands in for what is not. */
+export interface KnownFile {
+  readonly bytes?: number;
+  /** Lower case hexadecimal. */
+  readonly sha256?: string;
+}
+
+export interface KnownModel {
+  readonly name: string;
+  /** OpenAI's later name of the same model. */
+  readonly alias?: string;
+  /** The model's folder on each host. */
+  readonly remoteName: string;
+  /** Number of parameters. */
+  readonly parameters: number;
+  readonly hparams?: Hparams;
+  readonly files: Readonly<Partial<Record<ModelFile, KnownFile>>>;
+  /** Of its numbers, however they are stored: what src/verify/fingerprint.ts makes of the checkpoint's index. */
+  readonly fingerprint?: string;
+}
+
+export interface Catalog {
+  readonly models: readonly KnownModel[];
+  /** Addresses above the models' folders, in the order in which they are tried. */
+  readonly hosts: readonly string[];
+}
+
+/** Hosts of OpenAI's files: their own storage, then a mirror kept for the book "Build a Large Language Model". */
+export const HOSTS: readonly string[] = [
+  "https://openaipublic.blob.core.windows.net/gpt-2/models",
+  "https://f001.backblazeb2.com/file/LLMs-from-scratch/gpt2",
+];
+
+const DATA: ModelFile = "model.ckpt.data-00000-of-00001";
+
+/** One vocabulary serves all four models. */
+const VOCABULARY: KnownModel["files"] = {
+  "encoder.json": {
+    bytes: 1_042_301,
+    sha256: "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+  },
+  "vocab.bpe": {
+    bytes: 456_318,
+    sha256: "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+  },
+};
+
+/** What all four models have in common, and what makes them larger. */
+function hparams(n_layer: number, n_head: number, n_embd: number): Hparams {
+  return { n_vocab: 50257, n_ctx: 1024, n_embd, n_head, n_layer };
+}
+
+/** OpenAI's four models. No sha256 of the larger data files has been published: their size is the check. */
+export const MODELS: readonly KnownModel[] = [
+  {
+    name: "117M",
+    alias: "124M",
+    remoteName: "124M",
+    parameters: 124_439_808,
+    hparams: hparams(12, 12, 768),
+    fingerprint: "70ecca8178653c1e4c14e27247690288c4d7ee9d12430afdf8475171867d3d1d",
+    files: {
+      ...VOCABULARY,
+      checkpoint: {
+        bytes: 77,
+        sha256: "dd1b025d2e155283f5e300ce95bf6d5b6bc0f7fe010db73daa6975eb896ab9cb",
+      },
+      "hparams.json": {
+        bytes: 90,
+        sha256: "d9d56e4121c427164e0c55c6f03c08e1daf9002b9b672825112d19097b680318",
+      },
+      [DATA]: {
+        bytes: 497_759_232,
+        sha256: "2060c885360cc0cf41d7a6dbc4d24b5127aae20260c8b5ae521b5a6578407118",
+      },
+      "model.ckpt.index": {
+        bytes: 5_215,
+        sha256: "71916f763f9746f9b2a06b12d91996cf1084ae008d0424543d39391c5f2dc687",
+      },
+      "model.ckpt.meta": {
+        bytes: 471_155,
+        sha256: "4668c448fa11531fd6700460487f73e82d3272960cea942252f8744bf225c77b",
+      },
+    },
+  },
+  {
+    name: "345M",
+    alias: "355M",
+    remoteName: "355M",
+    parameters: 354_823_168,
+    hparams: hparams(24, 16, 1024),
+    files: {
+      ...VOCABULARY,
+      "hparams.json": { bytes: 91 },
+      [DATA]: { bytes: 1_419_292_672 },
+      "model.ckpt.index": { bytes: 10_399 },
+    },
+  },
+  {
+    name: "774M",
+    remoteName: "774M",
+    parameters: 774_030_080,
+    hparams: hparams(36, 20, 1280),
+    files: { ...VOCABULARY, [DATA]: { bytes: 3_096_120_320 } },
+  },
+  {
+    name: "1558M",
+    remoteName: "1558M",
+    parameters: 1_557_611_200,
+    hparams: hparams(48, 25, 1600),
+    files: { ...VOCABULARY, [DATA]: { bytes: 6_230_444_800 } },
+  },
+];
+
+export const CATALOG: Catalog = { models: MODELS, hosts: HOSTS };
+
+/** The catalog's entry under this name or alias. */
+export function findModel(name: string, catalog: Catalog = CATALOG): KnownModel | undefined {
+  return catalog.models.find((model) => model.name === name || model.alias === name);
+}
+
+/** The name of one of OpenAI's models, e.g. "117M" for "124M"; undefined for any other name. */
+export function canonicalName(name: string): string | undefined {
+  return findModel(name)?.name;
+}
+
+/** All names of the catalog, for messages: "117M (= 124M), 345M (= 355M), 774M, 1558M". */
+export function listModels(catalog: Catalog = CATALOG): string {
+  return catalog.models.map(({ name, alias }) => (alias ? `${name} (= ${alias})` : name)).join(", ");
+}
+
+/**
+ * Addresses of a model's folder, in the order in which they are tried.
+ * @param baseUrl the address above the models' folders; without it the catalog's hosts
+ * @throws UsageError when the name is in no catalog and no baseUrl is given, could leave its folder, or the
+ *   baseUrl is no http or https address
+ */
+export function sourcesOf(name: string, baseUrl: string | undefined, catalog: Catalog = CATALOG): URL[] {
+  // First and last character: no "..", no hidden folders, no option-like names, no "name." (Windows drops the dot).
+  if (!/^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_-])?$/.test(name)) {
+    throw new UsageError(
+      `${JSON.stringify(name)} is no model name: use letters, digits and . _ - only, beginning with a letter or digit`,
+    );
+  }
+  const known = findModel(name, catalog);
+  if (baseUrl !== undefined) {
+    const base = parseBaseUrl(baseUrl);
+    // One's own copy may use OpenAI's present folder name, or the old one.
+    const folders = known ? new Set([known.remoteName, known.name, name]) : new Set([name]);
+    return [...folders].map((folder) => below(base, folder));
+  }
+  if (!known) {
+    throw new UsageError(
+      `${name} is none of OpenAI's models, which are ${listModels(catalog)}: for a model of your own say with --base_url where it lies`,
+    );
+  }
+  return catalog.hosts.map((host) => below(parseBaseUrl(host), known.remoteName));
+}
+
+/** The address of a name below a folder's address; a query (such as a signature) stays. */
+export function below(folder: URL, name: string): URL {
+  const url = new URL(folder);
+  url.pathname = `${folder.pathname.replace(/\/+$/, "")}/${name}`;
+  return url;
+}
+
+function parseBaseUrl(text: string): URL {
+  const next = "give an address such as https://example.org/models";
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new UsageError(`--base_url ${JSON.stringify(text)} is no address: ${next}`);
+  }
+  if (url.protocol !== "https:" && url.protocol !== "http:") {
+    throw new UsageError(`--base_url ${JSON.stringify(text)} is neither https nor http: ${next}`);
+  }
+  if (url.username || url.password) {
+    throw new UsageError(
+      `--base_url ${showUrl(url)}: a user name or password in it is not supported: ${next}`,
+    );
+  }
+  url.hash = "";
+  return url;
+}

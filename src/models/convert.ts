@@ -1,0 +1,58 @@
+import { join, resolve } from "node:path";
+import { VOCABULARY_BYTES } from "../encoder/encoder.js";
+import { openCheckpoint } from "../formats/tensorflow/checkpoint.js";
+import type { WeightsDtype } from "../formats/tfjs/format.js";
+import { writeWeights } from "../formats/tfjs/write.js";
+import { checkParameters, countParameters, HPARAMS_BYTES, parseHparams } from "../model/hparams.js";
+import { readSmallFile, readSmallFileIfThere } from "../system/files.js";
+
+export interface ConvertOptions {
+  readonly dtype: WeightsDtype;
+  /** Where the weights go; the checkpoint's own folder when left out. */
+  readonly out?: string;
+  /** Called now and then with the number of bytes written and their total. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What convert() wrote. */
+export interface Converted {
+  readonly parameters: number;
+  readonly tensors: number;
+  /** Of all weights, without model.json. */
+  readonly bytes: number;
+}
+
+const HPARAMS = "hparams.json";
+const NEXT = "download the model again";
+/** A folder without them uses OpenAI's. */
+const ENCODER_FILES = ["encoder.json", "vocab.bpe"];
+
+/**
+ * Turns the TensorFlow checkpoint of a model folder into tfjs weights. Number of parameters, names, shapes and
+ * every tensor's checksum are verified. Doing it twice gives the same files; a failure changes nothing.
+ * @throws UserError when the folder holds no checkpoint, a damaged one, or one of another model; the signal's
+ *   reason on an abort
+ */
+export async function convert(folder: string, options: ConvertOptions): Promise<Converted> {
+  const { dtype, out = folder, onProgress, signal } = options;
+  const source = await openCheckpoint(folder);
+  try {
+    const path = join(folder, HPARAMS);
+    const json = await readSmallFile(path, HPARAMS_BYTES, NEXT);
+    const hparams = parseHparams(json.toString("utf8"), path);
+    checkParameters(hparams, source);
+    const companions = new Map<string, Uint8Array>();
+    if (resolve(out) !== resolve(folder)) {
+      companions.set(HPARAMS, json);
+      for (const name of ENCODER_FILES) {
+        const content = await readSmallFileIfThere(join(folder, name), VOCABULARY_BYTES, NEXT);
+        if (content) companions.set(name, content);
+      }
+    }
+    const bytes = await writeWeights(out, source, { dtype, onProgress, signal, companions });
+    return { parameters: countParameters(hparams), tensors: source.tensors.size, bytes };
+  } finally {
+    await source.close();
+  }
+}

@@ -1,0 +1,145 @@
+import { realpath, rmdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Encoder } from "../encoder/encoder.js";
+import { writeHuggingFace } from "../formats/huggingface/write.js";
+import { STATE, writeCheckpoint } from "../formats/tensorflow/write-checkpoint.js";
+import {
+  checkParameters,
+  countParameters,
+  type Hparams,
+  hparamsJson,
+  type WeightSource,
+} from "../model/hparams.js";
+import { quote, UsageError, UserError } from "../system/errors.js";
+import { listFolder, readSmallFileIfThere } from "../system/files.js";
+import { loadHparams, loadVocabulary, openModel } from "./load.js";
+
+/** For whom a model is written: gpt-2-simple and all that read OpenAI's files, or Hugging Face's transformers. */
+export const EXPORT_FORMATS = ["tensorflow", "huggingface"] as const;
+export type ExportFormat = (typeof EXPORT_FORMATS)[number];
+
+export interface ExportOptions {
+  readonly format: ExportFormat;
+  /** Replaces an older export of the same format. */
+  readonly overwrite?: boolean;
+  /** Called now and then with the number of bytes written and their total. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What exportModel() wrote. */
+export interface Exported {
+  /** The file that names or holds the rest. */
+  readonly path: string;
+  readonly parameters: number;
+  readonly tensors: number;
+  /** Of all weights. */
+  readonly bytes: number;
+}
+
+/** Files that an export of each format consists of; a `.meta` may have come there from another program. */
+const FILES: Readonly<Record<ExportFormat, RegExp>> = {
+  tensorflow:
+    /^(checkpoint|counter|hparams\.json|encoder\.json|vocab\.bpe|model(\.ckpt|-\d+)\.(meta|index|data-\d{5}-of-\d{5}))$/,
+  huggingface:
+    /^(config\.json|generation_config\.json|tokenizer_config\.json|vocab\.json|merges\.txt|model\.safetensors)$/,
+};
+
+/** A model folder that is being exported. */
+interface Opened {
+  readonly hparams: Hparams;
+  readonly source: WeightSource;
+  readonly encoderJson: Buffer;
+  readonly vocabBpe: Buffer;
+  readonly encoder: Encoder;
+  /** How many steps a run has made, as its file `counter` says. */
+  readonly step: number | undefined;
+}
+
+/**
+ * Writes a model folder's model for other programs.
+ * * tensorflow: `checkpoint`, `model-<step>.*` (`model.ckpt.*` for a model that is no run), hparams.json,
+ *   encoder.json, vocab.bpe and a run's counter, as gpt-2-simple leaves them;
+ * * huggingface: config.json, model.safetensors in float32, vocab.json, merges.txt and two small files.
+ * It is written whole or not at all.
+ * @param out a folder that is not there, is empty or, with overwrite, holds an older export
+ * @throws UserError when the model is damaged or the folder holds something else; the signal's reason on an abort
+ */
+export async function exportModel(folder: string, out: string, options: ExportOptions): Promise<Exported> {
+  const { format, overwrite = false, onProgress, signal } = options;
+  const isNew = await checkOut(folder, out, format, overwrite);
+  const model = await openFolder(folder);
+  const { hparams, source } = model;
+  try {
+    checkParameters(hparams, source);
+    const write = format === "tensorflow" ? writeTensorFlow : writeHuggingFace;
+    const { path, bytes } = await write(out, model, { onProgress, signal });
+    return { path, parameters: countParameters(hparams), tensors: source.tensors.size, bytes };
+  } catch (error) {
+    if (isNew) await rmdir(out).catch(() => undefined); // made for this alone; only an empty one goes
+    throw error;
+  } finally {
+    await source.close();
+  }
+}
+
+async function writeTensorFlow(
+  out: string,
+  { hparams, source, encoderJson, vocabBpe, step }: Opened,
+  options: Pick<ExportOptions, "onProgress" | "signal">,
+): Promise<{ path: string; bytes: number }> {
+  const companions = new Map([
+    ["hparams.json", Buffer.from(hparamsJson(hparams))],
+    ["encoder.json", encoderJson],
+    ["vocab.bpe", vocabBpe],
+  ]);
+  if (step !== undefined) companions.set("counter", Buffer.from(`${step}\n`));
+  const prefix = step === undefined ? "model.ckpt" : `model-${step}`;
+  const isOld = (name: string): boolean => FILES.tensorflow.test(name);
+  const bytes = await writeCheckpoint(out, prefix, source, { ...options, companions, isOld });
+  return { path: join(out, STATE), bytes };
+}
+
+/** Whether the export may go there. @returns whether the folder is not there yet */
+async function checkOut(
+  folder: string,
+  out: string,
+  format: ExportFormat,
+  overwrite: boolean,
+): Promise<boolean> {
+  const found = await stat(out).catch(() => undefined);
+  if (!found) return true;
+  if (!found.isDirectory()) throw new UserError(`${out} is a file: choose another --out`);
+  if ((await realpath(out)) === (await realpath(folder))) {
+    throw new UsageError(`${out} is the model's own folder: choose another --out`);
+  }
+  const names = (await listFolder(out)).filter((name) => !name.endsWith(".part"));
+  const other = names.find((name) => !FILES[format].test(name));
+  if (other !== undefined) {
+    throw new UserError(
+      `${out} holds something else than such an export (${JSON.stringify(other)}): choose another --out`,
+    );
+  }
+  if (names.length > 0 && !overwrite) {
+    throw new UserError(
+      `${out} holds an export already: choose another --out, or replace it with --overwrite`,
+    );
+  }
+  return false;
+}
+
+async function openFolder(folder: string): Promise<Opened> {
+  const hparams = await loadHparams(folder);
+  const { encoderJson, vocabBpe, encoder } = await loadVocabulary(folder, hparams);
+  const step = await readCounter(join(folder, "counter"));
+  return { hparams, source: await openModel(folder), encoderJson, vocabBpe, encoder, step };
+}
+
+/** The number in a run's file `counter`; undefined where there is none. */
+async function readCounter(path: string): Promise<number | undefined> {
+  const bytes = await readSmallFileIfThere(path, 1 << 10, "begin the run again");
+  if (!bytes) return undefined;
+  const text = bytes.toString("utf8").trim();
+  if (/^\d{1,12}$/.test(text)) return Number(text);
+  throw new UserError(`${path} should hold the number of steps, not ${quote(text, 40)}`);
+}

@@ -1,0 +1,158 @@
+import { realpath, rmdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { openHuggingFace } from "../formats/huggingface/open.js";
+import { namesInOrder } from "../formats/tensor-chunks.js";
+import { hasCheckpoint, openCheckpoint } from "../formats/tensorflow/checkpoint.js";
+import type { WeightsDtype } from "../formats/tfjs/format.js";
+import { hasWeights, openWeights } from "../formats/tfjs/read.js";
+import { writeWeights } from "../formats/tfjs/write.js";
+import {
+  checkParameters,
+  countParameters,
+  type Hparams,
+  hparamsJson,
+  type TensorInfo,
+  type WeightSource,
+} from "../model/hparams.js";
+import { UsageError, UserError } from "../system/errors.js";
+import { listFolder } from "../system/files.js";
+import { LOCK_NAME } from "../system/lock.js";
+import { loadHparams, loadVocabulary } from "./load.js";
+import { describeModel } from "./store.js";
+
+export interface ImportOptions {
+  readonly dtype: WeightsDtype;
+  /** Replaces a model that is there already. */
+  readonly overwrite?: boolean;
+  /** Called now and then with the number of bytes written and their total. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What importModel() wrote. */
+export interface Imported {
+  readonly parameters: number;
+  readonly tensors: number;
+  /** Of all weights, without model.json. */
+  readonly bytes: number;
+  /** What the user should know, a line each. */
+  readonly notices: readonly string[];
+}
+
+/** A model of another program, in our terms. */
+interface Foreign {
+  readonly hparams: Hparams;
+  readonly source: WeightSource;
+  readonly encoderJson: Uint8Array;
+  readonly vocabBpe: Uint8Array;
+  readonly notices: readonly string[];
+  readonly origin: string;
+}
+
+/**
+ * Makes a model folder (hparams.json, encoder.json, vocab.bpe, tfjs weights) of a folder that another program
+ * wrote: a TensorFlow checkpoint as OpenAI and gpt-2-simple leave it, or Hugging Face's config.json with
+ * safetensors. It is written whole or not at all.
+ * @param target the model folder; what it holds of an older model is replaced where options say so
+ * @throws UserError when a file is missing or damaged, the model is no GPT-2, or the target is taken; the
+ *   signal's reason on an abort
+ */
+export async function importModel(folder: string, target: string, options: ImportOptions): Promise<Imported> {
+  const replaced = await checkTarget(folder, target, options.overwrite === true);
+  const model = await openForeign(folder);
+  const { hparams, source, encoderJson, vocabBpe, notices, origin } = model;
+  try {
+    checkParameters(hparams, source);
+    const companions = new Map<string, Uint8Array>([
+      ["hparams.json", Buffer.from(hparamsJson(hparams))],
+      ["encoder.json", encoderJson],
+      ["vocab.bpe", vocabBpe],
+    ]);
+    const { dtype, onProgress, signal } = options;
+    const isOld = (name: string): boolean => replaced?.has(name) === true;
+    // One order, whatever the source's: the same model gives the same files.
+    const tensors = new Map(
+      namesInOrder(source).map((name) => [name, source.tensors.get(name) as TensorInfo]),
+    );
+    const bytes = await writeWeights(
+      target,
+      { ...source, tensors },
+      {
+        dtype,
+        onProgress,
+        signal,
+        companions,
+        isOld,
+        generatedBy: origin,
+      },
+    );
+    return { parameters: countParameters(hparams), tensors: tensors.size, bytes, notices };
+  } catch (error) {
+    if (!replaced) await rmdir(target).catch(() => undefined); // made for this alone; only an empty one goes
+    throw error;
+  } finally {
+    await source.close();
+  }
+}
+
+/**
+ * Whether a model may be written to a folder.
+ * @returns names of the files that go; undefined where there is no such folder yet
+ */
+async function checkTarget(
+  folder: string,
+  target: string,
+  overwrite: boolean,
+): Promise<Set<string> | undefined> {
+  const found = await stat(target).catch(() => undefined);
+  if (!found) return undefined;
+  if (!found.isDirectory()) throw new UserError(`${target} is a file: choose another --name`);
+  if ((await realpath(target)) === (await realpath(folder).catch(() => ""))) {
+    throw new UsageError(`${folder} is the very folder that the model would go to: choose another --name`);
+  }
+  const names = (await listFolder(target)).filter((name) => !name.endsWith(".part") && !LOCK_NAME.test(name));
+  if (names.length === 0) return new Set();
+  const model = describeModel(target);
+  if (!model) throw new UserError(`${target} holds something else than a model: choose another --name`);
+  if (model.isPackaged) throw new UserError(`${target} came with the program: choose another --name`);
+  if (!overwrite) {
+    throw new UserError(`${target} is there already: choose another --name, or replace it with --overwrite`);
+  }
+  return new Set(model.files.filter((name) => !/\.(part|json\.part)$/.test(name) && !LOCK_NAME.test(name)));
+}
+
+async function openForeign(folder: string): Promise<Foreign> {
+  const names = await listFolder(folder);
+  const isOurs = names.includes("hparams.json");
+  if (isOurs && (await hasCheckpoint(folder))) {
+    return openWithHparams(folder, await openCheckpoint(folder), "TensorFlow checkpoint");
+  }
+  if (isOurs && (await hasWeights(folder))) {
+    return openWithHparams(folder, await openWeights(folder), "tfjs weights");
+  }
+  if (names.includes("config.json")) {
+    const model = await openHuggingFace(folder);
+    return {
+      ...model,
+      encoderJson: Buffer.from(model.encoderJson),
+      vocabBpe: Buffer.from(model.vocabBpe),
+      origin: "Hugging Face safetensors",
+    };
+  }
+  if (await hasCheckpoint(folder)) {
+    throw new UserError(
+      `${join(folder, "hparams.json")} is missing beside the checkpoint: put the model's there`,
+    );
+  }
+  throw new UserError(
+    `${folder} holds no model to import: it needs a TensorFlow checkpoint with hparams.json, or config.json with model.safetensors`,
+  );
+}
+
+/** A folder with hparams.json and, unless it uses OpenAI's, encoder.json and vocab.bpe. */
+async function openWithHparams(folder: string, source: WeightSource, origin: string): Promise<Foreign> {
+  const hparams = await loadHparams(folder);
+  const { encoderJson, vocabBpe, isOwn } = await loadVocabulary(folder, hparams);
+  const notices = isOwn ? [] : ["it brings no encoder.json and vocab.bpe: OpenAI's are taken"];
+  return { hparams, source, encoderJson, vocabBpe, notices, origin };
+}

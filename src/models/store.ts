@@ -1,0 +1,124 @@
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
+import envPaths from "env-paths";
+import { PACKAGE_ROOT } from "../system/package.js";
+
+/** The model that comes with the program. */
+export const DEMO = "shakespeare";
+
+/** Names under which OpenAI has published the same model. */
+const ALIASES: Readonly<Record<string, string>> = {
+  "117M": "124M",
+  "124M": "117M",
+  "345M": "355M",
+  "355M": "345M",
+};
+
+/** The names under which a model may lie here. */
+const namesOf = (name: string): string[] => [name, ...(Object.hasOwn(ALIASES, name) ? [ALIASES[name]] : [])];
+
+const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+
+/** Expands a leading `~` and `$VAR`, `${VAR}` (also `%VAR%` on Windows), as the original's models_dir does. */
+export function expandPath(path: string): string {
+  const value = (name: string, whole: string): string => process.env[name] ?? whole;
+  let expanded = path.replace(/^~(?=$|[/\\])/, () => homedir());
+  expanded = expanded.replace(/\$(?:\{(\w+)\}|(\w+))/g, (whole, braced, bare) =>
+    value(braced ?? bare, whole),
+  );
+  if (process.platform === "win32")
+    expanded = expanded.replace(/%(\w+)%/g, (whole, name) => value(name, whole));
+  return expanded;
+}
+
+/**
+ * The folders that hold models, in the order in which they are searched. The first is where downloads go.
+ * @param option the value of --models_dir: when it or $GPT2_MODELS_DIR is given, only that folder counts
+ *   (the demo model that comes with the package is always found)
+ */
+export function modelsDirs(option?: string): string[] {
+  const given = option ?? process.env["GPT2_MODELS_DIR"];
+  const packaged = join(PACKAGE_ROOT, "models");
+  if (given) return [resolve(expandPath(given)), packaged];
+  const cache = join(envPaths("gpt2", { suffix: "" }).cache, "models");
+  return [...(isFolder("models") ? [resolve("models")] : []), cache, packaged];
+}
+
+/** Whether a folder can be loaded: its sizes and one form of the weights are there. */
+export function isModelFolder(path: string): boolean {
+  const has = (file: string): boolean => existsSync(join(path, file));
+  return has("hparams.json") && (has("model.json") || has("model.ckpt.index") || has("checkpoint"));
+}
+
+/** Whether a name is meant as a path: it has a separator, or begins with `.` or `~`. */
+export function isPath(name: string): boolean {
+  return /[/\\]/.test(name) || /^(\.|~)/.test(name) || isAbsolute(name);
+}
+
+/** Files that belong to a model's folder, whole or being written: what `gpt2 models` counts and may remove. */
+const MODEL_FILE =
+  /^(checkpoint|encoder\.json|vocab\.bpe|hparams\.json|counter|model\.json|model(\.ckpt|-\d+)\.(meta|index|data-\d{5}-of-\d{5})|group\d+-shard\d+of\d+\.bin|\.(download|writing)\.lock(\.\d+-[0-9a-f]{8})?)$|\.part(\.json)?$/;
+
+/** A folder that holds a model, or the beginning of one. */
+export interface StoredModel {
+  readonly name: string;
+  readonly path: string;
+  /** Names of the model's files in it. */
+  readonly files: readonly string[];
+  /** Bytes of these files. */
+  readonly bytes: number;
+  /** It came with the program. */
+  readonly isPackaged: boolean;
+}
+
+/** The model's files in a folder; undefined where there are none. */
+export function describeModel(path: string): StoredModel | undefined {
+  if (!isFolder(path)) return undefined;
+  const files = readdirSync(path).filter((name) => MODEL_FILE.test(name));
+  if (!files.some((name) => !["encoder.json", "vocab.bpe", "counter"].includes(name))) return undefined;
+  const bytes = files.reduce(
+    (sum, name) => sum + (statSync(join(path, name), { throwIfNoEntry: false })?.size ?? 0),
+    0,
+  );
+  const isPackaged = dirname(path) === join(PACKAGE_ROOT, "models") && basename(path) === DEMO;
+  return { name: basename(path), path, files, bytes, isPackaged };
+}
+
+/** Every model in the folders that are searched, in the order of the search; begun downloads too. */
+export function listStored(option?: string): StoredModel[] {
+  const folders = new Set(modelsDirs(option));
+  return [...folders].filter(isFolder).flatMap((folder) =>
+    readdirSync(folder)
+      .sort()
+      .map((name) => describeModel(join(folder, name)))
+      .filter((model) => model !== undefined),
+  );
+}
+
+/**
+ * Finds a model by its name (either of OpenAI's two names for one) or by a path.
+ * @returns its folder, or undefined
+ */
+export function findModel(name: string, option?: string): string | undefined {
+  if (isPath(name)) {
+    const path = resolve(expandPath(name));
+    return isModelFolder(path) ? path : undefined;
+  }
+  const names = namesOf(name);
+  const places = modelsDirs(option).flatMap((folder) => names.map((each) => join(folder, each)));
+  return [...places, resolve(name)].find(isModelFolder);
+}
+
+/**
+ * Finds a model that may be incomplete: by its name (either of OpenAI's two names for one) or by a path.
+ * @returns undefined where nothing of it is there
+ */
+export function findStored(name: string, option?: string): StoredModel | undefined {
+  const folder = isPath(name) ? resolve(expandPath(name)) : findModel(name, option);
+  if (folder) return describeModel(folder);
+  const stored = listStored(option);
+  return namesOf(name)
+    .map((each) => stored.find((model) => model.name === each))
+    .find((model) => model !== undefined);
+}

@@ -1,0 +1,79 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Engine } from "../model/hparams.js";
+import { expNegative } from "./draw.js";
+
+/** Tokens whose logits are looked at together: [PIECE, n_vocab] floats are in memory at a time. */
+const PIECE = 64;
+
+/** How likely a model finds a text. */
+export interface Score {
+  /** Natural logarithm of each token's probability, given all that stands before it in its window. */
+  readonly logprobs: readonly number[];
+  /** Their sum. */
+  readonly total: number;
+  /** exp(-total / number of tokens): as uncertain as a fair choice between so many tokens. */
+  readonly perplexity: number;
+  /** -total in bits, over the text's bytes in UTF-8. */
+  readonly bits_per_byte: number;
+}
+
+/** log P(id) under the softmax of logits [n_vocab]. */
+export function logProbability(logits: Float32Array, id: number): number {
+  let max = -Infinity;
+  for (let i = 0; i < logits.length; i++) if (logits[i] > max) max = logits[i];
+  let sum = 0;
+  for (let i = 0; i < logits.length; i++) sum += expNegative(logits[i] - max);
+  return logits[id] - max - Math.log(sum);
+}
+
+/**
+ * The log-probability of each token of a text, given `start` and the tokens before it. A text longer than the
+ * context is read in windows that begin `stride` tokens apart; each token is scored once, in the first window
+ * that holds it, and the windows after the first see at least n_ctx - stride tokens before it.
+ * Source of the strides: Hugging Face's guide to the perplexity of fixed-length models.
+ * @param start the id that stands before the text (end of text)
+ * @param stride 1 to n_ctx; smaller is slower, and gives each token more to go by
+ */
+export async function logProbabilities(
+  engine: Engine,
+  start: number,
+  ids: readonly number[],
+  stride: number,
+  signal?: AbortSignal,
+): Promise<number[]> {
+  const { n_ctx, n_vocab } = engine.hparams;
+  if (stride < 1 || stride > n_ctx) throw new RangeError(`stride ${stride} is not in 1 .. ${n_ctx}`);
+  const read = [start, ...ids.slice(0, -1)]; // what stands before each token
+  const logprobs: number[] = [];
+  for (let begin = 0; logprobs.length < ids.length; begin += stride) {
+    const end = Math.min(begin + n_ctx, ids.length);
+    const sequence = engine.createSequence();
+    try {
+      const known = logprobs.length; // the window's first tokens have been scored already
+      if (known > begin) await engine.forward([{ sequence, ids: read.slice(begin, known) }], "none");
+      for (let at = known; at < end; at += PIECE) {
+        await nextTurn(); // else no Ctrl-C is heard: a small model's pass lets nothing else have a turn
+        signal?.throwIfAborted();
+        const piece = read.slice(at, Math.min(at + PIECE, end));
+        const [logits] = await engine.forward([{ sequence, ids: piece }], "all"); // [piece.length, n_vocab]
+        for (let i = 0; i < piece.length; i++) {
+          logprobs.push(logProbability(logits.subarray(i * n_vocab, (i + 1) * n_vocab), ids[at + i]));
+        }
+      }
+    } finally {
+      engine.free(sequence);
+    }
+  }
+  return logprobs;
+}
+
+/** Sums log-probabilities up. @param bytes length of the text in UTF-8 */
+export function summarize(logprobs: readonly number[], bytes: number): Score {
+  const total = logprobs.reduce((sum, logprob) => sum + logprob, 0);
+  return {
+    logprobs,
+    total,
+    perplexity: Math.exp(-total / logprobs.length),
+    bits_per_byte: -total / Math.LN2 / bytes,
+  };
+}

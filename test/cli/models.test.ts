@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { cpSync, existsSync, mkdirSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { suite, test } from "node:test";
+import { assertDone, assertFails, gpt2, MICRO, ROOT, TEMPORARY } from "../support/spawn.js";
+
+/** A models folder with a whole model, a truncated one, a begun download and something else. */
+function someModels(name: string): string {
+  const folder = join(TEMPORARY, name);
+  for (const model of ["whole", "cut"]) cpSync(MICRO, join(folder, model), { recursive: true });
+  truncateSync(join(folder, "cut", "model.ckpt.index"), 100);
+  mkdirSync(join(folder, "begun"));
+  writeFileSync(join(folder, "begun", "model.ckpt.data-00000-of-00001.part"), "12345");
+  mkdirSync(join(folder, "notes"));
+  writeFileSync(join(folder, "notes", "readme.txt"), "no model");
+  return folder;
+}
+
+suite("gpt2 models", { concurrency: 2 }, () => {
+  test("list: whole and incomplete models, with size and place; the demo model is always there", async () => {
+    const folder = someModels("list");
+    const outcome = await gpt2(["models", "--models_dir", folder, "--format", "jsonl"]);
+    assertDone(outcome);
+    const rows = outcome.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const brief = rows.map(({ name, parameters, precision, complete }) => [
+      name,
+      parameters,
+      precision,
+      complete,
+    ]);
+    assert.deepEqual(brief, [
+      ["begun", null, null, false],
+      ["cut", null, null, false],
+      ["whole", 53024, "float32", true],
+      ["shakespeare", 1442240, "float16", true],
+    ]);
+    assert.deepEqual([rows[0]["bytes"], rows[0]["path"]], [5, join(folder, "begun")]);
+    const table = await gpt2(["models", "list", "--models_dir", folder]);
+    assertDone(table);
+    assert.match(table.stdout, /^name +parameters +precision +disk +complete +where\n/);
+    assert.match(table.stdout, /^begun +\? +\? +5 B +no +/m);
+    assert.match(table.stdout, /^whole +0\.1 million +float32 +[\d.]+ kB +yes +/m);
+  });
+
+  test("path: a model's folder", async () => {
+    const folder = someModels("path");
+    const whole = await gpt2(["models", "path", "whole", "--models_dir", folder]);
+    assertDone(whole);
+    assert.equal(whole.stdout, `${join(folder, "whole")}\n`);
+    assertFails(await gpt2(["models", "path", "nothing", "--models_dir", folder]), 1, /"nothing"/);
+  });
+
+  test("rm: a model's files and nothing else, and only when it was said", async () => {
+    const folder = someModels("rm");
+    const rm = (...args: string[]) => gpt2(["models", "rm", ...args, "--models_dir", folder]);
+    assertFails(await rm("whole"), 2, /--yes/);
+    writeFileSync(join(folder, "whole", "mine.txt"), "keep me");
+    for (const name of ["whole", "begun"]) {
+      const outcome = await rm(name, "--yes");
+      assertDone(outcome);
+      assert.equal(outcome.stdout, "");
+    }
+    assert.deepEqual(readdirSync(join(folder, "whole")).sort(), ["expected.json", "mine.txt"]);
+    assert.ok(!existsSync(join(folder, "begun")));
+    assertFails(await rm("notes", "--yes"), 1, /"notes"/);
+    assert.deepEqual(readdirSync(join(folder, "notes")), ["readme.txt"]);
+    assertFails(await rm("shakespeare", "--yes"), 1, /part of the program/);
+    assert.ok(existsSync(join(ROOT, "models", "shakespeare", "model.json")));
+  });
+
+  test("wrong usage: one line", async () => {
+    assertFails(await gpt2(["models", "purge"]), 2, /list, path, rm/);
+    assertFails(await gpt2(["models", "rm"]), 2, /name/);
+    assertFails(await gpt2(["models", "list", "x"]), 2, /"x"/);
+  });
+});

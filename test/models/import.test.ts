@@ -1,0 +1,494 @@
+import assert from "node:assert/strict";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { sizeOf } from "../../dist/src/model/hparams.js";
+import { importModel } from "../../dist/src/models/import.js";
+import { loadModel, openModel } from "../../dist/src/models/load.js";
+import { UserError } from "../../dist/src/system/errors.js";
+import { readInPieces } from "../support/conformance.js";
+import { MICRO as KNOWN } from "../support/models.js";
+import { joinSafetensors, type Parts, splitSafetensors } from "../support/safetensors.js";
+import { assertDone, assertFails, gpt2, MICRO, NO_SHELL, ROOT, shell, TEMPORARY } from "../support/spawn.js";
+
+const FIXTURES = join(ROOT, "test/fixtures/huggingface");
+
+let count = 0;
+const fresh = (): string => join(TEMPORARY, `import-${count++}`);
+
+/** A copy of a fixture in which something was changed. */
+function changed(name: string, change: (folder: string) => void): string {
+  const folder = fresh();
+  cpSync(name === "micro" ? MICRO : join(FIXTURES, name), folder, { recursive: true });
+  change(folder);
+  return folder;
+}
+
+type Json = Record<string, unknown>;
+const readJson = (path: string): Json => JSON.parse(readFileSync(path, "utf8")) as Json;
+function editJson(path: string, edit: (json: Json) => void): void {
+  const json = readJson(path);
+  edit(json);
+  writeFileSync(path, JSON.stringify(json));
+}
+function editWeights(folder: string, edit: (parts: Parts) => void): void {
+  const path = join(folder, "model.safetensors");
+  const parts = splitSafetensors(readFileSync(path));
+  edit(parts);
+  writeFileSync(path, joinSafetensors(parts.header, parts.data));
+}
+
+async function tensorsOf(folder: string): Promise<Map<string, Float32Array>> {
+  const source = await openModel(folder);
+  const all = new Map<string, Float32Array>();
+  for (const [name, { shape }] of source.tensors) {
+    const values = new Float32Array(sizeOf(shape));
+    await source.read(name, values);
+    all.set(name, values);
+  }
+  return all;
+}
+const ORIGINAL = await tensorsOf(MICRO);
+
+/** The logits that an independent float64 implementation computed from micro. */
+async function checkLogits(folder: string, tolerance: number): Promise<void> {
+  const { engine } = await loadModel(folder);
+  try {
+    for (const known of KNOWN.expected.sequences) {
+      const logits = await readInPieces(engine, known.ids, 64);
+      const scale = Math.max(...known.top8_logits.map(Math.abs));
+      const wanted = [
+        ...known.last_logits_first_16.map((logit, id) => [id, logit]),
+        ...known.top8_ids.map((id, i) => [id, known.top8_logits[i]]),
+      ];
+      for (const [id, logit] of wanted) {
+        assert.ok(Math.abs(logits[id] - logit) <= tolerance * scale, `logit ${id}: ${logits[id]} ${logit}`);
+      }
+    }
+  } finally {
+    await engine.dispose();
+  }
+}
+
+describe("Hugging Face's files", () => {
+  test("float32, with masks and a tied head: micro's values bit for bit, its logits and its texts", async () => {
+    const target = fresh();
+    const result = await importModel(join(FIXTURES, "f32"), target, { dtype: "float32" });
+    assert.deepEqual(result, { parameters: 53_024, tensors: 40, bytes: 212_096, notices: [] });
+    assert.deepEqual(await tensorsOf(target), ORIGINAL);
+    for (const name of ["encoder.json", "hparams.json"]) {
+      assert.deepEqual(readJson(join(target, name)), readJson(join(MICRO, name)));
+    }
+    assert.ok(readFileSync(join(target, "vocab.bpe")).equals(readFileSync(join(MICRO, "vocab.bpe"))));
+    assert.equal(readJson(join(target, "model.json"))["generatedBy"], "Hugging Face safetensors");
+    await checkLogits(target, 2e-5);
+  });
+
+  test("float16 without prefix and head, padded, tokenizer.json alone: the padding is cut off and told", async () => {
+    const [from16, from32] = [fresh(), fresh()];
+    const { notices, parameters } = await importModel(join(FIXTURES, "f16"), from16, { dtype: "float16" });
+    await importModel(join(FIXTURES, "f32"), from32, { dtype: "float16" });
+    assert.equal(parameters, 53_024);
+    assert.deepEqual(notices, [
+      "the tokenizer has 400 tokens and the embedding 408 rows: the last 8 are cut off",
+    ]);
+    // Python's struct rounded the one, this program the other.
+    assert.deepEqual(readdirSync(from16), readdirSync(from32));
+    for (const name of readdirSync(from16)) {
+      const [a, b] = [from16, from32].map((folder) => readFileSync(join(folder, name)));
+      if (name === "encoder.json" || name === "hparams.json")
+        assert.deepEqual(JSON.parse(`${a}`), JSON.parse(`${b}`));
+      else assert.ok(a.equals(b), name);
+    }
+    await checkLogits(from16, 0.01);
+  });
+
+  test("bfloat16 in three files, two added tokens", async () => {
+    const target = fresh();
+    const { notices } = await importModel(join(FIXTURES, "bf16"), target, { dtype: "float32" });
+    assert.deepEqual(notices, [
+      'added to the vocabulary: "<|start of text|>", "[PAD]"; in a prompt they are ordinary text',
+    ]);
+    for (const [name, values] of await tensorsOf(target)) {
+      const original = ORIGINAL.get(name) as Float32Array;
+      const bits = new Uint32Array(values.buffer);
+      assert.ok(bits.every((each) => (each & 0xffff) === 0));
+      const wrong = original.findIndex((x, i) => Math.abs(x - values[i]) > 2 ** -8 * Math.abs(x));
+      assert.equal(wrong, -1, name);
+    }
+    await checkLogits(target, 0.1);
+    const { encoder, engine, hparams } = await loadModel(target);
+    await engine.dispose();
+    assert.equal(hparams.n_vocab, 402);
+    assert.equal(encoder.decode([400, 401, 399]), "<|start of text|>[PAD]<|endoftext|>");
+    assert.ok(!encoder.encode("[PAD]").includes(401));
+  });
+
+  test("what changes nothing is taken, what the user should know is told", async () => {
+    const cases: [string, (folder: string) => void, RegExp[]][] = [
+      ["f32", (f) => editJson(join(f, "config.json"), (c) => delete c["activation_function"]), []],
+      [
+        "f32",
+        (f) => editJson(join(f, "config.json"), (c) => (c["activation_function"] = "gelu_pytorch_tanh")),
+        [],
+      ],
+      ["f32", (f) => editJson(join(f, "config.json"), (c) => (c["reorder_and_upcast_attn"] = true)), []],
+      ["f32", (f) => editJson(join(f, "config.json"), (c) => (c["n_inner"] = 128)), []],
+      ["f32", (f) => editJson(join(f, "config.json"), (c) => delete c["n_positions"]), []],
+      [
+        "f32",
+        (f) => editJson(join(f, "config.json"), (c) => (c["eos_token_id"] = 0)),
+        [/ends its texts with "!", .*--stop "!"/],
+      ],
+      [
+        "f32",
+        (f) => writeFileSync(join(f, "added_tokens.json"), '{"<pad>": 400, "anything": 401}'),
+        [/left out, as the model has no embedding for them: "<pad>", "anything"/],
+      ],
+      [
+        "f32",
+        (f) => {
+          const merges = join(f, "merges.txt");
+          writeFileSync(merges, readFileSync(merges, "utf8").replace(/^#.*\n/, ""));
+        },
+        [],
+      ],
+      [
+        "f32",
+        (f) => editWeights(f, ({ header }) => rename(header, "lm_head.weight", "v_head.summary.weight")),
+        [/left out, as text needs none of it: v_head/],
+      ],
+      [
+        "f16",
+        (f) =>
+          editJson(join(f, "tokenizer.json"), (t) => {
+            const model = t["model"] as { merges: unknown[] };
+            model.merges = model.merges.map((merge) => (merge as string[]).join(" "));
+          }),
+        [/cut off/],
+      ],
+    ];
+    for (const [name, change, wanted] of cases) {
+      const target = fresh();
+      const { notices } = await importModel(changed(name, change), target, { dtype: "float32" });
+      assert.equal(notices.length, wanted.length, `${change} ${notices}`);
+      for (const [i, pattern] of wanted.entries()) assert.match(notices[i], pattern);
+      if (name === "f32") assert.deepEqual(await tensorsOf(target), ORIGINAL);
+      assert.match(readFileSync(join(target, "vocab.bpe"), "utf8"), /^#version/);
+    }
+  });
+});
+
+function rename(header: Parts["header"], from: string, to: string): void {
+  assert.ok(from in header);
+  header[to] = header[from];
+  delete header[from];
+}
+
+/** What cannot be imported: which folder, what is done to it, what the line says. */
+const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] = [
+  ...(
+    [
+      ["model_type", "gptj", /model_type is "gptj".*only OpenAI's GPT-2/],
+      ["model_type", undefined, /model_type is missing/],
+      ["activation_function", "relu", /activation_function is "relu", not "gelu_new"/],
+      ["activation_function", "gelu", /activation_function is "gelu"/],
+      ["layer_norm_epsilon", 1e-6, /layer_norm_epsilon is 0.000001, not 0.00001/],
+      ["scale_attn_by_inverse_layer_idx", true, /scale_attn_by_inverse_layer_idx is true/],
+      ["scale_attn_weights", false, /scale_attn_weights is false/],
+      ["add_cross_attention", true, /add_cross_attention is true/],
+      ["n_inner", 64, /n_inner is 64, not 4 n_embd/],
+      ["quantization_config", {}, /quantized/],
+      ["n_head", 5, /n_embd 32 is not a multiple of n_head 5/],
+      ["n_head", "4", /n_head must be a positive whole number, not "4"/],
+      ["n_layer", 1e7, /41? tensors|too few for the 10000000 layers/],
+      ["n_layer", 4, /too few|no tensor h\.3\./],
+      ["n_layer", 2, /h\.2\.\S+ is no parameter/],
+      ["n_layer", 1e99, /n_layer must be/],
+      ["n_embd", 64, /has the shape \[96\] where config\.json describes \[192\]/],
+      ["n_positions", 32, /wpe\.weight has the shape \[64, 32\] where config\.json describes \[32, 32\]/],
+      ["vocab_size", 399, /400 tokens and config\.json a vocab_size of 399/],
+      ["vocab_size", 401, /wte\.weight has the shape \[400, 32\] where config\.json describes \[401, 32\]/],
+    ] as const
+  ).map(([name, value, pattern]): (typeof REFUSED)[number] => [
+    "f32",
+    (f) => editJson(join(f, "config.json"), (config) => (config[name] = value)),
+    pattern,
+  ]),
+  ["f32", (f) => writeFileSync(join(f, "config.json"), "<html>"), /config\.json is not valid JSON/],
+  ["f32", (f) => writeFileSync(join(f, "config.json"), "[]"), /config\.json describes no model/],
+  ["f32", (f) => rmSync(join(f, "config.json")), /no model to import: it needs .*config\.json/],
+  ["f32", (f) => rmSync(join(f, "model.safetensors")), /config\.json and no model\.safetensors/],
+  [
+    "f32",
+    (f) => renameSync(join(f, "model.safetensors"), join(f, "pytorch_model.bin")),
+    /pytorch_model\.bin cannot be read here, model\.safetensors can: .*python3 -c .*safe_serialization=True/,
+  ],
+  ["f32", (f) => rmSync(join(f, "vocab.json")), /vocab\.json is missing beside merges\.txt/],
+  ["f32", (f) => rmSync(join(f, "merges.txt")), /merges\.txt is missing beside vocab\.json/],
+  ["f16", (f) => rmSync(join(f, "tokenizer.json")), /no tokenizer: it needs vocab\.json and merges\.txt/],
+  [
+    "f32",
+    (f) => editJson(join(f, "vocab.json"), (v) => (v["!"] = 1)),
+    /vocab\.json: two tokens have the id 1/,
+  ],
+  ["f32", (f) => editJson(join(f, "vocab.json"), (v) => delete v["ver"]), /vocab\.json/],
+  ["f32", (f) => writeFileSync(join(f, "vocab.json"), "null"), /vocab\.json has no table/],
+  [
+    "f32",
+    (f) => writeFileSync(join(f, "merges.txt"), readFileSync(join(f, "merges.txt"), "utf8").slice(0, 400)),
+    /merges\.txt/,
+  ],
+  [
+    "bf16",
+    (f) => writeFileSync(join(f, "added_tokens.json"), '{"[PAD]": 401, "startoftext": 400}'),
+    /added token "startoftext" is not written as <\.\.\.> or \[\.\.\.\]/,
+  ],
+  [
+    "bf16",
+    (f) => writeFileSync(join(f, "added_tokens.json"), '{"[PAD]": 401, "<s>": 12}'),
+    /added token "<s>" \(12\) is another one in vocab\.json/,
+  ],
+  [
+    "bf16",
+    (f) => writeFileSync(join(f, "added_tokens.json"), '{"[PAD]": 401}'),
+    /vocab\.json: the id of "\[PAD\]"/,
+  ],
+  [
+    "bf16",
+    (f) => writeFileSync(join(f, "added_tokens.json"), '{"[PAD]": "x"}'),
+    /added_tokens\.json: an added token/,
+  ],
+  [
+    "bf16",
+    (f) =>
+      writeFileSync(join(f, "tokenizer_config.json"), '{"added_tokens_decoder":{"401":{"content":"<x>"}}}'),
+    /tokenizer_config\.json: the added token 401 is "<x>" here and "\[PAD\]"/,
+  ],
+  ...(
+    [
+      [(t) => (t["normalizer"] = { type: "Lowercase" }), /changes the text/],
+      [(t) => (t["pre_tokenizer"] = { type: "Metaspace" }), /pre_tokenizer is not ByteLevel/],
+      [(t) => ((t["model"] as Json)["type"] = "Unigram"), /tokenizer is "Unigram"/],
+      [(t) => ((t["model"] as Json)["byte_fallback"] = true), /byte_fallback/],
+      [(t) => ((t["model"] as Json)["merges"] = [["a", "b", "c"]]), /is not two tokens/],
+      [(t) => ((t["model"] as Json)["vocab"] = []), /no table of tokens/],
+      [(t) => delete t["model"], /tokenizer is none/],
+    ] as readonly (readonly [(tokenizer: Json) => void, RegExp])[]
+  ).map(([edit, pattern]): (typeof REFUSED)[number] => [
+    "f16",
+    (f) => editJson(join(f, "tokenizer.json"), edit),
+    pattern,
+  ]),
+  [
+    "f32",
+    (f) => editWeights(f, ({ header, data }) => (data[header["lm_head.weight"].data_offsets[0]] ^= 1)),
+    /lm_head\.weight differs from wte\.weight/,
+  ],
+  [
+    "f32",
+    (f) => editWeights(f, ({ header }) => rename(header, "transformer.ln_f.bias", "transformer.ln_f.beta")),
+    /no tensor ln_f\.bias/,
+  ],
+  [
+    "f32",
+    (f) => editWeights(f, ({ header }) => rename(header, "lm_head.weight", "transformer.adapter\n.weight")),
+    /adapter\\n\.weight is no parameter of a GPT-2/,
+  ],
+  [
+    "f32",
+    (f) => editWeights(f, ({ header }) => rename(header, "lm_head.weight", "wte.weight")),
+    /has the tensor wte\.weight twice/,
+  ],
+  [
+    "f32", // a linear layer's weights the other way round
+    (f) => editWeights(f, ({ header }) => header["transformer.h.0.attn.c_attn.weight"].shape.reverse()),
+    /h\.0\.attn\.c_attn\.weight has the shape \[96, 32\] where config\.json describes \[32, 96\]/,
+  ],
+  [
+    "f32",
+    (f) => editWeights(f, ({ header }) => (header["transformer.wpe.weight"].dtype = "I32")),
+    /wpe\.weight has the type I32/,
+  ],
+  [
+    "bf16",
+    (f) => rmSync(join(f, "model-00002-of-00003.safetensors")),
+    /model-00002-of-00003\.safetensors: no such file/,
+  ],
+  [
+    "bf16",
+    (f) =>
+      editJson(
+        join(f, "model.safetensors.index.json"),
+        (i) => ((i["weight_map"] as Json)["x"] = "../x.safetensors"),
+      ),
+    /"?\.\.\/x\.safetensors"? is not the name of a file beside it/,
+  ],
+  [
+    "bf16",
+    (f) =>
+      editJson(
+        join(f, "model.safetensors.index.json"),
+        (i) => ((i["weight_map"] as Json)["x"] = "model-00001-of-00003.safetensors"),
+      ),
+    /has no tensor x, which/,
+  ],
+  ["bf16", (f) => writeFileSync(join(f, "model.safetensors.index.json"), "{}"), /has no weight_map/],
+  ["micro", (f) => rmSync(join(f, "hparams.json")), /hparams\.json is missing beside the checkpoint/],
+  ["micro", (f) => rmSync(join(f, "vocab.bpe")), /vocab\.bpe: no such file/],
+  [
+    "micro",
+    (f) => ["vocab.bpe", "encoder.json"].map((name) => rmSync(join(f, name))),
+    /OpenAI's encoder\.json has 50257 tokens and hparams\.json 400/,
+  ],
+  ["micro", (f) => editJson(join(f, "hparams.json"), (h) => (h["n_layer"] = 2)), /same model/],
+  [
+    "micro",
+    (f) => writeFileSync(join(f, "checkpoint"), 'model_checkpoint_path: "model-7"\n'),
+    /model-7\.index: no such file/,
+  ],
+  [
+    "micro",
+    (f) => writeFileSync(join(f, "model.ckpt.data-00000-of-00001"), Buffer.alloc(212_096)),
+    /damaged/,
+  ],
+];
+
+describe("what cannot be imported: one line, and nothing is left behind", () => {
+  for (const [i, [name, change, pattern]] of REFUSED.entries()) {
+    test(`${i}: ${name}, ${pattern.source}`, async () => {
+      const folder = changed(name, change);
+      const target = fresh();
+      await assert.rejects(importModel(folder, target, { dtype: "float32" }), (error) => {
+        assert.ok(error instanceof UserError, (error as Error).stack);
+        assert.match(error.message, pattern);
+        assert.ok(!error.message.includes("\n") && error.message.length < 500, error.message);
+        assert.ok(!/undefined|\[object/.test(error.message), error.message);
+        return true;
+      });
+      assert.ok(!existsSync(target));
+    });
+  }
+});
+
+describe("gpt2 import", { concurrency: 2 }, () => {
+  test("a name with spaces and Unicode; every command takes it; what is there already stays", async () => {
+    const models_dir = join(TEMPORARY, "my models é");
+    const folder = changed("f32", () => {});
+    const args = ["import", folder, "--name", "mein Mödell", "--models_dir", models_dir];
+    const outcome = await gpt2(args);
+    assertDone(outcome);
+    assert.equal(outcome.stdout, "");
+    const target = join(models_dir, "mein Mödell");
+    assert.equal(
+      outcome.stderr,
+      `${target}: 40 tensors, 53024 parameters, 212.1 kB in float32\n` +
+        `use it with --model_name "mein Mödell" --models_dir ${JSON.stringify(models_dir)}\n`,
+    );
+    const generate = ["--seed", "1", "--length", "9"];
+    const [ours, theirs] = await Promise.all([
+      gpt2(["generate", "of", "--model_name", "mein Mödell", "--models_dir", models_dir, ...generate]),
+      gpt2(["generate", "of", "--model_name", MICRO, ...generate]),
+    ]);
+    assertDone(ours);
+    assert.equal(ours.stdout, theirs.stdout);
+
+    assertFails(await gpt2(args), 1, /mein Mödell is there already: .*--name.*--overwrite/);
+    writeFileSync(join(target, "notes.txt"), "mine");
+    cpSync(join(MICRO, "checkpoint"), join(target, "checkpoint")); // of an older model: it must not stay
+    assertDone(await gpt2([...args, "--overwrite", "--dtype", "float16"]));
+    assert.deepEqual(readdirSync(target).sort(), [
+      "encoder.json",
+      "group1-shard1of1.bin",
+      "hparams.json",
+      "model.json",
+      "notes.txt",
+      "vocab.bpe",
+    ]);
+    const before = readdirSync(target).map((name) => readFileSync(join(target, name)));
+    rmSync(join(folder, "model.safetensors"));
+    assertFails(await gpt2([...args, "--overwrite"]), 1, /no model\.safetensors/);
+    assert.deepEqual(
+      readdirSync(target).map((name) => readFileSync(join(target, name))),
+      before,
+    );
+  });
+
+  test("gpt-2-simple's folder: checkpoint/run1 with model-500 and a counter", async () => {
+    const folder = changed("micro", (f) => {
+      for (const part of ["index", "data-00000-of-00001", "meta"]) {
+        renameSync(join(f, `model.ckpt.${part}`), join(f, `model-500.${part}`));
+      }
+      const state = 'model_checkpoint_path: "model-500"\nall_model_checkpoint_paths: "model-500"\n';
+      writeFileSync(join(f, "checkpoint"), state);
+      writeFileSync(join(f, "counter"), "500\n");
+    });
+    const models_dir = fresh();
+    assertDone(await gpt2(["import", folder, "--models_dir", models_dir, "--name", "run1"]));
+    assert.deepEqual(await tensorsOf(join(models_dir, "run1")), ORIGINAL);
+    // Whatever a model comes from, the files of weights are the same.
+    const [tfjs, safetensors] = [fresh(), fresh()];
+    await importModel(join(models_dir, "run1"), tfjs, { dtype: "float32" });
+    await importModel(join(FIXTURES, "f32"), safetensors, { dtype: "float32" });
+    const shard = (model: string): Buffer => readFileSync(join(model, "group1-shard1of1.bin"));
+    assert.ok(shard(tfjs).equals(shard(join(models_dir, "run1"))));
+    assert.ok(shard(safetensors).equals(shard(tfjs)));
+  });
+
+  test("places that are taken, names that are none", async () => {
+    const models_dir = fresh();
+    mkdirSync(join(models_dir, "other"), { recursive: true });
+    writeFileSync(join(models_dir, "other", "diary.txt"), "mine");
+    writeFileSync(join(models_dir, "file"), "");
+    const f32 = join(FIXTURES, "f32");
+    const to = (name: string): Promise<Awaited<ReturnType<typeof gpt2>>> =>
+      gpt2(["import", f32, "--models_dir", models_dir, "--overwrite", "--name", name]);
+    assertFails(await to("other"), 1, /other holds something else than a model/);
+    assertFails(await to("file"), 1, /file is a file/);
+    for (const name of ["../x", "a/b", "..", "", "a\nb", "~x", "x."]) {
+      assertFails(await to(name), 2, /cannot be a model's name/);
+    }
+    const packaged = [
+      "import",
+      f32,
+      "--models_dir",
+      join(ROOT, "models"),
+      "--name",
+      "shakespeare",
+      "--overwrite",
+    ];
+    assertFails(await gpt2(packaged), 1, /came with the program/);
+    const itself = ["import", join(FIXTURES, "f32"), "--models_dir", FIXTURES, "--overwrite"];
+    assertFails(await gpt2(itself), 2, /the very folder that the model would go to/);
+    assertFails(
+      await gpt2(["import", join(TEMPORARY, "gone")]),
+      1,
+      /cannot read .*gone: no such file or folder/,
+    );
+    assertFails(
+      await gpt2(["import", join(f32, "config.json")]),
+      1,
+      /config\.json: a part of the path is no folder/,
+    );
+    assertFails(await gpt2(["import"]), 2, /missing.*folder/);
+    assert.deepEqual(readdirSync(models_dir).sort(), ["file", "other"]);
+  });
+
+  test("a disk that takes no more: a clear line, and no folder", { skip: NO_SHELL }, async () => {
+    const models_dir = fresh();
+    const line = `trap "" XFSZ; ulimit -f 100 || exit 9; gpt2 import "$FROM" --models_dir "$TO"`;
+    const outcome = await shell(line, { env: { FROM: join(FIXTURES, "f32"), TO: models_dir } });
+    if (outcome.code === 9) return;
+    assertFails(outcome, 1, /cannot write .*group1-shard1of1\.bin/);
+    assert.deepEqual(readdirSync(models_dir), []);
+  });
+});

@@ -1,0 +1,307 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { uniform } from "../../dist/src/random.js";
+import { type DrawOptions, expNegative, makeDraw } from "../../dist/src/sampling/draw.js";
+
+const PLAIN: DrawOptions = { temperature: 1, top_k: 0, top_p: 1 };
+const N = 20_000;
+
+/** The distribution that the options describe, worked out the plain way: sort everything, then cut. */
+function reference(
+  logits: ArrayLike<number>,
+  { temperature, top_k, top_p, min_p, repetition_penalty, logit_bias }: DrawOptions,
+  said: readonly number[] = [],
+): number[] {
+  const weakened = Array.from(logits, (logit, id) => {
+    const biased = logit + (logit_bias?.get(id) ?? 0);
+    if (repetition_penalty === undefined || !said.includes(id)) return biased;
+    return biased < 0 ? biased * repetition_penalty : biased / repetition_penalty;
+  });
+  const scaled = weakened.map((logit) => logit / temperature);
+  const kth = top_k > 0 ? [...scaled].sort((a, b) => b - a)[Math.min(top_k, scaled.length) - 1] : -Infinity;
+  const max = Math.max(...scaled);
+  let p = scaled.map((x) => (x >= kth ? Math.exp(x - max) : 0));
+  const norm = (values: number[]): number[] => {
+    const sum = values.reduce((a, b) => a + b, 0);
+    return values.map((value) => value / sum);
+  };
+  p = norm(p);
+  const order = p.map((_, id) => id).sort((a, b) => p[b] - p[a] || a - b);
+  const kept = new Set<number>();
+  let reached = 0;
+  for (const id of order) {
+    if (reached >= top_p && kept.size > 0) break;
+    kept.add(id);
+    reached += p[id];
+  }
+  p = norm(p.map((value, id) => (kept.has(id) ? value : 0)));
+  const least = (min_p ?? 0) * Math.max(...p);
+  return norm(p.map((value) => (value >= least ? value : 0)));
+}
+
+/** Fixed logits of a peaked, long-tailed shape, with ties. */
+function someLogits(n: number): Float32Array {
+  return Float32Array.from({ length: n }, (_, i) => Math.round(8 * Math.sin(i * 12.9898) * Math.cos(i)) / 4);
+}
+
+/** The 99.9 % point of chi-square with that many degrees of freedom (Wilson and Hilferty 1931). */
+function critical(df: number): number {
+  return df * (1 - 2 / (9 * df) + 3.0902 * Math.sqrt(2 / (9 * df))) ** 3;
+}
+
+/** What was said before: some of the likeliest tokens, some of them twice, and unlikely ones. */
+const SAID = [0, 3, 3, 5, 17, 18, 20, 25, 25, 25, 40, 41, 59];
+const BIAS = new Map([
+  [2, 1.5],
+  [3, -0.75],
+  [20, -Infinity],
+  [58, 4],
+]);
+
+const CASES: [string, DrawOptions][] = [
+  ["plain", PLAIN],
+  ["temperature 0.7", { ...PLAIN, temperature: 0.7 }],
+  ["temperature 1.5", { ...PLAIN, temperature: 1.5 }],
+  ["top_k 10", { ...PLAIN, top_k: 10 }],
+  ["top_p 0.8", { ...PLAIN, top_p: 0.8 }],
+  ["all three", { temperature: 0.9, top_k: 40, top_p: 0.9 }],
+  ["min_p 0.1", { ...PLAIN, min_p: 0.1 }],
+  ["repetition penalty", { ...PLAIN, repetition_penalty: 1.3 }],
+  ["repetition bonus", { ...PLAIN, repetition_penalty: 0.8 }],
+  ["logit bias", { ...PLAIN, logit_bias: BIAS }],
+  [
+    "all six",
+    { temperature: 0.9, top_k: 40, top_p: 0.9, min_p: 0.05, repetition_penalty: 1.2, logit_bias: BIAS },
+  ],
+];
+
+for (const [name, options] of CASES) {
+  test(`20,000 draws follow the softmax: ${name}`, () => {
+    const logits = someLogits(60);
+    const p = reference(logits, options, SAID);
+    const draw = makeDraw(logits.length, options);
+    const counts = new Array<number>(logits.length).fill(0);
+    for (let t = 0; t < N; t++) counts[draw(logits, uniform(11, 0, t), SAID)]++;
+    assert.deepEqual(logits, someLogits(60), "the logits stay as they are");
+    let chi2 = 0;
+    let bins = 0;
+    let rareExpected = 0;
+    let rareCount = 0;
+    for (const [id, share] of p.entries()) {
+      if (share === 0) assert.equal(counts[id], 0, `token ${id} must never be drawn`);
+      if (share * N < 5) {
+        rareExpected += share * N; // too rare for a bin of its own
+        rareCount += counts[id];
+      } else {
+        chi2 += (counts[id] - share * N) ** 2 / (share * N);
+        bins++;
+      }
+    }
+    if (rareExpected >= 1) {
+      chi2 += (rareCount - rareExpected) ** 2 / rareExpected;
+      bins++;
+    }
+    assert.ok(
+      bins > 4 && chi2 < critical(bins - 1),
+      `chi-square ${chi2} with ${bins - 1} degrees of freedom`,
+    );
+  });
+}
+
+test("a draw walks the cumulative probability in order of id", () => {
+  const logits = Float32Array.from([Math.log(0.5), Math.log(0.125), Math.log(0.375)]);
+  const draw = makeDraw(3, PLAIN);
+  assert.deepEqual(
+    [0, 0.49, 0.51, 0.62, 0.63, 0.999999].map((u) => draw(logits, u)),
+    [0, 0, 1, 1, 2, 2],
+  );
+});
+
+test("temperature 0 takes the likeliest token, the first of equals", () => {
+  const draw = makeDraw(4, { temperature: 0, top_k: 3, top_p: 0.5 });
+  assert.equal(draw(Float32Array.from([1, 3, 3, 2]), 0.999), 1);
+});
+
+test("top_k keeps everything that ties with the k-th", () => {
+  const draw = makeDraw(5, { ...PLAIN, top_k: 2 });
+  const logits = Float32Array.from([1, 5, 1, 0, 1]);
+  const seen = new Set(Array.from({ length: 2000 }, (_, t) => draw(logits, t / 2000)));
+  assert.deepEqual([...seen].sort(), [0, 1, 2, 4]);
+});
+
+test("top_p keeps the token that crosses p, and at least one", () => {
+  const logits = Float32Array.from([0.5, 0.3, 0.2].map(Math.log));
+  const seen = (top_p: number): number[] => {
+    const draw = makeDraw(3, { ...PLAIN, top_p });
+    return [...new Set(Array.from({ length: 1000 }, (_, t) => draw(logits, t / 1000)))].sort();
+  };
+  assert.deepEqual(seen(1e-9), [0]);
+  assert.deepEqual(seen(0.4), [0]);
+  assert.deepEqual(seen(0.6), [0, 1]);
+  assert.deepEqual(seen(0.9), [0, 1, 2]);
+});
+
+test("top_p over a flat vocabulary of GPT-2's size equals the plain way", () => {
+  const logits = Float32Array.from({ length: 50257 }, (_, i) => ((i * 7919) % 1000) / 4000);
+  const options = { ...PLAIN, top_p: 0.37 };
+  const p = reference(logits, options);
+  const draw = makeDraw(logits.length, options);
+  let cumulative = 0;
+  for (const [id, share] of p.entries()) {
+    if (share > 0 && id % 997 === 0) assert.equal(draw(logits, cumulative + share / 2), id);
+    cumulative += share;
+  }
+});
+
+/** Where in [0, 1) a draw goes from one token to the next, found by halving: the distribution to the last bits. */
+function shares(draw: (u: number) => number, n_vocab: number): number[] {
+  const p = new Array<number>(n_vocab).fill(0);
+  let from = 0;
+  while (from < 1) {
+    const id = draw(from);
+    let low = from;
+    let high = 1;
+    while (high - low > 2 ** -50) {
+      const middle = (low + high) / 2;
+      if (draw(middle) === id) low = middle;
+      else high = middle;
+    }
+    p[id] += high - from;
+    from = high;
+  }
+  return p;
+}
+
+test("the shares of all tokens equal float64's, for many logits and options", () => {
+  const next = (
+    (t) => () =>
+      uniform(23, 1, t++)
+  )(0);
+  const one = (...values: number[]): number => values[Math.floor(next() * values.length)];
+  for (let round = 0; round < 300; round++) {
+    const n_vocab = one(3, 30, 90);
+    const logits = Float32Array.from({ length: n_vocab }, () => one(-40, 0, 3) + 8 * next());
+    const said = Array.from({ length: one(0, 5, 60) }, () => Math.floor(next() * n_vocab));
+    const biases = Array.from(
+      { length: one(0, 4) },
+      () => [1 + Math.floor(next() * (n_vocab - 1)), one(-Infinity, 3, -2.5)] as const,
+    );
+    const options: DrawOptions = {
+      temperature: one(0.3, 1, 1.7),
+      top_k: one(0, 0, 1, 7),
+      top_p: one(1, 1, 0.6),
+      min_p: one(0, 0.02, 0.3, 1),
+      repetition_penalty: one(1, 1.1, 1.3, 5, 0.7),
+      logit_bias: new Map(biases),
+    };
+    const expected = reference(logits, options, said);
+    const draw = makeDraw(n_vocab, options);
+    const p = shares((u) => draw(logits, u, said), n_vocab);
+    for (const [id, share] of expected.entries()) {
+      assert.ok(
+        Math.abs(p[id] - share) < 1e-12,
+        `token ${id}: ${p[id]}, not ${share}, ${JSON.stringify(options)}`,
+      );
+    }
+  }
+});
+
+test("a penalty divides what is positive, multiplies what is negative, once, however often it was said", () => {
+  // CTRL, section 4.1, by hand: 2 / 1.25, 1 and -1 * 1.25.
+  const draw = makeDraw(3, { ...PLAIN, repetition_penalty: 1.25 });
+  const p = shares((u) => draw(Float32Array.of(2, 1, -1), u, [0, 2, 0, 0, 2]), 3);
+  const weights = [1.6, 1, -1.25].map(Math.exp);
+  const sum = weights[0] + weights[1] + weights[2];
+  // With a message: without one, Node looks for the words of the call in the source, and may look for minutes.
+  for (const [id, weight] of weights.entries()) {
+    assert.ok(Math.abs(p[id] - weight / sum) < 1e-12, `token ${id}: ${p[id]}, not ${weight / sum}`);
+  }
+});
+
+test("bias comes before the penalty, both before greedy and top_k", () => {
+  const greedy = { ...PLAIN, temperature: 0 };
+  const logits = Float32Array.of(4, 3.5, -1);
+  const likeliest = (options: Partial<DrawOptions>, said: number[] = []): number =>
+    makeDraw(3, { ...greedy, ...options })(logits, 0.5, said);
+  assert.equal(likeliest({}), 0);
+  assert.equal(likeliest({ repetition_penalty: 1.2 }), 0, "nothing was said yet");
+  assert.equal(likeliest({ repetition_penalty: 1.2 }, [0]), 1);
+  assert.equal(likeliest({ logit_bias: new Map([[0, -Infinity]]) }), 1);
+  // (-1 + 5.5) / 1.2 is less than 4; the other way round -1 * 1.2 + 5.5 would be more.
+  assert.equal(likeliest({ repetition_penalty: 1.2, logit_bias: new Map([[2, 5.5]]) }, [2]), 0);
+  assert.equal(likeliest({ repetition_penalty: 1.1, logit_bias: new Map([[2, 5.5]]) }, [2]), 2);
+  const top_k = makeDraw(3, { ...PLAIN, top_k: 1, logit_bias: new Map([[2, 100]]) });
+  assert.deepEqual(
+    [0, 0.5, 0.99].map((u) => top_k(logits, u)),
+    [2, 2, 2],
+  );
+});
+
+test("min_p looks at what temperature made of the logits, and keeps its equals", () => {
+  const logits = Float32Array.from([8, 4, 4, 1].map(Math.log2), (x) => x * Math.LN2); // 8 : 4 : 4 : 1
+  const seen = (options: Partial<DrawOptions>): number[] => {
+    const draw = makeDraw(4, { ...PLAIN, ...options });
+    return [...new Set(Array.from({ length: 999 }, (_, t) => draw(logits, t / 999)))].sort();
+  };
+  assert.deepEqual(seen({ min_p: 0.49 }), [0, 1, 2]);
+  assert.deepEqual(seen({ min_p: 0.51 }), [0]);
+  assert.deepEqual(seen({ min_p: 0.51, temperature: 2 }), [0, 1, 2]);
+  assert.deepEqual(seen({ min_p: 1 }), [0]);
+  assert.deepEqual(seen({ min_p: 1, top_k: 2 }), [0]);
+  assert.deepEqual(seen({ min_p: 0 }), [0, 1, 2, 3]);
+  const equals = makeDraw(3, { ...PLAIN, min_p: 1 });
+  const drawn = [0, 0.4, 0.6, 0.99].map((u) => equals(Float32Array.of(2, 1, 2), u));
+  assert.deepEqual(drawn, [0, 0, 2, 2], "a token as likely as the likeliest is at least as probable");
+});
+
+test("what is off changes no draw", () => {
+  const logits = someLogits(500);
+  const off = { min_p: 0, repetition_penalty: 1, logit_bias: new Map<number, number>() };
+  for (const [name, { temperature, top_k, top_p }] of CASES) {
+    const plain = makeDraw(500, { temperature, top_k, top_p });
+    const draw = makeDraw(500, { temperature, top_k, top_p, ...off });
+    for (let t = 0; t < 500; t++) {
+      const u = uniform(3, 0, t);
+      assert.equal(draw(logits, u, SAID), plain(logits, u), name);
+    }
+  }
+});
+
+test("biases that leave nothing to draw are refused", () => {
+  const logit_bias = new Map([0, 1, 2].map((id) => [id, -Infinity]));
+  for (const temperature of [0, 1]) {
+    const draw = makeDraw(3, { ...PLAIN, temperature, logit_bias });
+    assert.throws(() => draw(Float32Array.of(1, 2, 3), 0.5), /logit_bias forbids every token/);
+  }
+});
+
+test("logits that are not numbers are refused, for every way of drawing", () => {
+  for (const options of [PLAIN, { ...PLAIN, temperature: 0 }, { ...PLAIN, top_k: 1 }]) {
+    for (const bad of [Number.NaN, Infinity]) {
+      assert.throws(() => makeDraw(3, options)(Float32Array.from([1, bad, 2]), 0.5), /not numbers/);
+    }
+    const allMinus = new Float32Array(3).fill(-Infinity);
+    assert.throws(() => makeDraw(3, options)(allMinus, 0.5), /not numbers/);
+  }
+  assert.equal(makeDraw(3, PLAIN)(Float32Array.from([-Infinity, 0, -Infinity]), 0.99), 1);
+});
+
+test("a very low temperature neither overflows nor loses the draw", () => {
+  const draw = makeDraw(3, { ...PLAIN, temperature: 1e-300 });
+  assert.equal(draw(Float32Array.from([1, 2, 1.5]), 0.5), 1);
+  assert.equal(makeDraw(3, { ...PLAIN, temperature: 1e300 })(Float32Array.from([1, 2, 1.5]), 0.9), 2);
+});
+
+test("expNegative is e^x to the last place or two", () => {
+  let worst = 0;
+  for (let i = 0; i <= 70_000; i++) {
+    const x = -i / 100;
+    const exact = Math.exp(x);
+    if (exact > 1e-300) worst = Math.max(worst, Math.abs(expNegative(x) - exact) / exact);
+  }
+  assert.ok(worst < 4.5e-16, `relative error ${worst}`);
+  assert.equal(expNegative(0), 1);
+  assert.equal(expNegative(-Infinity), 0);
+  assert.equal(expNegative(-800), 0);
+  assert.ok(Math.abs(expNegative(-744) - 1e-323) <= 5e-324);
+});

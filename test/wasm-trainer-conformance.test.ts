@@ -1,6 +1,0 @@
-import { createWasmTrainer } from "../dist/src/engines/wasm/trainer.js";
-import { trainerConformance } from "./support/trainer-conformance.js";
-
-trainerConformance("trainer on wasm", (hparams, source, options) =>
-  createWasmTrainer(hparams, source, { ...options, threads: 2 }),
-);
