@@ -17,7 +17,7 @@ import { addScore } from "./commands/score.js";
 import { addTokenize } from "./commands/tokenize.js";
 import { addUnconditional } from "./commands/unconditional.js";
 import { addVerify } from "./commands/verify.js";
-import { withUnderscores } from "./options/sampling.js";
+import { withUnderscores } from "./options/parse.js";
 import { Output } from "./terminal/output.js";
 
 const EXAMPLES = `Example: gpt2 generate "Once upon a time" --model_name shakespeare

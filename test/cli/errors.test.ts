@@ -292,7 +292,7 @@ describe("models that are missing or damaged: one line, exit code 1", { concurre
     ]);
     assert.equal(debug.code, 2);
     assert.match(debug.stderr, /^gpt2: --seed must[^\n]+\n/);
-    assert.match(debug.stderr, /^ +at .*options\/sampling\.js:\d+/m);
+    assert.match(debug.stderr, /^ +at .*options\/parse\.js:\d+/m);
     assertFails(other, 2, /--seed/);
   });
 

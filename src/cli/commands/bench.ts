@@ -13,8 +13,9 @@ import { createEngine, type EngineOptions } from "../../engines/create.js";
 import type { Engine, Hparams, WeightSource } from "../../model/hparams.js";
 import { loadHparams, openModel } from "../../models/load.js";
 import { UsageError } from "../../system/errors.js";
-import { addEngineOptions, addModelsDir, oneOf, wholeNumber } from "../options/sampling.js";
-import { modelFolder } from "../samples/run.js";
+import { addEngineOptions, addModelsDir } from "../options/engine.js";
+import { oneOf, wholeNumber } from "../options/parse.js";
+import { modelFolder } from "../samples/find-model.js";
 import { note, Output } from "../terminal/output.js";
 
 interface BenchOptions extends EngineOptions {

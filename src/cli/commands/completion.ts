@@ -3,7 +3,7 @@ import { bashScript } from "../completion/bash.js";
 import { describeProgram } from "../completion/describe.js";
 import { fishScript } from "../completion/fish.js";
 import { zshScript } from "../completion/zsh.js";
-import { oneOf } from "../options/sampling.js";
+import { oneOf } from "../options/parse.js";
 import { Output } from "../terminal/output.js";
 
 const SCRIPTS = { bash: bashScript, zsh: zshScript, fish: fishScript };

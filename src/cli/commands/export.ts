@@ -3,7 +3,8 @@ import type { Command } from "commander";
 import { EXPORT_FORMATS, type ExportFormat, exportModel } from "../../models/export.js";
 import { expandPath, findModel, isModelFolder, isPath } from "../../models/store.js";
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
-import { addModelsDir, oneOf } from "../options/sampling.js";
+import { addModelsDir } from "../options/engine.js";
+import { oneOf } from "../options/parse.js";
 import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
 import { type Bar, showBytes, startBar } from "../terminal/progress.js";
 

@@ -16,7 +16,7 @@ import {
   SCRATCH_SIZES,
   trainingOptions,
 } from "../options/finetune.js";
-import { modelFolder } from "../samples/run.js";
+import { modelFolder } from "../samples/find-model.js";
 import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
 import { note, Output } from "../terminal/output.js";
 import { TrainingDisplay } from "../terminal/training-display.js";

@@ -1,11 +1,12 @@
 import { type Command, Option } from "commander";
 import { UsageError } from "../../system/errors.js";
 import { addFileOptions, countSamples, type FileOptions, openSink } from "../options/files.js";
-import { addGeneratingOptions, type GeneratingOptions, trueOrFalse } from "../options/sampling.js";
-import { addNumberingOptions, type NumberingOptions } from "../samples/resumed-file.js";
-import type { Layout } from "../samples/run.js";
+import { addNumberingOptions, type NumberingOptions } from "../options/numbering.js";
+import { trueOrFalse } from "../options/parse.js";
+import { addGeneratingOptions, type GeneratingOptions } from "../options/sampling.js";
+import { runOnce } from "../samples/run-once.js";
+import type { Layout } from "../samples/sink.js";
 import { readStdin, readTextFile, withoutLastNewline, withUnixLines } from "../terminal/input.js";
-import { runOnce } from "./unconditional.js";
 
 /** The options that generate has beside the shared ones. Names are gpt-2-simple's, but for prompt_file. */
 interface GenerateOptions extends GeneratingOptions, NumberingOptions, FileOptions {

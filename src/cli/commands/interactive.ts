@@ -6,11 +6,11 @@ import { answer, Session } from "../interactive/session.js";
 import { Settings } from "../interactive/settings.js";
 import { talk } from "../interactive/talk.js";
 import { addGeneratingOptions, checkBias, type GeneratingOptions } from "../options/sampling.js";
-import { loadNamedModel } from "../samples/run.js";
+import { loadNamedModel } from "../samples/find-model.js";
+import { chooseSeed } from "../samples/run-once.js";
 import { checkStdin } from "../terminal/input.js";
 import { whileInterruptible } from "../terminal/interrupt.js";
 import { Output } from "../terminal/output.js";
-import { chooseSeed } from "./unconditional.js";
 
 /** From a pipe or a file: one prompt a line, until the end of the input or Ctrl-C. */
 async function readPrompts(

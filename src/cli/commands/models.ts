@@ -7,7 +7,8 @@ import { loadHparams, openModel } from "../../models/load.js";
 import { findStored, listStored, modelsDirs, type StoredModel } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
-import { addModelsDir, oneOf } from "../options/sampling.js";
+import { addModelsDir } from "../options/engine.js";
+import { oneOf } from "../options/parse.js";
 import { canAsk, note, Output } from "../terminal/output.js";
 import { showBytes } from "../terminal/progress.js";
 

@@ -3,8 +3,9 @@ import { type Encoder, loadEncoder, openAiVocabulary } from "../../encoder/encod
 import { canonicalName } from "../../models/catalog.js";
 import { findModel } from "../../models/store.js";
 import { UsageError } from "../../system/errors.js";
-import { addModelsDir, oneOf } from "../options/sampling.js";
-import { modelFolder } from "../samples/run.js";
+import { addModelsDir } from "../options/engine.js";
+import { oneOf } from "../options/parse.js";
+import { modelFolder } from "../samples/find-model.js";
 import { readStdin, readTextFile } from "../terminal/input.js";
 import { Output } from "../terminal/output.js";
 

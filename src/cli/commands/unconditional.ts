@@ -1,70 +1,9 @@
 import type { Command } from "commander";
-import { randomSeed } from "../../random.js";
-import { EXIT } from "../../system/errors.js";
 import { addFileOptions, countSamples, type FileOptions, openSink } from "../options/files.js";
+import { addNumberingOptions, type NumberingOptions } from "../options/numbering.js";
 import { addGeneratingOptions, type GeneratingOptions } from "../options/sampling.js";
-import { addNumberingOptions, type NumberingOptions } from "../samples/resumed-file.js";
-import { type Layout, loadNamedModel, run, SAMPLE_HEADER, type Sink } from "../samples/run.js";
-import { whileInterruptible } from "../terminal/interrupt.js";
-import { note, Output } from "../terminal/output.js";
-
-/** The options' seed, or a random one that the user is told. */
-export function chooseSeed(options: GeneratingOptions): number {
-  if (options.seed !== undefined) return options.seed;
-  const seed = randomSeed();
-  note(`seed ${seed} (--seed ${seed} writes the same again)`);
-  return seed;
-}
-
-/** A sink of one run's own, which is closed at its end however that comes. */
-export interface OwnSink extends Sink {
-  close(): Promise<void>;
-  /** Of a file that is gone on with: the numbers, from 0, of the samples that it holds, and their seed. */
-  readonly done?: ReadonlySet<number>;
-  readonly seed?: number;
-}
-
-/**
- * Loads the model, writes samples of one prompt until they are done or Ctrl-C is pressed; the exit code.
- * @param files where the samples go instead of standard output
- */
-export async function runOnce(
-  options: GeneratingOptions & NumberingOptions,
-  prompt: string,
-  layout: Layout,
-  files?: OwnSink,
-): Promise<number> {
-  const stdout = new Output();
-  const output = files ?? stdout;
-  const controller = new AbortController();
-  const { signal } = controller;
-  await whileInterruptible(
-    () => controller.abort(),
-    async () => {
-      try {
-        const model = await loadNamedModel(options);
-        try {
-          if (!signal.aborted)
-            await run(files?.done ? { ...options, format: "jsonl" } : options, {
-              model,
-              output,
-              layout,
-              seed: files?.seed ?? chooseSeed(options),
-              prompt,
-              signal,
-              done: files?.done,
-            });
-        } finally {
-          await model.engine.dispose();
-        }
-      } finally {
-        await files?.close();
-      }
-      await stdout.finish();
-    },
-  );
-  return signal.aborted ? EXIT.interrupted : EXIT.done;
-}
+import { runOnce } from "../samples/run-once.js";
+import { SAMPLE_HEADER } from "../samples/sink.js";
 
 /** `gpt2 unconditional`: samples from nothing, as OpenAI's generate_unconditional_samples.py. */
 export function addUnconditional(program: Command, finish: (code: number) => void): void {

@@ -1,7 +1,8 @@
 import type { Model } from "../../models/load.js";
 import { writeNewFile } from "../../system/files.js";
 import type { GeneratingOptions } from "../options/sampling.js";
-import { run, SAMPLE_HEADER, type SampleRecord, showSpeed } from "../samples/run.js";
+import { run, showSpeed } from "../samples/run.js";
+import { SAMPLE_HEADER, type SampleRecord } from "../samples/sink.js";
 import { note, type Output, tell } from "../terminal/output.js";
 import type { Settings } from "./settings.js";
 

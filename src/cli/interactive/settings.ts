@@ -2,7 +2,8 @@ import type { Command, Option } from "commander";
 import type { Hparams } from "../../model/hparams.js";
 import { randomSeed } from "../../random.js";
 import { UsageError } from "../../system/errors.js";
-import { checkBias, type GeneratingOptions, trueOrFalse } from "../options/sampling.js";
+import { trueOrFalse } from "../options/parse.js";
+import { checkBias, type GeneratingOptions } from "../options/sampling.js";
 import { silenceNotes } from "../terminal/output.js";
 
 /** The options that can change without loading anything, in the order in which they are shown. */

@@ -2,10 +2,12 @@ import type { Command } from "commander";
 import { expandPath } from "../../models/store.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
 import { UsageError } from "../../system/errors.js";
-import type { OwnSink } from "../commands/unconditional.js";
-import { type NumberingOptions, openResumed } from "../samples/resumed-file.js";
+import { openResumed } from "../samples/resumed-file.js";
 import { SampleFiles } from "../samples/sample-files.js";
-import { type GeneratingOptions, MAX_COUNT, wholeNumber } from "./sampling.js";
+import type { OwnSink } from "../samples/sink.js";
+import type { NumberingOptions } from "./numbering.js";
+import { wholeNumber } from "./parse.js";
+import { type GeneratingOptions, MAX_COUNT } from "./sampling.js";
 
 /** Where samples go instead of standard output. Names are gpt-2-simple's, but for out and out_dir. */
 export interface FileOptions {

@@ -9,17 +9,9 @@ import {
 import type { Hparams } from "../../model/hparams.js";
 import { MAX_SEED } from "../../random.js";
 import { UsageError } from "../../system/errors.js";
+import { addBackend, addModelsDir, addThreads } from "./engine.js";
+import { addValue, anyText, decimalNumber, oneOf, wholeNumber } from "./parse.js";
 import { CHECKPOINT_DIR, RUN_NAME } from "./run-name.js";
-import {
-  addBackend,
-  addModelsDir,
-  addThreads,
-  addValue,
-  anyText,
-  decimalNumber,
-  oneOf,
-  wholeNumber,
-} from "./sampling.js";
 
 /** The options as they were typed or by default; of the training's own, those that were not typed are missing. */
 export interface FinetuneOptions extends LoopOptions, Partial<Omit<TrainingOptions, "column">> {

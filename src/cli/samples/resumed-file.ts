@@ -1,41 +1,11 @@
 import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { expandPath } from "../../models/store.js";
-import { parseShard, type Shard } from "../../sampling/sample-numbers.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
-import type { OwnSink } from "../commands/unconditional.js";
-import { MAX_COUNT, wholeNumber } from "../options/sampling.js";
 import { note } from "../terminal/output.js";
-
-/** Which of a run's samples are written, and where they go on. */
-export interface NumberingOptions {
-  readonly first_sample?: number;
-  readonly shard?: Shard;
-  readonly resume?: string;
-}
-
-/** Adds the options that part a large run among machines and let it go on after an interruption. */
-export function addNumberingOptions(command: Command): Command {
-  return command
-    .addOption(
-      new Option(
-        "--first_sample <n>",
-        "begin with the n-th sample of the numbered stream (default: 1)",
-      ).argParser(wholeNumber("--first_sample", 1, MAX_COUNT)),
-    )
-    .addOption(
-      new Option(
-        "--shard <i/n>",
-        "write every n-th sample from the i-th on: what n machines write together is one run",
-      ).argParser(parseShard),
-    )
-    .option(
-      "--resume <file>",
-      "append the samples as jsonl to this file, without those that it holds; give the same options again",
-    );
-}
+import type { OwnSink } from "./sink.js";
 
 /** What a line of the file must be: a whole sample. */
 interface Line {

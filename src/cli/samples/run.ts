@@ -1,69 +1,12 @@
-import { canonicalName } from "../../models/catalog.js";
-import { loadModel, type Model } from "../../models/load.js";
-import { missingModel } from "../../models/missing.js";
-import { findModel, isPath } from "../../models/store.js";
+import type { Model } from "../../models/load.js";
 import { promptIds } from "../../sampling/prompt.js";
-import { type FinishReason, inOrder, sample } from "../../sampling/sample.js";
+import { inOrder, sample } from "../../sampling/sample.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
-import { offerDownload } from "../commands/download.js";
+import type { NumberingOptions } from "../options/numbering.js";
 import { checkBias, type GeneratingOptions } from "../options/sampling.js";
 import { note, tell } from "../terminal/output.js";
-import type { NumberingOptions } from "./resumed-file.js";
 import { SampleTimes } from "./sample-times.js";
-
-/** The model a command asks for, loaded; offers to download it where it is known, missing, and someone can answer. */
-export async function loadNamedModel(options: GeneratingOptions): Promise<Model> {
-  const folder = await modelFolder(options.model_name, options.models_dir);
-  return loadModel(folder, { ...options, onNotice: (line) => tell(`warning: ${line}`) });
-}
-
-/** The folder of the model with this name or path, which may have been downloaded just now. */
-export async function modelFolder(name: string, models_dir: string | undefined): Promise<string> {
-  return findModel(name, models_dir) ?? (await offered(name, models_dir));
-}
-
-async function offered(name: string, models_dir: string | undefined): Promise<string> {
-  const canDownload = !isPath(name) && canonicalName(name) !== undefined;
-  const folder = canDownload ? await offerDownload(name, models_dir) : undefined;
-  if (folder) return folder;
-  throw missingModel(name, models_dir);
-}
-
-/** How a command's text output looks around the samples. */
-export interface Layout {
-  /** Printed before each sample: its number in the seed's stream and its position in this run, both from 1. */
-  before(number: number, position: number): string;
-  /** Printed after each sample's text, whose line has been ended. */
-  after?(number: number): string;
-}
-
-/** The originals' header: 40 `=`, ` SAMPLE n `, 40 `=`. */
-export const SAMPLE_HEADER: Layout = {
-  before: (number) => `${"=".repeat(40)} SAMPLE ${number} ${"=".repeat(40)}\n`,
-};
-
-/** Where samples go: standard output, or files. */
-export interface Sink {
-  /** Aborted when nothing more can be written. */
-  readonly closed: AbortSignal;
-  write(text: string): Promise<void>;
-  /** Called before a sample's first text; `position` in this run counts from 1. */
-  begin?(position: number): Promise<void>;
-  /** Called when all of a sample was written. */
-  end?(position: number, reason: FinishReason): Promise<void>;
-}
-
-/** What is known of a sample that has ended: a line of --format jsonl. */
-export interface SampleRecord {
-  /** Counts from 1. */
-  readonly sample: number;
-  readonly seed: number;
-  readonly prompt: string;
-  readonly text: string;
-  /** New tokens, the end-of-text token not counted. */
-  readonly tokens: number;
-  readonly finish_reason: FinishReason;
-}
+import type { Layout, SampleRecord, Sink } from "./sink.js";
 
 /** What one run of samples needs beside the options. */
 export interface Run {

@@ -3,8 +3,8 @@ import { join, parse } from "node:path";
 import type { FinishReason } from "../../sampling/sample.js";
 import { UserError } from "../../system/errors.js";
 import { exists, fileError, renameToNew } from "../../system/files.js";
-import type { OwnSink } from "../commands/unconditional.js";
 import { note, tell } from "../terminal/output.js";
+import type { OwnSink } from "./sink.js";
 
 /** A file that samples are being written to: under a name that says so, until it is whole. */
 class SampleFile {

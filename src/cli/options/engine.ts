@@ -1,0 +1,42 @@
+import type { Command } from "commander";
+import { BACKENDS, PRECISIONS } from "../../engines/create.js";
+import { addValue, oneOf, wholeNumber } from "./parse.js";
+
+const MAX_THREADS = 64;
+
+/** Adds --models_dir, which every command that knows models has. */
+export function addModelsDir(command: Command): Command {
+  return command.option(
+    "--models_dir <dir>",
+    "where models are (default: $GPT2_MODELS_DIR, else ./models if it exists, else the user's cache folder)",
+  );
+}
+
+/** Adds --backend. */
+export function addBackend(command: Command): void {
+  const text = `what computes: ${BACKENDS.join(", ")}`;
+  addValue(command, "--backend <name>", text, oneOf("--backend", BACKENDS), "auto");
+}
+
+/** Adds --threads. */
+export function addThreads(command: Command): void {
+  const text = "how many threads compute (default: what this machine or container allows)";
+  addValue(command, "--threads <n>", text, wholeNumber("--threads", 1, MAX_THREADS));
+}
+
+/** Adds the options that say what computes. */
+export function addEngineOptions(command: Command): Command {
+  addBackend(command);
+  addValue(
+    command,
+    "--precision <name>",
+    "auto, float32, or int8: weights rounded to 8 bits, faster, a quarter of the memory",
+    oneOf("--precision", PRECISIONS),
+    "auto",
+  );
+  addThreads(command);
+  return command.option(
+    "--fast_math",
+    "fused multiply-add where Node has it: faster, but texts may differ from machine to machine",
+  );
+}

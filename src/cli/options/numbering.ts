@@ -1,0 +1,32 @@
+import { type Command, Option } from "commander";
+import { parseShard, type Shard } from "../../sampling/sample-numbers.js";
+import { wholeNumber } from "./parse.js";
+import { MAX_COUNT } from "./sampling.js";
+
+/** Which of a run's samples are written, and where they go on. */
+export interface NumberingOptions {
+  readonly first_sample?: number;
+  readonly shard?: Shard;
+  readonly resume?: string;
+}
+
+/** Adds the options that part a large run among machines and let it go on after an interruption. */
+export function addNumberingOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "--first_sample <n>",
+        "begin with the n-th sample of the numbered stream (default: 1)",
+      ).argParser(wholeNumber("--first_sample", 1, MAX_COUNT)),
+    )
+    .addOption(
+      new Option(
+        "--shard <i/n>",
+        "write every n-th sample from the i-th on: what n machines write together is one run",
+      ).argParser(parseShard),
+    )
+    .option(
+      "--resume <file>",
+      "append the samples as jsonl to this file, without those that it holds; give the same options again",
+    );
+}

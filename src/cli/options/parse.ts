@@ -1,0 +1,103 @@
+import { type Command, Option } from "commander";
+import { UsageError } from "../../system/errors.js";
+
+/** Reads a whole number in the given bounds; anything else is a UsageError that names the option. */
+export function wholeNumber(option: string, min: number, max: number): (text: string) => number {
+  return (text) => {
+    const n = /^\+?\d+$/.test(text.trim()) ? Number(text) : Number.NaN;
+    if (!(n >= min && n <= max)) {
+      throw new UsageError(
+        `${option} must be a whole number from ${min} to ${max}, not ${JSON.stringify(text)}`,
+      );
+    }
+    return n;
+  };
+}
+
+/** The number that a text spells in decimals, with or without an exponent; NaN for anything else. */
+export function toDecimal(text: string): number {
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : Number.NaN;
+}
+
+/** Reads a decimal number that passes a test; anything else is a UsageError that names the option. */
+export function decimalNumber(option: string, wanted: string, isGood: (n: number) => boolean) {
+  return (text: string): number => {
+    const n = toDecimal(text);
+    if (!Number.isFinite(n) || !isGood(n)) {
+      throw new UsageError(`${option} must be ${wanted}, not ${JSON.stringify(text)}`);
+    }
+    return n;
+  };
+}
+
+/** Reads a value; its words are what the shells' completion offers for it. */
+export interface WordParser<T> {
+  (text: string): T;
+  readonly words: readonly string[];
+}
+
+/** Takes one of several words; anything else is a UsageError that lists them. */
+export function oneOf<T extends string>(option: string, words: readonly T[]): WordParser<T> {
+  const parse = (text: string): T => {
+    const word = words.find((each) => each === text);
+    if (word === undefined) {
+      throw new UsageError(`${option} must be one of ${words.join(", ")}, not ${JSON.stringify(text)}`);
+    }
+    return word;
+  };
+  return Object.assign(parse, { words });
+}
+
+/** Takes any text; the words are only what is likely. */
+export function anyText(words: readonly string[]): WordParser<string> {
+  return Object.assign((text: string): string => text, { words });
+}
+
+/** Reads true or false, as Python people type it (True, False), too. */
+export function trueOrFalse(option: string): WordParser<boolean> {
+  const parse = (text: string): boolean => {
+    const word = text.toLowerCase();
+    if (word === "true" || word === "false") return word === "true";
+    throw new UsageError(`${option} must be true or false, not ${JSON.stringify(text)}`);
+  };
+  return Object.assign(parse, { words: ["true", "false"] });
+}
+
+/** Adds an option that takes a value; shows the default, where there is one. */
+export function addValue<T>(
+  command: Command,
+  flags: string,
+  text: string,
+  parse: (value: string) => T,
+  value?: T,
+): void {
+  const option = new Option(flags, text).argParser(parse);
+  command.addOption(value === undefined ? option : option.default(value));
+}
+
+/** A long option's name with underscores alone. */
+const underscored = (name: string): string => `--${name.slice(2).replaceAll("-", "_")}`;
+
+/**
+ * Lets `--top-k` and `--top-k=40` mean `--top_k`: rewrites the names of options the commands have, and nothing
+ * else: neither an option's value that looks like one (`--stop --top-k`), nor what stands behind `--`.
+ * @param args the command line's arguments
+ * @param known the long options, as `--top_k` or `--no-fast_math`, and whether each takes a value
+ */
+export function withUnderscores(args: readonly string[], known: ReadonlyMap<string, boolean>): string[] {
+  const names = new Map([...known.keys()].map((name) => [underscored(name), name]));
+  let isValue = false;
+  let isEnd = false;
+  return args.map((arg) => {
+    if (isValue || isEnd) {
+      isValue = false;
+      return arg;
+    }
+    isEnd = arg === "--";
+    if (isEnd || !arg.startsWith("--")) return arg;
+    const [name] = arg.split("=", 1);
+    const meant = known.has(name) ? name : (names.get(underscored(name)) ?? name);
+    isValue = known.get(meant) === true && arg === name;
+    return meant + arg.slice(name.length);
+  });
+}

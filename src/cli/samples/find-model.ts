@@ -1,0 +1,25 @@
+import { canonicalName } from "../../models/catalog.js";
+import { loadModel, type Model } from "../../models/load.js";
+import { missingModel } from "../../models/missing.js";
+import { findModel, isPath } from "../../models/store.js";
+import { offerDownload } from "../commands/download.js";
+import type { GeneratingOptions } from "../options/sampling.js";
+import { tell } from "../terminal/output.js";
+
+/** The model a command asks for, loaded; offers to download it where it is known, missing, and someone can answer. */
+export async function loadNamedModel(options: GeneratingOptions): Promise<Model> {
+  const folder = await modelFolder(options.model_name, options.models_dir);
+  return loadModel(folder, { ...options, onNotice: (line) => tell(`warning: ${line}`) });
+}
+
+/** The folder of the model with this name or path, which may have been downloaded just now. */
+export async function modelFolder(name: string, models_dir: string | undefined): Promise<string> {
+  return findModel(name, models_dir) ?? (await offered(name, models_dir));
+}
+
+async function offered(name: string, models_dir: string | undefined): Promise<string> {
+  const canDownload = !isPath(name) && canonicalName(name) !== undefined;
+  const folder = canDownload ? await offerDownload(name, models_dir) : undefined;
+  if (folder) return folder;
+  throw missingModel(name, models_dir);
+}

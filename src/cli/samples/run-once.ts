@@ -1,0 +1,59 @@
+import { randomSeed } from "../../random.js";
+import { EXIT } from "../../system/errors.js";
+import type { NumberingOptions } from "../options/numbering.js";
+import type { GeneratingOptions } from "../options/sampling.js";
+import { whileInterruptible } from "../terminal/interrupt.js";
+import { note, Output } from "../terminal/output.js";
+import { loadNamedModel } from "./find-model.js";
+import { run } from "./run.js";
+import type { Layout, OwnSink } from "./sink.js";
+
+/** The options' seed, or a random one that the user is told. */
+export function chooseSeed(options: GeneratingOptions): number {
+  if (options.seed !== undefined) return options.seed;
+  const seed = randomSeed();
+  note(`seed ${seed} (--seed ${seed} writes the same again)`);
+  return seed;
+}
+
+/**
+ * Loads the model, writes samples of one prompt until they are done or Ctrl-C is pressed; the exit code.
+ * @param files where the samples go instead of standard output
+ */
+export async function runOnce(
+  options: GeneratingOptions & NumberingOptions,
+  prompt: string,
+  layout: Layout,
+  files?: OwnSink,
+): Promise<number> {
+  const stdout = new Output();
+  const output = files ?? stdout;
+  const controller = new AbortController();
+  const { signal } = controller;
+  await whileInterruptible(
+    () => controller.abort(),
+    async () => {
+      try {
+        const model = await loadNamedModel(options);
+        try {
+          if (!signal.aborted)
+            await run(files?.done ? { ...options, format: "jsonl" } : options, {
+              model,
+              output,
+              layout,
+              seed: files?.seed ?? chooseSeed(options),
+              prompt,
+              signal,
+              done: files?.done,
+            });
+        } finally {
+          await model.engine.dispose();
+        }
+      } finally {
+        await files?.close();
+      }
+      await stdout.finish();
+    },
+  );
+  return signal.aborted ? EXIT.interrupted : EXIT.done;
+}
