@@ -1,4 +1,5 @@
 import { philox4x32 } from "../random.js";
+import { cosAndSin, log } from "../system/exact-math.js";
 import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "./hparams.js";
 
 /** The counter's last word: no sample's number is so large, so no text and no start share random numbers. */
@@ -19,7 +20,8 @@ const uniform = (a: number, b: number): number => ((a >>> 5) * 2 ** 26 + (b >>> 
 /**
  * Fills memory with normally distributed numbers of mean 0: value i is a pure function of seed, name and i.
  * Philox 4x32-10 with key = seed ^ name and counter = (i / 2, name), two values a block by the transformation of
- * Box and Muller ("A note on the generation of random normal deviates", 1958) in float64, rounded once.
+ * Box and Muller ("A note on the generation of random normal deviates", 1958) in float64, rounded once. Its
+ * logarithm, cosine and sine are our own: a seed gives the same bits in every JavaScript engine.
  * @param seed 0 to 2^53 - 1
  * @param name of the tensor: different names have unrelated numbers
  * @param deviation standard deviation
@@ -30,10 +32,10 @@ export function normal(seed: number, name: string, deviation: number, target: Fl
   const key = [(seed ^ low) >>> 0, (Math.floor(seed / 2 ** 32) ^ high) >>> 0] as const;
   for (let i = 0; i < target.length; i += 2) {
     const [a, b, c, d] = philox4x32([i / 2, low, high, START], key);
-    const radius = deviation * Math.sqrt(-2 * Math.log(uniform(a, b)));
-    const angle = 2 * Math.PI * uniform(c, d);
-    target[i] = radius * Math.cos(angle);
-    if (i + 1 < target.length) target[i + 1] = radius * Math.sin(angle);
+    const radius = deviation * Math.sqrt(-2 * log(uniform(a, b)));
+    const [cos, sin] = cosAndSin(uniform(c, d));
+    target[i] = radius * cos;
+    if (i + 1 < target.length) target[i + 1] = radius * sin;
   }
 }
 

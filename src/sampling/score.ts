@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Engine } from "../model/hparams.js";
+import { log } from "../system/exact-math.js";
 import { expNegative } from "./draw.js";
 
 /** Tokens whose logits are looked at together: [PIECE, n_vocab] floats are in memory at a time. */
@@ -23,7 +24,7 @@ export function logProbability(logits: Float32Array, id: number): number {
   for (let i = 0; i < logits.length; i++) if (logits[i] > max) max = logits[i];
   let sum = 0;
   for (let i = 0; i < logits.length; i++) sum += expNegative(logits[i] - max);
-  return logits[id] - max - Math.log(sum);
+  return logits[id] - max - log(sum);
 }
 
 /**
@@ -73,7 +74,7 @@ export function summarize(logprobs: readonly number[], bytes: number): Score {
   return {
     logprobs,
     total,
-    perplexity: Math.exp(-total / logprobs.length),
+    perplexity: 1 / expNegative(total / logprobs.length),
     bits_per_byte: -total / Math.LN2 / bytes,
   };
 }

@@ -1,4 +1,5 @@
 import type { Tensor, Variable } from "@tensorflow/tfjs-core";
+import { power } from "../../system/exact-math.js";
 import type { Tf } from "./backend.js";
 
 /** Changes parameters by their gradients. */
@@ -46,8 +47,8 @@ export function createAdam(tf: Tf, parameters: ReadonlyMap<string, Variable>): O
       const v = moments.get(`adam/v/${name}`)!;
       m.assign(tf.add(tf.mul(m, BETA1), tf.mul(gradient, 1 - BETA1)));
       v.assign(tf.add(tf.mul(v, BETA2), tf.mul(tf.square(gradient), 1 - BETA2)));
-      const mean = tf.div(m, 1 - BETA1 ** t);
-      const deviation = tf.sqrt(tf.div(v, 1 - BETA2 ** t));
+      const mean = tf.div(m, 1 - power(BETA1, t));
+      const deviation = tf.sqrt(tf.div(v, 1 - power(BETA2, t)));
       const change = tf.div(mean, tf.add(deviation, EPSILON));
       parameter.assign(tf.sub(parameter, tf.mul(change, learning_rate)));
     });

@@ -1,8 +1,11 @@
 import { UserError } from "../../../system/errors.js";
 
 const PAGE = 65536;
-/** What one WebAssembly memory can hold. */
-export const LIMIT_PAGES = 65536;
+/**
+ * What one WebAssembly memory can hold: a page less than 4 GiB, so that the end of every allocation is an address of
+ * 32 bits too. At 4 GiB exactly it would be 0, and loops that run up to it would do nothing.
+ */
+export const LIMIT_PAGES = 65535;
 /** A cache line: threads that write to different allocations never share one. */
 const ALIGN = 64;
 

@@ -1,5 +1,7 @@
 /** Trials of a module's product kernels before it is used: are they right, and which is faster? */
 
+import { LIMIT_PAGES } from "./heap.js";
+
 /** c = a b (+ bias), or c += a b (+ bias), for factors in a kernel's own layout. All places are addresses. */
 export interface Kernel {
   readonly rows: number;
@@ -80,7 +82,7 @@ function tryKernels(
   module: WebAssembly.Module,
   pick: (exports: Record<string, unknown>) => readonly [Kernel, Kernel],
 ): Trial {
-  const memory = new WebAssembly.Memory({ initial: 2, maximum: 65536, shared: true });
+  const memory = new WebAssembly.Memory({ initial: 2, maximum: LIMIT_PAGES, shared: true });
   const kernels = pick(new WebAssembly.Instance(module, { env: { memory } }).exports);
   const tried = kernels.map((kernel) => new Tried(kernel, memory));
   const right = tried.every((each) => each.isRight());

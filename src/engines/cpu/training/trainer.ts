@@ -3,6 +3,7 @@ import { loraStart, loraTargets } from "../../../model/initial.js";
 import type { Trainer, TrainerOptions } from "../../../model/trainer.js";
 import { checkState } from "../../../model/trainer-checks.js";
 import { UserError } from "../../../system/errors.js";
+import { power } from "../../../system/exact-math.js";
 import { createMemory, Heap } from "../runtime/heap.js";
 import { HEAP_START, Pool } from "../runtime/pool.js";
 import { chooseProgram } from "../runtime/program.js";
@@ -207,8 +208,8 @@ class WasmTrainer implements Trainer {
       if (this.n_accumulated === 0) throw new RangeError("there is no gradient to update with");
       const { trained, gradients, m, v } = this.memory;
       const t = this.updates + 1;
-      const rate = m ? learning_rate / (1 - BETA1 ** t) : learning_rate;
-      const correction = 1 / Math.sqrt(1 - BETA2 ** t);
+      const rate = m ? learning_rate / (1 - power(BETA1, t)) : learning_rate;
+      const correction = 1 / Math.sqrt(1 - power(BETA2, t));
       const { length } = trained.layout;
       for (let done = 0; done < length; done += STEP_VALUES) {
         const place = (tensors: Tensors | undefined): number => (tensors ? tensors.at + done * 4 : 0);

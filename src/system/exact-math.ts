@@ -1,0 +1,62 @@
+/**
+ * Logarithm, cosine and sine, and whole powers in float64, of additions, multiplications, divisions and square roots
+ * alone. The accuracy of Math.log, Math.cos and ** is left to the JavaScript engine; what a seed decides must not be.
+ */
+
+const BITS = new DataView(new ArrayBuffer(8));
+
+/** 1/2!, 1/3! ... 1/18! */
+const INVERSE_FACTORIALS = [1];
+for (let n = 1; n <= 18; n++) INVERSE_FACTORIALS[n] = INVERSE_FACTORIALS[n - 1] / n;
+
+/**
+ * The natural logarithm of a positive, finite, normal number, within about 1e-15 of itself or of 1.
+ * x = 2^e m with m between sqrt(1/2) and sqrt(2); log m = 2 artanh s, s = (m - 1) / (m + 1), by its series.
+ */
+export function log(x: number): number {
+  BITS.setFloat64(0, x);
+  const high = BITS.getUint32(0);
+  let e = (high >>> 20) - 1023;
+  BITS.setUint32(0, (high & 0x000fffff) | 0x3ff00000);
+  let m = BITS.getFloat64(0);
+  if (m > Math.SQRT2) {
+    m /= 2;
+    e++;
+  }
+  const s = (m - 1) / (m + 1);
+  const square = s * s;
+  let series = 0;
+  for (let k = 23; k > 0; k -= 2) series = series * square + 1 / k;
+  return e * Math.LN2 + 2 * s * series;
+}
+
+/**
+ * Cosine and sine of a part of a full turn, 2 pi turn, within about 1e-15.
+ * @param turn 0 to 1; what is left of it beside the nearest quarter is exact
+ */
+export function cosAndSin(turn: number): readonly [cos: number, sin: number] {
+  const quarter = Math.floor(4 * turn + 0.5);
+  const x = 2 * Math.PI * (turn - quarter / 4); // -pi / 4 to pi / 4
+  const square = x * x;
+  let cos = 0;
+  let sin = 0;
+  for (let k = 16; k >= 0; k -= 2) {
+    cos = INVERSE_FACTORIALS[k] - square * cos;
+    sin = INVERSE_FACTORIALS[k + 1] - square * sin;
+  }
+  sin *= x;
+  if (quarter % 4 === 1) return [-sin, cos];
+  if (quarter % 4 === 2) return [-cos, -sin];
+  if (quarter % 4 === 3) return [sin, -cos];
+  return [cos, sin];
+}
+
+/** base^n for a whole n >= 0, by squaring. */
+export function power(base: number, n: number): number {
+  let result = 1;
+  for (let square = base; n > 0; n = Math.floor(n / 2)) {
+    if (n % 2 === 1) result *= square;
+    square *= square;
+  }
+  return result;
+}
