@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Cache, PAGE } from "../../dist/src/engines/cpu/inference/kv-cache.js";
+import { Cache, type CachedSequence, PAGE } from "../../dist/src/engines/cpu/inference/kv-cache.js";
 import { createMemory, Heap } from "../../dist/src/engines/cpu/runtime/heap.js";
 import { UserError } from "../../dist/src/system/errors.js";
 
@@ -93,7 +93,7 @@ test("a fork that finds no memory leaves nothing behind", () => {
   const from = cache.create();
   cache.reserve(from, 1);
   from.length = 1;
-  const held = [];
+  const held: CachedSequence[] = [];
   assert.throws(() => {
     for (;;) held.push(cache.fork(from));
   }, UserError);
