@@ -110,7 +110,7 @@ test("JSON of millions of nothings, just below what is read", async () => {
       HUGGING_FACE,
       importOf,
       `{"model_type":${"[".repeat(1e6)}${"]".repeat(1e6)}}`,
-      /model_type is a deeply nested/,
+      /model_type is (a deeply nested|\[+\.\.\.)/,
     ],
   ];
   for (const [name, from, args, text, reason] of cases) {

@@ -50,6 +50,9 @@ async function refuses(open: () => unknown, reason: RegExp): Promise<void> {
 }
 
 const deep = (n: number): string => "[".repeat(n) + "]".repeat(n);
+/** How a message quotes such a value: Node 26's JSON.stringify goes as deep as it likes, those before it do not. */
+const NESTED = String.raw`(a deeply nested value|\[+\.\.\.\]+)`;
+const nested = (before: string, after = ""): RegExp => new RegExp(`${before}${NESTED}${after}`);
 
 test("messages: one line, no escapes for a terminal, no file's whole text", () => {
   assert.equal(
@@ -67,13 +70,13 @@ test("messages: one line, no escapes for a terminal, no file's whole text", () =
   assert.equal(quote("a\nb"), '"a\\nb"');
   assert.equal(quote({ a: [1, null] }), '{"a":[1,null]}');
   assert.equal(quote(undefined), "nothing");
-  assert.equal(quote(JSON.parse(deep(100_000))), "a deeply nested value");
+  assert.match(quote(JSON.parse(deep(100_000))), nested("^", "$"));
   assert.ok(quote("\u001b".repeat(1e6), 60).length <= 60);
 });
 
 test("hparams.json: values of any depth and length, characters that move the cursor", async () => {
   const hparams = (text: string) => () => parseHparams(text, "/m/hparams.json");
-  await refuses(hparams(`{"n_vocab":${deep(100_000)}}`), /n_vocab must be .* not a deeply nested value/);
+  await refuses(hparams(`{"n_vocab":${deep(100_000)}}`), nested("n_vocab must be .* not "));
   await refuses(hparams(`{"n_vocab":"${"9".repeat(1e6)}"}`), /n_vocab must be .* not "9+\.\.\.9+"/);
   await refuses(hparams('{"n_vocab":"\u009b31m"}'), /not "\\u009b31m"/);
   await refuses(hparams('{"n_vocab":\u0000400, "n_ctx"'), /is not valid JSON/);
@@ -103,7 +106,7 @@ test("model.json: nested values, long shapes, names that Windows reads in anothe
         "/m/model.json",
       );
   manifest('["a.bin"]')();
-  await refuses(manifest(`[${deep(100_000)}]`), /a deeply nested value is not the name/);
+  await refuses(manifest(`[${deep(100_000)}]`), nested("", " is not the name"));
   const long = JSON.stringify(`${"s".repeat(200)}/${"n".repeat(200)}`);
   const names = [
     long,
@@ -227,24 +230,16 @@ test("Hugging Face's files: values that no text can be made of", async () => {
     restore();
   };
   await tokenizer(/"type": ?"BPE"/, '"type": {"toString": 1}', /its tokenizer is \{"toString":1\}/);
-  await tokenizer(/"type": ?"BPE"/, `"type": ${deep(100_000)}`, /its tokenizer is a deeply nested value/);
-  await tokenizer(
-    /"merges": ?\[/,
-    `"merges": [${deep(100_000)},`,
-    /the merge a deeply nested value is not two/,
-  );
+  await tokenizer(/"type": ?"BPE"/, `"type": ${deep(100_000)}`, nested("its tokenizer is "));
+  await tokenizer(/"merges": ?\[/, `"merges": [${deep(100_000)},`, nested("the merge ", " is not two"));
   await tokenizer(/"merges": ?\[/, '"merges": [["a", {"toString": 1}],', /the merge \["a",/);
-  await tokenizer(/"!": ?\d+/, `"!": ${deep(100_000)}`, /the id of "!" is a deeply nested value/);
+  await tokenizer(/"!": ?\d+/, `"!": ${deep(100_000)}`, nested('the id of "!" is '));
   const config = async (from: RegExp, to: string, reason: RegExp): Promise<void> => {
     change("config.json", from, to);
     await refuses(() => openHuggingFace(folder), reason);
     restore();
   };
-  await config(
-    /"model_type": ?"gpt2"/,
-    `"model_type": ${deep(100_000)}`,
-    /model_type is a deeply nested value/,
-  );
+  await config(/"model_type": ?"gpt2"/, `"model_type": ${deep(100_000)}`, nested("model_type is "));
   for (const id of ["-1", "1.5"]) {
     change("config.json", /"eos_token_id": ?\d+/, `"eos_token_id": ${id}`);
     assert.ok(await openHuggingFace(folder));

@@ -73,6 +73,14 @@ export class Terminal {
     return shown;
   }
 
+  /** Waits until nothing is shown for a while. */
+  async isSilent(): Promise<void> {
+    for (let length = -1; length !== this.raw.length; ) {
+      length = this.raw.length;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+
   /** All that was sent to the terminal. */
   get raw(): string {
     return this.running.stdout;

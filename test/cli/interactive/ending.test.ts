@@ -9,6 +9,7 @@ import {
   PASTE_OFF,
   PASTE_ON,
   PROMPT,
+  pause,
   posix,
   started,
 } from "../../support/interactive.js";
@@ -123,14 +124,15 @@ except BlockingIOError: pass
 os.set_blocking(writing, True)
 os.dup2(writing, 1)
 os.execvp(sys.argv[1], sys.argv[1:])`;
-    // Many short samples, so that what Node itself holds back is full soon, too.
-    const args = ["--no_history", "--quiet", ...micro("--length", "1", "--nsamples", "1000000")];
+    // Many short samples, so that what Node itself holds back is full soon, too: no status line comes any more.
+    const args = ["--no_history", ...micro("--length", "1", "--nsamples", "1000000")];
     const session = new Terminal(["interactive", ...args], {}, ["python3", "-c", stuck]);
     await session.shows(PROMPT);
     session.type("a\r");
-    await new Promise((resolve) => setTimeout(resolve, 2000));
+    await session.shows(/1 token, /);
+    await session.isSilent();
     session.type(CTRL_C);
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await session.isSilent();
     assert.ok(!session.raw.includes(PASTE_OFF), "the first one only asks it to end");
     session.type(CTRL_C);
     const { code, stderr } = await session.ends();
@@ -156,7 +158,7 @@ os.execvp(sys.argv[1], sys.argv[1:])`;
       'exec "$@" 2>"$0"',
       log,
     ]);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    while (!PROMPT.test(await readFile(log, "utf8").catch(() => ""))) await pause(20);
     session.type('/set length 2\r"""\ra\r"""\r/quit\r');
     assert.equal((await session.ends()).code, 0);
     assert.match(await readFile(log, "utf8"), /length 2\n[\s\S]*2 tokens, .* length reached/);
