@@ -4,8 +4,8 @@
  * ```js
  * import { generate, loadModel } from "gpt2";
  *
- * const model = await loadModel("shakespeare");
- * for await (const piece of generate(model, "ROMEO:", { seed: 3, top_k: 40, length: 40 })) {
+ * const model = await loadModel("stories");
+ * for await (const piece of generate(model, "Once upon a time", { seed: 1, top_k: 40, length: 40 })) {
  *   process.stdout.write(piece);
  * }
  * await model.dispose();

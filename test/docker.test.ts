@@ -114,7 +114,9 @@ test(".dockerignore keeps everything out but what is named", () => {
   for (const needed of ["package.json", "package-lock.json", "tsconfig.json", "bin", "src", "scripts"]) {
     assert.ok(rest.includes(`!${needed}`), needed);
   }
-  assert.ok(rest.includes("!models/shakespeare") && !rest.includes("!models"));
+  assert.ok(
+    rest.includes("!models/shakespeare") && rest.includes("!models/stories") && !rest.includes("!models"),
+  );
 });
 
 describe("docker/entrypoint.sh", {

@@ -2,7 +2,7 @@
 
 export const DESCRIPTION = [
   "gpt2 continues your texts with OpenAI's GPT-2, or writes from nothing; it trains the model on your own texts, and tells how likely it finds a text. It needs neither Python nor a GPU.",
-  "A small demo model, shakespeare, is part of the program. gpt2 download fetches OpenAI's models. Standard output carries samples and results and nothing else; prompts, seeds, progress, warnings and speeds go to standard error.",
+  "Two small demo models, stories and shakespeare, are part of the program. gpt2 download fetches OpenAI's models. Standard output carries samples and results and nothing else; prompts, seeds, progress, warnings and speeds go to standard error.",
   "Options are spelled as in OpenAI's scripts: --top_k 40, --top-k 40, --top_k=40 and --top-k=40 mean the same. Everything behind -- is an argument. The same model, options and seed give the same text.",
 ];
 

@@ -119,7 +119,7 @@ class QueuedEngine implements Engine {
 }
 
 /**
- * Loads a model by its name, as `--model_name` takes it ("117M", "shakespeare"), or by the path of its folder.
+ * Loads a model by its name, as `--model_name` takes it ("117M", "stories"), or by the path of its folder.
  * @throws UserError when it is not there or is damaged: its message is one line that says what to do
  */
 export async function loadModel(nameOrPath: string, options: LoadOptions = {}): Promise<Model> {

@@ -20,7 +20,7 @@ import { addVerify } from "./commands/verify.js";
 import { withUnderscores } from "./options/parse.js";
 import { Output } from "./terminal/output.js";
 
-const EXAMPLES = `Example: gpt2 generate "Once upon a time" --model_name shakespeare
+const EXAMPLES = `Example: gpt2 generate "Once upon a time" --model_name stories
 
 `;
 

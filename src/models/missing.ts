@@ -1,6 +1,6 @@
 import { UsageError, UserError } from "../system/errors.js";
 import { canonicalName, listModels } from "./catalog.js";
-import { isPath, modelsDirs } from "./store.js";
+import { DEMO, DEMOS, isPath, modelsDirs } from "./store.js";
 
 /** The error for a model that findModel() did not find: what is wrong with its name, or how to get it. */
 export function missingModel(name: string, models_dir?: string): UserError {
@@ -12,10 +12,10 @@ export function missingModel(name: string, models_dir?: string): UserError {
   if (canonicalName(name) === undefined) {
     const [where] = modelsDirs(models_dir);
     return new UsageError(
-      `unknown model ${JSON.stringify(name)}: it is not in ${where}; ${listModels()} can be downloaded, shakespeare is the demo model`,
+      `unknown model ${JSON.stringify(name)}: it is not in ${where}; ${listModels()} can be downloaded, ${DEMOS.join(" and ")} come with the program`,
     );
   }
   return new UserError(
-    `the model ${name} is not on this machine: fetch it with \`gpt2 download ${name}\`, or use the demo model with \`--model_name shakespeare\``,
+    `the model ${name} is not on this machine: fetch it with \`gpt2 download ${name}\`, or try the demo model with \`--model_name ${DEMO}\``,
   );
 }

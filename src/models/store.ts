@@ -4,8 +4,9 @@ import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import envPaths from "env-paths";
 import { PACKAGE_ROOT } from "../system/package.js";
 
-/** The model that comes with the program. */
-export const DEMO = "shakespeare";
+/** The model to try first, and all that come with the program. */
+export const DEMO = "stories";
+export const DEMOS: readonly string[] = [DEMO, "shakespeare"];
 
 /** Names under which OpenAI has published the same model. */
 const ALIASES: Readonly<Record<string, string>> = {
@@ -35,7 +36,7 @@ export function expandPath(path: string): string {
 /**
  * The folders that hold models, in the order in which they are searched. The first is where downloads go.
  * @param option the value of --models_dir: when it or $GPT2_MODELS_DIR is given, only that folder counts
- *   (the demo model that comes with the package is always found)
+ *   (the demo models that come with the package are always found)
  */
 export function modelsDirs(option?: string): string[] {
   const given = option ?? process.env["GPT2_MODELS_DIR"];
@@ -81,7 +82,7 @@ export function describeModel(path: string): StoredModel | undefined {
     (sum, name) => sum + (statSync(join(path, name), { throwIfNoEntry: false })?.size ?? 0),
     0,
   );
-  const isPackaged = dirname(path) === join(PACKAGE_ROOT, "models") && basename(path) === DEMO;
+  const isPackaged = dirname(path) === join(PACKAGE_ROOT, "models") && DEMOS.includes(basename(path));
   return { name: basename(path), path, files, bytes, isPackaged };
 }
 

@@ -2,6 +2,7 @@ import { findModel, type KnownModel } from "../models/catalog.js";
 import { type Check, checksOf } from "./check.js";
 import { OPENAI_117M } from "./known/openai-117M.js";
 import { SHAKESPEARE } from "./known/shakespeare.js";
+import { STORIES } from "./known/stories.js";
 import type { Reference } from "./reference.js";
 import type { Numbers } from "./scan.js";
 
@@ -26,7 +27,13 @@ const KNOWN_WEIGHTS: readonly KnownWeights[] = [
     reference: OPENAI_117M,
   },
   {
-    title: "the demo model",
+    title: "the demo model stories",
+    fingerprint: "373837937aadbee61002631d6eeafe44aa9acf0809fb638213762ed90b2c5fa4",
+    isOpenAi: false,
+    reference: STORIES,
+  },
+  {
+    title: "the demo model shakespeare",
     fingerprint: "acc873ec6bf311f31bab21e30582358eff23fa7015b41cf133d6347e624b97b9",
     isOpenAi: false,
     reference: SHAKESPEARE,
@@ -59,8 +66,8 @@ export function recognise(
 ): Recognised {
   const { ok, failed, leftOut } = checksOf("recognition");
   const name = "recognition";
-  const titles = all.map(({ title }) => title).join(" and ");
-  const why = `results to compare with are known of ${titles} alone`;
+  const titles = new Intl.ListFormat("en").format(all.map(({ title }) => title));
+  const why = `there are reference results for ${titles} only`;
   if (!used) return { checks: [leftOut(name, "something is wrong with the weights")], why };
   const known = all.find(({ fingerprint }) => fingerprint === used.fingerprint);
   if (known) {

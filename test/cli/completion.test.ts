@@ -165,8 +165,8 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
   "gpt2 generate --stop ": [],
   "gpt2 generate --run_name run": ["run1"],
   "gpt2 generate --checkpoint_dir 'other runs' --run_name ": ["run9"],
-  "gpt2 generate x --models_dir /nowhere --model_name ": ["shakespeare"],
-  "gpt2 generate --models_dir=/nowhere --model_name ": ["shakespeare"],
+  "gpt2 generate x --models_dir /nowhere --model_name ": ["shakespeare", "stories"],
+  "gpt2 generate --models_dir=/nowhere --model_name ": ["shakespeare", "stories"],
   "gpt2 score --model_name wh": ["whole"],
   "gpt2 tokenize generate --str": [],
   "gpt2 unknown ": [],
@@ -251,7 +251,7 @@ describe("fish", { skip: isMissing("fish"), concurrency: 2 }, () => {
     );
     assert.deepEqual(files, ["a file.txt", "a folder/", "checkpoint/", "other runs/"]);
     assert.deepEqual(folders, ["a folder/", "checkpoint/", "other runs/"]);
-    assert.deepEqual(models, [...NAMES, "shakespeare"].sort());
+    assert.deepEqual(models, [...NAMES, "shakespeare", "stories"].sort());
     assert.deepEqual(value, ["--backend=wasm"]);
     const { stdout } = await start(
       "fish",
@@ -396,7 +396,7 @@ test("names for completion: one a line, none with a newline in it, without a loo
       .split("\n")
       .filter((line) => line !== "")
       .sort(),
-    [...NAMES, "shakespeare"].sort(),
+    [...NAMES, "shakespeare", "stories"].sort(),
   );
 });
 

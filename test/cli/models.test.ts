@@ -17,7 +17,7 @@ function someModels(name: string): string {
 }
 
 suite("gpt2 models", { concurrency: 2 }, () => {
-  test("list: whole and incomplete models, with size and place; the demo model is always there", async () => {
+  test("list: whole and incomplete models, with size and place; the demo models are always there", async () => {
     const folder = someModels("list");
     const outcome = await gpt2(["models", "--models_dir", folder, "--format", "jsonl"]);
     assertDone(outcome);
@@ -36,6 +36,7 @@ suite("gpt2 models", { concurrency: 2 }, () => {
       ["cut", null, null, false],
       ["whole", 53024, "float32", true],
       ["shakespeare", 1442240, "float16", true],
+      ["stories", 3111936, "float16", true],
     ]);
     assert.deepEqual([rows[0]["bytes"], rows[0]["path"]], [5, join(folder, "begun")]);
     const table = await gpt2(["models", "list", "--models_dir", folder]);
@@ -67,8 +68,10 @@ suite("gpt2 models", { concurrency: 2 }, () => {
     assert.ok(!existsSync(join(folder, "begun")));
     assertFails(await rm("notes", "--yes"), 1, /"notes"/);
     assert.deepEqual(readdirSync(join(folder, "notes")), ["readme.txt"]);
-    assertFails(await rm("shakespeare", "--yes"), 1, /part of the program/);
-    assert.ok(existsSync(join(ROOT, "models", "shakespeare", "model.json")));
+    for (const name of ["stories", "shakespeare"]) {
+      assertFails(await rm(name, "--yes"), 1, /part of the program/);
+      assert.ok(existsSync(join(ROOT, "models", name, "model.json")));
+    }
   });
 
   test("wrong usage: one line", async () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 import { createWasmEngine } from "../../dist/src/engines/cpu/inference/engine.js";
 import { logProbabilities, summarize } from "../../dist/src/sampling/score.js";
-import { MICRO, SHAKESPEARE, withSource } from "../support/models.js";
+import { MICRO, SHAKESPEARE, STORIES, withSource } from "../support/models.js";
 import { assertDone, assertFails, gpt2, TEMPORARY } from "../support/spawn.js";
 
 interface Scored {
@@ -17,7 +17,7 @@ interface Scored {
 }
 
 suite("gpt2 score", { concurrency: 2 }, () => {
-  for (const { name, folder, expected } of [MICRO, SHAKESPEARE]) {
+  for (const { name, folder, expected } of [MICRO, SHAKESPEARE, STORIES]) {
     test(`${name}: log-probabilities equal float64's to 1e-4`, async () => {
       for (const known of expected.texts) {
         const outcome = await gpt2(["score", "--model_name", folder, "--format", "jsonl"], {

@@ -57,6 +57,16 @@ describe("golden output", { concurrency: 2 }, () => {
     assert.match(outcome.stderr, /^48 tokens[^\n]+\nPrompt should not be empty!\n(48 tokens[^\n]+\n){3}$/);
   });
 
+  // Written once by the program, with every backend alike; no prompt is nearer to what a person types first.
+  for (const backend of ["auto", "tfjs-cpu"]) {
+    test(`the demo model's story, --backend ${backend}`, async () => {
+      const args = ["--model_name", "stories", "--seed", "1", "--top_k", "40", "--temperature", "0.7"];
+      const outcome = await gpt2(["generate", "Once upon a time", ...args, "--backend", backend]);
+      assertDone(outcome);
+      assert.equal(outcome.stdout, (await golden("stories.txt")).toString());
+    });
+  }
+
   test("temperature 0 writes the likeliest tokens", async () => {
     const greedy = ["--temperature", "0", "--length", "24", "--nsamples", "2", "--batch_size", "2"];
     const [nothing, ...prompts] = expected.prompts;

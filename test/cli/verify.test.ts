@@ -39,7 +39,10 @@ describe("gpt2 verify", { concurrency: 2 }, () => {
     const lines = outcome.stdout.trimEnd().split("\n");
     assert.equal(lines.pop(), `shakespeare is what it should be: ${lines.length} checks ok`);
     for (const line of lines) assert.match(line, /^ok {8}\S.{28,} {2}\S/);
-    assert.match(outcome.stdout, /^ok {8}recognition {21}these are the weights of the demo model$/m);
+    assert.match(
+      outcome.stdout,
+      /^ok {8}recognition {21}these are the weights of the demo model shakespeare$/m,
+    );
   });
 
   test("--format jsonl: the same checks, an object each", async () => {

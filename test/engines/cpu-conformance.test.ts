@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { createWasmEngine } from "../../dist/src/engines/cpu/inference/engine.js";
 import { createTfjsEngine } from "../../dist/src/engines/tfjs/engine.js";
 import { difference, readInPieces, testConformance } from "../support/conformance.js";
-import { MICRO, SHAKESPEARE, withSource } from "../support/models.js";
+import { MICRO, SHAKESPEARE, STORIES, withSource } from "../support/models.js";
 
 for (const threads of [1, 2]) {
   testConformance(`wasm on ${threads} threads`, (hparams, source) =>
@@ -12,7 +12,7 @@ for (const threads of [1, 2]) {
 }
 
 test("the engines agree with each other to 1e-5 at every length", async () => {
-  for (const fixture of [MICRO, SHAKESPEARE]) {
+  for (const fixture of [MICRO, SHAKESPEARE, STORIES]) {
     const engines = await withSource(fixture, async (hparams, source) => [
       await createWasmEngine(hparams, source),
       await createTfjsEngine(hparams, source, { backend: "tfjs-wasm" }),

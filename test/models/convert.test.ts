@@ -9,6 +9,7 @@ import { openCheckpoint } from "../../dist/src/formats/tensorflow/checkpoint.js"
 import { openWeights } from "../../dist/src/formats/tfjs/read.js";
 import { checkParameters, parseHparams, sizeOf, type WeightSource } from "../../dist/src/model/hparams.js";
 import { convert } from "../../dist/src/models/convert.js";
+import { DEMOS } from "../../dist/src/models/store.js";
 import { UserError } from "../../dist/src/system/errors.js";
 
 const root = join(import.meta.dirname, "../..");
@@ -137,15 +138,17 @@ test("a disk that takes no more: a clear line, and the old weights work on", {
   await assertSame(await openCheckpoint(micro), await openWeights(folder), 2 ** -10);
 });
 
-test("the demo model is whole", async () => {
-  const folder = join(root, "models/shakespeare");
-  const source = await openWeights(folder);
-  checkParameters(parseHparams(readFileSync(join(folder, "hparams.json"), "utf8"), "hparams.json"), source);
-  for (const [name, { shape, dtype }] of source.tensors) {
-    assert.equal(dtype, "float16");
-    await source.read(name, new Float32Array(sizeOf(shape)));
-  }
-  const original = join(root, "../shared/models/shakespeare");
-  if (existsSync(original)) await assertSame(await openCheckpoint(original), source, 0);
-  for (const name of ["encoder.json", "vocab.bpe", "README.md"]) assert(existsSync(join(folder, name)), name);
-});
+for (const demo of DEMOS)
+  test(`the demo model ${demo} is whole`, async () => {
+    const folder = join(root, "models", demo);
+    const source = await openWeights(folder);
+    checkParameters(parseHparams(readFileSync(join(folder, "hparams.json"), "utf8"), "hparams.json"), source);
+    for (const [name, { shape, dtype }] of source.tensors) {
+      assert.equal(dtype, "float16");
+      await source.read(name, new Float32Array(sizeOf(shape)));
+    }
+    const original = join(root, "../shared/models", demo);
+    if (existsSync(original)) await assertSame(await openCheckpoint(original), source, 0);
+    for (const name of ["encoder.json", "vocab.bpe", "README.md"])
+      assert(existsSync(join(folder, name)), name);
+  });

@@ -51,6 +51,7 @@ export const SHAKESPEARE = fixture(
   "models/shakespeare",
   "test/fixtures/shakespeare-expected.json",
 );
+export const STORIES = fixture("stories", "models/stories", "test/fixtures/stories-expected.json");
 
 /** Opens a fixture's weights for the length of a call. */
 export async function withSource<T>(

@@ -13,7 +13,7 @@ import { exportModel } from "../../dist/src/models/export.js";
 import { importModel } from "../../dist/src/models/import.js";
 import { fingerprint } from "../../dist/src/verify/fingerprint.js";
 import { faultOf } from "../../dist/src/verify/vocabulary.js";
-import { MICRO, SHAKESPEARE } from "../support/models.js";
+import { MICRO, SHAKESPEARE, STORIES } from "../support/models.js";
 import { ROOT } from "../support/spawn.js";
 import {
   changed,
@@ -103,20 +103,25 @@ describe("a model by its numbers", () => {
     assert.ok(!alone.has("weights: conversion"));
   });
 
-  test("the demo model is recognised, and computes what it should", async () => {
-    const checks = await verified(SHAKESPEARE.folder);
-    assert.deepEqual([named(checks, "failed"), named(checks, "left out")], [[], []]);
-    assert.equal(checks.get("recognition")?.detail, "these are the weights of the demo model");
-    assert.match(checks.get('"ROMEO:"')!.detail, /^goes on with the same 40 tokens as/);
-    assert.match(
-      checks.get("logits at position 6")!.detail,
-      /^at most \d\.\de-\d from .* \(0\.001 is allowed\)$/,
-    );
-    assert.match(
-      checks.get('log P("To") at the beginning')!.detail,
-      /^at most \d\.\de-\d from .* \(0\.0001 is allowed\)$/,
-    );
-  });
+  for (const [{ name, folder }, prompt, word] of [
+    [STORIES, "Once upon a time", "Once"],
+    [SHAKESPEARE, "ROMEO:", "To"],
+  ] as const) {
+    test(`the demo model ${name} is recognised, and computes what it should`, async () => {
+      const checks = await verified(folder);
+      assert.deepEqual([named(checks, "failed"), named(checks, "left out")], [[], []]);
+      assert.equal(checks.get("recognition")?.detail, `these are the weights of the demo model ${name}`);
+      assert.match(checks.get(`"${prompt}"`)!.detail, /^goes on with the same 40 tokens as/);
+      assert.match(
+        checks.get("logits at position 6")!.detail,
+        /^at most \d\.\de-\d from .* \(0\.001 is allowed\)$/,
+      );
+      assert.match(
+        checks.get(`log P("${word}") at the beginning`)!.detail,
+        /^at most \d\.\de-\d from .* \(0\.0001 is allowed\)$/,
+      );
+    });
+  }
 });
 
 describe("what a model computes", () => {

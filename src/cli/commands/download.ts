@@ -6,7 +6,7 @@ import { type DownloadEvent, downloadModel } from "../../download/download.js";
 import { hasWeights, openWeights } from "../../formats/tfjs/read.js";
 import { CATALOG, canonicalName } from "../../models/catalog.js";
 import { loadHparams, loadVocabulary } from "../../models/load.js";
-import { modelsDirs } from "../../models/store.js";
+import { DEMOS, modelsDirs } from "../../models/store.js";
 import { UserError } from "../../system/errors.js";
 import { elsewhereIfReadOnly } from "../../system/files.js";
 import { addModelsDir } from "../options/engine.js";
@@ -145,9 +145,9 @@ export function addDownload(program: Command): void {
     .addHelpText("before", "Example: gpt2 download 117M\n");
   addModelsDir(command).action(
     async (name: string, options: { models_dir?: string; base_url?: string; dtype: Dtype }) => {
-      if (name === "shakespeare" && !options.base_url && !process.env["GPT2_BASE_URL"]) {
+      if (DEMOS.includes(name) && !options.base_url && !process.env["GPT2_BASE_URL"]) {
         throw new UserError(
-          "the demo model shakespeare comes with the program: use it with --model_name shakespeare",
+          `the demo model ${name} comes with the program: use it with --model_name ${name}`,
         );
       }
       await download(name, options);

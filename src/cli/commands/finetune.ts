@@ -210,7 +210,7 @@ export function addFinetune(program: Command, finish: (code: number) => void): v
       "Trains a model on text files, folders, globs, or .csv files (a text a row), and saves it in checkpoint/<run_name>,\nwhich is a model folder. Ctrl-C saves and ends; the same command again goes on, with the options of the run where\nnone are given.",
     )
     .argument("<dataset...>", "text files, folders, globs, .csv or .tsv files")
-    .addHelpText("before", "Example: gpt2 finetune mytext.txt --model_name shakespeare --steps 200\n");
+    .addHelpText("before", "Example: gpt2 finetune mytext.txt --model_name stories --steps 200\n");
   addFinetuneOptions(command);
   command.action(async (dataset: string[], options: FinetuneOptions) => {
     finish(await act(command, dataset, options));

@@ -73,7 +73,7 @@ export function addScore(program: Command): void {
       wholeNumber("--stride", 1, 1_000_000),
     )
     .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text")
-    .addHelpText("before", "Example: echo 'To be, or not to be' | gpt2 score --model_name shakespeare\n");
+    .addHelpText("before", "Example: echo 'Once upon a time' | gpt2 score --model_name stories\n");
   addModelsDir(addEngineOptions(command)).action(async (file: string | undefined, options: ScoreOptions) => {
     const text =
       file === undefined

@@ -87,7 +87,7 @@ export function addVerify(program: Command): void {
     .command("verify")
     .summary("is a model on this machine what it should be?")
     .description(
-      "Checks a model's files, checksums, numbers and vocabulary; of OpenAI's 117M and the demo model also what they\ncompute. Changes nothing; the exit code is 0 when no check failed, else 1.",
+      "Checks a model's files, checksums, numbers and vocabulary; of OpenAI's 117M and the demo models also what they\ncompute. Changes nothing; the exit code is 0 when no check failed, else 1.",
     )
     .argument("[name]", "a model's name, or the path of its folder", "117M")
     .option(

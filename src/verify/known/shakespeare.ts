@@ -2,7 +2,7 @@ import type { Reference } from "../reference.js";
 
 const source = "a float64 implementation";
 
-/** What the demo model computes, so that a machine can be tried without a download. Ids: its own vocabulary's. */
+/** What the demo model shakespeare computes, so that a machine can be tried without a download. Ids: its own vocabulary's. */
 export const SHAKESPEARE: Reference = {
   continuations: [
     {
