@@ -9,5 +9,5 @@ import { manualPage } from "./man/page.js";
 const folder = join(PACKAGE_ROOT, "dist", "man");
 mkdirSync(folder, { recursive: true });
 const today = new Date().toISOString().slice(0, 10);
-const program = buildProgram(new Output(), () => {});
+const program = await buildProgram(new Output(), () => {});
 writeFileSync(join(folder, "gpt2.1"), manualPage(program, packageVersion(), today));

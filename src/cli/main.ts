@@ -1,28 +1,76 @@
 import { inspect } from "node:util";
 import { Command, CommanderError } from "commander";
-import { describeDefault } from "../engines/create.js";
 import { EXIT, messageOf, UsageError, UserError } from "../system/errors.js";
 import { packageVersion } from "../system/package.js";
-import { addBench } from "./commands/bench.js";
-import { addCompletion } from "./commands/completion.js";
-import { addConvert } from "./commands/convert.js";
-import { addDownload } from "./commands/download.js";
-import { addExport } from "./commands/export.js";
-import { addFinetune } from "./commands/finetune.js";
-import { addGenerate } from "./commands/generate.js";
-import { addImport } from "./commands/import.js";
-import { addInteractive } from "./commands/interactive.js";
-import { addModels } from "./commands/models.js";
-import { addScore } from "./commands/score.js";
-import { addTokenize } from "./commands/tokenize.js";
-import { addUnconditional } from "./commands/unconditional.js";
-import { addVerify } from "./commands/verify.js";
 import { withUnderscores } from "./options/parse.js";
 import { Output } from "./terminal/output.js";
 
 const EXAMPLES = `Example: gpt2 generate "Once upon a time" --model_name stories
 
 `;
+
+/** Adds a command and its options to the program; finish is told the exit code of a command that has one of its own. */
+type AddCommand = (program: Command, finish: (code: number) => void) => void;
+
+/** The commands in the order of the help. The module of each is imported when it is called: a start loads no other. */
+const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<AddCommand> }>> = {
+  interactive: {
+    summary: "prompt, continuation, and again",
+    load: async () => (await import("./commands/interactive.js")).addInteractive,
+  },
+  unconditional: {
+    summary: "samples from nothing",
+    load: async () => (await import("./commands/unconditional.js")).addUnconditional,
+  },
+  generate: {
+    summary: "continue one prompt, then exit",
+    load: async () => (await import("./commands/generate.js")).addGenerate,
+  },
+  finetune: {
+    summary: "train a model on your own text",
+    load: async () => (await import("./commands/finetune.js")).addFinetune,
+  },
+  download: {
+    summary: "fetch a model, verified and resumable",
+    load: async () => (await import("./commands/download.js")).addDownload,
+  },
+  convert: {
+    summary: "TensorFlow checkpoint -> tfjs weights",
+    load: async () => (await import("./commands/convert.js")).addConvert,
+  },
+  import: {
+    summary: "a model of gpt-2-simple or Hugging Face -> a model here",
+    load: async () => (await import("./commands/import.js")).addImport,
+  },
+  export: {
+    summary: "a run or a model -> gpt-2-simple's or Hugging Face's files",
+    load: async () => (await import("./commands/export.js")).addExport,
+  },
+  models: {
+    summary: "what is on this machine: list, path NAME, rm NAME",
+    load: async () => (await import("./commands/models.js")).addModels,
+  },
+  verify: {
+    summary: "is a model on this machine what it should be?",
+    load: async () => (await import("./commands/verify.js")).addVerify,
+  },
+  score: {
+    summary: "log-probabilities and perplexity of a text",
+    load: async () => (await import("./commands/score.js")).addScore,
+  },
+  tokenize: {
+    summary: "token ids of a text; --decode turns ids into text",
+    load: async () => (await import("./commands/tokenize.js")).addTokenize,
+  },
+  bench: {
+    summary: "tokens per second on this machine",
+    load: async () => (await import("./commands/bench.js")).addBench,
+  },
+  completion: {
+    summary: "a script that lets bash, zsh or fish complete what you type",
+    load: async () => (await import("./commands/completion.js")).addCompletion,
+  },
+};
 
 /** Every long option of every command, and whether it takes a value: to find `--top-k` again as `--top_k`. */
 function longOptions(program: Command): Map<string, boolean> {
@@ -34,38 +82,35 @@ function longOptions(program: Command): Map<string, boolean> {
  * The commands and their options.
  * @param output where help goes
  * @param finish told the exit code of a command that has one of its own
+ * @param called the commands whose options are needed; of the others only the names and summaries are there
  */
-export function buildProgram(output: Output, finish: (code: number) => void): Command {
+export async function buildProgram(
+  output: Output,
+  finish: (code: number) => void,
+  called: readonly string[] = Object.keys(COMMANDS),
+): Promise<Command> {
   const program = new Command("gpt2")
     .description("GPT-2 in the terminal: continues your texts, or writes from nothing.")
     .usage("<command> [options]")
     .addHelpText("before", EXAMPLES)
     .addHelpText("after", "\nEvery command explains itself: gpt2 generate --help")
     .option("-V, --version", "the versions of gpt2 and Node, and what computes")
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .helpCommand(false);
-  addInteractive(program, finish);
-  addUnconditional(program, finish);
-  addGenerate(program, finish);
-  addFinetune(program, finish);
-  addDownload(program);
-  addConvert(program);
-  addImport(program);
-  addExport(program);
-  addModels(program);
-  addVerify(program);
-  addScore(program);
-  addTokenize(program);
-  addBench(program);
-  addCompletion(program);
+  for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
+    if (called.includes(name)) (await load())(program, finish);
+    else program.command(name);
+    program.commands.at(-1)?.summary(summary);
+  }
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => void output.write(text),
       outputError: () => {},
     });
-    command.configureHelp({ showGlobalOptions: false });
   }
   program.action(async ({ version }: { version?: boolean }) => {
     if (!version) return program.outputHelp();
+    const { describeDefault } = await import("../engines/create.js");
     await output.write(`gpt2 ${packageVersion()}, Node ${process.version}, ${await describeDefault()}\n`);
   });
   return program;
@@ -88,18 +133,22 @@ function explain(error: unknown): { line: string; exitCode: number } {
  */
 export async function main(typed: readonly string[]): Promise<void> {
   const args = typed[0] === "help" ? [...typed.slice(1, 2), "--help"] : typed;
+  const [command] = args;
   let code: number = EXIT.done;
   const output = new Output();
-  const program = buildProgram(output, (exitCode) => {
+  const finish = (exitCode: number): void => {
     code = exitCode;
-  });
+  };
   try {
-    const [command] = args;
-    const isCommand = program.commands.some((each) => each.name() === command);
-    if (command !== undefined && !command.startsWith("-") && !isCommand) {
-      const names = program.commands.map((each) => each.name()).join(", ");
+    if (command !== undefined && !command.startsWith("-") && !Object.hasOwn(COMMANDS, command)) {
+      const names = Object.keys(COMMANDS).join(", ");
       throw new UsageError(`unknown command ${JSON.stringify(command)}: there are ${names}; see gpt2 --help`);
     }
+    const program = await buildProgram(
+      output,
+      finish,
+      args.filter((each) => !each.startsWith("-")).slice(0, 1),
+    );
     await program.parseAsync(withUnderscores(args, longOptions(program)), { from: "user" }).catch((error) => {
       if (!(error instanceof CommanderError) || error.exitCode !== 0) throw error; // 0: help was asked for
     });

@@ -1,13 +1,9 @@
 import { checkParameters, type Engine, type Hparams, type WeightSource } from "../model/hparams.js";
 import type { Trainer, TrainerOptions } from "../model/trainer.js";
 import { messageOf, UsageError } from "../system/errors.js";
-import { createWasmEngine } from "./cpu/inference/engine.js";
 import { weightBytes } from "./cpu/inference/weights.js";
 import { defaultThreads, enableRelaxedSimd, wasmSupport } from "./cpu/runtime/support.js";
-import { createWasmTrainer } from "./cpu/training/trainer.js";
 import { debug, isInstalled, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
-import { createTfjsEngine } from "./tfjs/engine.js";
-import { createTfjsTrainer } from "./tfjs/trainer.js";
 
 /** What --backend takes: "tfjs" is the fastest of the tfjs-... that works here. */
 export const BACKENDS = ["auto", "wasm", "tfjs", ...TFJS_BACKENDS] as const;
@@ -82,6 +78,7 @@ export async function createEngine(
     }
     if (precision === "int8") throw new UsageError(`--precision int8 needs --backend wasm, not ${backend}`);
     const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === backend);
+    const { createTfjsEngine } = await import("./tfjs/engine.js");
     return createTfjsEngine(hparams, source, { backend: tfjs, onProgress });
   }
   const isLarge = weightBytes(hparams, "float32") > FLOAT32_BYTES;
@@ -96,6 +93,7 @@ export async function createEngine(
     onNotice("this Node has no relaxed SIMD: --fast_math changes nothing");
   }
   debug(`computing with the WebAssembly engine, ${chosen}, ${threads ?? defaultThreads()} threads`);
+  const { createWasmEngine } = await import("./cpu/inference/engine.js");
   return createWasmEngine(hparams, source, { precision: chosen, threads, fastMath: fast_math, onProgress });
 }
 
@@ -123,11 +121,13 @@ export async function createTrainer(
   const backend = wanted === "auto" ? await chooseBackend() : wanted;
   if (backend === "wasm") {
     debug(`training with the WebAssembly engine on ${threads ?? defaultThreads()} threads`);
+    const { createWasmTrainer } = await import("./cpu/training/trainer.js");
     return createWasmTrainer(hparams, source, { ...training, threads, fastMath: fast_math });
   }
   if (wanted === "auto" && backend === "tfjs") {
     onNotice("this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly");
   }
   const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === backend);
+  const { createTfjsTrainer } = await import("./tfjs/trainer.js");
   return createTfjsTrainer(hparams, source, { ...training, backend: tfjs });
 }

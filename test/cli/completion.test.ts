@@ -16,7 +16,7 @@ const isMissing = (shell: Shell): string | false =>
   NO_SHELL || (spawnSync(shell, ["--version"], { stdio: "ignore" }).status !== 0 && `needs ${shell}`);
 
 const BOTH = ["-h", "--help"];
-const program = buildProgram(new Output(), () => {});
+const program = await buildProgram(new Output(), () => {});
 /** The options of every command, from the definitions. */
 const OPTIONS = new Map(
   program.commands.map((command) => [

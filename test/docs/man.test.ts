@@ -19,7 +19,7 @@ const {
   files: string[];
 };
 const PATH = join(ROOT, man);
-const program = buildProgram(new Output(), () => {});
+const program = await buildProgram(new Output(), () => {});
 
 const isMissing = (command: string, ...args: string[]): string | false =>
   spawnSync(command, args, { stdio: "ignore" }).status !== 0 && `needs ${command}`;

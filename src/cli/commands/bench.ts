@@ -94,7 +94,6 @@ async function measure(options: BenchOptions): Promise<Record<string, number | s
 export function addBench(program: Command): void {
   const command = program
     .command("bench")
-    .summary("tokens per second on this machine")
     .description(
       "Measures loading, the first token, decoding one by one and in a batch, reading a long prompt, and peak memory.\nRates are the median of the rounds; loading random weights includes making them.",
     )

@@ -13,7 +13,6 @@ type Shell = keyof typeof SCRIPTS;
 export function addCompletion(program: Command): void {
   program
     .command("completion")
-    .summary("a script that lets bash, zsh or fish complete what you type")
     .description(
       'Prints a completion script. bash: eval "$(gpt2 completion bash)" in ~/.bashrc. zsh: the same with zsh in ~/.zshrc,\nbehind compinit. fish: gpt2 completion fish > ~/.config/fish/completions/gpt2.fish',
     )
@@ -24,7 +23,8 @@ export function addCompletion(program: Command): void {
     )
     .addHelpText("before", 'Example: eval "$(gpt2 completion bash)"\n')
     .action(async (shell: Shell) => {
-      const { program: own, commands } = describeProgram(program);
+      const { buildProgram } = await import("../main.js");
+      const { program: own, commands } = describeProgram(await buildProgram(new Output(), () => {}));
       const output = new Output();
       await output.write(SCRIPTS[shell](own, commands));
       await output.finish();

@@ -50,7 +50,6 @@ export async function convertWithBar(folder: string, options: { dtype: Dtype; ou
 export function addConvert(program: Command): void {
   const command = program
     .command("convert")
-    .summary("TensorFlow checkpoint -> tfjs weights")
     .description(
       "Converts a model's TensorFlow checkpoint into tfjs weights (model.json and files of 4 MB), every checksum\nchecked. `gpt2 download` has done it already for what it fetched.",
     )

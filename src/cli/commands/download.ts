@@ -127,7 +127,6 @@ export async function offerDownload(
 export function addDownload(program: Command): void {
   const command = program
     .command("download")
-    .summary("fetch a model, verified and resumable")
     .description(
       "Fetches the seven files of a model (117M = 124M, 345M = 355M, 774M, 1558M) and converts them. An interrupted\ndownload goes on where it stopped when the command is given again.",
     )

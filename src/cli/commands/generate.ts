@@ -65,7 +65,6 @@ async function generate(
 export function addGenerate(program: Command, finish: (code: number) => void): void {
   const command = program
     .command("generate")
-    .summary("continue one prompt, then exit")
     .description(
       "Prints the prompt and its continuation. The prompt is the argument, --prefix, --prompt_file, or standard\ninput; several samples are parted by a line of 20 `=`. With --out, or --nfiles and --folder, samples go to files.",
     )

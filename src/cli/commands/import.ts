@@ -71,7 +71,6 @@ async function importWithBar(folder: string, options: ImportCommandOptions): Pro
 export function addImport(program: Command): void {
   const command = program
     .command("import")
-    .summary("a model of gpt-2-simple or Hugging Face -> a model here")
     .description(
       "Takes a folder with a TensorFlow checkpoint as OpenAI's scripts and gpt-2-simple leave it (checkpoint,\nhparams.json, encoder.json, vocab.bpe), or Hugging Face's config.json, model.safetensors and vocab.json with\nmerges.txt (or tokenizer.json), and writes a model that every command takes. The folder stays as it is.",
     )

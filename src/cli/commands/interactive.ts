@@ -45,7 +45,6 @@ async function readPrompts(
 export function addInteractive(program: Command, finish: (code: number) => void): void {
   const command = program
     .command("interactive")
-    .summary("prompt, continuation, and again")
     .description(
       'Asks for a prompt and continues it, again and again. On a terminal, /help tells what else can be typed: commands, and prompts of several lines between lines of """. From a pipe or a file every line is a prompt, whatever it begins with.',
     )

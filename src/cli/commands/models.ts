@@ -134,7 +134,6 @@ async function remove(name: string, options: ModelsOptions): Promise<void> {
 export function addModels(program: Command): void {
   const command = program
     .command("models")
-    .summary("what is on this machine: list, path NAME, rm NAME")
     .description(
       "list (default) shows the models; path NAME prints a model's folder; rm NAME removes a model's files, and only\nthem, after asking.",
     )

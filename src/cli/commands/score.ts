@@ -61,7 +61,6 @@ async function score(
 export function addScore(program: Command): void {
   const command = program
     .command("score")
-    .summary("log-probabilities and perplexity of a text")
     .description(
       "Prints the natural logarithm of each token's probability given <|endoftext|> and the text before it, then the\ntotal, the perplexity and the bits per byte. Every byte counts, the newline at the end too.",
     )

@@ -50,7 +50,6 @@ async function readInput(argument: string | undefined, { file, decode }: Tokeniz
 export function addTokenize(program: Command): void {
   const command = program
     .command("tokenize")
-    .summary("token ids of a text; --decode turns ids into text")
     .description(
       "Prints the ids of a text's tokens on one line. Every byte counts, the newline at a file's end too.",
     )

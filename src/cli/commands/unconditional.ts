@@ -9,7 +9,6 @@ import { SAMPLE_HEADER } from "../samples/sink.js";
 export function addUnconditional(program: Command, finish: (code: number) => void): void {
   const command = program
     .command("unconditional")
-    .summary("samples from nothing")
     .description(
       "Writes samples from nothing, one after another, for ever or as many as --nsamples says. With --out, or --nfiles\nand --folder, samples go to files.",
     )

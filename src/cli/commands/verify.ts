@@ -85,7 +85,6 @@ async function verify(folder: string, options: VerifyCommandOptions, signal: Abo
 export function addVerify(program: Command): void {
   const command = program
     .command("verify")
-    .summary("is a model on this machine what it should be?")
     .description(
       "Checks a model's files, checksums, numbers and vocabulary; of OpenAI's 117M and the demo models also what they\ncompute. Changes nothing; the exit code is 0 when no check failed, else 1.",
     )

@@ -2,7 +2,6 @@ import { canonicalName } from "../../models/catalog.js";
 import { loadModel, type Model } from "../../models/load.js";
 import { missingModel } from "../../models/missing.js";
 import { findModel, isPath } from "../../models/store.js";
-import { offerDownload } from "../commands/download.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { tell } from "../terminal/output.js";
 
@@ -19,6 +18,7 @@ export async function modelFolder(name: string, models_dir: string | undefined):
 
 async function offered(name: string, models_dir: string | undefined): Promise<string> {
   const canDownload = !isPath(name) && canonicalName(name) !== undefined;
+  const { offerDownload } = await import("../commands/download.js");
   const folder = canDownload ? await offerDownload(name, models_dir) : undefined;
   if (folder) return folder;
   throw missingModel(name, models_dir);
