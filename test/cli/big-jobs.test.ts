@@ -125,7 +125,7 @@ suite("big jobs", { concurrency: 2 }, () => {
     assert.equal(readFileSync(file, "utf8"), content);
     const letter = join(TEMPORARY, "letter.txt");
     writeFileSync(letter, "Dear Juliet,\n");
-    assertFails(await gpt2([...args, "--resume", letter]), 1, /holds something else than samples/);
+    assertFails(await gpt2([...args, "--resume", letter]), 1, /holds something other than samples/);
     assert.equal(readFileSync(letter, "utf8"), "Dear Juliet,\n");
     assertFails(await gpt2([...args, "--resume", TEMPORARY]), 1, /TEMPORARY|gpt2-cli/);
   });

@@ -142,7 +142,7 @@ describe("wrong commands and arguments: one line, exit code 2", { concurrency: 3
     const resume = (path: string) => gpt2(["generate", "a", ...micro("--seed", "1", "--resume", path)]);
     assertFails(await resume(TEMPORARY), 1, /cannot write .*: it is a folder/);
     assertFails(await resume(join(TEMPORARY, "gone", "x.jsonl")), 1, /cannot write .*x\.jsonl: no such file/);
-    if (process.platform !== "win32") assertFails(await resume("/dev/null"), 1, /is no plain file/);
+    if (process.platform !== "win32") assertFails(await resume("/dev/null"), 1, /is not a regular file/);
   });
   test("the error's words stay one line when an argument has several", async () => {
     assertFails(await gpt2(["sam\nple"]), 2, /unknown command "sam\\nple"/);

@@ -56,8 +56,8 @@ async function generate(
   const total = countSamples(options);
   const prompt = await readPrompt(argument, options);
   if (prompt === "") throw new UsageError("the prompt is empty: gpt2 unconditional writes from nothing");
-  const files = await openSink(command, options, prompt);
   const stop = options.truncate === undefined ? options.stop : [...options.stop, options.truncate];
+  const files = await openSink(command, { ...options, stop }, prompt);
   return runOnce({ ...options, stop, nsamples: total }, prompt, layoutOf(prompt, options), files);
 }
 

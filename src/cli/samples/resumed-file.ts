@@ -1,28 +1,56 @@
-import { createReadStream } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { appendFile, chmod, type FileHandle, open, realpath, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
+import type { Model } from "../../models/load.js";
 import { expandPath } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
-import { note } from "../terminal/output.js";
+import { type Lock, lockFolder } from "../../system/lock.js";
+import type { GeneratingOptions } from "../options/sampling.js";
+import { note, tell } from "../terminal/output.js";
+import {
+  type Deciding,
+  decidingOptions,
+  differences,
+  markOf,
+  type ResumeRecord,
+  readRecord,
+  recordPath,
+  writeRecord,
+} from "./resume-record.js";
+import { type Line, sampleLines } from "./sample-lines.js";
 import type { OwnSink } from "./sink.js";
 
-/** What a line of the file must be: a whole sample. */
-interface Line {
-  readonly sample: number;
-  readonly seed: number;
+const ANOTHER = "choose another file for --resume";
+
+/** What a file's samples must have in common with those that are to be added. */
+interface Wanted {
+  readonly seed: number | undefined;
   readonly prompt: string;
-  readonly finish_reason: string;
+  readonly options: Deciding;
 }
 
-/** A file of samples that a run goes on with. */
+/** What was found in a file. */
+interface Found {
+  readonly done: ReadonlySet<number>;
+  readonly seed: number | undefined;
+  readonly lines: readonly Pick<Line, "kind" | "start" | "end">[];
+}
+
+/** A file of samples that a run goes on with. No other process can, until it is closed. */
 export class ResumedFile implements OwnSink {
   /** Never aborted: a file that cannot be written is an error. */
   readonly closed: AbortSignal = new AbortController().signal;
 
   private constructor(
     private readonly file: FileHandle,
+    private readonly lock: Lock,
     private readonly path: string,
+    private readonly options: Deciding,
+    private readonly record: ResumeRecord | undefined,
     /** Numbers, from 0, of the samples that are there. */
     readonly done: ReadonlySet<number>,
     /** Of the samples that are there. */
@@ -30,57 +58,59 @@ export class ResumedFile implements OwnSink {
   ) {}
 
   /**
-   * Reads what is there, and cuts off what an interruption left half: from the first line on that is no whole
-   * sample, or one that was interrupted.
-   * @throws UserError when the file cannot be read or written, or holds samples of another seed or prompt
+   * Takes the file for this process alone, and reads it. Samples that an interruption left unfinished are cut off;
+   * lines that are no samples are moved to a file beside it.
+   * @throws UserError when the file cannot be read or written, another process has it, or it holds samples of
+   *   another seed, prompt or options
    */
-  static async open(typed: string, seed: number | undefined, prompt: string): Promise<ResumedFile> {
-    const path = expandPath(typed);
-    let file: FileHandle;
+  static async open(typed: string, wanted: Wanted): Promise<ResumedFile> {
+    const path = await createdFile(expandPath(typed));
+    const name = basename(path);
+    const lock = await lockFolder(dirname(path), {
+      file: `.${name}.lock`,
+      name: `run with --resume ${name}`,
+    });
     try {
-      file = await open(path, "a+");
-      if (!(await file.stat()).isFile())
-        throw new UserError(`${path} is no plain file: choose another for --resume`);
-    } catch (error) {
-      throw error instanceof UserError ? error : fileError("write", path, error);
-    }
-    try {
-      const done = new Set<number>();
-      let known = seed;
-      let whole = 0; // bytes
-      for await (const { text, end } of linesOf(path)) {
-        const line = parseLine(text);
-        if (!line) break;
-        if (line.prompt !== prompt) {
-          throw new UserError(`${path} holds samples of another prompt: choose another file for --resume`);
-        }
-        if (known !== undefined && line.seed !== known) {
-          throw new UserError(
-            `${path} holds samples of the seed ${line.seed}: give --seed ${line.seed}, or another file`,
-          );
-        }
-        known = line.seed;
-        done.add(line.sample - 1);
-        whole = end;
+      const found = await readSamples(path, wanted);
+      const record = await readRecord(path);
+      const other = found.done.size > 0 && record && differences(record.options, wanted.options);
+      if (other) {
+        throw new UserError(
+          `${path} holds samples of other options (${other}): give the same, or ${ANOTHER}`,
+        );
       }
-      const { size } = await file.stat();
-      if (size > whole) {
-        // Bytes of ours only: a text that was never such a file is not cut.
-        if (done.size === 0 && !(await isBegunLine(path))) {
-          throw new UserError(`${path} holds something else than samples: choose another file for --resume`);
-        }
-        await file.truncate(whole);
-      }
-      if (done.size > 0)
-        note(`${path} holds ${done.size} ${done.size === 1 ? "sample" : "samples"}: going on`);
-      return new ResumedFile(file, path, done, known);
+      await tidy(path, found);
+      if (found.done.size > 0) note(`${path} holds ${countOf(found.done.size, "sample")}: going on`);
+      const file = await open(path, "a");
+      return new ResumedFile(file, lock, path, wanted.options, record, found.done, found.seed);
     } catch (error) {
-      await file.close();
+      await lock.release();
       throw error instanceof UserError ? error : fileError("read", path, error);
     }
   }
 
+  /**
+   * Checks that the samples in the file are the model's, and records that those to come are.
+   * @throws UserError when they are another model's
+   */
+  async accept(model: Model): Promise<void> {
+    const mark = await markOf(model);
+    if (this.done.size > 0) {
+      if (!this.record) {
+        tell(
+          `warning: ${recordPath(this.path)} is missing: nothing tells which model and options wrote ${this.path}; they are taken to be these`,
+        );
+      } else if (this.record.model !== mark) {
+        throw new UserError(
+          `${this.path} holds samples of another model, or of this one with another --precision, --backend or --fast_math: ${ANOTHER}`,
+        );
+      } else return;
+    }
+    await writeRecord(this.path, { options: this.options, model: mark });
+  }
+
   async write(text: string): Promise<void> {
+    await this.lock.check();
     try {
       await this.file.appendFile(text);
     } catch (error) {
@@ -90,50 +120,105 @@ export class ResumedFile implements OwnSink {
 
   async close(): Promise<void> {
     await this.file.close();
+    await this.lock.release();
   }
 }
 
-/** The numbers, seed and prompt of a line; undefined where it is no whole sample. */
-function parseLine(text: string): Line | undefined {
+const countOf = (n: number, what: string): string => `${n} ${n === 1 ? what : `${what}s`}`;
+
+/** The file's own path, behind links; it is made where it is missing. @throws UserError when it is no file */
+async function createdFile(path: string): Promise<string> {
   try {
-    const line = JSON.parse(text) as Partial<Line> | null;
-    const isWhole =
-      Number.isSafeInteger(line?.sample) &&
-      line!.sample! >= 1 &&
-      Number.isSafeInteger(line!.seed) &&
-      typeof line!.prompt === "string" &&
-      typeof line!.finish_reason === "string" &&
-      line!.finish_reason !== "interrupted";
-    return isWhole ? (line as Line) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Whether a file begins as the program's own lines do, as far as it goes. */
-async function isBegunLine(path: string): Promise<boolean> {
-  const begin = '{"sample":';
-  for await (const chunk of createReadStream(path, { encoding: "utf8", end: begin.length - 1 })) {
-    return begin.startsWith((chunk as string).slice(0, begin.length)) || (chunk as string).startsWith(begin);
-  }
-  return true;
-}
-
-/** A file's lines that end in a newline, and where each ends in bytes. */
-async function* linesOf(path: string): AsyncGenerator<{ text: string; end: number }> {
-  let rest: Buffer[] = [];
-  let end = 0;
-  for await (const chunk of createReadStream(path)) {
-    let from = 0;
-    const bytes = chunk as Buffer;
-    for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, from)) {
-      const line = Buffer.concat([...rest, bytes.subarray(from, at)]);
-      rest = [];
-      from = at + 1;
-      end += line.length + 1;
-      yield { text: line.toString("utf8"), end };
+    const file = await open(path, "a+");
+    try {
+      if (!(await file.stat()).isFile()) throw new UserError(`${path} is not a regular file: ${ANOTHER}`);
+    } finally {
+      await file.close();
     }
-    rest.push(bytes.subarray(from));
+    return await realpath(path);
+  } catch (error) {
+    throw error instanceof UserError ? error : fileError("write", path, error);
+  }
+}
+
+/** Reads all lines. @throws UserError when they are samples of another run, or the file was never one of samples */
+async function readSamples(path: string, { seed, prompt }: Wanted): Promise<Found> {
+  const done = new Set<number>();
+  const lines: Found["lines"][number][] = [];
+  let known = seed;
+  for await (const line of sampleLines(path)) {
+    const { start, end } = line;
+    let { kind } = line;
+    if (line.kind === "sample") {
+      const { sample } = line;
+      if (sample.prompt !== prompt)
+        throw new UserError(`${path} holds samples of another prompt: ${ANOTHER}`);
+      if (known !== undefined && sample.seed !== known) {
+        throw new UserError(
+          `${path} holds samples of the seed ${sample.seed}: give --seed ${sample.seed}, or ${ANOTHER}`,
+        );
+      }
+      known = sample.seed;
+      if (done.has(sample.sample)) kind = "odd"; // a second time
+      done.add(sample.sample);
+    }
+    const last = lines.at(-1);
+    if (last?.kind === kind) lines[lines.length - 1] = { kind, start: last.start, end };
+    else lines.push({ kind, start, end });
+  }
+  if (done.size === 0 && lines.some(({ kind }) => kind === "odd")) {
+    throw new UserError(`${path} holds something other than samples: ${ANOTHER}`);
+  }
+  return { done: new Set([...done].map((sample) => sample - 1)), seed: known, lines };
+}
+
+/** Leaves only whole samples in the file; odd lines go to the end of another one beside it. */
+async function tidy(path: string, { lines }: Found): Promise<void> {
+  const kept = lines.filter(({ kind }) => kind === "sample");
+  const odd = lines.filter(({ kind }) => kind === "odd");
+  if (kept.length === lines.length) return;
+  const aside = `${path}.odd-lines`;
+  for (const { start, end } of odd) {
+    const bytes = Buffer.alloc(end - start);
+    const file = await open(path, "r");
+    try {
+      await file.read(bytes, 0, bytes.length, start);
+    } finally {
+      await file.close();
+    }
+    await appendFile(aside, bytes.at(-1) === 10 ? bytes : Buffer.concat([bytes, Buffer.from("\n")]));
+  }
+  if (odd.length > 0) tell(`warning: ${path} had lines that are not samples: they are in ${aside} now`);
+  const whole = kept.at(-1)?.end ?? 0;
+  if (kept.length <= 1 && (kept[0]?.start ?? 0) === 0) {
+    // All that goes stands at the end.
+    const file = await open(path, "r+");
+    try {
+      await file.truncate(whole);
+    } finally {
+      await file.close();
+    }
+    return;
+  }
+  const beside = `${path}.${randomBytes(4).toString("hex")}.part`;
+  try {
+    for (const { start, end } of kept) {
+      await pipeline(
+        createReadStream(path, { start, end: end - 1 }),
+        createWriteStream(beside, { flags: "a" }),
+      );
+    }
+    await chmod(beside, (await stat(path)).mode);
+    const file = await open(beside, "r+");
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(beside, path);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw fileError("write", path, error);
   }
 }
 
@@ -143,12 +228,13 @@ async function* linesOf(path: string): AsyncGenerator<{ text: string; end: numbe
  */
 export async function openResumed(
   command: Command,
-  { resume, seed, format }: { resume?: string; seed?: number; format: string },
+  options: GeneratingOptions & { readonly resume?: string },
   prompt: string,
 ): Promise<ResumedFile | undefined> {
+  const { resume, seed, format } = options;
   if (resume === undefined) return undefined;
   if (format === "text" && command.getOptionValueSource("format") === "cli") {
-    throw new UsageError("--resume writes jsonl: leave --format text away");
+    throw new UsageError("--resume writes jsonl: drop --format text");
   }
-  return ResumedFile.open(resume, seed, prompt);
+  return ResumedFile.open(resume, { seed, prompt, options: decidingOptions(options) });
 }

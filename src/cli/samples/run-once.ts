@@ -2,7 +2,7 @@ import { randomSeed } from "../../random.js";
 import { EXIT } from "../../system/errors.js";
 import type { NumberingOptions } from "../options/numbering.js";
 import type { GeneratingOptions } from "../options/sampling.js";
-import { whileInterruptible } from "../terminal/interrupt.js";
+import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
 import { note, Output } from "../terminal/output.js";
 import { loadNamedModel } from "./find-model.js";
 import { run } from "./run.js";
@@ -36,7 +36,8 @@ export async function runOnce(
       try {
         const model = await loadNamedModel(options);
         try {
-          if (!signal.aborted)
+          if (!signal.aborted) {
+            await files?.accept?.(model);
             await run(files?.done ? { ...options, format: "jsonl" } : options, {
               model,
               output,
@@ -46,6 +47,7 @@ export async function runOnce(
               signal,
               done: files?.done,
             });
+          }
         } finally {
           await model.engine.dispose();
         }
@@ -54,6 +56,8 @@ export async function runOnce(
       }
       await stdout.finish();
     },
+    // A lock that is left stands in the way of the next run, on another machine for half a minute.
+    files?.done ? ENDING : undefined,
   );
   return signal.aborted ? EXIT.interrupted : EXIT.done;
 }

@@ -134,7 +134,7 @@ export class SampleFiles implements OwnSink {
    */
   static async oneFile(path: string, count: number, overwrite: boolean): Promise<SampleFiles> {
     const found = await lstat(path).catch(() => undefined);
-    if (found && !found.isFile()) throw new UserError(`${path} is no plain file: choose another --out`);
+    if (found && !found.isFile()) throw new UserError(`${path} is not a regular file: choose another --out`);
     if (found && !overwrite) {
       throw new UserError(`${path} is there already: choose another --out, or replace it with --overwrite`);
     }

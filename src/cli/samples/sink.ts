@@ -1,3 +1,4 @@
+import type { Model } from "../../models/load.js";
 import type { FinishReason } from "../../sampling/sample.js";
 
 /** How a command's text output looks around the samples. */
@@ -39,6 +40,8 @@ export interface SampleRecord {
 /** A sink of one run's own, which is closed at its end however that comes. */
 export interface OwnSink extends Sink {
   close(): Promise<void>;
+  /** Called before the first sample. @throws UserError when the model's samples do not belong here */
+  accept?(model: Model): Promise<void>;
   /** Of a file that is gone on with: the numbers, from 0, of the samples that it holds, and their seed. */
   readonly done?: ReadonlySet<number>;
   readonly seed?: number;
