@@ -334,9 +334,17 @@ describe("out", { concurrency: 2 }, () => {
       1,
       /cannot write gone.x\.unfinished\.txt: no such/,
     );
-    assertFails(await generate(cwd, PROMPT, "--out", "folder", "--overwrite"), 1, /folder is not a regular file/);
+    assertFails(
+      await generate(cwd, PROMPT, "--out", "folder", "--overwrite"),
+      1,
+      /folder is not a regular file/,
+    );
     if (NO_SHELL) return;
-    assertFails(await generate(cwd, PROMPT, "--out", "/dev/null", "--overwrite"), 1, /null is not a regular file/);
+    assertFails(
+      await generate(cwd, PROMPT, "--out", "/dev/null", "--overwrite"),
+      1,
+      /null is not a regular file/,
+    );
     const line = `trap "" XFSZ; ulimit -f 1 || exit 9; gpt2 generate a --model_name "$MICRO" ${ENDLESS.join(" ")} --out "$TO/x.txt"`;
     const outcome = await shell(line, { env: { TO: cwd } });
     if (outcome.code !== 9) {
