@@ -2,6 +2,7 @@ import { inspect } from "node:util";
 import { Command, CommanderError } from "commander";
 import { EXIT, messageOf, UsageError, UserError } from "../system/errors.js";
 import { packageVersion } from "../system/package.js";
+import type { Shell } from "./completion/stubs.js";
 import { withUnderscores } from "./options/parse.js";
 import { Output } from "./terminal/output.js";
 
@@ -126,6 +127,15 @@ function explain(error: unknown): { line: string; exitCode: number } {
   return { line: `${messageOf(error)} (an unexpected error: DEBUG=gpt2 shows where)`, exitCode: EXIT.failed };
 }
 
+/** The answer to a shell that completes a line: no command of the help. */
+async function completionOf([shell, ...typed]: readonly string[], output: Output): Promise<string> {
+  const { answer } = await import("./completion/answer.js");
+  const { describeProgram } = await import("./completion/describe.js");
+  return answer(shell as Shell, typed, async (command) =>
+    describeProgram(await buildProgram(output, () => {}, [command])),
+  );
+}
+
 /**
  * Runs the command line.
  * @param typed the arguments, without the names of Node and the script
@@ -140,6 +150,10 @@ export async function main(typed: readonly string[]): Promise<void> {
     code = exitCode;
   };
   try {
+    if (command === "__complete") {
+      await output.write(await completionOf(args.slice(1), output));
+      return await output.finish();
+    }
     if (command !== undefined && !command.startsWith("-") && !Object.hasOwn(COMMANDS, command)) {
       const names = Object.keys(COMMANDS).join(", ");
       throw new UsageError(`unknown command ${JSON.stringify(command)}: there are ${names}; see gpt2 --help`);

@@ -1,0 +1,120 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { expandPath, isPath, listStored } from "../../models/store.js";
+import type { CommandDefinition, OptionDefinition, Values } from "./describe.js";
+
+/** A text that can stand for the word at the cursor. */
+export interface Offer {
+  readonly text: string;
+  readonly description?: string;
+}
+
+/** What can stand for the word at the cursor. */
+export interface Completion {
+  readonly offers: readonly Offer[];
+  /** Paths fit as well: the shell completes them. */
+  readonly paths?: "files" | "folders";
+  /** What the word begins with and the offers and paths do not: `--model_name=`, else "". */
+  readonly prefix: string;
+}
+
+/** The program and its commands; of the command that was typed also the options and arguments. */
+export interface Definitions {
+  readonly program: CommandDefinition;
+  readonly commands: readonly CommandDefinition[];
+}
+
+const NOTHING: Completion = { offers: [], prefix: "" };
+/** Commander knows no command of that name here: main.ts turns it into --help. */
+const HELP: Offer = { text: "help", description: "what a command does, and its options" };
+
+/** Hyphens and underscores are the same in an option's name. */
+const sameName = (name: string): string => name.replaceAll("-", "_");
+
+/** The option that a word names, as `--top-k`, `--top_k` or `--top_k=40`. */
+function optionOf(command: CommandDefinition, word: string): OptionDefinition | undefined {
+  const name = sameName(word.replace(/=.*/s, ""));
+  return command.options.find(({ names }) => names.some((each) => sameName(each) === name));
+}
+
+/** The last value of an option among the words before the cursor. */
+function typedValue(words: readonly string[], name: string): string | undefined {
+  const values = words.slice(0, -1).flatMap((word, i) => {
+    if (sameName(word) === sameName(name)) return i + 2 < words.length ? [words[i + 1]] : [];
+    const [own, ...value] = word.split("=");
+    return value.length > 0 && sameName(own) === sameName(name) ? [value.join("=")] : [];
+  });
+  return values.at(-1);
+}
+
+/** Names that fit on a line. */
+const printable = (names: Iterable<string>): string[] => [...names].filter((name) => !/\p{Cc}/u.test(name));
+
+function models(words: readonly string[]): string[] {
+  return printable(new Set(listStored(typedValue(words, "--models_dir")).map(({ name }) => name)));
+}
+
+/** Runs are folders with a model in the checkpoint folder. */
+function runs(words: readonly string[]): string[] {
+  const folder = expandPath(typedValue(words, "--checkpoint_dir") ?? "checkpoint");
+  if (!existsSync(folder)) return [];
+  return printable(readdirSync(folder)).filter((name) => existsSync(join(folder, name, "hparams.json")));
+}
+
+function completeValue(values: Values, words: readonly string[], typed: string, prefix = ""): Completion {
+  const names = [
+    ...values.words,
+    ...(values.models ? models(words) : []),
+    ...(values.runs ? runs(words) : []),
+  ];
+  const offers = names.filter((text) => text.startsWith(typed)).map((text) => ({ text }));
+  // A model can be named by its folder's path.
+  const isFolder = (values.models || values.runs) && (offers.length === 0 || isPath(typed));
+  return { offers, prefix, paths: values.paths ?? (isFolder ? "folders" : undefined) };
+}
+
+function completeFlag({ options }: CommandDefinition, typed: string): Completion {
+  const offers = options.flatMap(({ names, description }) =>
+    names.filter((name) => sameName(name).startsWith(sameName(typed))).map((text) => ({ text, description })),
+  );
+  return { offers, prefix: "" };
+}
+
+function completeCommand(commands: readonly CommandDefinition[], typed: string): Completion {
+  const all = [...commands.map(({ name, summary }) => ({ text: name, description: summary })), HELP];
+  return { offers: all.filter(({ text }) => text.startsWith(typed)), prefix: "" };
+}
+
+/**
+ * What can stand for the last of the words.
+ * @param words those behind `gpt2`, up to the cursor, without quotes; the last one, which may be empty, is completed
+ */
+export function complete({ program, commands }: Definitions, words: readonly string[]): Completion {
+  const typed = words.at(-1) ?? "";
+  if (words.length <= 1) {
+    return typed.startsWith("-") ? completeFlag(program, typed) : completeCommand(commands, typed);
+  }
+  if (words[0] === "help") return words.length === 2 ? completeCommand(commands, typed) : NOTHING;
+  const command = commands.find(({ name }) => name === words[0]);
+  if (!command) return NOTHING;
+  let place = 0;
+  let isEnd = false;
+  for (let i = 1; i < words.length - 1; i++) {
+    if (!isEnd && words[i] === "--") isEnd = true;
+    else if (isEnd || !/^-./.test(words[i])) place++;
+    else if (!words[i].includes("=")) {
+      const option = optionOf(command, words[i]);
+      if (option?.placeholder === undefined) continue;
+      i++;
+      if (i === words.length - 1) return completeValue(option.values, words, typed);
+    }
+  }
+  const [, prefix, value] = /^(--[^=]*=)(.*)$/s.exec(typed) ?? [];
+  if (!isEnd && prefix !== undefined) {
+    const option = optionOf(command, prefix);
+    return option?.placeholder === undefined ? NOTHING : completeValue(option.values, words, value, prefix);
+  }
+  if (!isEnd && typed.startsWith("-")) return completeFlag(command, typed);
+  const argument = command.arguments[place] ?? command.arguments.find(({ isVariadic }) => isVariadic);
+  return argument ? completeValue(argument.values, words, typed) : NOTHING;
+}
