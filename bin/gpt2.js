@@ -1,20 +1,27 @@
 #!/usr/bin/env node
 // Starts the built program. Plain old JavaScript, so that an old Node reads it and gets a clear answer.
+import { fileURLToPath } from "node:url";
+
 var major = Number(process.versions.node.split(".")[0]);
 if (major < 20) {
-  process.stderr.write("gpt2: Node 20 or newer is needed, this is " + process.version + ": see nodejs.org\n");
-  process.exitCode = 1;
+  fail("Node 20 or newer is needed, this is " + process.version + ": see nodejs.org");
 } else {
   if (process.pid === 1) endOnSignals();
-  import("../dist/src/cli/main.js").then(
-    (program) => program.main(process.argv.slice(2)),
-    (error) => {
-      if (error.code !== "ERR_MODULE_NOT_FOUND" || String(error.message).indexOf("cli/main.js") < 0)
-        throw error;
-      process.stderr.write("gpt2: the program is not built yet: run `npm run build` in its folder\n");
-      process.exitCode = 1;
-    },
-  );
+  import("../dist/src/cli/main.js").then((program) => program.main(process.argv.slice(2))).catch(explain);
+}
+
+function fail(line) {
+  process.stderr.write("gpt2: " + line + "\n");
+  process.exitCode = 1;
+}
+
+// Why the program cannot be loaded: it was not built, or a package that it needs is not installed.
+function explain(error) {
+  if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
+  var found = /^Cannot find package '([^']+)'/.exec(error.message);
+  var folder = fileURLToPath(new URL("..", import.meta.url));
+  if (found) fail("the package " + found[1] + " is missing: run `npm install` in " + folder);
+  else fail("the program is not built yet: run `npm run build` in " + folder);
 }
 
 // The first process of a container has no default action for signals: without this `docker stop` waits in vain.

@@ -168,6 +168,8 @@ export async function main(typed: readonly string[]): Promise<void> {
     });
     await output.finish();
   } catch (error) {
+    // A part of the program is not there: bin/gpt2.js says what to do about it.
+    if ((error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND") throw error;
     const { line, exitCode } = explain(error);
     process.stderr.write(`gpt2: ${line}\n`);
     if (process.env["DEBUG"]?.split(",").includes("gpt2")) process.stderr.write(`${inspect(error)}\n`); // plain: console.error colours what FORCE_COLOR says

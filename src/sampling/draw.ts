@@ -3,6 +3,8 @@
  * accuracy of Math.exp is left to the JavaScript engine, and the same seed must give the same text everywhere.
  */
 
+import { UserError } from "../system/errors.js";
+
 /** What shapes the distribution that tokens are drawn from. */
 export interface DrawOptions {
   /** Logits are divided by it; 0 takes the likeliest token, always. */
@@ -35,6 +37,10 @@ export function faultOfBias(bias: ReadonlyMap<number, number>, n_vocab: number):
   const isBanned = bias.size === n_vocab && [...bias.values()].every((value) => value === -Infinity);
   return isBanned ? " must leave the model a token to write" : undefined;
 }
+
+/** Said of logits of which no token can be drawn, nor a score be had. */
+export const NOT_NUMBERS =
+  "the model's logits are not numbers: its weights are damaged or overflow float32: download or train it again";
 
 /**
  * Draws a token id from logits [n_vocab], which it leaves as they are, with a uniform random number in [0, 1).
@@ -139,7 +145,7 @@ function makeAdjust(
  * Differs from the original (openai/gpt-2 src/sample.py) in two points that were faults there: the token that
  * crosses top_p is kept, and temperature 0 means greedy.
  * @param n_vocab length of the logits that will come
- * @throws RangeError from the returned function when logits are not finite numbers, or none is left to draw
+ * @throws from the returned function: UserError when logits are not finite numbers, RangeError when none is left
  */
 export function makeDraw(n_vocab: number, options: DrawOptions): Draw {
   const { temperature, top_k, top_p, min_p = 0 } = options;
@@ -187,7 +193,7 @@ export function makeDraw(n_vocab: number, options: DrawOptions): Draw {
   return (raw, u, said = []) => {
     let best = argmax(raw);
     if (best < 0) {
-      throw new RangeError("the model's logits are not numbers: its weights are damaged or overflow float32");
+      throw new UserError(NOT_NUMBERS);
     }
     const logits = adjust ? adjust(raw, said) : raw;
     if (adjust) best = argmax(logits);

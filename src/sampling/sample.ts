@@ -81,7 +81,7 @@ interface Slot {
  * Events of different samples come interleaved (see inOrder); every sample that began also ends.
  *
  * @param prompt token ids, at least one, at most n_ctx (see fitPrompt)
- * @throws RangeError when the prompt's length is out of bounds or the model's logits are not numbers
+ * @throws RangeError when the prompt's length is out of bounds; UserError when the model's logits are not numbers
  */
 export async function* sample(
   engine: Engine,

@@ -1,7 +1,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Engine } from "../model/hparams.js";
+import { UserError } from "../system/errors.js";
 import { log } from "../system/exact-math.js";
-import { expNegative } from "./draw.js";
+import { expNegative, NOT_NUMBERS } from "./draw.js";
 
 /** Tokens whose logits are looked at together: [PIECE, n_vocab] floats are in memory at a time. */
 const PIECE = 64;
@@ -18,7 +19,7 @@ export interface Score {
   readonly bits_per_byte: number;
 }
 
-/** log P(id) under the softmax of logits [n_vocab]. */
+/** log P(id) under the softmax of logits [n_vocab]; not finite where one of them is not. */
 export function logProbability(logits: Float32Array, id: number): number {
   let max = -Infinity;
   for (let i = 0; i < logits.length; i++) if (logits[i] > max) max = logits[i];
@@ -34,6 +35,7 @@ export function logProbability(logits: Float32Array, id: number): number {
  * Source of the strides: Hugging Face's guide to the perplexity of fixed-length models.
  * @param start the id that stands before the text (end of text)
  * @param stride 1 to n_ctx; smaller is slower, and gives each token more to go by
+ * @throws UserError when the model's logits are not finite numbers
  */
 export async function logProbabilities(
   engine: Engine,
@@ -58,7 +60,9 @@ export async function logProbabilities(
         const piece = read.slice(at, Math.min(at + PIECE, end));
         const [logits] = await engine.forward([{ sequence, ids: piece }], "all"); // [piece.length, n_vocab]
         for (let i = 0; i < piece.length; i++) {
-          logprobs.push(logProbability(logits.subarray(i * n_vocab, (i + 1) * n_vocab), ids[at + i]));
+          const logprob = logProbability(logits.subarray(i * n_vocab, (i + 1) * n_vocab), ids[at + i]);
+          if (!Number.isFinite(logprob)) throw new UserError(NOT_NUMBERS);
+          logprobs.push(logprob);
         }
       }
     } finally {

@@ -2,11 +2,11 @@ import { type Command, Option } from "commander";
 import { UsageError } from "../../system/errors.js";
 import { addFileOptions, countSamples, type FileOptions, openSink } from "../options/files.js";
 import { addNumberingOptions, type NumberingOptions } from "../options/numbering.js";
-import { trueOrFalse } from "../options/parse.js";
+import { trueOrFalse, unescaped } from "../options/parse.js";
 import { addGeneratingOptions, type GeneratingOptions } from "../options/sampling.js";
 import { runOnce } from "../samples/run-once.js";
 import type { Layout } from "../samples/sink.js";
-import { readStdin, readTextFile, withoutLastNewline, withUnixLines } from "../terminal/input.js";
+import { readPiped, readStdin, readTextFile, withoutLastNewline, withUnixLines } from "../terminal/input.js";
 
 /** The options that generate has beside the shared ones. Names are gpt-2-simple's, but for prompt_file. */
 interface GenerateOptions extends GeneratingOptions, NumberingOptions, FileOptions {
@@ -19,7 +19,10 @@ interface GenerateOptions extends GeneratingOptions, NumberingOptions, FileOptio
 
 const DELIMITER = `${"=".repeat(20)}\n`;
 
-/** The prompt: given as it is, the file's text, or standard input; of the last two without the closing newline. */
+/**
+ * The prompt: standard input, then what was given: a text as it is, or a file's. Of a file, and of standard input
+ * where it is all there is, without the closing newline.
+ */
 async function readPrompt(
   argument: string | undefined,
   { prefix, prompt_file }: GenerateOptions,
@@ -28,16 +31,13 @@ async function readPrompt(
     throw new UsageError("give the prompt once: as an argument, with --prefix, or with --prompt_file");
   }
   const given = argument ?? prefix;
-  if (given !== undefined) return given;
-  if (prompt_file !== undefined) return withoutLastNewline(withUnixLines(await readTextFile(prompt_file)));
+  if (given !== undefined) return withUnixLines(await readPiped()) + given;
+  if (prompt_file !== undefined) {
+    const text = await readTextFile(prompt_file); // first: a file that is missing shows at once
+    return withUnixLines(await readPiped()) + withoutLastNewline(withUnixLines(text));
+  }
   const how = 'give a prompt: gpt2 generate "Once upon a time", or --prompt_file FILE';
   return withoutLastNewline(withUnixLines(await readStdin(how)));
-}
-
-/** What a shell leaves as two characters: \n, \t, \r; \\ is one backslash. */
-function unescapeDelimiter(text: string): string {
-  const meant: Record<string, string> = { n: "\n", t: "\t", r: "\r", "\\": "\\" };
-  return text.replace(/\\([ntr\\])/g, (_, letter: string) => meant[letter]);
 }
 
 /** Samples parted by the delimiter, in each file anew. */
@@ -66,7 +66,7 @@ export function addGenerate(program: Command, finish: (code: number) => void): v
   const command = program
     .command("generate")
     .description(
-      "Prints the prompt and its continuation. The prompt is the argument, --prefix, --prompt_file, or standard\ninput; several samples are parted by a line of 20 `=`. With --out, or --nfiles and --folder, samples go to files.",
+      "Prints the prompt and its continuation. The prompt is the argument, --prefix, --prompt_file, or standard\ninput; of two, standard input comes first. Several samples are parted by a line of 20 `=`. With --out, or --nfiles and --folder, samples go to files.",
     )
     .argument("[prompt]", "the text to continue")
     .option("--prefix <text>", "the prompt, as gpt-2-simple has it")
@@ -76,14 +76,14 @@ export function addGenerate(program: Command, finish: (code: number) => void): v
         .argParser(trueOrFalse("--include_prefix"))
         .default(true),
     )
-    .option("--truncate <text>", "end a sample before this text", (text) => {
+    .option("--truncate <text>", "end a sample before this text; \\n is a newline", (text) => {
       if (text === "") throw new UsageError("--truncate must not be empty");
-      return text;
+      return unescaped(text);
     })
     .addOption(
-      new Option("--sample_delim <text>", "what stands between two samples; \\n is a new line")
-        .argParser(unescapeDelimiter)
-        .default(DELIMITER, "20 `=` and a new line"),
+      new Option("--sample_delim <text>", "what stands between two samples; \\n is a newline")
+        .argParser(unescaped)
+        .default(DELIMITER, "20 `=` and a newline"),
     )
     .addHelpText("before", 'Example: gpt2 generate "Once upon a time" --length 100\n');
   addFileOptions(command);

@@ -1,4 +1,5 @@
 import { createInterface, type Interface } from "node:readline";
+import { Readable } from "node:stream";
 import type { Command } from "commander";
 import type { Model } from "../../models/load.js";
 import { EXIT } from "../../system/errors.js";
@@ -8,7 +9,7 @@ import { talk } from "../interactive/talk.js";
 import { addGeneratingOptions, checkBias, type GeneratingOptions } from "../options/sampling.js";
 import { loadNamedModel } from "../samples/find-model.js";
 import { chooseSeed } from "../samples/run-once.js";
-import { checkStdin } from "../terminal/input.js";
+import { checkStdin, stdinText } from "../terminal/input.js";
 import { whileInterruptible } from "../terminal/interrupt.js";
 import { Output } from "../terminal/output.js";
 
@@ -21,18 +22,17 @@ async function readPrompts(
 ): Promise<number> {
   const controller = new AbortController();
   const { signal } = controller;
-  const lines: Interface = createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
+  const lines: Interface = createInterface({
+    input: Readable.from(stdinText()),
+    crlfDelay: Number.POSITIVE_INFINITY,
+  });
   output.closed.addEventListener("abort", () => controller.abort());
   signal.addEventListener("abort", () => lines.close());
   await whileInterruptible(
     () => controller.abort(),
     async () => {
-      let isFirst = true;
-      for await (const line of lines) {
-        // The byte order mark that Windows puts before a piped text is not part of the first prompt.
-        const prompt = isFirst ? line.replace(/^\uFEFF/, "") : line;
+      for await (const prompt of lines) {
         await answer(options, { model, output, seed, prompt, signal });
-        isFirst = false;
         if (signal.aborted) break;
       }
     },

@@ -75,6 +75,12 @@ export function addValue<T>(
   command.addOption(value === undefined ? option : option.default(value));
 }
 
+/** Reads what a shell leaves as two characters: \n, \t, \r; \\ is one backslash. */
+export function unescaped(text: string): string {
+  const meant: Record<string, string> = { n: "\n", t: "\t", r: "\r", "\\": "\\" };
+  return text.replace(/\\([ntr\\])/g, (_, letter: string) => meant[letter]);
+}
+
 /** A long option's name with underscores alone. */
 const underscored = (name: string): string => `--${name.slice(2).replaceAll("-", "_")}`;
 

@@ -5,7 +5,7 @@ import { faultOfBias, isBias } from "../../sampling/draw.js";
 import { UsageError } from "../../system/errors.js";
 import { silenceNotes } from "../terminal/output.js";
 import { addEngineOptions, addModelsDir } from "./engine.js";
-import { addValue, decimalNumber, oneOf, toDecimal, wholeNumber } from "./parse.js";
+import { addValue, decimalNumber, oneOf, toDecimal, unescaped, wholeNumber } from "./parse.js";
 import { addRunModel } from "./run-name.js";
 
 /** The options that the three generating commands share, as they were typed or by default. */
@@ -122,10 +122,10 @@ export function addGeneratingOptions(command: Command, nsamples: { default: numb
       .default(new Map(), "none"),
   );
   command.addOption(
-    new Option("--stop <text>", "end a sample before this text; can be given several times")
+    new Option("--stop <text>", "end a sample before this text; \\n is a newline; can be given several times")
       .argParser((text: string, all: string[]) => {
         if (text === "") throw new UsageError("--stop must not be empty");
-        return [...all, text];
+        return [...all, unescaped(text)];
       })
       .default([], "none"),
   );

@@ -1,17 +1,25 @@
-import { isUtf8 } from "node:buffer";
 import { fstatSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
+import { encodingOf } from "../../system/text-encoding.js";
 import { tell } from "./output.js";
 
-/** A text's bytes as UTF-8, and a warning where they are something else. A byte order mark is no part of it. */
+/**
+ * The text of bytes in UTF-8, or in UTF-16 where their byte order mark says so; a warning where they are something
+ * else. The mark is no part of the text.
+ */
 function decode(bytes: Uint8Array, from: string): string {
-  if (!isUtf8(bytes)) tell(`warning: ${from} is not all UTF-8: what is not is read as U+FFFD`);
-  return new TextDecoder().decode(bytes);
+  const { label } = encodingOf(bytes);
+  try {
+    return new TextDecoder(label, { fatal: true }).decode(bytes);
+  } catch {
+    tell(`warning: ${from} is not all valid ${label.toUpperCase()}: what is not becomes U+FFFD`);
+    return new TextDecoder(label).decode(bytes);
+  }
 }
 
-/** A file's text as UTF-8; a byte order mark at its beginning is not part of it. */
+/** A file's text; see decode(). */
 export async function readTextFile(file: string): Promise<string> {
   const bytes = await readFile(file).catch((error) => {
     throw fileError("read", file, error);
@@ -30,19 +38,64 @@ export function checkStdin(): void {
   if (isFolder) throw new UserError("cannot read standard input: it is a folder; name a file in it");
 }
 
+/** Standard input's bytes, until it ends or is destroyed. */
+async function* stdinBytes(): AsyncGenerator<Buffer, void, void> {
+  try {
+    for await (const chunk of process.stdin) yield chunk as Buffer;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ERR_STREAM_PREMATURE_CLOSE") return;
+    throw fileError("read", "standard input", error);
+  }
+}
+
+/** The text of standard input as it comes; encodings as decode() has them. */
+export async function* stdinText(): AsyncGenerator<string, void, void> {
+  let head: Buffer | undefined = Buffer.alloc(0);
+  let decoder = new TextDecoder();
+  for await (const chunk of stdinBytes()) {
+    let bytes = chunk;
+    if (head) {
+      bytes = Buffer.concat([head, bytes]);
+      if (bytes.length < 2) {
+        head = bytes;
+        continue;
+      }
+      decoder = new TextDecoder(encodingOf(bytes).label);
+      head = undefined;
+    }
+    yield decoder.decode(bytes, { stream: true });
+  }
+  yield decoder.decode(head);
+}
+
+/** After so long without any input the person is told what is waited for. */
+const WAITING_MS = 2000;
+
 /**
- * Reads standard input to its end as UTF-8.
+ * Text that is piped into a command whose prompt was given: "" at a terminal.
+ * @throws UserError when it cannot be read
+ */
+export async function readPiped(): Promise<string> {
+  if (process.stdin.isTTY) return "";
+  const timer = setTimeout(() => {
+    tell("waiting for the end of standard input, which goes before the prompt (`< /dev/null` for none)");
+  }, WAITING_MS);
+  try {
+    return await readStdin("");
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * Reads standard input to its end; encodings as decode() has them.
  * @param how what to say where a person sits at the terminal and nothing will come
  */
 export async function readStdin(how: string): Promise<string> {
   if (process.stdin.isTTY) throw new UsageError(how);
   checkStdin();
   const chunks: Buffer[] = [];
-  try {
-    for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  } catch (error) {
-    throw fileError("read", "standard input", error);
-  }
+  for await (const chunk of stdinBytes()) chunks.push(chunk);
   return decode(Buffer.concat(chunks), "standard input");
 }
 

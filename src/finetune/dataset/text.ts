@@ -1,6 +1,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
+import { encodingOf, UTF_8 } from "../../system/text-encoding.js";
 import { count } from "./notices.js";
 
 const CHUNK_BYTES = 1 << 18;
@@ -8,24 +9,6 @@ const CHUNK_BYTES = 1 << 18;
 /** The file is no text. */
 export class BinaryFileError extends UserError {
   override name = "BinaryFileError";
-}
-
-/** A way of writing text as bytes. */
-interface Encoding {
-  readonly label: string;
-  /** U+FFFD, which stands for bytes that mean nothing. */
-  readonly replacement: Uint8Array;
-}
-
-const UTF_8: Encoding = { label: "utf-8", replacement: Uint8Array.of(0xef, 0xbf, 0xbd) };
-const UTF_16LE: Encoding = { label: "utf-16le", replacement: Uint8Array.of(0xfd, 0xff) };
-const UTF_16BE: Encoding = { label: "utf-16be", replacement: Uint8Array.of(0xff, 0xfd) };
-
-/** By the byte order mark; UTF-8 where there is none. */
-function encodingOf(head: Uint8Array): Encoding {
-  if (head[0] === 0xff && head[1] === 0xfe) return UTF_16LE;
-  if (head[0] === 0xfe && head[1] === 0xff) return UTF_16BE;
-  return UTF_8;
 }
 
 /**

@@ -1,0 +1,21 @@
+/** A way of writing text as bytes. */
+export interface Encoding {
+  /** As TextDecoder takes it. */
+  readonly label: "utf-8" | "utf-16le" | "utf-16be";
+  /** U+FFFD, which stands for bytes that mean nothing. */
+  readonly replacement: Uint8Array;
+}
+
+export const UTF_8: Encoding = { label: "utf-8", replacement: Uint8Array.of(0xef, 0xbf, 0xbd) };
+const UTF_16LE: Encoding = { label: "utf-16le", replacement: Uint8Array.of(0xfd, 0xff) };
+const UTF_16BE: Encoding = { label: "utf-16be", replacement: Uint8Array.of(0xff, 0xfd) };
+
+/**
+ * How a text is encoded: UTF-16 where a byte order mark says so (PowerShell's `>` writes one), else UTF-8.
+ * @param head its first two bytes or more
+ */
+export function encodingOf(head: Uint8Array): Encoding {
+  if (head[0] === 0xff && head[1] === 0xfe) return UTF_16LE;
+  if (head[0] === 0xfe && head[1] === 0xff) return UTF_16BE;
+  return UTF_8;
+}
