@@ -51,7 +51,8 @@ class Machine {
       const opcode = this.bytes[this.take(1)];
       if (opcode === 0x2e) return this.pop(); // STOP
       const step = STEPS.get(opcode);
-      if (!step) throw new PickleError(`it has the opcode 0x${opcode.toString(16)}, which no tensor file needs`);
+      if (!step)
+        throw new PickleError(`it has the opcode 0x${opcode.toString(16)}, which no tensor file needs`);
       step(this);
     }
   }

@@ -293,9 +293,16 @@ const bytesOf = (path: string, { storage, offset }: Tensor, count: number) => ({
   length: count * storage.type.width,
 });
 
-async function readValues(path: string, tensor: Tensor, float: FloatType, target: Float32Array): Promise<void> {
+async function readValues(
+  path: string,
+  tensor: Tensor,
+  float: FloatType,
+  target: Float32Array,
+): Promise<void> {
   if (isContiguous(tensor)) {
-    const into = float.decode ? undefined : new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
+    const into = float.decode
+      ? undefined
+      : new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
     await readStretches([bytesOf(path, tensor, target.length)], into, (chunk, before) => {
       const first = before / float.width;
       float.decode?.(chunk, target.subarray(first, first + chunk.length / float.width));

@@ -62,7 +62,8 @@ async function findDirectory(
   const tailBytes = Math.min(size, END_BYTES + COMMENT_LIMIT + LOCATOR_BYTES);
   const tail = await readAt(file, size - tailBytes, tailBytes);
   const end = tail.lastIndexOf("PK\x05\x06", undefined, "latin1");
-  if (end < 0 || end + END_BYTES > tailBytes) throw new ZipError("its list of files is missing, so it is cut off");
+  if (end < 0 || end + END_BYTES > tailBytes)
+    throw new ZipError("its list of files is missing, so it is cut off");
   const found = {
     count: tail.readUInt16LE(end + 10),
     length: tail.readUInt32LE(end + 12),
