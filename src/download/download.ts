@@ -5,11 +5,11 @@ import {
   CATALOG,
   type Catalog,
   findModel,
-  MODEL_FILES,
   type ModelFile,
   OPTIONAL_FILE,
   sourcesOf,
 } from "../models/catalog.js";
+import { OPENAI_FILES } from "../models/files.js";
 import { EXIT, UserError } from "../system/errors.js";
 import { fileError } from "../system/files.js";
 import { lockFolder } from "../system/lock.js";
@@ -83,7 +83,7 @@ export async function downloadModel(
   try {
     signal.throwIfAborted();
     await inFolder(folder, async (check) => {
-      for (const file of MODEL_FILES) {
+      for (const file of OPENAI_FILES) {
         const result = await fetchFile({
           title: `${file} of ${name}`,
           owner: `OpenAI's ${known?.name}`,

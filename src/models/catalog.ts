@@ -1,18 +1,9 @@
 import { showUrl } from "../download/http.js";
 import type { Hparams } from "../model/hparams.js";
 import { UsageError } from "../system/errors.js";
+import type { OPENAI_FILES } from "./files.js";
 
-/** The seven files of one of OpenAI's checkpoints, in the order of their own download script. */
-export const MODEL_FILES = [
-  "checkpoint",
-  "encoder.json",
-  "hparams.json",
-  "model.ckpt.data-00000-of-00001",
-  "model.ckpt.index",
-  "model.ckpt.meta",
-  "vocab.bpe",
-] as const;
-export type ModelFile = (typeof MODEL_FILES)[number];
+export type ModelFile = (typeof OPENAI_FILES)[number];
 
 /** The TensorFlow graph: nothing here reads it, so a host without it will do. */
 export const OPTIONAL_FILE: ModelFile = "model.ckpt.meta";

@@ -5,6 +5,7 @@ import type { WeightsDtype } from "../formats/tfjs/format.js";
 import { writeWeights } from "../formats/tfjs/write.js";
 import { checkParameters, countParameters, HPARAMS_BYTES, parseHparams } from "../model/hparams.js";
 import { readSmallFile, readSmallFileIfThere } from "../system/files.js";
+import { HPARAMS, VOCABULARY } from "./files.js";
 
 export interface ConvertOptions {
   readonly dtype: WeightsDtype;
@@ -23,10 +24,7 @@ export interface Converted {
   readonly bytes: number;
 }
 
-const HPARAMS = "hparams.json";
 const NEXT = "download the model again";
-/** A folder without them uses OpenAI's. */
-const ENCODER_FILES = ["encoder.json", "vocab.bpe"];
 
 /**
  * Turns the TensorFlow checkpoint of a model folder into tfjs weights. Number of parameters, names, shapes and
@@ -45,7 +43,7 @@ export async function convert(folder: string, options: ConvertOptions): Promise<
     const companions = new Map<string, Uint8Array>();
     if (resolve(out) !== resolve(folder)) {
       companions.set(HPARAMS, json);
-      for (const name of ENCODER_FILES) {
+      for (const name of VOCABULARY) {
         const content = await readSmallFileIfThere(join(folder, name), VOCABULARY_BYTES, NEXT);
         if (content) companions.set(name, content);
       }

@@ -12,6 +12,7 @@ import {
 } from "../model/hparams.js";
 import { quote, UsageError, UserError } from "../system/errors.js";
 import { listFolder, readSmallFileIfThere } from "../system/files.js";
+import { COUNTER, HPARAMS, isFileOf, isLeftover } from "./files.js";
 import { loadHparams, loadVocabulary, openModel } from "./load.js";
 
 /** For whom a model is written: gpt-2-simple and all that read OpenAI's files, or Hugging Face's transformers. */
@@ -36,14 +37,6 @@ export interface Exported {
   /** Of all weights. */
   readonly bytes: number;
 }
-
-/** Files that an export of each format consists of; a `.meta` may have come there from another program. */
-const FILES: Readonly<Record<ExportFormat, RegExp>> = {
-  tensorflow:
-    /^(checkpoint|counter|hparams\.json|encoder\.json|vocab\.bpe|model(\.ckpt|-\d+)\.(meta|index|data-\d{5}-of-\d{5}))$/,
-  huggingface:
-    /^(config\.json|generation_config\.json|tokenizer_config\.json|vocab\.json|merges\.txt|model\.safetensors)$/,
-};
 
 /** A model folder that is being exported. */
 interface Opened {
@@ -89,13 +82,13 @@ async function writeTensorFlow(
   options: Pick<ExportOptions, "onProgress" | "signal">,
 ): Promise<{ path: string; bytes: number }> {
   const companions = new Map([
-    ["hparams.json", Buffer.from(hparamsJson(hparams))],
+    [HPARAMS, Buffer.from(hparamsJson(hparams))],
     ["encoder.json", encoderJson],
     ["vocab.bpe", vocabBpe],
   ]);
-  if (step !== undefined) companions.set("counter", Buffer.from(`${step}\n`));
+  if (step !== undefined) companions.set(COUNTER, Buffer.from(`${step}\n`));
   const prefix = step === undefined ? "model.ckpt" : `model-${step}`;
-  const isOld = (name: string): boolean => FILES.tensorflow.test(name);
+  const isOld = (name: string): boolean => isFileOf("tensorflow", name);
   const bytes = await writeCheckpoint(out, prefix, source, { ...options, companions, isOld });
   return { path: join(out, STATE), bytes };
 }
@@ -113,17 +106,15 @@ async function checkOut(
   if ((await realpath(out)) === (await realpath(folder))) {
     throw new UsageError(`${out} is the model's own folder: choose another --out`);
   }
-  const names = (await listFolder(out)).filter((name) => !name.endsWith(".part"));
-  const other = names.find((name) => !FILES[format].test(name));
+  const names = (await listFolder(out)).filter((name) => !isLeftover(name));
+  const other = names.find((name) => !isFileOf(format, name));
   if (other !== undefined) {
     throw new UserError(
-      `${out} holds something else than such an export (${JSON.stringify(other)}): choose another --out`,
+      `${out} holds a file that is not part of an export, ${JSON.stringify(other)}: choose another --out`,
     );
   }
   if (names.length > 0 && !overwrite) {
-    throw new UserError(
-      `${out} holds an export already: choose another --out, or replace it with --overwrite`,
-    );
+    throw new UserError(`${out} already holds an export: choose another --out, or pass --overwrite`);
   }
   return false;
 }
@@ -131,7 +122,7 @@ async function checkOut(
 async function openFolder(folder: string): Promise<Opened> {
   const hparams = await loadHparams(folder);
   const { encoderJson, vocabBpe, encoder } = await loadVocabulary(folder, hparams);
-  const step = await readCounter(join(folder, "counter"));
+  const step = await readCounter(join(folder, COUNTER));
   return { hparams, source: await openModel(folder), encoderJson, vocabBpe, encoder, step };
 }
 

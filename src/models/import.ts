@@ -16,7 +16,7 @@ import {
 } from "../model/hparams.js";
 import { UsageError, UserError } from "../system/errors.js";
 import { listFolder } from "../system/files.js";
-import { LOCK_NAME } from "../system/lock.js";
+import { HPARAMS, isLeftover } from "./files.js";
 import { loadHparams, loadVocabulary } from "./load.js";
 import { describeModel } from "./store.js";
 
@@ -64,7 +64,7 @@ export async function importModel(folder: string, target: string, options: Impor
   try {
     checkParameters(hparams, source);
     const companions = new Map<string, Uint8Array>([
-      ["hparams.json", Buffer.from(hparamsJson(hparams))],
+      [HPARAMS, Buffer.from(hparamsJson(hparams))],
       ["encoder.json", encoderJson],
       ["vocab.bpe", vocabBpe],
     ]);
@@ -110,20 +110,20 @@ async function checkTarget(
   if ((await realpath(target)) === (await realpath(folder).catch(() => ""))) {
     throw new UsageError(`${folder} is the very folder that the model would go to: choose another --name`);
   }
-  const names = (await listFolder(target)).filter((name) => !name.endsWith(".part") && !LOCK_NAME.test(name));
+  const names = (await listFolder(target)).filter((name) => !isLeftover(name));
   if (names.length === 0) return new Set();
   const model = describeModel(target);
-  if (!model) throw new UserError(`${target} holds something else than a model: choose another --name`);
+  if (!model) throw new UserError(`${target} is not a model folder: choose another --name`);
   if (model.isPackaged) throw new UserError(`${target} came with the program: choose another --name`);
   if (!overwrite) {
-    throw new UserError(`${target} is there already: choose another --name, or replace it with --overwrite`);
+    throw new UserError(`${target} already exists: choose another --name, or pass --overwrite`);
   }
-  return new Set(model.files.filter((name) => !/\.(part|json\.part)$/.test(name) && !LOCK_NAME.test(name)));
+  return new Set(model.files.filter((name) => !isLeftover(name)));
 }
 
 async function openForeign(folder: string): Promise<Foreign> {
   const names = await listFolder(folder);
-  const isOurs = names.includes("hparams.json");
+  const isOurs = names.includes(HPARAMS);
   if (isOurs && (await hasCheckpoint(folder))) {
     return openWithHparams(folder, await openCheckpoint(folder), "TensorFlow checkpoint");
   }
@@ -140,9 +140,7 @@ async function openForeign(folder: string): Promise<Foreign> {
     };
   }
   if (await hasCheckpoint(folder)) {
-    throw new UserError(
-      `${join(folder, "hparams.json")} is missing beside the checkpoint: put the model's there`,
-    );
+    throw new UserError(`${join(folder, HPARAMS)} is missing beside the checkpoint: put the model's there`);
   }
   throw new UserError(
     `${folder} holds no model to import: it needs a TensorFlow checkpoint with hparams.json, or config.json with model.safetensors`,

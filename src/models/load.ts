@@ -12,6 +12,7 @@ import {
 } from "../model/hparams.js";
 import { UserError } from "../system/errors.js";
 import { listFolder, readSmallFile } from "../system/files.js";
+import { HPARAMS, VOCABULARY } from "./files.js";
 
 /** A model that is ready to read and write. */
 export interface Model {
@@ -22,7 +23,7 @@ export interface Model {
 
 /** Reads a model folder's hparams.json. */
 export async function loadHparams(folder: string): Promise<Hparams> {
-  const file = join(folder, "hparams.json");
+  const file = join(folder, HPARAMS);
   const json = await readSmallFile(file, HPARAMS_BYTES, "download the model again");
   return parseHparams(json.toString("utf8"), file);
 }
@@ -42,11 +43,11 @@ export interface VocabularyFiles {
  */
 export async function loadVocabulary(folder: string, { n_vocab }: Hparams): Promise<VocabularyFiles> {
   const names = await listFolder(folder);
-  const isOwn = names.includes("encoder.json") || names.includes("vocab.bpe");
+  const isOwn = VOCABULARY.some((name) => names.includes(name));
   const from = isOwn ? folder : openAiVocabulary();
   const read = (name: string): Promise<Buffer> =>
     readSmallFile(join(from, name), VOCABULARY_BYTES, "download the model again");
-  const [encoderJson, vocabBpe] = [await read("encoder.json"), await read("vocab.bpe")];
+  const [encoderJson, vocabBpe] = await Promise.all(VOCABULARY.map(read));
   const encoder = Encoder.fromFiles(encoderJson.toString("utf8"), vocabBpe.toString("utf8"), from);
   if (encoder.n_vocab !== n_vocab) {
     throw new UserError(

@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import envPaths from "env-paths";
 import { PACKAGE_ROOT } from "../system/package.js";
+import { HPARAMS, looksLikeModel, modelFilesIn } from "./files.js";
 
 /** The model to try first, and all that come with the program. */
 export const DEMO = "stories";
@@ -49,17 +50,13 @@ export function modelsDirs(option?: string): string[] {
 /** Whether a folder can be loaded: its sizes and one form of the weights are there. */
 export function isModelFolder(path: string): boolean {
   const has = (file: string): boolean => existsSync(join(path, file));
-  return has("hparams.json") && (has("model.json") || has("model.ckpt.index") || has("checkpoint"));
+  return has(HPARAMS) && (has("model.json") || has("model.ckpt.index") || has("checkpoint"));
 }
 
 /** Whether a name is meant as a path: it has a separator, or begins with `.` or `~`. */
 export function isPath(name: string): boolean {
   return /[/\\]/.test(name) || /^(\.|~)/.test(name) || isAbsolute(name);
 }
-
-/** Files that belong to a model's folder, whole or being written: what `gpt2 models` counts and may remove. */
-const MODEL_FILE =
-  /^(checkpoint|encoder\.json|vocab\.bpe|hparams\.json|counter|model\.json|model(\.ckpt|-\d+)\.(meta|index|data-\d{5}-of-\d{5})|group\d+-shard\d+of\d+\.bin|\.(download|writing)\.lock(\.\d+-[0-9a-f]{8})?)$|\.part(\.json)?$/;
 
 /** A folder that holds a model, or the beginning of one. */
 export interface StoredModel {
@@ -71,19 +68,18 @@ export interface StoredModel {
   readonly bytes: number;
   /** It came with the program. */
   readonly isPackaged: boolean;
+  /** Where the folder really is, if its path is a link. */
+  readonly target: string | undefined;
 }
 
-/** The model's files in a folder; undefined where there are none. */
+/** The model's files in a folder; undefined where it is no model's. */
 export function describeModel(path: string): StoredModel | undefined {
   if (!isFolder(path)) return undefined;
-  const files = readdirSync(path).filter((name) => MODEL_FILE.test(name));
-  if (!files.some((name) => !["encoder.json", "vocab.bpe", "counter"].includes(name))) return undefined;
-  const bytes = files.reduce(
-    (sum, name) => sum + (statSync(join(path, name), { throwIfNoEntry: false })?.size ?? 0),
-    0,
-  );
+  const { names, bytes } = modelFilesIn(path);
+  if (!looksLikeModel(names)) return undefined;
   const isPackaged = dirname(path) === join(PACKAGE_ROOT, "models") && DEMOS.includes(basename(path));
-  return { name: basename(path), path, files, bytes, isPackaged };
+  const target = lstatSync(path).isSymbolicLink() ? realpathSync(path) : undefined;
+  return { name: basename(path), path, files: names, bytes, isPackaged, target };
 }
 
 /** Every model in the folders that are searched, in the order of the search; begun downloads too. */

@@ -3,7 +3,8 @@ import { readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { readStretches } from "../formats/byte-ranges.js";
 import { type Hparams, parseHparams } from "../model/hparams.js";
-import { type KnownFile, type KnownModel, MODEL_FILES, OPTIONAL_FILE } from "../models/catalog.js";
+import { type KnownFile, type KnownModel, OPTIONAL_FILE } from "../models/catalog.js";
+import { HPARAMS, isWeightsOf, OPENAI_FILES, VOCABULARY } from "../models/files.js";
 import { messageOf, UserError } from "../system/errors.js";
 import { fileError } from "../system/files.js";
 import { type Check, checksOf, type Progress, showCount } from "./check.js";
@@ -12,7 +13,7 @@ import { saysTheSame } from "./vocabulary.js";
 const { ok, failed, leftOut } = checksOf("files");
 
 /** Files that a folder without a checkpoint has as well. */
-const SHARED: readonly string[] = ["encoder.json", "hparams.json", "vocab.bpe"];
+const SHARED: readonly string[] = [HPARAMS, ...VOCABULARY];
 
 /** What a model's folder holds, by names. */
 export interface Contents {
@@ -24,8 +25,8 @@ export interface Contents {
 }
 
 export function contentsOf(names: readonly string[]): Contents {
-  const hasWeights = names.some((name) => name === "model.json" || /^group\d+-shard.*\.bin$/.test(name));
-  const hasCheckpoint = names.some((name) => /\.index$|\.data-\d{5}-of-\d{5}$/.test(name));
+  const hasWeights = names.some((name) => isWeightsOf("tfjs", name));
+  const hasCheckpoint = names.some((name) => isWeightsOf("tensorflow", name) && !name.endsWith(".meta"));
   return { names, hasWeights, hasCheckpoint: hasCheckpoint || (names.includes("checkpoint") && !hasWeights) };
 }
 
@@ -41,7 +42,7 @@ export async function* checkFiles(
   expected: KnownModel | undefined,
   { onProgress, signal }: { onProgress?: Progress; signal?: AbortSignal },
 ): AsyncGenerator<Check> {
-  for (const name of MODEL_FILES) {
+  for (const name of OPENAI_FILES) {
     const isThere = names.includes(name);
     // A folder without a checkpoint need not be told of each of its files; nor one with another's names (model-100.index).
     if (!isThere && !SHARED.includes(name) && !(hasCheckpoint && expected)) continue;
@@ -65,7 +66,7 @@ function missing(name: string, names: readonly string[]): Check {
 
 async function checkFile(
   path: string,
-  name: (typeof MODEL_FILES)[number],
+  name: (typeof OPENAI_FILES)[number],
   expected: KnownModel | undefined,
   onProgress?: Progress,
   signal?: AbortSignal,

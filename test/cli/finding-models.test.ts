@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { chmod, cp, mkdir, readdir, readFile, rm, stat, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { MODEL_FILES } from "../../dist/src/models/catalog.js";
+import { OPENAI_FILES } from "../../dist/src/models/files.js";
 import { FileServer } from "../support/file-server.js";
 import {
   assertDone,
@@ -190,7 +190,7 @@ describe("gpt2 download", { concurrency: 2 }, () => {
   before(async () => {
     server = await FileServer.start();
     for (const name of ["own", "second", "third", "altered", "missing"]) {
-      for (const file of MODEL_FILES) {
+      for (const file of OPENAI_FILES) {
         server.files.set(`/base/${name}/${file}`, { body: await readFile(join(MICRO, file)), etag: '"1"' });
       }
     }
@@ -209,7 +209,7 @@ describe("gpt2 download", { concurrency: 2 }, () => {
     const outcome = await download("own", ["--base_url", `${server.url}/base`]);
     assertDone(outcome);
     assert.equal(outcome.stdout, "");
-    for (const file of MODEL_FILES) assert.match(outcome.stderr, new RegExp(`^${file}: [\\d.]+ k?B$`, "m"));
+    for (const file of OPENAI_FILES) assert.match(outcome.stderr, new RegExp(`^${file}: [\\d.]+ k?B$`, "m"));
     assert.match(outcome.stderr, /model\.json: 40 tensors, 53024 parameters/);
     assert.ok(
       !outcome.stderr.includes("\x1b") && !outcome.stderr.includes("\r"),

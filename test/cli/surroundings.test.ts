@@ -4,7 +4,7 @@ import { chmod, cp, mkdir, readdir, readFile, rm, stat, writeFile } from "node:f
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { MODEL_FILES } from "../../dist/src/models/catalog.js";
+import { OPENAI_FILES } from "../../dist/src/models/files.js";
 import { FileServer } from "../support/file-server.js";
 import {
   assertDone,
@@ -121,7 +121,7 @@ describe("where files go", () => {
   }, async () => {
     const server = await FileServer.start();
     try {
-      for (const file of MODEL_FILES) {
+      for (const file of OPENAI_FILES) {
         server.files.set(`/own/${file}`, { body: await readFile(join(MICRO, file)), etag: '"1"' });
       }
       const [cwd, cache] = [join(TEMPORARY, "no models here"), join(TEMPORARY, "my cache")];

@@ -20,13 +20,8 @@ import { after, afterEach, before, beforeEach, describe, test } from "node:test"
 import { pathToFileURL } from "node:url";
 import { type DownloadEvent, type DownloadOptions, downloadModel } from "../../dist/src/download/download.js";
 import { parseRetryAfter } from "../../dist/src/download/http.js";
-import {
-  type Catalog,
-  canonicalName,
-  MODEL_FILES,
-  MODELS,
-  sourcesOf,
-} from "../../dist/src/models/catalog.js";
+import { type Catalog, canonicalName, MODELS, sourcesOf } from "../../dist/src/models/catalog.js";
+import { OPENAI_FILES } from "../../dist/src/models/files.js";
 import { UsageError, UserError } from "../../dist/src/system/errors.js";
 import { type Fault, FileServer } from "../support/file-server.js";
 
@@ -44,7 +39,7 @@ const sha256 = (bytes: Buffer): string => createHash("sha256").update(bytes).dig
 /** The files of a model that is not OpenAI's. */
 function modelOf(seed: string, dataSize = 400_000): Record<string, Buffer> {
   return Object.fromEntries(
-    MODEL_FILES.map((file) => [file, bytesOf(`${seed} ${file}`, file === DATA ? dataSize : 900)]),
+    OPENAI_FILES.map((file) => [file, bytesOf(`${seed} ${file}`, file === DATA ? dataSize : 900)]),
   );
 }
 
@@ -190,7 +185,7 @@ describe("a download that goes well", () => {
     await assertComplete();
     assert.deepEqual(
       result.files.map(({ file, skipped }) => [file, skipped]),
-      MODEL_FILES.map((f) => [f, false]),
+      OPENAI_FILES.map((f) => [f, false]),
     );
     assert.equal(result.bytes, 400_000 + 6 * 900);
     const ofData = events.filter(({ file }) => file === DATA);
@@ -246,7 +241,7 @@ describe("a download that goes well", () => {
 
   test("one's own copy may use the old folder name", async () => {
     for (const [path, file] of [...server.files]) server.files.set(path.replace("/124M/", "/117M/"), file);
-    for (const file of MODEL_FILES) server.files.delete(`/124M/${file}`);
+    for (const file of OPENAI_FILES) server.files.delete(`/124M/${file}`);
     await known({ baseUrl: server.url });
     await assertComplete();
   });

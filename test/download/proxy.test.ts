@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { type DownloadEvent, type DownloadOptions, downloadModel } from "../../dist/src/download/download.js";
 import { proxyFor } from "../../dist/src/download/proxy.js";
-import { MODEL_FILES } from "../../dist/src/models/catalog.js";
+import { OPENAI_FILES } from "../../dist/src/models/files.js";
 import { UserError } from "../../dist/src/system/errors.js";
 import { CERTIFICATE, FileServer } from "../support/file-server.js";
 import { ProxyServer } from "../support/proxy-server.js";
@@ -105,7 +105,7 @@ describe("downloads through a proxy", () => {
   before(async () => {
     temporary = await mkdtemp(join(tmpdir(), "gpt2-proxy-"));
     for (const name of VARIABLES) saved.set(name, process.env[name]);
-    for (const file of MODEL_FILES) files[file] = await readFile(join(MICRO, file));
+    for (const file of OPENAI_FILES) files[file] = await readFile(join(MICRO, file));
   });
   after(() => rm(temporary, { recursive: true, force: true }));
   beforeEach(async () => {
@@ -135,7 +135,7 @@ describe("downloads through a proxy", () => {
       ...options,
     });
   async function assertComplete(): Promise<void> {
-    assert.deepEqual((await readdir(folder)).sort(), [...MODEL_FILES].sort());
+    assert.deepEqual((await readdir(folder)).sort(), [...OPENAI_FILES].sort());
     for (const [file, body] of Object.entries(files)) {
       assert.ok(body.equals(await readFile(join(folder, file))), file);
     }
@@ -222,7 +222,7 @@ describe("gpt2 download through a proxy", { concurrency: 2 }, () => {
     temporary = await mkdtemp(join(tmpdir(), "gpt2-proxy-"));
     [plain, secure] = [await FileServer.start(), await FileServer.start(0, "https")];
     for (const server of [plain, secure]) {
-      for (const file of MODEL_FILES) {
+      for (const file of OPENAI_FILES) {
         server.files.set(`/own/${file}`, { body: await readFile(join(MICRO, file)), etag: '"1"' });
       }
     }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { MODEL_FILES } from "../../dist/src/models/catalog.js";
+import { OPENAI_FILES } from "../../dist/src/models/files.js";
 import { type Fault, FileServer } from "../support/file-server.js";
 import type { Outcome } from "../support/spawn.js";
 import { assertPlainEnd, chance, until } from "./support/folders.js";
@@ -36,7 +36,7 @@ const PASSING: readonly (readonly [string, Disturb])[] = [
   [
     "every file is cut somewhere, the data four times",
     (model, random) => {
-      for (const file of MODEL_FILES) {
+      for (const file of OPENAI_FILES) {
         model.fault(file, { kind: "drop", after: Math.floor(FILES[file].length * random()) });
       }
       for (let i = 0; i < 3; i++) model.fault(DATA, { kind: "drop", after: Math.floor(60_000 * random()) });
@@ -45,8 +45,8 @@ const PASSING: readonly (readonly [string, Disturb])[] = [
   [
     "every connection is closed right after the headers, or reset, then it works",
     (model) => {
-      for (const file of MODEL_FILES) model.fault(file, { kind: "drop", after: 0 });
-      for (const file of MODEL_FILES) model.fault(file, { kind: "reset" });
+      for (const file of OPENAI_FILES) model.fault(file, { kind: "drop", after: 0 });
+      for (const file of OPENAI_FILES) model.fault(file, { kind: "reset" });
     },
   ],
   [

@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { type DownloadEvent, downloadModel } from "../../download/download.js";
 import { hasWeights, openWeights } from "../../formats/tfjs/read.js";
@@ -11,6 +10,7 @@ import { UserError } from "../../system/errors.js";
 import { elsewhereIfReadOnly } from "../../system/files.js";
 import { addModelsDir } from "../options/engine.js";
 import { anyText, oneOf } from "../options/parse.js";
+import { ask } from "../terminal/ask.js";
 import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
 import { canAsk, note } from "../terminal/output.js";
 import { type Bar, showBytes, startBar } from "../terminal/progress.js";
@@ -109,17 +109,8 @@ export async function offerDownload(
   name: string,
   models_dir: string | undefined,
 ): Promise<string | undefined> {
-  if (!canAsk()) return undefined;
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await new Promise<string | undefined>((resolve) => {
-    lines.once("close", () => resolve(undefined)); // Ctrl-C or Ctrl-D
-    lines
-      .question(`The model ${name} is not on this machine. Download it now? [Y/n] `)
-      .then(resolve, () => {});
-  });
-  lines.close();
-  if (answer === undefined) note(""); // the question's line is still open
-  if (answer === undefined || !/^\s*(y(es)?)?\s*$/i.test(answer)) return undefined;
+  const question = `The model ${name} is not on this machine. Download it now?`;
+  if (!canAsk() || !(await ask(question, "yes"))) return undefined;
   return download(name, { models_dir, dtype: "float32" });
 }
 

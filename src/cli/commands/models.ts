@@ -1,6 +1,5 @@
-import { rm, rmdir } from "node:fs/promises";
+import { rmdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { checkParameters, countParameters } from "../../model/hparams.js";
 import { loadHparams, openModel } from "../../models/load.js";
@@ -9,6 +8,7 @@ import { UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import { addModelsDir } from "../options/engine.js";
 import { oneOf } from "../options/parse.js";
+import { ask } from "../terminal/ask.js";
 import { canAsk, note, Output } from "../terminal/output.js";
 import { showBytes } from "../terminal/progress.js";
 
@@ -97,30 +97,29 @@ function storedModel(name: string, models_dir: string | undefined): StoredModel 
   return model;
 }
 
+/** What `gpt2 models rm` is about to do, for its question: every file by its name. */
+function whatGoes({ path, files, bytes, target }: StoredModel): string {
+  if (target !== undefined) return `Remove the link ${path}? The model itself, ${target}, stays.`;
+  return `Remove from ${path}: ${files.join(", ")} (${showBytes(bytes)})?`;
+}
+
 async function remove(name: string, options: ModelsOptions): Promise<void> {
-  const { path, files, bytes, isPackaged } = storedModel(name, options.models_dir);
-  if (isPackaged) throw new UserError(`the demo model ${name} is a part of the program: it is not removed`);
+  const model = storedModel(name, options.models_dir);
+  const { path, files, bytes, isPackaged, target } = model;
+  if (isPackaged) throw new UserError(`the demo model ${name} is part of the program and is not removed`);
   if (!options.yes) {
-    if (!canAsk())
-      throw new UsageError(`gpt2 models rm asks before it removes: say --yes where nobody can answer`);
-    const lines = createInterface({ input: process.stdin, output: process.stderr });
-    const answer = await new Promise<string>((done) => {
-      lines.on("close", () => done(""));
-      lines
-        .question(`Remove ${path}, ${files.length} files, ${showBytes(bytes)}? [y/N] `)
-        .then(done, () => {});
-    });
-    lines.close();
-    if (!/^\s*y(es)?\s*$/i.test(answer)) {
+    if (!canAsk()) throw new UsageError(`gpt2 models rm asks first: pass --yes where nobody can answer`);
+    if (!(await ask(whatGoes(model), "no"))) {
       note("nothing was removed");
       return;
     }
   }
-  for (const file of files) {
-    await rm(join(path, file), { force: true }).catch((error) => {
-      throw fileError("remove", join(path, file), error);
-    });
+  if (target !== undefined) {
+    await removeFile(path);
+    note(`removed the link ${path}; the model itself, ${target}, stays`);
+    return;
   }
+  for (const file of files) await removeFile(join(path, file));
   const isEmpty = await rmdir(path).then(
     () => true,
     () => false,
@@ -128,6 +127,13 @@ async function remove(name: string, options: ModelsOptions): Promise<void> {
   note(
     `removed ${files.length} files, ${showBytes(bytes)}${isEmpty ? "" : `; ${path} holds other files and stays`}`,
   );
+}
+
+/** Removes a file, or a link and not what it points to. */
+async function removeFile(path: string): Promise<void> {
+  await unlink(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw fileError("remove", path, error);
+  });
 }
 
 /** `gpt2 models`: what is on this machine. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { MODEL_FILES } from "../../../dist/src/models/catalog.js";
+import { OPENAI_FILES } from "../../../dist/src/models/files.js";
 import type { Fault, FileServer } from "../../support/file-server.js";
 import { gpt2, MICRO, type Outcome, type Running, startGpt2, TEMPORARY } from "../../support/spawn.js";
 import { assertPlainEnd, chance, contents, loading, sha256 } from "./folders.js";
@@ -10,7 +10,7 @@ export const DATA = "model.ckpt.data-00000-of-00001";
 
 /** The micro model's files, with a graph of random bytes: nothing reads it, so it may change and still be a model. */
 export function microFiles(metaBytes = 300_000, metaName = "graph"): Record<string, Buffer> {
-  const files = Object.fromEntries(MODEL_FILES.map((file) => [file, readFileSync(join(MICRO, file))]));
+  const files = Object.fromEntries(OPENAI_FILES.map((file) => [file, readFileSync(join(MICRO, file))]));
   const random = chance(metaName);
   files["model.ckpt.meta"] = Buffer.from(Uint8Array.from({ length: metaBytes }, () => random() * 256));
   return files;
@@ -46,7 +46,7 @@ export class Served {
 
   /** From now on all is well. */
   mend(): void {
-    for (const file of MODEL_FILES) this.server.mend(`/${this.name}/${file}`);
+    for (const file of OPENAI_FILES) this.server.mend(`/${this.name}/${file}`);
   }
 
   start(env: Record<string, string> = {}): Running {

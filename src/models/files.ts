@@ -1,0 +1,109 @@
+// The names of the files that a model folder may hold, format by format: whatever finds, counts, replaces or removes a
+// model's files asks here.
+import { lstatSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+
+/** OpenAI's seven files, in the order in which they are downloaded. */
+export const OPENAI_FILES = [
+  "checkpoint",
+  "encoder.json",
+  "hparams.json",
+  "model.ckpt.data-00000-of-00001",
+  "model.ckpt.index",
+  "model.ckpt.meta",
+  "vocab.bpe",
+] as const;
+
+export const HPARAMS = "hparams.json";
+/** A vocabulary: the ids of the tokens, and the merges. */
+export const VOCABULARY = ["encoder.json", "vocab.bpe"] as const;
+/** How many steps a run of gpt-2-simple's kind has made. */
+export const COUNTER = "counter";
+
+const FORMATS = ["tensorflow", "tfjs", "huggingface"] as const;
+/** The formats that a model folder may be in. */
+export type FolderFormat = (typeof FORMATS)[number];
+
+/** What each format's files are called, besides the sizes and the vocabulary. */
+const WEIGHTS: Readonly<Record<FolderFormat, RegExp>> = {
+  tensorflow: /^model(\.ckpt|-\d+)\.(meta|index|data-\d{5}-of-\d{5})$/,
+  tfjs: /^(model\.json|group\d+-shard\d+of\d+\.bin)$/,
+  huggingface: /^(model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json)$/,
+};
+
+const COMPANIONS: Readonly<Record<FolderFormat, readonly string[]>> = {
+  tensorflow: ["checkpoint", COUNTER, HPARAMS, ...VOCABULARY],
+  tfjs: [COUNTER, HPARAMS, ...VOCABULARY],
+  huggingface: [
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+  ],
+};
+
+/** Who is writing here: the lock of a download or of a set of files, and a lock that is being replaced. */
+const LOCK = /^\.(download|writing)\.lock(\.\d+-[0-9a-f]{8})?$/;
+/**
+ * How a file is called while it is written or put aside: by a download (with a note beside it), by a set of files,
+ * and by a single file.
+ */
+const PART = /(\.part|\.part\.json|\.\d+-[0-9a-f]{8}(\.old)?\.part|\.[0-9a-f]{8}\.part)$/;
+
+/** Whether a folder's file of this name belongs to a format. */
+export function isFileOf(format: FolderFormat, name: string): boolean {
+  return COMPANIONS[format].includes(name) || WEIGHTS[format].test(name);
+}
+
+/** Whether a folder's file of this name is a part of the weights in a format. */
+export function isWeightsOf(format: FolderFormat, name: string): boolean {
+  return WEIGHTS[format].test(name);
+}
+
+/** Whether a file is what a writing leaves that is under way or was cut off: a lock, or a part of a model's file. */
+export function isLeftover(name: string): boolean {
+  const whole = wholeOf(name);
+  const isFile = (format: FolderFormat): boolean => isFileOf(format, whole as string);
+  return LOCK.test(name) || (whole !== undefined && FORMATS.some(isFile));
+}
+
+/** The name of the file that this one is a part of, or was put aside as; undefined where it is neither. */
+export function wholeOf(name: string): string | undefined {
+  return PART.test(name) ? name.replace(PART, "") : undefined;
+}
+
+/** Whether a file of a model folder of ours (a checkpoint's or tfjs weights) has this name, whole or as a part. */
+export function isModelFile(name: string): boolean {
+  const whole = wholeOf(name) ?? name;
+  return isFileOf("tensorflow", whole) || isFileOf("tfjs", whole) || LOCK.test(name);
+}
+
+/**
+ * Whether a folder with these names is a model's, whole or begun. Sizes or weights tell it; a vocabulary, a counter or
+ * a `checkpoint` alone may be anybody's.
+ */
+export function looksLikeModel(names: readonly string[]): boolean {
+  const wholes = names.filter(isModelFile).map((name) => wholeOf(name) ?? name);
+  const tells = (name: string): boolean =>
+    name === HPARAMS || (name !== "model.json" && (WEIGHTS.tensorflow.test(name) || WEIGHTS.tfjs.test(name)));
+  const begun = names.some((name) => name === "checkpoint.part" || name === "checkpoint.part.json");
+  return wholes.some(tells) || begun || (names.includes("checkpoint") && wholes.includes("encoder.json"));
+}
+
+/** A model's own files in a folder: plain files and links to some, no folders; their names and bytes of their own. */
+export function modelFilesIn(folder: string): { names: string[]; bytes: number } {
+  const names: string[] = [];
+  let bytes = 0;
+  for (const name of readdirSync(folder)) {
+    if (!isModelFile(name)) continue;
+    const found = lstatSync(join(folder, name), { throwIfNoEntry: false });
+    if (!found || found.isDirectory()) continue;
+    names.push(name);
+    bytes += found.size;
+  }
+  return { names, bytes };
+}
