@@ -2,6 +2,7 @@ import { existsSync, lstatSync, readdirSync, realpathSync, statSync } from "node
 import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import envPaths from "env-paths";
+import { restoreInterrupted } from "../formats/file-set.js";
 import { PACKAGE_ROOT } from "../system/package.js";
 import { HPARAMS, looksLikeModel, modelFilesIn } from "./files.js";
 
@@ -49,6 +50,7 @@ export function modelsDirs(option?: string): string[] {
 
 /** Whether a folder can be loaded: its sizes and one form of the weights are there. */
 export function isModelFolder(path: string): boolean {
+  restoreInterrupted(path);
   const has = (file: string): boolean => existsSync(join(path, file));
   return has(HPARAMS) && (has("model.json") || has("model.ckpt.index") || has("checkpoint"));
 }
@@ -75,6 +77,7 @@ export interface StoredModel {
 /** The model's files in a folder; undefined where it is no model's. */
 export function describeModel(path: string): StoredModel | undefined {
   if (!isFolder(path)) return undefined;
+  restoreInterrupted(path);
   const { names, bytes } = modelFilesIn(path);
   if (!looksLikeModel(names)) return undefined;
   const isPackaged = dirname(path) === join(PACKAGE_ROOT, "models") && DEMOS.includes(basename(path));

@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdirSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { assertDone, assertFails, gpt2, MICRO, ROOT, TEMPORARY } from "../support/spawn.js";
@@ -17,6 +26,48 @@ function someModels(name: string): string {
 }
 
 suite("gpt2 models", { concurrency: 2 }, () => {
+  test("rm: a folder of somebody's own files is no model, whatever ends in .part", async () => {
+    const folder = join(TEMPORARY, "downloads");
+    mkdirSync(folder);
+    const names = [
+      "film.mkv.part",
+      "film.mkv.part.json",
+      "encoder.json.txt",
+      "my-model.ckpt.index",
+      "checkpoint",
+    ];
+    for (const name of names) writeFileSync(join(folder, name), "mine");
+    assertFails(await gpt2(["models", "rm", folder, "--yes"]), 1, /there is no model/);
+    assert.deepEqual(readdirSync(folder).sort(), [...names].sort());
+    cpSync(join(MICRO, "hparams.json"), join(folder, "hparams.json"));
+    writeFileSync(join(folder, "model.ckpt.index.part"), "begun");
+    assertDone(await gpt2(["models", "rm", folder, "--yes"]));
+    assert.deepEqual(readdirSync(folder).sort(), names.filter((name) => name !== "checkpoint").sort());
+  });
+
+  test("rm: a link goes as a link; what it points to stays", {
+    skip: process.platform === "win32",
+  }, async () => {
+    const folder = join(TEMPORARY, "links");
+    const original = join(TEMPORARY, "original");
+    cpSync(MICRO, original, { recursive: true });
+    mkdirSync(folder);
+    symlinkSync(original, join(folder, "linked"));
+    const outcome = await gpt2(["models", "rm", "linked", "--models_dir", folder, "--yes"]);
+    assertDone(outcome);
+    assert.match(outcome.stderr, /removed the link .*linked; the model itself, .*original, stays/);
+    assert.deepEqual(readdirSync(folder), []);
+    assert.deepEqual(readdirSync(original), readdirSync(MICRO));
+    // Files of a model that are links go as links too.
+    const mixed = join(folder, "mixed");
+    cpSync(MICRO, mixed, { recursive: true });
+    rmSync(join(mixed, "vocab.bpe"));
+    symlinkSync(join(original, "vocab.bpe"), join(mixed, "vocab.bpe"));
+    assertDone(await gpt2(["models", "rm", "mixed", "--models_dir", folder, "--yes"]));
+    assert.ok(!existsSync(mixed) || !readdirSync(mixed).includes("vocab.bpe"));
+    assert.deepEqual(readdirSync(original), readdirSync(MICRO));
+  });
+
   test("list: whole and incomplete models, with size and place; the demo models are always there", async () => {
     const folder = someModels("list");
     const outcome = await gpt2(["models", "--models_dir", folder, "--format", "jsonl"]);

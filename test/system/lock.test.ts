@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, suite, test } from "node:test";
+import { isAtWork, lockFolder } from "../../dist/src/system/lock.js";
+
+const WORK = { file: ".test.lock", name: "test", staleMs: 1000 };
+const TEMPORARY = mkdtempSync(join(tmpdir(), "gpt2-lock-"));
+const path = join(TEMPORARY, WORK.file);
+
+/** Makes the lock as old as a lock that nobody has touched for an hour. */
+const age = (): void => utimesSync(path, Date.now() / 1000 - 3600, Date.now() / 1000 - 3600);
+
+const holder = (value: object): void => writeFileSync(path, JSON.stringify({ token: "x", ...value }));
+
+suite("locks", () => {
+  let child: ChildProcess;
+  after(() => {
+    child?.kill();
+    rmSync(TEMPORARY, { recursive: true, force: true });
+  });
+
+  test("one at a time, and its file goes with it", async () => {
+    const lock = await lockFolder(TEMPORARY, WORK);
+    assert.ok(isAtWork(TEMPORARY, WORK));
+    await assert.rejects(lockFolder(TEMPORARY, WORK), /another test is at work in .*process \d+/);
+    await lock.check();
+    await lock.release();
+    assert.ok(!isAtWork(TEMPORARY, WORK));
+    await (await lockFolder(TEMPORARY, WORK)).release();
+  });
+
+  test("a process of this machine holds its lock however long it does nothing, and not a moment longer", async () => {
+    child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1e6)"]);
+    holder({ pid: child.pid, host: hostname() });
+    age();
+    await assert.rejects(lockFolder(TEMPORARY, WORK), new RegExp(`process ${child.pid}`));
+    const ended = new Promise((resolve) => child.on("exit", resolve));
+    child.kill("SIGKILL");
+    await ended;
+    await (await lockFolder(TEMPORARY, WORK)).release();
+  });
+
+  test("another process of the same number does not", { skip: process.platform !== "linux" }, async () => {
+    holder({ pid: process.ppid, host: hostname(), started: "1" });
+    await (await lockFolder(TEMPORARY, WORK)).release();
+  });
+
+  test("of another machine's lock the age decides", async () => {
+    holder({ pid: 1, host: "another" });
+    await assert.rejects(lockFolder(TEMPORARY, WORK), /process 1 on another/);
+    age();
+    await (await lockFolder(TEMPORARY, WORK)).release();
+  });
+
+  test("check() finds out that the folder was taken over; release() leaves the other's lock", async () => {
+    const lock = await lockFolder(TEMPORARY, WORK);
+    holder({ pid: 1, host: "another" });
+    await assert.rejects(lock.check(), /another test has taken over/);
+    await lock.release();
+    assert.match(readFileSync(path, "utf8"), /another/);
+  });
+});
