@@ -6,13 +6,14 @@ import type { Trainer } from "../model/trainer.js";
 import { randomSeed } from "../random.js";
 import { messageOf, UsageError, UserError } from "../system/errors.js";
 import { fileError, replaceFile } from "../system/files.js";
-import { lockFolder } from "../system/lock.js";
+import { type Lock, lockFolder } from "../system/lock.js";
 import { type Corpus, loadDataset } from "./dataset/corpus.js";
 import { batchAt, fitContext } from "./dataset/windows.js";
 import { svgCurve } from "./run/chart.js";
 import { type Losses, LossLog } from "./run/losses.js";
 import { type LoopOptions, TRAINING_DEFAULTS, type TrainingOptions } from "./run/options.js";
 import { resumeAt } from "./run/resume.js";
+import { checkRoom } from "./run/room.js";
 import { drawSamples, keepSamples } from "./run/samples.js";
 import { publish, tidyRun } from "./run/save.js";
 import { chooseStart, runFolder, type Start, type StartRequest } from "./run/start.js";
@@ -69,7 +70,7 @@ export interface Finished {
   readonly isInterrupted: boolean;
 }
 
-const LOCK = { file: ".finetune.lock", name: "training", staleMs: 120_000 };
+const LOCK = { file: ".finetune.lock", name: "training" };
 export const CURVE_FILE = "loss.svg";
 
 /**
@@ -85,7 +86,7 @@ export async function finetune(request: FinetuneRequest, events: FinetuneEvents)
     const lock = await lockFolder(folder, LOCK);
     try {
       await tidyRun(folder);
-      return await trainIn(folder, request, events);
+      return await trainIn(folder, lock, request, events);
     } finally {
       await lock.release();
     }
@@ -98,7 +99,12 @@ export async function finetune(request: FinetuneRequest, events: FinetuneEvents)
   }
 }
 
-async function trainIn(folder: string, request: FinetuneRequest, events: FinetuneEvents): Promise<Finished> {
+async function trainIn(
+  folder: string,
+  lock: Lock,
+  request: FinetuneRequest,
+  events: FinetuneEvents,
+): Promise<Finished> {
   const { signal, loop, given } = request;
   const start = await chooseStart(folder, request, (line) => events.onNotice(line));
   signal.throwIfAborted();
@@ -119,6 +125,7 @@ async function trainIn(folder: string, request: FinetuneRequest, events: Finetun
       events.onNotice(line),
     );
     signal.throwIfAborted();
+    for (const line of await checkRoom(folder, trainer, !start.save)) events.onNotice(line);
     if (start.save) await publish(folder, progress.step);
     const log = await LossLog.open(folder, progress.step, start.isOverwriting);
     try {
@@ -136,6 +143,7 @@ async function trainIn(folder: string, request: FinetuneRequest, events: Finetun
         log,
         options: loop,
         signal,
+        lock,
         events: {
           onBatch: (...batch) => events.onBatch(...batch),
           onLine: (line) => events.onLine(line),
@@ -225,16 +233,6 @@ async function makeTrainer(
   } finally {
     await weights.close();
   }
-}
-
-/** What belongs to a training that has been made ready. */
-interface Ready {
-  readonly request: FinetuneRequest;
-  readonly start: Start;
-  readonly options: TrainingOptions;
-  readonly trainer: Trainer;
-  readonly corpus: Corpus;
-  readonly events: FinetuneEvents;
 }
 
 /** What samples are written with. */

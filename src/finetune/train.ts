@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { WeightSource } from "../model/hparams.js";
 import type { Trainer } from "../model/trainer.js";
 import { UserError } from "../system/errors.js";
+import type { Lock } from "../system/lock.js";
 import type { Corpus } from "./dataset/corpus.js";
 import { batchAt, validationWindows } from "./dataset/windows.js";
 import { type Losses, type LossLog, nextAverage } from "./run/losses.js";
@@ -41,6 +42,8 @@ export interface Job {
   readonly events: TrainEvents;
   /** Ends the training after the batch that is being read, with a save. */
   readonly signal: AbortSignal;
+  /** The right to write to the run's folder. */
+  readonly lock: Pick<Lock, "check">;
 }
 
 /** How a training ended. */
@@ -49,8 +52,8 @@ export interface Trained {
   readonly isInterrupted: boolean;
 }
 
-/** The source, which refuses to give what no model can be made of. */
-function finite(source: WeightSource, step: number): WeightSource {
+/** The source; reading it fails where a weight is not a finite number. */
+function finite(source: WeightSource, fault: UserError): WeightSource {
   return {
     path: source.path,
     tensors: source.tensors,
@@ -59,14 +62,58 @@ function finite(source: WeightSource, step: number): WeightSource {
       await source.read(name, target);
       let sum = 0;
       for (let i = 0; i < target.length; i++) sum += target[i] - target[i]; // 0, or NaN for all that is not finite
-      if (sum !== 0) throw diverged(step);
+      if (sum !== 0) throw fault;
     },
   };
 }
 
-function diverged(step: number): UserError {
+/**
+ * A loss so many times as high as at the beginning, or as that of a model that knows nothing, is none that a training
+ * comes back from.
+ */
+const FAR = 3;
+/** So many of them in a row end the training; the next save that is due does in any case. */
+const FAR_STEPS = 8;
+
+/** Notices a loss that runs away. */
+class Divergence {
+  /** Steps in a row whose loss was far too high. */
+  private far = 0;
+  private limit: number | undefined;
+
+  /** @param first the loss of the run's first step, if there was one; in nats */
+  constructor(
+    private first: number | undefined,
+    private readonly n_vocab: number,
+  ) {}
+
+  /** @throws UserError after too many steps with a loss that is far too high */
+  add(step: number, loss: number, saved: number | undefined): void {
+    this.first ??= loss;
+    this.limit ??= FAR * Math.max(this.first, Math.log(this.n_vocab));
+    this.far = loss > this.limit ? this.far + 1 : 0;
+    if (this.far >= FAR_STEPS) this.check(step, loss, saved);
+  }
+
+  /** @throws UserError when the model is not worth to replace a save */
+  check(step: number, loss: number, saved: number | undefined): void {
+    if (this.far > 0)
+      throw diverged(
+        step,
+        saved,
+        `its loss is ${loss.toPrecision(3)} and began at ${this.first?.toFixed(2)}`,
+      );
+  }
+}
+
+/** @param saved the step of the last good save */
+function diverged(step: number, saved: number | undefined, reason: string): UserError {
+  const next =
+    saved === undefined
+      ? "nothing was saved: begin again"
+      : `the save of step ${saved} is kept: continue from it`;
   return new UserError(
-    `the training diverged at step ${step}: nothing of it was saved; go on from the last save with a lower --learning_rate`,
+    `the training diverged at step ${step}: ${reason}; ${next} with a lower --learning_rate`,
   );
 }
 
@@ -79,10 +126,13 @@ class Training {
   private tokens = 0;
   private readonly started = performance.now();
   private readonly windows: readonly ArrayLike<number>[];
+  private readonly divergence: Divergence;
+  private loss = Number.NaN;
 
   constructor(private readonly job: Job) {
     this.progress = job.progress;
     this.saves = job.saves;
+    this.divergence = new Divergence(job.log.losses.losses.at(0), job.trainer.hparams.n_vocab);
     this.windows = validationWindows(job.corpus.validation, job.progress.context, VALIDATION_WINDOWS);
   }
 
@@ -101,7 +151,9 @@ class Training {
       if (loss === undefined) break;
       const average = nextAverage(this.progress.average, loss);
       this.progress = { ...this.progress, step, updates: this.job.trainer.updates, average };
+      this.loss = loss;
       await this.record(step, loss, step === last);
+      this.divergence.add(step, loss, this.saves.at(0));
       if (step % save_every === 0 || step === last) await this.save();
       if (sample_every > 0 && step % sample_every === 0 && !signal.aborted) await events.onSample(step);
     }
@@ -124,7 +176,7 @@ class Training {
       this.tokens += batch_size * context;
       events.onBatch(step, micro + 1, this.tokens);
     }
-    if (!Number.isFinite(sum)) throw diverged(step);
+    if (!Number.isFinite(sum)) throw this.notANumber(step, "its loss");
     await trainer.update(learning_rate);
     return sum / accumulate_gradients;
   }
@@ -159,13 +211,24 @@ class Training {
     return this.windows.length > 0 ? sum / this.windows.length : undefined;
   }
 
+  private notANumber(step: number, what: string): UserError {
+    return diverged(step, this.saves.at(0), `${what} is not a number`);
+  }
+
   private async save(): Promise<void> {
-    const { run, trainer, modelFiles, options, log, events } = this.job;
+    const { run, trainer, modelFiles, options, log, events, lock } = this.job;
     const { step } = this.progress;
+    this.divergence.check(step, this.loss, this.saves.at(0));
+    await lock.check();
     events.onSaving(step);
     const { weights, state } = trainer;
     this.progress = { ...this.progress, seconds: this.seconds, hasState: state.tensors.size > 0 };
-    const content = { progress: this.progress, weights: finite(weights, step), state, modelFiles };
+    const content = {
+      progress: this.progress,
+      weights: finite(weights, this.notANumber(step, "a weight")),
+      state,
+      modelFiles,
+    };
     const { max_checkpoints } = options;
     const keep = [step, ...this.saves].slice(0, max_checkpoints === 0 ? undefined : max_checkpoints);
     await writeSave(run, content, { keep, last: this.saves[0] });
@@ -177,7 +240,8 @@ class Training {
 
 /**
  * Trains until the steps are done or the signal comes; then the run is saved.
- * @throws UserError when the disk fails or the losses are no numbers any more; the former save is then whole
+ * @throws UserError when the disk fails, the training diverges, or another process has taken the folder over; the last
+ *   good save is then as it was
  */
 export function train(job: Job): Promise<Trained> {
   return new Training(job).run();

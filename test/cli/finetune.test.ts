@@ -344,7 +344,7 @@ describe("what cannot be", { concurrency: 2 }, () => {
     const again = await gpt2(training("--steps", "1", "--run_name", "mine", "--restore_from", "fresh"), {
       cwd: folder,
     });
-    assertFails(again, 1, /holds a run already.*--overwrite/);
+    assertFails(again, 1, /already holds a run.*--overwrite/);
     const hyphens = training(
       "--steps",
       "1",

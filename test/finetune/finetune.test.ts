@@ -61,6 +61,8 @@ function stopAt(step: number, batch: number) {
   return { signal: controller.signal, onBatch };
 }
 
+const stepFolders = (run: string): string[] => readdirSync(run).filter((name) => name.startsWith("step"));
+
 describe("a run", () => {
   test("leaves a model folder, a counter, loss.csv and loss.svg", async () => {
     const folder = place();
@@ -188,6 +190,35 @@ describe("a run", () => {
     assert.match(told.notices.join(), /there are \d+ tokens to train on: a row has \d+ of them, not 64/);
     assert.equal(lossRows(run).length, 8);
     assert.equal(readFileSync(join(run, "counter"), "utf8"), "8\n");
+  });
+
+  test("a loss far above its beginning ends the training, before a save and after many steps; the good save stays", async () => {
+    const folder = place();
+    const { run } = await train(folder, { steps: 2 });
+    const before = await weightBytes(run);
+    const far = { learning_rate: 1e6, print_every: 1 };
+    const diverged = clearly(/diverged at step 4: its loss is \S+ and began at \d/, /save of step 2 is kept/);
+    await assert.rejects(train(folder, { ...far, steps: 2 }), diverged);
+    await assert.rejects(
+      train(folder, { ...far, steps: 500, save_every: 500 }),
+      clearly(/diverged at step 1\d:/, /save of step 2 is kept/),
+    );
+    assert.deepEqual(await weightBytes(run), before);
+    assert.deepEqual(stepFolders(run), ["step-2"]);
+    const on = await train(folder, { steps: 1, learning_rate: 1e-4 });
+    assert.equal(on.step, 3);
+  });
+
+  test("a training whose folder was taken over saves nothing", async () => {
+    const folder = place();
+    const { run } = await train(folder, { steps: 2 });
+    const before = await weightBytes(run);
+    const lock = join(run, ".finetune.lock");
+    const onBatch = (): void => writeFileSync(lock, JSON.stringify({ pid: 1, host: "another", token: "x" }));
+    await assert.rejects(train(folder, { steps: 2, onBatch }), clearly(/another training has taken over/));
+    rmSync(lock);
+    assert.deepEqual(await weightBytes(run), before);
+    assert.deepEqual(stepFolders(run), ["step-2"]);
   });
 
   test("a training that diverges is told and not saved", async () => {
@@ -453,7 +484,7 @@ describe("saves", () => {
     for (const restore_from of ["fresh", run]) {
       await assert.rejects(
         train(folder, { steps: 1, restore_from }),
-        clearly(/holds a run already/, /--overwrite/, /--run_name/),
+        clearly(/already holds a run/, /--overwrite/, /--run_name/),
       );
     }
     const again = { restore_from: "fresh", overwrite: true, save_every: 3, max_checkpoints: 0 };
@@ -472,6 +503,16 @@ describe("saves", () => {
     );
     const on = await train(folder, { steps: 1, seed: 9 });
     assert.deepEqual([on.step, on.told.notices], [5, []]);
+  });
+
+  test("overwrite begins again, also when the same call is made twice", async () => {
+    const folder = place();
+    const call = { steps: 2, overwrite: true, seed: 3 };
+    const first = await train(folder, call);
+    const weights = await weightBytes(first.run);
+    const second = await train(folder, call);
+    assert.deepEqual([first.step, second.step], [2, 2]);
+    assert.deepEqual(await weightBytes(second.run), weights);
   });
 
   test("restore_from takes the path of a run, of one of its saves, of a model", async () => {

@@ -52,10 +52,10 @@ export async function chooseStart(
   const { restore_from, overwrite } = request;
   const steps = await listSaves(folder);
   const isTaken = steps.length > 0 || isModelFolder(folder);
-  if (restore_from === "latest" && isTaken) return goOn(folder, request, onNotice);
+  if (restore_from === "latest" && isTaken && !overwrite) return goOn(folder, request, onNotice);
   if (isTaken && !overwrite) {
     throw new UserError(
-      `${folder} holds a run already: --overwrite begins it anew, another --run_name keeps it, --restore_from latest goes on`,
+      `${folder} already holds a run: --restore_from latest continues it, --overwrite begins again, another --run_name keeps it`,
     );
   }
   const isModel = restore_from === "latest" || restore_from === "fresh";

@@ -1,0 +1,35 @@
+import { statfs } from "node:fs/promises";
+import { sizeOf, type WeightSource } from "../../model/hparams.js";
+import type { Trainer } from "../../model/trainer.js";
+import { UserError } from "../../system/errors.js";
+
+const bytesOf = ({ tensors }: WeightSource): number =>
+  [...tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
+
+const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6).toLocaleString("en")} MB`;
+
+/**
+ * Compares the room on the disk of a run's folder with what a save takes: weights, and the optimizer's state.
+ * @param isFirst there is no save yet: the second one is written while the first is still there
+ * @returns what the user should know, a line each
+ * @throws UserError where not even one save has room
+ */
+export async function checkRoom(
+  folder: string,
+  { weights, state }: Pick<Trainer, "weights" | "state">,
+  isFirst: boolean,
+): Promise<string[]> {
+  const { bavail, bsize, blocks } = await statfs(folder).catch(() => ({ bavail: 0, bsize: 0, blocks: 0 }));
+  if (blocks === 0) return []; // a system that does not tell
+  const free = bavail * bsize;
+  const save = bytesOf(weights) + bytesOf(state);
+  if (free < save) {
+    throw new UserError(
+      `a save takes ${megabytes(save)} and the disk of ${folder} has ${megabytes(free)} free: make room, or name another disk with --checkpoint_dir`,
+    );
+  }
+  if (!isFirst || free >= 2 * save) return [];
+  return [
+    `a save takes ${megabytes(save)} and the disk has ${megabytes(free)} free: the second save will not fit while the first is there`,
+  ];
+}
