@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
+import { readdirSync, renameSync, rmSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../system/errors.js";
 import { fileError, syncFolder } from "../system/files.js";
-import { isRunning, type Lock, lockFolder } from "../system/lock.js";
+import { isAtWork, isRunning, type Lock, lockFolder } from "../system/lock.js";
 
 /** Two sets that take their places at once would leave a mixture: one writer at a time. */
 const LOCK = { file: ".writing.lock", name: "gpt2 command" };
@@ -21,35 +22,21 @@ export class FileSet {
     private readonly folder: string,
     private readonly token: string,
     private readonly lock: Lock,
-    /** Files that a process which was killed while it renamed had put aside: only a whole new set replaces them. */
-    private readonly leftovers: readonly string[],
   ) {}
 
   /**
-   * Begins a set. Parts that a process which was killed left behind in the folder are removed.
+   * Begins a set. What a process that was killed left behind in the folder is put right.
    * @throws UserError when another process is writing a set there
    */
   static async begin(folder: string): Promise<FileSet> {
     const lock = await lockFolder(folder, LOCK);
     try {
-      return await FileSet.beginAlone(folder, lock);
+      tidy(folder);
     } catch (error) {
       await lock.release();
-      throw error;
+      throw fileError("read", folder, error);
     }
-  }
-
-  private static async beginAlone(folder: string, lock: Lock): Promise<FileSet> {
-    const token = `${process.pid}-${randomBytes(4).toString("hex")}`;
-    const leftovers: string[] = [];
-    for (const name of await list(folder)) {
-      const owner = /\.(\d+)-[0-9a-f]{8}(\.old)?\.part$/.exec(name);
-      if (!owner || isOther(Number(owner[1]))) continue;
-      const path = join(folder, name);
-      if (owner[2]) leftovers.push(path);
-      else await rm(path, { force: true }).catch(() => undefined);
-    }
-    return new FileSet(folder, token, lock, leftovers);
+    return new FileSet(folder, `${process.pid}-${randomBytes(4).toString("hex")}`, lock);
   }
 
   /** Opens a new file of the set; append() goes there from now on. */
@@ -134,7 +121,7 @@ export class FileSet {
       for (const { from, to } of moves.reverse()) await rename(to, from).catch(() => undefined);
       throw error;
     }
-    for (const path of [...old, ...this.leftovers]) await rm(path, { force: true }).catch(() => undefined);
+    for (const path of old) await rm(path, { force: true }).catch(() => undefined);
     await this.lock.release().catch(() => undefined);
   }
 
@@ -161,6 +148,45 @@ async function list(folder: string): Promise<string[]> {
 
 function keyFirst(names: readonly string[], key: string): string[] {
   return [...names].sort((a, b) => Number(b === key) - Number(a === key));
+}
+
+/** `model.json.123-0123abcd.old.part` -> the name, the set that put it aside or was writing it, and which. */
+const PART = /^(.+)\.(\d+-[0-9a-f]{8})(\.old)?\.part$/;
+
+/**
+ * Puts a folder right in which a process was killed while it put a set in its place: the old files come back, unless
+ * the new ones were all there already. Does nothing while a process is at it, or where the folder cannot be written.
+ */
+export function restoreInterrupted(folder: string): void {
+  try {
+    if (readdirSync(folder).some((name) => name.endsWith(".old.part")) && !isAtWork(folder, LOCK))
+      tidy(folder);
+  } catch {
+    // Whoever reads the folder next says what is wrong with it.
+  }
+}
+
+/**
+ * Restores files that were put aside and removes parts, of sets whose process is gone. A set that was being put in
+ * place lacks its key until the end, so a part of it is left as long as it is not whole.
+ */
+function tidy(folder: string): void {
+  const sets = new Map<string, { old: string[]; parts: string[] }>();
+  for (const name of readdirSync(folder)) {
+    const [, , token, old] = PART.exec(name) ?? [];
+    if (token === undefined || isOther(Number.parseInt(token, 10))) continue;
+    const set = sets.get(token) ?? { old: [], parts: [] };
+    set[old ? "old" : "parts"].push(name);
+    sets.set(token, set);
+  }
+  for (const { old, parts } of sets.values()) {
+    for (const name of old) {
+      const path = join(folder, name);
+      if (parts.length > 0) renameSync(path, join(folder, name.replace(PART, "$1")));
+      else rmSync(path, { force: true });
+    }
+    for (const name of parts) rmSync(join(folder, name), { force: true });
+  }
 }
 
 /** Whether another process may still be writing what has this number. Ours writes one set a folder: a new one. */

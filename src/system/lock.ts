@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { link, open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
-import { hostname } from "node:os";
+import { readFileSync, statSync } from "node:fs";
+import { link, open, readdir, readFile, rename, rm, utimes } from "node:fs/promises";
+import { hostname, uptime } from "node:os";
 import { dirname, join } from "node:path";
 import { UserError } from "./errors.js";
 import { fileError } from "./files.js";
@@ -13,7 +14,7 @@ export interface Work {
   readonly file: string;
   /** What it is called in messages, e.g. "download". */
   readonly name: string;
-  /** A lock that has not been touched for so long belongs to nobody. Default half a minute. */
+  /** A lock of another machine's that has not been touched for so long belongs to nobody. Default half a minute. */
   readonly staleMs?: number;
 }
 
@@ -42,11 +43,12 @@ export async function lockFolder(folder: string, { file, name, staleMs = STALE_M
   const content = JSON.stringify({
     pid: process.pid,
     host: hostname(),
+    started: startOf(process.pid),
     token: randomBytes(8).toString("hex"),
   });
   for (let attempt = 0; !(await create(path, content)); attempt++) {
-    const holder = await readHolder(path);
-    if (holder && (attempt > 3 || (await isHeld(holder, staleMs)))) {
+    const holder = readHolder(path);
+    if (holder && (attempt > 3 || isHeld(holder, staleMs))) {
       throw new UserError(
         `another ${name} is at work in ${folder} (process ${holder.pid} on ${holder.host}): wait until it has ended, or stop it`,
       );
@@ -61,7 +63,7 @@ export async function lockFolder(folder: string, { file, name, staleMs = STALE_M
     utimes(path, now, now).catch(() => undefined);
   }, HEARTBEAT_MS);
   heartbeat.unref();
-  const own = async (): Promise<boolean> => (await readHolder(path))?.content === content;
+  const own = async (): Promise<boolean> => readHolder(path)?.content === content;
   return {
     async check() {
       if (!(await own())) {
@@ -82,7 +84,15 @@ interface Holder {
   readonly content: string;
   readonly pid: number;
   readonly host: string;
+  /** startOf() its process; undefined where the system does not tell. */
+  readonly started: string | undefined;
   readonly touched: number;
+}
+
+/** Whether a process, of this machine or another, is at a kind of work in a folder right now. */
+export function isAtWork(folder: string, { file, staleMs = STALE_MS }: Work): boolean {
+  const holder = readHolder(join(folder, file));
+  return holder !== undefined && isHeld(holder, staleMs);
 }
 
 /** Creates the lock with its content at once: whoever finds it can read it. False when there is one. */
@@ -125,17 +135,24 @@ async function createWithoutLinks(path: string, content: string): Promise<boolea
   }
 }
 
-async function readHolder(path: string): Promise<Holder | undefined> {
+function readHolder(path: string): Holder | undefined {
   try {
-    const content = await readFile(path, "utf8");
-    const { mtimeMs } = await stat(path);
-    let value: { pid?: unknown; host?: unknown } = {};
+    const content = readFileSync(path, "utf8");
+    const { mtimeMs } = statSync(path);
+    let value: { pid?: unknown; host?: unknown; started?: unknown } = {};
     try {
       value = (JSON.parse(content) ?? {}) as typeof value;
     } catch {
       // Someone else's file, or a crash: it holds until it is old.
     }
-    return { content, pid: Number(value.pid ?? 0), host: String(value.host ?? "?"), touched: mtimeMs };
+    const started = typeof value.started === "string" ? value.started : undefined;
+    return {
+      content,
+      pid: Number(value.pid ?? 0),
+      host: String(value.host ?? "?"),
+      started,
+      touched: mtimeMs,
+    };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw fileError("read", path, error);
@@ -166,12 +183,29 @@ export function isRunning(pid: number): boolean {
   }
 }
 
-async function isHeld(holder: Holder, staleMs: number): Promise<boolean> {
-  if (Date.now() - holder.touched > staleMs) return false;
-  if (holder.host !== hostname() || !Number.isSafeInteger(holder.pid) || holder.pid <= 0) return true;
+/**
+ * When a process began, to tell it from a later one of the same number; undefined where the system does not say.
+ * Source: proc(5), field 22 of /proc/PID/stat.
+ */
+function startOf(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)?.split(" ")[19];
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Whether the holder of a lock is still there. A process of this machine is looked for, however long ago it touched
+ * its lock: it may be suspended, or busy. Only of one that cannot be seen does the age decide.
+ */
+function isHeld({ content, pid, host, started, touched }: Holder, staleMs: number): boolean {
+  const age = Date.now() - touched;
+  if (host !== hostname() || !Number.isSafeInteger(pid) || pid <= 0) return age <= staleMs;
   // Our own number, but not one of our locks: in a container that was started again every process may have it.
-  if (holder.pid === process.pid) return held.has(holder.content);
-  return isRunning(holder.pid);
+  if (pid === process.pid) return held.has(content);
+  if (age > 1000 * uptime()) return false; // from before the machine was started
+  return isRunning(pid) && (started === undefined || startOf(pid) === started);
 }
 
 /** Removes a stale lock, and gives it back when someone else was quicker and it is a new one by now. */
