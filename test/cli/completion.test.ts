@@ -344,7 +344,7 @@ class Interactive extends Terminal {
         ? "function gpt2; printf ARGS; printf '<%s>' $argv; echo ' end'; end"
         : `gpt2() { ${show}; }`;
     const env = { ...ENV, HOME: join(TEMPORARY, "home"), XDG_DATA_HOME: join(TEMPORARY, "home") };
-    const terminal = new Interactive([], { cwd: CWD, env }, ["sh", "-c", how[0]]);
+    const terminal = new Interactive([], { cwd: CWD, env, limit: 240 }, ["sh", "-c", how[0]]);
     terminal.type(`${how[1]}\r`);
     terminal.type(`${own}; echo READY''\r`);
     await terminal.shows(/READY\r\n/);

@@ -57,12 +57,12 @@ export class Terminal {
   /** @param launcher what runs gpt2, if not Node itself */
   constructor(
     args: readonly string[],
-    options: { cwd?: string; env?: Record<string, string> } = {},
+    options: { cwd?: string; env?: Record<string, string>; limit?: number } = {},
     launcher: readonly string[] = [],
   ) {
     const command = ["-c", ON_A_TERMINAL, ...launcher, process.execPath, BIN, ...args];
     const env = { TERM: "xterm-256color", NO_COLOR: "1", ...options.env };
-    this.running = start("python3", command, { ...options, env, stdin: "open", limit: 30 });
+    this.running = start("python3", command, { ...options, env, stdin: "open", limit: options.limit ?? 30 });
   }
 
   /** Waits until what was shown since the last call matches. */
