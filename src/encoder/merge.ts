@@ -16,6 +16,26 @@ export function pairSlots(merges: number): number {
   return slots;
 }
 
+/** Where the slot begins that holds a pair, or the free one where it belongs; assembly/vocabulary/ does the same. */
+function slotOf(table: Int32Array, left: number, right: number): number {
+  const slots = table.length / 3;
+  const hash = Math.imul(Math.imul(left, 0x9e3779b1) ^ right, 0x85ebca6b);
+  let at = 3 * ((hash ^ (hash >>> 15)) & (slots - 1));
+  while (table[at] !== -1 && (table[at] !== left || table[at + 1] !== right)) {
+    at = at + 3 === table.length ? 0 : at + 3;
+  }
+  return at;
+}
+
+/** The table in which a Merger looks pairs up. Where a pair comes twice, the later rank holds, as in the original. */
+export function pairTable({ left, right }: Merges): Int32Array {
+  const table = new Int32Array(3 * pairSlots(left.length)).fill(-1);
+  for (let rank = 0; rank < left.length; rank++) {
+    table.set([left[rank], right[rank], rank], slotOf(table, left[rank], right[rank]));
+  }
+  return table;
+}
+
 /** Up to this many bytes the simple loop is faster than the bookkeeping of the long one. */
 const SHORT = 48;
 
@@ -27,43 +47,19 @@ const SHORT = 48;
 export class Merger {
   /** Open addressing: [left, right, rank] a slot, left -1 where it is free. */
   readonly #slots: Int32Array;
-  readonly #mask: number;
   readonly #merges: Merges;
   /** For each rank the places in the piece where its pair waits; all undefined between two pieces. */
   readonly #places: (number[] | undefined)[];
 
-  /** Where a pair comes twice, the later rank holds, as in the original. */
   constructor(merges: Merges) {
-    const n = merges.left.length;
-    const slots = pairSlots(n);
-    const table = merges.table ?? new Int32Array(3 * slots).fill(-1); // [slots, 3]
-    this.#slots = table;
-    this.#mask = slots - 1;
+    this.#slots = merges.table ?? pairTable(merges);
     this.#merges = merges;
-    this.#places = new Array(n).fill(undefined);
-    if (merges.table) return;
-    for (let rank = 0; rank < n; rank++) {
-      const slot = 3 * this.#slotOf(merges.left[rank]!, merges.right[rank]!);
-      table[slot] = merges.left[rank]!;
-      table[slot + 1] = merges.right[rank]!;
-      table[slot + 2] = rank;
-    }
-  }
-
-  /** The slot that holds a pair, or the free one where it belongs; assembly/vocabulary/ does the same. */
-  #slotOf(left: number, right: number): number {
-    const slots = this.#slots;
-    const hash = Math.imul(Math.imul(left, 0x9e3779b1) ^ right, 0x85ebca6b);
-    let slot = (hash ^ (hash >>> 15)) & this.#mask;
-    while (slots[3 * slot] !== -1 && (slots[3 * slot] !== left || slots[3 * slot + 1] !== right)) {
-      slot = (slot + 1) & this.#mask;
-    }
-    return slot;
+    this.#places = new Array(merges.left.length).fill(undefined);
   }
 
   /** Place of a pair in the list of merges, -1 where it is not in it. */
   #rankOf(left: number, right: number): number {
-    return this.#slots[3 * this.#slotOf(left, right) + 2]!;
+    return this.#slots[slotOf(this.#slots, left, right) + 2]!;
   }
 
   /**

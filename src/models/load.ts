@@ -48,7 +48,7 @@ export async function loadVocabulary(folder: string, { n_vocab }: Hparams): Prom
   const read = (name: string): Promise<Buffer> =>
     readSmallFile(join(from, name), VOCABULARY_BYTES, "download the model again");
   const [encoderJson, vocabBpe] = await Promise.all(VOCABULARY.map(read));
-  const encoder = Encoder.fromFiles(encoderJson.toString("utf8"), vocabBpe.toString("utf8"), from);
+  const encoder = Encoder.fromFiles(encoderJson, vocabBpe, from);
   if (encoder.n_vocab !== n_vocab) {
     throw new UserError(
       `${folder}: ${isOwn ? "encoder.json" : "OpenAI's encoder.json"} has ${encoder.n_vocab} tokens and hparams.json ${n_vocab}: they are not of the same model`,
