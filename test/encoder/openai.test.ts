@@ -20,8 +20,8 @@ test("OpenAI's vocabulary, written by the build, is what the reader makes of the
   // The table that came with it finds what the Merger's own does: bytes of every kind, merged by both.
   const [ours, theirs] = [new Merger(baked.merges), new Merger(parsed.merges)];
   for (let start = 0; start < json.length; start += 5000) {
-    const ids = Int32Array.from(json.subarray(start, start + 60), (byte) => baked.byteIds[byte]);
-    const same = ids.slice();
+    const ids: Int32Array = Int32Array.from(json.subarray(start, start + 60), (byte) => baked.byteIds[byte]);
+    const same: Int32Array = ids.slice();
     assert.deepEqual([ours.merge(ids, ids.length), ids], [theirs.merge(same, same.length), same]);
   }
 });
