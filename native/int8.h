@@ -1,0 +1,284 @@
+/**
+ * y = x w + b with int8 weights [n_out / 8, n_in / 2, 8, 2] and int16 rows. Sums of integers are exact, so their
+ * order is free.
+ */
+
+typedef int8_t c16 __attribute__((ext_vector_type(16), aligned(1)));
+typedef int8_t c32 __attribute__((ext_vector_type(32), aligned(1)));
+typedef int16_t s16 __attribute__((ext_vector_type(16)));
+typedef int16_t s32 __attribute__((ext_vector_type(32)));
+
+#if defined(__x86_64__)
+/** sum + the products of pairs: eight outputs. */
+INLINE __m256i dot8(__m256i sum, __m256i w, __m256i x) {
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+  return _mm256_dpwssd_epi32(sum, w, x);
+#elif defined(__AVXVNNI__)
+  return _mm256_dpwssd_avx_epi32(sum, w, x);
+#else
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(w, x));
+#endif
+}
+#endif
+
+#if LANES == 16
+typedef __m512i S; /* sixteen sums */
+typedef __m512i W;
+INLINE S dot(S sum, W w, W x) {
+#if defined(__AVX512VNNI__)
+  return _mm512_dpwssd_epi32(sum, w, x);
+#else
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(w, x));
+#endif
+}
+INLINE S no_sums(void) { return _mm512_setzero_si512(); }
+INLINE W pair(const int16_t *x) { return _mm512_set1_epi32(*(const int32_t *)x); }
+INLINE W widened(const int16_t *w) { return _mm512_loadu_si512(w); }
+INLINE S load_sums(const int32_t *s) { return _mm512_loadu_si512(s); }
+INLINE void store_sums(int32_t *s, S v) { _mm512_storeu_si512(s, v); }
+/** One pair of inputs of two panels. */
+INLINE W widen(const int8_t *w, size_t panel) {
+  return _mm512_cvtepi8_epi16(_mm256_inserti128_si256(
+    _mm256_castsi128_si256(_mm_loadu_si128((const void *)w)), _mm_loadu_si128((const void *)(w + panel)), 1));
+}
+/** One panel: two pairs of inputs at a time, the first in the low half. */
+typedef __m512i P;
+INLINE P no_panel(void) { return _mm512_setzero_si512(); }
+INLINE P two_pairs(const int16_t *x) {
+  return _mm512_mask_set1_epi32(_mm512_set1_epi32(*(const int32_t *)x), 0xff00, *(const int32_t *)(x + 2));
+}
+INLINE P dot_panel(P sum, const int8_t *w, P x) {
+  return dot(sum, _mm512_cvtepi8_epi16(_mm256_loadu_si256((const void *)w)), x);
+}
+INLINE P last_pair(P sum, const int8_t *w, const int16_t *x) {
+  return dot(sum, _mm512_zextsi256_si512(_mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)w))), _mm512_set1_epi32(*(const int32_t *)x));
+}
+INLINE i8 panel_sums(P s) {
+  return (i8)_mm256_add_epi32(_mm512_castsi512_si256(s), _mm512_extracti64x4_epi64(s, 1));
+}
+#elif defined(__x86_64__)
+typedef __m256i S;
+typedef __m256i W;
+INLINE S dot(S sum, W w, W x) { return dot8(sum, w, x); }
+INLINE S no_sums(void) { return _mm256_setzero_si256(); }
+INLINE W pair(const int16_t *x) { return _mm256_set1_epi32(*(const int32_t *)x); }
+INLINE W widened(const int16_t *w) { return _mm256_loadu_si256((const void *)w); }
+INLINE S load_sums(const int32_t *s) { return _mm256_loadu_si256((const void *)s); }
+INLINE void store_sums(int32_t *s, S v) { _mm256_storeu_si256((void *)s, v); }
+INLINE W widen(const int8_t *w, size_t panel) { (void)panel; return _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)w)); }
+typedef struct { __m256i even, odd; } P;
+INLINE P no_panel(void) { return (P){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+INLINE P two_pairs(const int16_t *x) { return (P){pair(x), pair(x + 2)}; }
+INLINE P dot_panel(P sum, const int8_t *w, P x) {
+  return (P){dot8(sum.even, widen(w, 0), x.even), dot8(sum.odd, widen(w + 16, 0), x.odd)};
+}
+INLINE P last_pair(P sum, const int8_t *w, const int16_t *x) { sum.even = dot8(sum.even, widen(w, 0), pair(x)); return sum; }
+INLINE i8 panel_sums(P s) { return (i8)_mm256_add_epi32(s.even, s.odd); }
+#else
+/* The products of a pair stay apart, in four sums of two outputs each, until the end. */
+typedef struct { int32x4_t part[4]; } S;
+typedef struct { int16x8_t low, high; } W;
+INLINE S dot(S s, W w, W x) {
+  s.part[0] = vmlal_s16(s.part[0], vget_low_s16(w.low), vget_low_s16(x.low));
+  s.part[1] = vmlal_high_s16(s.part[1], w.low, x.low);
+  s.part[2] = vmlal_s16(s.part[2], vget_low_s16(w.high), vget_low_s16(x.low));
+  s.part[3] = vmlal_high_s16(s.part[3], w.high, x.low);
+  return s;
+}
+INLINE S no_sums(void) { const int32x4_t z = vdupq_n_s32(0); return (S){{z, z, z, z}}; }
+INLINE W pair(const int16_t *x) { const int16x8_t v = vreinterpretq_s16_s32(vdupq_n_s32(*(const int32_t *)x)); return (W){v, v}; }
+INLINE W widened(const int16_t *w) { return (W){vld1q_s16(w), vld1q_s16(w + 8)}; }
+INLINE W widen(const int8_t *w, size_t panel) {
+  (void)panel;
+  const int8x16_t v = vld1q_s8(w);
+  return (W){vmovl_s8(vget_low_s8(v)), vmovl_high_s8(v)};
+}
+typedef S P;
+INLINE i8 panel_sums(P s) {
+  const int32x4_t low = vpaddq_s32(s.part[0], s.part[1]), high = vpaddq_s32(s.part[2], s.part[3]);
+  i8 v;
+  __builtin_memcpy(&v, &low, 16);
+  __builtin_memcpy((char *)&v + 16, &high, 16);
+  return v;
+}
+INLINE S load_sums(const int32_t *s) {
+  const int32x4_t z = vdupq_n_s32(0);
+  S v;
+  for (int i = 0; i < 4; i++) v.part[i] = vzip1q_s32(vcombine_s32(vld1_s32(s + 2 * i), vdup_n_s32(0)), z);
+  return v;
+}
+INLINE void store_sums(int32_t *s, S v) { *(i8u *)s = panel_sums(v); }
+INLINE P no_panel(void) { return no_sums(); }
+typedef struct { W even, odd; } X2;
+#define two_pairs(x) ((X2){pair(x), pair((x) + 2)})
+INLINE P dot_panel(P sum, const int8_t *w, X2 x) { return dot(dot(sum, widen(w, 0), x.even), widen(w + 16, 0), x.odd); }
+INLINE P last_pair(P sum, const int8_t *w, const int16_t *x) { return dot(sum, widen(w, 0), pair(x)); }
+#endif
+
+/** 8 sums become outputs. */
+INLINE void finish_sums(float *y, const float *b, i8 s, const float *scale, float row_scale, int mode) {
+  finish8(y, b, (__builtin_convertvector(s, f8) * row_scale) * load8(scale), mode);
+}
+
+/** One row by some panels that are `distance` panels apart. */
+INLINE void int8_streams(const Linear *l, u32 p, u32 distance, int streams, const int16_t *x, float row_scale, float *y, int mode) {
+  const u32 pairs = (l->n_in + 1) / 2;
+  const size_t panel = (size_t)pairs * 16;
+  const int8_t *w = (const int8_t *)l->w + p * panel;
+  P sum[8];
+  for (int s = 0; s < streams; s++) sum[s] = no_panel();
+  u32 k = 0;
+  for (; k + 2 <= pairs; k += 2) {
+    const __typeof__(two_pairs(x)) v = two_pairs(x + 2 * k);
+#pragma clang loop unroll(full)
+    for (int s = 0; s < streams; s++) sum[s] = dot_panel(sum[s], w + s * distance * panel + (size_t)k * 16, v);
+  }
+  if (k < pairs)
+    for (int s = 0; s < streams; s++) sum[s] = last_pair(sum[s], w + s * distance * panel + (size_t)k * 16, x + 2 * k);
+  for (int s = 0; s < streams; s++) {
+    const size_t at = ((size_t)p + (size_t)s * distance) * 8;
+    finish_sums(y + at, l->b ? l->b + at : 0, panel_sums(sum[s]), l->scale + at, row_scale, mode);
+  }
+}
+
+enum { INT8_STREAMS = 4 };
+
+static __attribute__((noinline)) void int8_streams_all(const Linear *l, u32 p, u32 distance, const int16_t *x, float row_scale, float *y, int mode) {
+  int8_streams(l, p, distance, INT8_STREAMS, x, row_scale, y, mode);
+}
+static __attribute__((noinline)) void int8_stream(const Linear *l, u32 p, const int16_t *x, float row_scale, float *y, int mode) {
+  int8_streams(l, p, 0, 1, x, row_scale, y, mode);
+}
+
+/** As linear_row(). */
+static void int8_row(Thread *t, const Linear *l, const int16_t *x, float row_scale, float *y, int mode) {
+  const u32 panels = l->n_out / PANEL, threads = thread_count(t);
+  for (u32 q = 0; q < threads; q++) {
+    const u32 owner = (t->thread + q) % threads;
+    const u32 begin = (u64)panels * owner / threads, end = (u64)panels * (owner + 1) / threads;
+    const u32 each = (end - begin) / INT8_STREAMS, units = end - begin - each * (INT8_STREAMS - 1);
+    for (;;) {
+      const u32 u = claim(t, owner);
+      if (u >= units) break;
+      if (u < each) int8_streams_all(l, begin + u, each, x, row_scale, y, mode);
+      else int8_stream(l, begin + u + each * (INT8_STREAMS - 1), x, row_scale, y, mode);
+    }
+  }
+}
+
+/** A vector of sums becomes outputs. */
+INLINE void finish_wide(float *y, const float *b, S s, const float *scale, float row_scale, int mode) {
+#if LANES == 16
+  const i16 v = (i16)s;
+  finishv(y, b, (__builtin_convertvector(v, f16) * row_scale) * load16(scale), mode);
+#elif defined(__x86_64__)
+  finish_sums(y, b, (i8)s, scale, row_scale, mode);
+#else
+  finish_sums(y, b, panel_sums(s), scale, row_scale, mode);
+#endif
+}
+
+/** Some rows by two vectors of outputs: of weights made int16 and laid side by side before, or as they are. */
+INLINE void int8_tile(int rows, int wide, const void *w, size_t panel, u32 pairs, const int16_t *x, size_t xs, int32_t *sums) {
+  S s0[TILE], s1[TILE];
+  for (int r = 0; r < rows; r++) {
+    s0[r] = load_sums(sums + r * 2 * LANES);
+    s1[r] = load_sums(sums + r * 2 * LANES + LANES);
+  }
+  for (u32 k = 0; k < pairs; k++) {
+    W w0, w1;
+    if (wide) {
+      w0 = widened((const int16_t *)w + (size_t)k * 4 * LANES);
+      w1 = widened((const int16_t *)w + (size_t)k * 4 * LANES + 2 * LANES);
+    } else {
+      w0 = widen((const int8_t *)w + (size_t)k * 16, panel);
+      w1 = widen((const int8_t *)w + WIDE * panel + (size_t)k * 16, panel);
+    }
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) {
+      const W v = pair(x + r * xs + 2 * k);
+      s0[r] = dot(s0[r], w0, v);
+      s1[r] = dot(s1[r], w1, v);
+    }
+  }
+  for (int r = 0; r < rows; r++) {
+    store_sums(sums + r * 2 * LANES, s0[r]);
+    store_sums(sums + r * 2 * LANES + LANES, s1[r]);
+  }
+}
+
+typedef void Int8Tile(const void *, size_t, u32, const int16_t *, size_t, int32_t *);
+#define INT8_TILE(R, NAME, WIDENED) \
+  static __attribute__((noinline)) void NAME(const void *w, size_t panel, u32 pairs, const int16_t *x, size_t xs, int32_t *sums) { \
+    int8_tile(R, WIDENED, w, panel, pairs, x, xs, sums); \
+  }
+INT8_TILE(1, int8_direct1, 0)
+INT8_TILE(2, int8_direct2, 0)
+INT8_TILE(3, int8_direct3, 0)
+INT8_TILE(4, int8_direct4, 0)
+INT8_TILE(5, int8_direct5, 0)
+INT8_TILE(6, int8_direct6, 0)
+#if LANES == 16
+INT8_TILE(7, int8_direct7, 0)
+INT8_TILE(8, int8_direct8, 0)
+#endif
+static Int8Tile *const int8_directs[] = {
+  0, int8_direct1, int8_direct2, int8_direct3, int8_direct4, int8_direct5, int8_direct6,
+#if LANES == 16
+  int8_direct7, int8_direct8,
+#endif
+};
+INT8_TILE(TILE, int8_whole, 1)
+INT8_TILE(TILE / 2, int8_half, 1)
+INT8_TILE(1, int8_one, 1)
+
+/** Many rows by two vectors of outputs. */
+static void int8_rows(const Linear *l, u32 p, u32 rows, const int16_t *x, const float *scales, float *y, size_t ys, int mode) {
+  _Alignas(64) int16_t side[DEPTH / 2 * 4 * LANES];
+  _Alignas(64) int32_t sums[ROWS_AT_ONCE * 2 * LANES];
+  const u32 pairs = (l->n_in + 1) / 2;
+  const size_t panel = (size_t)pairs * 16, xs = 2 * (size_t)pairs;
+  const int8_t *w = (const int8_t *)l->w + p * panel;
+  __builtin_memset(sums, 0, (size_t)rows * 2 * LANES * 4);
+  if (rows <= MOST_DIRECT) int8_directs[rows](w, panel, pairs, x, xs, sums);
+  else if (rows < ROWS_COPIED) {
+    int8_directs[(rows + 1) / 2](w, panel, pairs, x, xs, sums);
+    int8_directs[rows - (rows + 1) / 2](w, panel, pairs, x + (rows + 1) / 2 * xs, xs, sums + (rows + 1) / 2 * 2 * LANES);
+  } else
+    for (u32 k = 0; k < pairs; k += DEPTH / 2) {
+      const u32 depth = min_u32(DEPTH / 2, pairs - k);
+      for (int q = 0; q < PAIR; q++)
+        for (u32 i = 0; i < depth; i++)
+          *(s16 *)(side + (size_t)i * 4 * LANES + q * 16) = __builtin_convertvector(*(const c16 *)(w + q * panel + (size_t)(k + i) * 16), s16);
+      u32 r = 0;
+      for (; r + TILE <= rows; r += TILE) int8_whole(side, 0, depth, x + r * xs + 2 * k, xs, sums + r * 2 * LANES);
+      for (; r + TILE / 2 <= rows; r += TILE / 2) int8_half(side, 0, depth, x + r * xs + 2 * k, xs, sums + r * 2 * LANES);
+      for (; r < rows; r++) int8_one(side, 0, depth, x + r * xs + 2 * k, xs, sums + r * 2 * LANES);
+    }
+  const size_t at = (size_t)p * 8;
+  for (u32 r = 0; r < rows; r++)
+    for (int q = 0; q < PAIR; q++)
+      finish_sums(
+        y + r * ys + at + q * 8, l->b ? l->b + at + q * 8 : 0, *(const i8u *)(sums + r * 2 * LANES + q * 8),
+        l->scale + at + q * 8, scales[r], mode
+      );
+}
+
+static void linear_int8(Thread *t, const Linear *l, u32 rows, const int16_t *x, const float *scales, float *y, size_t ys, int mode) {
+  if (rows == 1) return int8_row(t, l, x, scales[0], y, mode);
+  const u32 panels = l->n_out / PANEL;
+  const size_t xs = 2 * (size_t)((l->n_in + 1) / 2);
+  for (int64_t unit = first(t, (panels + UNIT - 1) / UNIT); unit >= 0; unit = next(t)) {
+    const u32 begin = unit * UNIT, end = min_u32(begin + UNIT, panels);
+    u32 p = begin;
+    for (; p + PAIR <= end; p += PAIR)
+      for (u32 r = 0; r < rows;) {
+        const u32 left = rows - r;
+        const u32 count = left >= ROWS_COPIED ? min_u32(left, ROWS_AT_ONCE) : left < 2 * MOST_DIRECT ? left : MOST_DIRECT;
+        int8_rows(l, p, count, x + r * xs, scales + r, y + r * ys, ys, mode);
+        r += count;
+      }
+    for (; p < end; p++)
+      for (u32 r = 0; r < rows; r++) int8_stream(l, p, x + r * xs, scales[r], y + r * ys, mode);
+  }
+}

@@ -1,0 +1,239 @@
+/**
+ * y = x w + b, weights in panels of 8 outputs [n_out / 8, n_in, 8], as float32 or float16. Every output has one
+ * accumulator and adds its products in order of the input, in every kernel here.
+ */
+
+/** 8 weights. */
+INLINE f8 weights(const void *w, size_t at, int half) {
+  return half ? load8h((const _Float16 *)w + at) : load8((const float *)w + at);
+}
+
+/** As many as the processor's vectors have: of one panel, or of two. */
+INLINE V wide_weights(const void *w, size_t at, size_t panel, int half) {
+#if LANES == 16
+  if (half) {
+    h16 v;
+    v.lo = *(const h8u *)((const _Float16 *)w + at);
+    v.hi = *(const h8u *)((const _Float16 *)w + at + panel);
+    return __builtin_convertvector(v, f16);
+  }
+  return load_panels((const float *)w + at, panel);
+#else
+  (void)panel;
+  return weights(w, at, half);
+#endif
+}
+
+/** What becomes of 8 sums. @param b the panel's bias, or none */
+INLINE void finish8(float *y, const float *b, f8 v, int mode) {
+  if (b) v += load8(b);
+  if (mode == ADD) v = load8(y) + v;
+  else if (mode == GELU) v = gelu8(v);
+  store8(y, v);
+}
+
+INLINE void finishv(float *y, const float *b, V v, int mode) {
+#if LANES == 16
+  if (b) v += load16(b);
+  if (mode == ADD) v = load16(y) + v;
+  else if (mode == GELU) v = gelu16(v);
+  store16(y, v);
+#else
+  finish8(y, b, v, mode);
+#endif
+}
+
+/** Streams of weights that one thread reads side by side: memory gives most so. */
+enum { STREAMS = 4 };
+
+/** One row by `streams` panels that are `distance` panels apart. */
+INLINE void row_streams(
+  const void *w, size_t at, size_t distance, int streams, u32 n_in, const float *x, float *y, const float *b, int mode, int half
+) {
+  const size_t panel = (size_t)n_in * 8;
+  f8 sum[STREAMS];
+  for (int s = 0; s < streams; s++) sum[s] = (f8)(0);
+  for (u32 k = 0; k < n_in; k++) {
+    const f8 v = (f8)(x[k]);
+#pragma clang loop unroll(full)
+    for (int s = 0; s < streams; s++)
+      sum[s] = fma8(weights(w, at + s * distance * panel + (size_t)k * 8, half), v, sum[s]);
+  }
+  for (int s = 0; s < streams; s++) finish8(y + s * distance * 8, b ? b + s * distance * 8 : 0, sum[s], mode);
+}
+
+static __attribute__((noinline)) void row_streams_f32(const void *w, size_t at, size_t distance, u32 n_in, const float *x, float *y, const float *b, int mode) {
+  row_streams(w, at, distance, STREAMS, n_in, x, y, b, mode, 0);
+}
+static __attribute__((noinline)) void row_streams_f16(const void *w, size_t at, size_t distance, u32 n_in, const float *x, float *y, const float *b, int mode) {
+  row_streams(w, at, distance, STREAMS, n_in, x, y, b, mode, 1);
+}
+
+/** One row: a thread's part of the panels is read as STREAMS streams, each from its own quarter of the part. */
+INLINE void linear_row(Thread *t, const Linear *l, const float *x, float *y, int mode, int half) {
+  const u32 panels = l->n_out / PANEL, threads = thread_count(t);
+  for (u32 q = 0; q < threads; q++) {
+    const u32 owner = (t->thread + q) % threads;
+    const u32 begin = (u64)panels * owner / threads, end = (u64)panels * (owner + 1) / threads;
+    const u32 each = (end - begin) / STREAMS, units = end - begin - each * (STREAMS - 1);
+    for (;;) {
+      const u32 u = claim(t, owner);
+      if (u >= units) break;
+      const u32 p = u < each ? begin + u : begin + u + each * (STREAMS - 1);
+      const size_t at = (size_t)p * l->n_in * 8;
+      const float *b = l->b ? l->b + p * 8 : 0;
+      if (u >= each) row_streams(l->w, at, 0, 1, l->n_in, x, y + p * 8, b, mode, half);
+      else if (half) row_streams_f16(l->w, at, each, l->n_in, x, y + p * 8, b, mode);
+      else row_streams_f32(l->w, at, each, l->n_in, x, y + p * 8, b, mode);
+    }
+  }
+}
+
+/** Panels of a unit where there are several rows: two vectors of outputs, four with 512 bits. */
+enum { WIDE = LANES / 8, UNIT = 4, PAIR = 2 * WIDE };
+
+/** A few rows by two vectors of outputs, straight from the panels. */
+INLINE void rows_direct(
+  int rows, const void *w, size_t at, u32 n_in, const float *x, size_t xs, float *y, size_t ys, const float *b, int mode, int half
+) {
+  const size_t panel = (size_t)n_in * 8;
+  V s0[8], s1[8];
+  for (int r = 0; r < rows; r++) s0[r] = s1[r] = (V)(0);
+  for (u32 k = 0; k < n_in; k++) {
+    const V w0 = wide_weights(w, at + (size_t)k * 8, panel, half);
+    const V w1 = wide_weights(w, at + WIDE * panel + (size_t)k * 8, panel, half);
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) {
+      const V v = (V)(x[r * xs + k]);
+      s0[r] = fmav(w0, v, s0[r]);
+      s1[r] = fmav(w1, v, s1[r]);
+    }
+  }
+  for (int r = 0; r < rows; r++) {
+    finishv(y + r * ys, b, s0[r], mode);
+    finishv(y + r * ys + LANES, b ? b + LANES : 0, s1[r], mode);
+  }
+}
+
+#define ROWS_DIRECT(R) \
+  static __attribute__((noinline)) void rows_direct##R(const void *w, size_t at, u32 n_in, const float *x, size_t xs, float *y, size_t ys, const float *b, int mode, int half) { \
+    if (half) rows_direct(R, w, at, n_in, x, xs, y, ys, b, mode, 1); \
+    else rows_direct(R, w, at, n_in, x, xs, y, ys, b, mode, 0); \
+  }
+ROWS_DIRECT(1)
+ROWS_DIRECT(2)
+ROWS_DIRECT(3)
+ROWS_DIRECT(4)
+ROWS_DIRECT(5)
+ROWS_DIRECT(6)
+#if LANES == 16
+ROWS_DIRECT(7)
+ROWS_DIRECT(8)
+enum { MOST_DIRECT = 8, TILE = 12 };
+#else
+enum { MOST_DIRECT = 6, TILE = 6 };
+#endif
+typedef void RowsDirect(const void *, size_t, u32, const float *, size_t, float *, size_t, const float *, int, int);
+static RowsDirect *const rows_directs[] = {
+  0, rows_direct1, rows_direct2, rows_direct3, rows_direct4, rows_direct5, rows_direct6,
+#if LANES == 16
+  rows_direct7, rows_direct8,
+#endif
+};
+
+/** Several rows by one panel: what is left of a matrix's panels. */
+INLINE void rows_panel(const void *w, size_t at, u32 n_in, u32 rows, const float *x, size_t xs, float *y, size_t ys, const float *b, int mode, int half) {
+  for (u32 r = 0; r < rows; r++) row_streams(w, at, 0, 1, n_in, x + r * xs, y + r * ys, b, mode, half);
+}
+
+/** From so many rows on, weights are brought side by side first: DEPTH inputs of two vectors of outputs at a time. */
+enum { ROWS_COPIED = 2 * TILE, DEPTH = 256, ROWS_AT_ONCE = 120 };
+
+/** TILE rows, or fewer, by two vectors of outputs that lie side by side: [depth, 2, LANES]. Goes on from s. */
+INLINE void tile_some(int rows, const float *w, u32 depth, const float *x, size_t xs, float *s) {
+  V s0[TILE], s1[TILE];
+  for (int r = 0; r < rows; r++) {
+    s0[r] = loadv(s + r * 2 * LANES);
+    s1[r] = loadv(s + r * 2 * LANES + LANES);
+  }
+  for (u32 k = 0; k < depth; k++) {
+    const V w0 = loadv(w + (size_t)k * 2 * LANES), w1 = loadv(w + (size_t)k * 2 * LANES + LANES);
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) {
+      const V v = (V)(x[r * xs + k]);
+      s0[r] = fmav(w0, v, s0[r]);
+      s1[r] = fmav(w1, v, s1[r]);
+    }
+  }
+  for (int r = 0; r < rows; r++) {
+    storev(s + r * 2 * LANES, s0[r]);
+    storev(s + r * 2 * LANES + LANES, s1[r]);
+  }
+}
+
+static __attribute__((noinline)) void tile_whole(const float *w, u32 depth, const float *x, size_t xs, float *s) {
+  tile_some(TILE, w, depth, x, xs, s);
+}
+static __attribute__((noinline)) void tile_half(const float *w, u32 depth, const float *x, size_t xs, float *s) {
+  tile_some(TILE / 2, w, depth, x, xs, s);
+}
+static __attribute__((noinline)) void tile_one(const float *w, u32 depth, const float *x, size_t xs, float *s) {
+  tile_some(1, w, depth, x, xs, s);
+}
+
+/** Many rows by two vectors of outputs. */
+INLINE void rows_copied(const void *w, size_t at, u32 n_in, u32 rows, const float *x, size_t xs, float *y, size_t ys, const float *b, int mode, int half) {
+  _Alignas(64) float side[DEPTH * 2 * LANES];
+  _Alignas(64) float sums[ROWS_AT_ONCE * 2 * LANES];
+  const size_t panel = (size_t)n_in * 8;
+  __builtin_memset(sums, 0, (size_t)rows * 2 * LANES * 4);
+  for (u32 k = 0; k < n_in; k += DEPTH) {
+    const u32 depth = min_u32(DEPTH, n_in - k);
+    for (int p = 0; p < PAIR; p++)
+      for (u32 i = 0; i < depth; i++)
+        store8(side + (size_t)i * 2 * LANES + p * 8, weights(w, at + p * panel + (size_t)(k + i) * 8, half));
+    u32 r = 0;
+    for (; r + TILE <= rows; r += TILE) tile_whole(side, depth, x + r * xs + k, xs, sums + r * 2 * LANES);
+    for (; r + TILE / 2 <= rows; r += TILE / 2) tile_half(side, depth, x + r * xs + k, xs, sums + r * 2 * LANES);
+    for (; r < rows; r++) tile_one(side, depth, x + r * xs + k, xs, sums + r * 2 * LANES);
+  }
+  for (u32 r = 0; r < rows; r++) {
+    finishv(y + r * ys, b, loadv(sums + r * 2 * LANES), mode);
+    finishv(y + r * ys + LANES, b ? b + LANES : 0, loadv(sums + r * 2 * LANES + LANES), mode);
+  }
+}
+
+INLINE void linear(Thread *t, const Linear *l, u32 rows, const float *x, size_t xs, float *y, size_t ys, int mode, int half) {
+  if (rows == 1) return linear_row(t, l, x, y, mode, half);
+  const u32 panels = l->n_out / PANEL, n_in = l->n_in;
+  for (int64_t unit = first(t, (panels + UNIT - 1) / UNIT); unit >= 0; unit = next(t)) {
+    const u32 begin = unit * UNIT, end = min_u32(begin + UNIT, panels);
+    u32 p = begin;
+    for (; p + PAIR <= end; p += PAIR) {
+      const size_t at = (size_t)p * n_in * 8;
+      const float *b = l->b ? l->b + p * 8 : 0;
+      float *to = y + p * 8;
+      for (u32 r = 0; r < rows;) {
+        const u32 left = rows - r;
+        if (left >= ROWS_COPIED) {
+          const u32 count = min_u32(left, ROWS_AT_ONCE);
+          rows_copied(l->w, at, n_in, count, x + r * xs, xs, to + r * ys, ys, b, mode, half);
+          r += count;
+        } else {
+          const u32 count = left <= MOST_DIRECT ? left : left < 2 * MOST_DIRECT ? (left + 1) / 2 : MOST_DIRECT;
+          rows_directs[count](l->w, at, n_in, x + r * xs, xs, to + r * ys, ys, b, mode, half);
+          r += count;
+        }
+      }
+    }
+    for (; p < end; p++)
+      rows_panel(l->w, (size_t)p * n_in * 8, n_in, rows, x, xs, y + p * 8, ys, l->b ? l->b + p * 8 : 0, mode, half);
+  }
+}
+
+static void linear_float32(Thread *t, const Linear *l, u32 rows, const float *x, size_t xs, float *y, size_t ys, int mode) {
+  linear(t, l, rows, x, xs, y, ys, mode, 0);
+}
+static void linear_float16(Thread *t, const Linear *l, u32 rows, const float *x, size_t xs, float *y, size_t ys, int mode) {
+  linear(t, l, rows, x, xs, y, ys, mode, 1);
+}

@@ -1,0 +1,177 @@
+/** The memory that kernels work on, the records in it, and how threads share work: as in assembly/threads.ts. */
+#ifndef MEMORY_H
+#define MEMORY_H
+#include <stddef.h>
+#include <stdint.h>
+
+typedef uint32_t u32;
+typedef uint64_t u64;
+
+/** One thread over one memory. */
+typedef struct {
+  uint8_t *base;
+  /** Bytes that are there now. */
+  u64 size;
+  u32 control, thread;
+  /** The loop that is going on: its units, and how many threads' parts this one has gone through. */
+  u32 units, part;
+} Thread;
+
+/** Words of class Control. */
+enum { THREADS = 3, PAGES = 10, COUNTERS = 16, LINE = 16 };
+
+static inline u32 *control_words(const Thread *t) { return (u32 *)(t->base + t->control); }
+static inline u32 thread_count(const Thread *t) { return control_words(t)[THREADS]; }
+
+/** Takes the next number from a thread's counter. */
+static inline u32 claim(Thread *t, u32 owner) {
+  return __atomic_fetch_add(control_words(t) + COUNTERS + owner * LINE, 1, __ATOMIC_SEQ_CST);
+}
+
+/** @returns a unit to do, or -1 when none is left */
+static inline int64_t next(Thread *t) {
+  const u32 threads = thread_count(t);
+  while (t->part < threads) {
+    const u32 owner = (t->thread + t->part) % threads;
+    const u32 begin = (u64)t->units * owner / threads;
+    const u32 end = (u64)t->units * (owner + 1) / threads;
+    const u32 unit = begin + claim(t, owner);
+    if (unit < end && unit >= begin) return unit;
+    t->part++;
+  }
+  return -1;
+}
+
+/** Starts a loop over units that all threads share. */
+static inline int64_t first(Thread *t, u32 units) {
+  t->units = units;
+  t->part = 0;
+  return next(t);
+}
+
+/** Numbers that lie side by side in a panel, and positions in a page of the cache. */
+enum { PANEL = 8, PAGE = 32 };
+/** What becomes of a sum. */
+enum { STORE, ADD, GELU };
+enum { FLOAT32, FLOAT16, INT8 };
+
+/** The records of src/engines/cpu/runtime/records.ts, with addresses resolved. */
+typedef struct {
+  u32 n_in, n_out, type;
+  const void *w;
+  /** [n_out], or none */
+  const float *b;
+  const float *scale;
+  float limit;
+} Linear;
+
+typedef struct {
+  u32 row, count, position, pages, out;
+} Block;
+
+typedef struct {
+  u32 n_embd, n_head, n_layer, rows, embd_stride, qkv_stride, page_layer;
+  const Linear *wte;
+  const float *wpe;
+  float *x, *a;
+  const float *qkv;
+  const u32 *ids, *positions, *row_pages;
+  uint8_t *own;
+} Model;
+
+typedef struct {
+  u32 n_in, n_out;
+  const float *from;
+  void *to;
+  float *scale;
+  u32 *most;
+  uint8_t *own;
+} Pack;
+
+typedef struct {
+  const float *x, *g, *b; /* g: none where there is no norm */
+  size_t xs, as;
+  float *a;
+  int16_t *q; /* int8 only */
+  float *scales;
+  float limit;
+  u32 rows, n, alone;
+} Prepare;
+
+/** Training's records. */
+typedef struct {
+  u32 m, n, k, add;
+  const float *a, *b, *bias;
+  size_t a_row, a_k, b_k, b_column, c_row;
+  float *c;
+  float *shared, *own;
+} Product;
+
+typedef struct {
+  u32 rows, n;
+  const float *g, *b, *x;
+  float *y, *dx, *dg, *db, *moments;
+} NormRows;
+
+typedef struct {
+  u32 n, t, n_head, n_embd;
+  const float *qkv, *da;
+  float *a, *rows, *dqkv, *own;
+} Attention;
+
+typedef struct {
+  u32 rows, n_vocab, row;
+  float *logits;
+  const u32 *targets;
+  double *losses;
+  float scale;
+} Loss;
+
+typedef struct {
+  u32 n;
+  const float *x;
+  float *y, *z;
+} Values;
+
+typedef struct {
+  u32 n;
+  float *values, *gradients, *m, *v;
+  float mean, rate, correction;
+} Step;
+
+/** The kernels for one kind of processor. */
+typedef struct {
+  void (*embed)(Thread *, const Model *);
+  void (*prepare)(Thread *, const Prepare *);
+  void (*linear_float32)(Thread *, const Linear *, u32 rows, const float *x, size_t xs, float *y, size_t ys, int mode);
+  void (*linear_float16)(Thread *, const Linear *, u32 rows, const float *x, size_t xs, float *y, size_t ys, int mode);
+  void (*linear_int8)(Thread *, const Linear *, u32 rows, const int16_t *q, const float *scales, float *y, size_t ys, int mode);
+  void (*remember)(Thread *, const Model *, u32 layer);
+  void (*attention)(Thread *, const Model *, u32 layer, const Block *, u32 n_blocks);
+  void (*pack_linear)(Thread *, const Pack *);
+  void (*pack_rows)(Thread *, const Pack *);
+  void (*quantize_linear)(Thread *, const Pack *);
+  void (*quantize_rows)(Thread *, const Pack *);
+  void (*pack_linear_float16)(Thread *, const Pack *);
+  void (*pack_rows_float16)(Thread *, const Pack *);
+  void (*layernorm_forward)(Thread *, const NormRows *);
+  void (*layernorm_backward_rows)(Thread *, const NormRows *);
+  void (*layernorm_backward_columns)(Thread *, const NormRows *);
+  u32 (*matmul_blocks)(const Product *);
+  void (*matmul_pack)(Thread *, const Product *, u32 block);
+  void (*matmul_block)(Thread *, const Product *, u32 block);
+  void (*attention_forward)(Thread *, const Attention *);
+  void (*attention_backward)(Thread *, const Attention *);
+  void (*crossentropy)(Thread *, const Loss *);
+  void (*gelu_forward)(Thread *, const Values *);
+  void (*gelu_backward)(Thread *, const Values *);
+  void (*adam)(Thread *, const Step *);
+} Kernels;
+
+/** Bytes of a thread's own memory that attention and packing need. */
+static inline u64 inference_own_bytes(u32 n_ctx, u32 n_embd) {
+  const u64 scores = 4ull * ((n_ctx + PAGE - 1) / PAGE * PAGE) * 4;
+  const u64 panel = 8ull * (4ull * n_embd + 16) * 4;
+  return (scores > panel ? scores : panel) + 1024;
+}
+#endif
