@@ -1,6 +1,6 @@
 import { randomSeed } from "../random.js";
 import { faultOfBias } from "../sampling/draw.js";
-import { checkOptions } from "../sampling/options.js";
+import { checkOptions, SAMPLING_NAMES, SAMPLING_OPTIONS } from "../sampling/options.js";
 import { promptIds } from "../sampling/prompt.js";
 import {
   type FinishReason,
@@ -44,13 +44,17 @@ export interface Sample {
   readonly finish_reason: Exclude<FinishReason, "interrupted">;
 }
 
-const NAMES = [
-  ...["seed", "length", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "logit_bias"],
-  ...["stop", "ignore_eos", "signal", "onNotice"],
-];
-const SAMPLES_NAMES = [...NAMES, "nsamples", "batch_size"];
+const SAMPLES_NAMES = [...SAMPLING_NAMES, "signal", "onNotice"];
+const NAMES = SAMPLES_NAMES.filter((name) => name !== "nsamples" && name !== "batch_size");
 
-const DEFAULTS = { nsamples: 1, batch_size: 1, temperature: 1, top_k: 0, top_p: 1 };
+const { nsamples, batch_size, temperature, top_k, top_p } = SAMPLING_OPTIONS;
+const DEFAULTS = {
+  nsamples: nsamples.initial,
+  batch_size: batch_size.initial,
+  temperature: temperature.initial,
+  top_k: top_k.initial,
+  top_p: top_p.initial,
+};
 
 /** The core's events, in the order of the samples. */
 function events(

@@ -122,7 +122,9 @@ function explain(error: unknown): { line: string; exitCode: number } {
   if (error instanceof UserError) return { line: messageOf(error), exitCode: error.exitCode };
   if (error instanceof CommanderError) {
     const line = messageOf(error).replace(/^error: |\.$/g, "");
-    return { line: `${line}; see gpt2 --help`, exitCode: EXIT.usage };
+    const isText = error.code === "commander.unknownOption" && !/'--[a-z]/i.test(line);
+    const hint = isText ? ": put -- before a text that begins with -" : "";
+    return { line: `${line}${hint}; see gpt2 --help`, exitCode: EXIT.usage };
   }
   return { line: `${messageOf(error)} (an unexpected error: DEBUG=gpt2 shows where)`, exitCode: EXIT.failed };
 }

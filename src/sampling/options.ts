@@ -1,33 +1,122 @@
 import { MAX_SEED } from "../random.js";
 import { isBias } from "./draw.js";
+import { type NumberRule, obeys, wanted } from "./number-rule.js";
 
-/** What an option's value must be: words for the message, and the test. */
-type Rule = readonly [wanted: string, isGood: (value: unknown) => boolean];
+/** An option that decides what is sampled. The command line, the library and /set all read it here. */
+export interface SamplingOption {
+  readonly rule: NumberRule | { readonly type: "biases" | "texts" | "flag" };
+  /** What its value is called in help: `--top_k <k>`. */
+  readonly placeholder?: string;
+  /** For help: what it does. */
+  readonly text: string;
+  /** Undefined: something is chosen that has no value of its own, as the text says. */
+  readonly initial?: number;
+  /** It changes which samples are written, or how fast, and never a sample's text. */
+  readonly keepsText?: true;
+}
 
-const whole = (min: number, max: number): Rule => [
-  `a whole number from ${min} to ${max}`,
-  (value) => Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max,
-];
-const isNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
+/** The most samples, tokens or likeliest tokens that can be asked for. */
+export const MAX_COUNT = 1_000_000_000;
+/** The most samples computed at once: what it costs in memory grows with it, what it gains in speed does not. */
+export const MAX_BATCH = 1024;
+
+const whole = (min: number, max: number): NumberRule => ({ type: "whole", min, max });
+const decimal = (min: number, max: number): NumberRule => ({ type: "decimal", min, max });
+
+/** THE table of sampling options, in the order in which help and /show list them. */
+export const SAMPLING_OPTIONS = {
+  seed: {
+    rule: whole(0, MAX_SEED),
+    placeholder: "n",
+    text: "same seed, same text (default: random, told on stderr)",
+    keepsText: true, // a run's samples have one; it is compared by itself
+  },
+  nsamples: {
+    rule: whole(1, MAX_COUNT),
+    placeholder: "n",
+    text: "how many samples",
+    initial: 1,
+    keepsText: true,
+  },
+  batch_size: {
+    rule: whole(1, MAX_BATCH),
+    placeholder: "n",
+    text: "samples computed at once; affects speed and memory, never the text",
+    initial: 1,
+    keepsText: true,
+  },
+  length: {
+    rule: whole(1, MAX_COUNT),
+    placeholder: "n",
+    text: "most new tokens (default: until the model ends the text, or its context is full)",
+  },
+  temperature: {
+    rule: decimal(0, Number.POSITIVE_INFINITY),
+    placeholder: "t",
+    text: "how random: 0 takes the likeliest token, always",
+    initial: 1,
+  },
+  top_k: {
+    rule: whole(0, MAX_COUNT),
+    placeholder: "k",
+    text: "draw from the k likeliest tokens; 0 = from all; 40 is a good value",
+    initial: 0,
+  },
+  top_p: {
+    rule: { type: "decimal", min: 0, max: 1, isAboveMin: true, hint: "1 turns it off" },
+    placeholder: "p",
+    text: "draw from the smallest set of tokens whose probability reaches p; 1 = from all",
+    initial: 1,
+  },
+  min_p: {
+    rule: decimal(0, 1),
+    placeholder: "p",
+    text: "draw from the tokens at least p times as probable as the likeliest; 0 = from all; 0.05 is a good value",
+    initial: 0,
+  },
+  repetition_penalty: {
+    rule: { type: "decimal", min: 0.01, max: 100, hint: "1 turns it off" },
+    placeholder: "r",
+    text: "penalise tokens already in the context; 1 = off; 1.2 is a good value",
+    initial: 1,
+  },
+  logit_bias: {
+    rule: { type: "biases" },
+    placeholder: "id=value",
+    text: "add a number to a token's logit, -inf forbids the token; can be given several times",
+  },
+  stop: {
+    rule: { type: "texts" },
+    placeholder: "text",
+    text: "end a sample before this text; \\n is a newline; can be given several times",
+  },
+  ignore_eos: {
+    rule: { type: "flag" },
+    text: "print <|endoftext|> and go on instead of ending the sample there",
+  },
+} as const satisfies Readonly<Record<string, SamplingOption>>;
+
+export type SamplingOptionName = keyof typeof SAMPLING_OPTIONS;
+
+/** The table's names, in its order. */
+export const SAMPLING_NAMES = Object.keys(SAMPLING_OPTIONS) as readonly SamplingOptionName[];
+
+/** What a value must be: words for the message, the test, and perhaps what was meant. */
+type Check = readonly [wanted: string, isGood: (value: unknown) => boolean, hint?: string];
+
 const isText = (value: unknown): boolean => typeof value === "string" && value !== "";
-const isFunction = (value: unknown): boolean => typeof value === "function";
-const MAX_COUNT = Number.MAX_SAFE_INTEGER;
+const numberCheck = (rule: NumberRule): Check => [wanted(rule), (value) => obeys(value, rule), rule.hint];
 
-const RULES: Readonly<Record<string, Rule>> = {
-  seed: whole(0, MAX_SEED),
+/** What a program may pass; see checkOptions(). */
+const CHECKS: Readonly<Record<string, Check>> = {
+  ...Object.fromEntries(
+    Object.entries(SAMPLING_OPTIONS).flatMap(([name, { rule }]) =>
+      "min" in rule ? [[name, numberCheck(rule)]] : [],
+    ),
+  ),
   nsamples: [
     "a whole number from 1, or Infinity",
-    (value) => value === Number.POSITIVE_INFINITY || whole(1, MAX_COUNT)[1](value),
-  ],
-  batch_size: whole(1, 1024),
-  length: whole(1, MAX_COUNT),
-  temperature: ["a number from 0", (value) => isNumber(value) && value >= 0],
-  top_k: whole(0, MAX_COUNT),
-  top_p: ["a number above 0, up to 1", (value) => isNumber(value) && value > 0 && value <= 1],
-  min_p: ["a number from 0 to 1", (value) => isNumber(value) && value >= 0 && value <= 1],
-  repetition_penalty: [
-    "a number from 0.01 to 100",
-    (value) => isNumber(value) && value >= 0.01 && value <= 100,
+    (value) => value === Number.POSITIVE_INFINITY || obeys(value, SAMPLING_OPTIONS.nsamples.rule),
   ],
   logit_bias: [
     "a Map from token ids to numbers from -1e9 to 1e9 or -Infinity",
@@ -40,9 +129,9 @@ const RULES: Readonly<Record<string, Rule>> = {
     (value) => isText(value) || (Array.isArray(value) && value.every(isText)),
   ],
   ignore_eos: ["true or false", (value) => typeof value === "boolean"],
-  stride: whole(1, MAX_COUNT),
+  stride: numberCheck(whole(1, MAX_COUNT)),
   signal: ["an AbortSignal", (value) => value instanceof AbortSignal],
-  onNotice: ["a function", isFunction],
+  onNotice: ["a function", (value) => typeof value === "function"],
 };
 
 /**
@@ -56,7 +145,8 @@ export function checkOptions(options: object, names: readonly string[]): void {
       throw new RangeError(`there is no option ${JSON.stringify(name)}: there are ${names.join(", ")}`);
     }
     if (value === undefined) continue;
-    const [wanted, isGood] = RULES[name];
-    if (!isGood(value)) throw new RangeError(`${name} must be ${wanted}, not ${String(value)}`);
+    const [words, isGood, hint] = CHECKS[name];
+    if (isGood(value)) continue;
+    throw new RangeError(`${name} must be ${words}, not ${String(value)}${hint ? `: ${hint}` : ""}`);
   }
 }

@@ -53,12 +53,16 @@ export function numberSamples(
   return {
     count: all - skipped.length,
     numberOf: (k) => {
-      let position = k;
-      for (const skip of skipped) {
-        if (skip > position) break;
-        position++;
+      // skipped[i] - i positions before skipped[i] are not left out: the first i with more than k of them is how
+      // many are left out before the k-th that is not.
+      let low = 0;
+      let high = skipped.length;
+      while (low < high) {
+        const middle = (low + high) >>> 1;
+        if (skipped[middle] - middle > k) high = middle;
+        else low = middle + 1;
       }
-      return first + position * shard.n;
+      return first + (k + low) * shard.n;
     },
   };
 }

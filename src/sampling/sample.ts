@@ -61,6 +61,8 @@ export function fitPrompt(ids: readonly number[], n_ctx: number): readonly numbe
 /** One sample being written. */
 interface Slot {
   readonly sample: number;
+  /** Its number in the seed's stream. */
+  readonly number: number;
   sequence: Sequence;
   /** Logits of the next token [n_vocab]; undefined while `next` has not been read. */
   logits: Float32Array | undefined;
@@ -124,6 +126,7 @@ export async function* sample(
       const sequence = isLast || !shared ? (shared ?? engine.createSequence()) : engine.fork(shared);
       if (isLast) shared = undefined;
       slots.push({
+        number: numberOf(started),
         sample: started++,
         sequence,
         logits: promptLogits,
@@ -153,7 +156,7 @@ export async function* sample(
       isPenalised ? recent.slice(-sequence.length).filter((id) => id !== eos) : [];
     /** Draws a slot's next token; what follows from it. */
     const advance = (slot: Slot, logits: Float32Array): SampleEvent[] => {
-      const id = draw(logits, uniform(seed, numberOf(slot.sample), slot.tokens), said(slot));
+      const id = draw(logits, uniform(seed, slot.number, slot.tokens), said(slot));
       slot.logits = undefined;
       if (id === eos) return finish(slot, "eos");
       slot.next = id;

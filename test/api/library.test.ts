@@ -93,8 +93,9 @@ describe("what the library promises", () => {
     const outcome = await start(process.execPath, ["example.js"], { cwd: folder }).ended;
     assertDone(outcome);
     assert.equal(outcome.stderr, "");
-    const options = ["--model_name", "shakespeare", "--seed", "3", "--top_k", "40", "--length", "40"];
-    assert.equal(`ROMEO:${outcome.stdout}\n`, (await gpt2(["generate", "ROMEO:", ...options])).stdout);
+    const options = ["--model_name", "stories", "--seed", "1", "--top_k", "40", "--length", "40"];
+    const prompt = "Once upon a time";
+    assert.equal(`${prompt}${outcome.stdout}\n`, (await gpt2(["generate", prompt, ...options])).stdout);
   });
 
   test("its types: a program that uses everything compiles, wrong ones do not", async () => {
@@ -296,14 +297,17 @@ describe("generate", () => {
       [{ temperature: -1 }, /^temperature must be a number from 0, not -1$/],
       [{ temperature: Number.NaN }, /^temperature/],
       [{ top_k: 1.5 }, /^top_k/],
-      [{ top_p: 0 }, /^top_p must be a number above 0, up to 1, not 0$/],
+      [{ top_p: 0 }, /^top_p must be a number above 0, up to 1, not 0: 1 turns it off$/],
       [{ length: 0 }, /^length/],
       [{ seed: "1" }, /^seed must be a whole number from 0 to 9007199254740991, not 1$/],
       [{ stop: ["a", ""] }, /^stop/],
       [{ ignore_eos: 1 }, /^ignore_eos/],
       [{ signal: {} }, /^signal/],
       [{ min_p: 2 }, /^min_p must be a number from 0 to 1, not 2$/],
-      [{ repetition_penalty: 0 }, /^repetition_penalty must be a number from 0.01 to 100, not 0$/],
+      [
+        { repetition_penalty: 0 },
+        /^repetition_penalty must be a number from 0.01 to 100, not 0: 1 turns it off$/,
+      ],
       [{ logit_bias: { 1: 2 } }, /^logit_bias must be a Map/],
       [{ logit_bias: new Map([[1, Number.NaN]]) }, /^logit_bias must be a Map/],
       [{ logit_bias: new Map([[400, 1]]) }, /^logit_bias: the model has no token 400/],

@@ -87,7 +87,7 @@ suite("--resume", { concurrency: 2 }, () => {
         [...both, "--min_p", "0.1", "--repetition_penalty", "1.2"],
         /min_p .*repetition_penalty was 1, is 1\.2/,
       ],
-      [[...both, "--ignore_eos"], /ignore_eos was false, is true/],
+      [[...both, "--ignore_eos"], /ignore_eos was not given, is true/],
       [[...both, "--length", "13"], /length was 12, is 13/],
       [[...both, "--truncate", "y"], /stop was \["z"\], is \["y","z"\]/],
       [["--stop", "z"], /logit_bias was \["7=-Infinity"\], is not given/],

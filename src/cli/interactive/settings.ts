@@ -1,28 +1,14 @@
 import type { Command, Option } from "commander";
 import type { Hparams } from "../../model/hparams.js";
 import { randomSeed } from "../../random.js";
+import { SAMPLING_NAMES } from "../../sampling/options.js";
 import { UsageError } from "../../system/errors.js";
 import { trueOrFalse } from "../options/parse.js";
 import { checkBias, type GeneratingOptions } from "../options/sampling.js";
 import { silenceNotes } from "../terminal/output.js";
 
 /** The options that can change without loading anything, in the order in which they are shown. */
-const CHANGEABLE = [
-  "seed",
-  "nsamples",
-  "batch_size",
-  "length",
-  "temperature",
-  "top_k",
-  "top_p",
-  "min_p",
-  "repetition_penalty",
-  "logit_bias",
-  "stop",
-  "ignore_eos",
-  "format",
-  "quiet",
-] as const;
+const CHANGEABLE = [...SAMPLING_NAMES, "format", "quiet"] as const;
 type Changeable = (typeof CHANGEABLE)[number];
 
 /** A session's options: those of the command line, until /set changes them. A seed has been chosen. */

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { expandPath } from "../../models/store.js";
+import { MAX_COUNT } from "../../sampling/options.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
 import { UsageError } from "../../system/errors.js";
 import { openResumed } from "../samples/resumed-file.js";
@@ -7,7 +8,7 @@ import { SampleFiles } from "../samples/sample-files.js";
 import type { OwnSink } from "../samples/sink.js";
 import type { NumberingOptions } from "./numbering.js";
 import { wholeNumber } from "./parse.js";
-import { type GeneratingOptions, MAX_COUNT } from "./sampling.js";
+import type { GeneratingOptions } from "./sampling.js";
 
 /** Where samples go instead of standard output. Names are gpt-2-simple's, but for out and out_dir. */
 export interface FileOptions {

@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
+import { MAX_COUNT } from "../../sampling/options.js";
 import { parseShard, type Shard } from "../../sampling/sample-numbers.js";
 import { wholeNumber } from "./parse.js";
-import { MAX_COUNT } from "./sampling.js";
 
 /** Which of a run's samples are written, and where they go on. */
 export interface NumberingOptions {

@@ -1,22 +1,25 @@
 import { type Command, Option } from "commander";
+import { type NumberRule, obeys, wanted } from "../../sampling/number-rule.js";
 import { UsageError } from "../../system/errors.js";
-
-/** Reads a whole number in the given bounds; anything else is a UsageError that names the option. */
-export function wholeNumber(option: string, min: number, max: number): (text: string) => number {
-  return (text) => {
-    const n = /^\+?\d+$/.test(text.trim()) ? Number(text) : Number.NaN;
-    if (!(n >= min && n <= max)) {
-      throw new UsageError(
-        `${option} must be a whole number from ${min} to ${max}, not ${JSON.stringify(text)}`,
-      );
-    }
-    return n;
-  };
-}
 
 /** The number that a text spells in decimals, with or without an exponent; NaN for anything else. */
 export function toDecimal(text: string): number {
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : Number.NaN;
+}
+
+/** Reads a number as a rule has it; anything else is a UsageError that names the option. */
+export function numberOf(option: string, rule: NumberRule): (text: string) => number {
+  return (text) => {
+    const n = rule.type === "decimal" || /^\+?\d+$/.test(text.trim()) ? toDecimal(text) : Number.NaN;
+    if (obeys(n, rule)) return n;
+    const hint = rule.hint ? `: ${rule.hint}` : "";
+    throw new UsageError(`${option} must be ${wanted(rule)}, not ${JSON.stringify(text)}${hint}`);
+  };
+}
+
+/** Reads a whole number in the given bounds; anything else is a UsageError that names the option. */
+export function wholeNumber(option: string, min: number, max: number): (text: string) => number {
+  return numberOf(option, { type: "whole", min, max });
 }
 
 /** Reads a decimal number that passes a test; anything else is a UsageError that names the option. */

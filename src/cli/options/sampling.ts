@@ -1,11 +1,16 @@
 import { type Command, Option } from "commander";
 import type { EngineOptions } from "../../engines/create.js";
-import { MAX_SEED } from "../../random.js";
 import { faultOfBias, isBias } from "../../sampling/draw.js";
+import {
+  SAMPLING_NAMES,
+  SAMPLING_OPTIONS,
+  type SamplingOption,
+  type SamplingOptionName,
+} from "../../sampling/options.js";
 import { UsageError } from "../../system/errors.js";
 import { silenceNotes } from "../terminal/output.js";
 import { addEngineOptions, addModelsDir } from "./engine.js";
-import { addValue, decimalNumber, oneOf, toDecimal, unescaped, wholeNumber } from "./parse.js";
+import { addValue, numberOf, oneOf, toDecimal, unescaped } from "./parse.js";
 import { addRunModel } from "./run-name.js";
 
 /** The options that the three generating commands share, as they were typed or by default. */
@@ -46,9 +51,27 @@ export function checkBias(bias: ReadonlyMap<number, number>, n_vocab: number): v
   if (fault) throw new UsageError(`--logit_bias${fault}; gpt2 tokenize shows a text's ids`);
 }
 
-/** The most samples computed at once: what it costs in memory grows with it, what it gains in speed does not. */
-const MAX_BATCH = 1024;
-export const MAX_COUNT = 1_000_000_000;
+/** An option of the table, as commander has it. */
+function samplingOption(name: SamplingOptionName, nsamples: { default: number; min: number }): Option {
+  const { rule, text, placeholder, initial }: SamplingOption = SAMPLING_OPTIONS[name];
+  const flag = `--${name}`;
+  const option = new Option(placeholder === undefined ? flag : `${flag} <${placeholder}>`, text);
+  if (!("min" in rule)) {
+    if (rule.type === "flag") return option;
+    if (rule.type === "biases") return option.argParser(addBias).default(new Map(), "none");
+    const add = (typed: string, all: string[]): string[] => {
+      if (typed === "") throw new UsageError(`${flag} must not be empty`);
+      return [...all, unescaped(typed)];
+    };
+    return option.argParser(add).default([], "none");
+  }
+  if (name === "nsamples") {
+    if (nsamples.min === 0) option.description += "; 0 = for ever";
+    return option.argParser(numberOf(flag, { ...rule, min: nsamples.min })).default(nsamples.default);
+  }
+  option.argParser(numberOf(flag, rule));
+  return initial === undefined ? option : option.default(initial);
+}
 
 /**
  * Adds the options of the generating commands.
@@ -58,79 +81,9 @@ export function addGeneratingOptions(command: Command, nsamples: { default: numb
   command.option("--model_name <name>", "a model's name, or the path of its folder", "117M");
   addModelsDir(command);
   addRunModel(command);
-  const forEver = nsamples.min === 0 ? "; 0 = for ever" : "";
-  const add = <T>(flags: string, text: string, parse: (value: string) => T, value?: T): void =>
-    addValue(command, flags, text, parse, value);
-  add(
-    "--seed <n>",
-    "same seed, same text (default: random, told on stderr)",
-    wholeNumber("--seed", 0, MAX_SEED),
-  );
-  add(
-    "--nsamples <n>",
-    `how many samples${forEver}`,
-    wholeNumber("--nsamples", nsamples.min, MAX_COUNT),
-    nsamples.default,
-  );
-  add(
-    "--batch_size <n>",
-    "how many at once: speed and memory only, never the text",
-    wholeNumber("--batch_size", 1, MAX_BATCH),
-    1,
-  );
-  add(
-    "--length <n>",
-    "most new tokens (default: until the model ends the text, or its context is full)",
-    wholeNumber("--length", 1, MAX_COUNT),
-  );
-  add(
-    "--temperature <t>",
-    "how random: 0 takes the likeliest token, always",
-    decimalNumber("--temperature", "a number from 0", (n) => n >= 0),
-    1,
-  );
-  add(
-    "--top_k <k>",
-    "draw from the k likeliest tokens; 0 = from all; 40 is a good value",
-    wholeNumber("--top_k", 0, MAX_COUNT),
-    0,
-  );
-  add(
-    "--top_p <p>",
-    "draw from the smallest set of tokens whose probability reaches p; 1 = from all",
-    decimalNumber("--top_p", "a number above 0, up to 1", (n) => n > 0 && n <= 1),
-    1,
-  );
-  add(
-    "--min_p <p>",
-    "draw from the tokens at least p times as probable as the likeliest; 0 = from all; 0.05 is a good value",
-    decimalNumber("--min_p", "a number from 0 to 1", (n) => n >= 0 && n <= 1),
-    0,
-  );
-  add(
-    "--repetition_penalty <r>",
-    "weaken tokens that stand in the context already; 1 = off; 1.2 is a good value",
-    decimalNumber("--repetition_penalty", "a number from 0.01 to 100", (n) => n >= 0.01 && n <= 100),
-    1,
-  );
-  command.addOption(
-    new Option(
-      "--logit_bias <id=value>",
-      "add a number to a token's logit, -inf forbids the token; can be given several times",
-    )
-      .argParser(addBias)
-      .default(new Map(), "none"),
-  );
-  command.addOption(
-    new Option("--stop <text>", "end a sample before this text; \\n is a newline; can be given several times")
-      .argParser((text: string, all: string[]) => {
-        if (text === "") throw new UsageError("--stop must not be empty");
-        return [...all, unescaped(text)];
-      })
-      .default([], "none"),
-  );
-  command.option("--ignore_eos", "print <|endoftext|> and go on instead of ending the sample there");
-  add(
+  for (const name of SAMPLING_NAMES) command.addOption(samplingOption(name, nsamples));
+  addValue(
+    command,
     "--format <format>",
     "text, or jsonl: one JSON object a sample",
     oneOf("--format", ["text", "jsonl"]),

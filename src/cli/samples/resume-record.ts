@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import type { Model } from "../../models/load.js";
+import { SAMPLING_NAMES, SAMPLING_OPTIONS, type SamplingOption } from "../../sampling/options.js";
 import { UserError } from "../../system/errors.js";
 import { readSmallFileIfThere, replaceFile } from "../../system/files.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 
 /** A value that an option has in a record. */
-type Value = string | number | boolean | null | readonly string[];
-/** Every option that decides a sample's text, by its name. */
+type Value = string | number | boolean | readonly string[];
+/** Options that decide a sample's text, by their names. */
 export type Deciding = Readonly<Record<string, Value>>;
 
 /** What decided the texts of a file's samples, beside their prompt and seed. */
@@ -21,21 +22,21 @@ const RECORD_BYTES = 1_000_000;
 /** Where the record of a file of samples lies. */
 export const recordPath = (samples: string): string => `${samples}.run.json`;
 
-/** The options that decide a text. Not those that say which samples are written, how many at once, or where. */
+/** The options that decide a text, where they are not what they are by default. */
 export function decidingOptions(options: GeneratingOptions): Deciding {
-  const { length, temperature, top_k, top_p, min_p, repetition_penalty, stop, ignore_eos } = options;
-  const biases = [...options.logit_bias].sort(([a], [b]) => a - b);
-  return {
-    length: length ?? null,
-    temperature,
-    top_k,
-    top_p,
-    min_p,
-    repetition_penalty,
-    logit_bias: biases.map(([id, bias]) => `${id}=${bias}`),
-    stop: [...stop].sort(),
-    ignore_eos: ignore_eos === true,
-  };
+  const deciding: Record<string, Value> = {};
+  for (const name of SAMPLING_NAMES) {
+    const { keepsText, initial }: SamplingOption = SAMPLING_OPTIONS[name];
+    const value = options[name];
+    if (keepsText || value === undefined || value === initial) continue;
+    if (typeof value !== "object") deciding[name] = value;
+    else if ("entries" in value && value instanceof Map) {
+      const biases = [...value].sort(([a], [b]) => a - b);
+      if (biases.length > 0) deciding[name] = biases.map(([id, bias]) => `${id}=${bias}`);
+    } else if ((value as readonly string[]).length > 0)
+      deciding[name] = [...(value as readonly string[])].sort();
+  }
+  return deciding;
 }
 
 /**
@@ -80,15 +81,18 @@ export async function writeRecord(samples: string, record: ResumeRecord): Promis
   await replaceFile(recordPath(samples), `${JSON.stringify(record, undefined, 2)}\n`);
 }
 
-const show = (value: Value | undefined): string =>
-  value === null || value === undefined || (Array.isArray(value) && value.length === 0)
-    ? "not given"
-    : JSON.stringify(value);
+/** A value for people: that of an option which was not given is the one in --help. */
+function show(name: string, value: Value | undefined): string {
+  const initial = (SAMPLING_OPTIONS as Readonly<Record<string, SamplingOption | undefined>>)[name]?.initial;
+  return value === undefined && initial === undefined ? "not given" : JSON.stringify(value ?? initial);
+}
 
 /** In words, the options that differ; undefined where none does. */
 export function differences(before: Deciding, now: Deciding): string | undefined {
   const names = new Set([...Object.keys(before), ...Object.keys(now)]);
   const different = [...names].filter((name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]));
   if (different.length === 0) return undefined;
-  return different.map((name) => `${name} was ${show(before[name])}, is ${show(now[name])}`).join("; ");
+  return different
+    .map((name) => `${name} was ${show(name, before[name])}, is ${show(name, now[name])}`)
+    .join("; ");
 }

@@ -52,12 +52,13 @@ export async function run(
   const started = performance.now();
   let total = 0;
   let current = -1;
+  let number = 0;
   let text = "";
   for await (const event of inOrder(times.watch(events))) {
-    const number = numbering.numberOf(event.sample) + 1;
     const position = event.sample + 1;
     if (event.sample !== current) {
       current = event.sample;
+      number = numbering.numberOf(current) + 1;
       text = "";
       await output.begin?.(position);
       if (isText) await output.write(layout.before(number, position));

@@ -88,7 +88,7 @@ describe("commands", posix, () => {
     const before = await session.command("/show");
     const wrong: [string, RegExp][] = [
       ["top_k -1", /^--top_k must be a whole number.*"-1"$/],
-      ["top_p 0", /^--top_p must be.*"0"$/],
+      ["top_p 0", /^--top_p must be.*"0": 1 turns it off$/],
       ["temperature x", /^--temperature must be.*"x"$/],
       ["min_p 2", /^--min_p must be/],
       ["repetition_penalty 0", /^--repetition_penalty must be/],
