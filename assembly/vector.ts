@@ -1,21 +1,64 @@
-/** Four float32 lanes: the arithmetic that every kernel shares. No Math.*: the same bits on every machine. */
+/**
+ * Four float32 lanes: the arithmetic that every kernel shares. No Math.*, and every multiplication that is followed
+ * by an addition is one operation with one rounding: the same bits on every machine that has fused multiply-add, and
+ * from native kernels of any width.
+ */
 
-/** a * b + c. Two roundings; one in the build with relaxed SIMD, where the processor can fuse them. */
+/** a * b + c with one rounding. (Relaxed SIMD: two where the processor cannot fuse them; see isFused.) */
 // @ts-ignore: decorator
 @inline
 export function madd(a: v128, b: v128, c: v128): v128 {
-  return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(f32x4.mul(a, b), c);
+  return f32x4.relaxed_madd(a, b, c);
 }
 
-/** The four lanes' sum, always in this order. */
+/** c - a * b, likewise. */
 // @ts-ignore: decorator
 @inline
-export function sum(a: v128): f32 {
-  return (
-    f32x4.extract_lane(a, 0) +
-    f32x4.extract_lane(a, 1) +
-    (f32x4.extract_lane(a, 2) + f32x4.extract_lane(a, 3))
-  );
+export function nmadd(a: v128, b: v128, c: v128): v128 {
+  return f32x4.relaxed_nmadd(a, b, c);
+}
+
+/** Whether madd() rounds once: (1 + 2^-12)^2 - (1 + 2^-11) is 2^-24 then, else 0. @param one 1: no constant to fold */
+export function isFused(one: f32): bool {
+  const x = f32x4.splat(one + 0.000244140625);
+  return f32x4.extract_lane(madd(x, x, f32x4.splat(-one - 0.00048828125)), 0) != 0;
+}
+
+/**
+ * Sums along a row are 16: element i is added to sum i mod 16, in ascending order, whatever the width of the
+ * machine's vectors; then halves are added: i + 8, i + 4, i + 2, i + 1. @param a sums 0 to 3 @param b 4 to 7, ...
+ */
+// @ts-ignore: decorator
+@inline
+export function sum16(a: v128, b: v128, c: v128, d: v128): f32 {
+  const four = f32x4.add(f32x4.add(a, c), f32x4.add(b, d));
+  const two = f32x4.add(four, v128.shuffle<f32>(four, four, 2, 3, 0, 1));
+  return f32x4.extract_lane(two, 0) + f32x4.extract_lane(two, 1);
+}
+
+/** The values at x, of which there are `count`: zeros beyond them. @param count 4 or more: all four; 0 or less: none */
+export function part(x: usize, count: i32): v128 {
+  if (count >= 4) return v128.load(x);
+  let values = f32x4.splat(0);
+  if (count > 0) values = v128.load32_zero(x);
+  if (count > 1) values = v128.load_lane<f32>(x, values, 1, 4);
+  if (count > 2) values = v128.load_lane<f32>(x, values, 2, 8);
+  return values;
+}
+
+/** Ones in the first `count` lanes, as part(). */
+// @ts-ignore: decorator
+@inline
+export function lanes(count: i32): v128 {
+  return i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(count));
+}
+
+/** Stores the first `count` lanes, as part(). */
+export function putPart(x: usize, values: v128, count: i32): void {
+  if (count >= 4) return v128.store(x, values);
+  if (count > 0) v128.store_lane<f32>(x, values, 0);
+  if (count > 1) v128.store_lane<f32>(x, values, 1, 4);
+  if (count > 2) v128.store_lane<f32>(x, values, 2, 8);
 }
 
 /** The largest of the four lanes. */
@@ -30,8 +73,8 @@ export function largest(a: v128): f32 {
 
 /**
  * The constants of exp() and gelu() lie in memory: V8 would make each of them anew for every vector, by three
- * instructions, and would not join vectors that meet them. (Its place: below CONTROL_AT of pool.ts. Every thread's
- * instance writes the same values there when it starts.)
+ * instructions. (Their place: below CONTROL_AT of abi.ts. Every thread's instance writes the same values there when
+ * it starts.)
  */
 const CONSTANTS = memory.data<f32>(
   [
@@ -50,7 +93,7 @@ const CONSTANTS = memory.data<f32>(
     -0.693359375,
     2.12194440054690583e-4,
     12582912.0, // 1.5 * 2^23: what is added to it loses its fraction, and its last bits are the whole number's
-    // GELU's: see gelu() and its slope in train/values.ts.
+    // GELU's: see gelu() and its derivative in training/gelu.ts.
     0.044715,
     -1.5957691216057308,
     0.134145,
@@ -82,9 +125,8 @@ export function geluConstant(i: usize): v128 {
 }
 
 /**
- * e^x, within 2e-7 of its value; exactly 0 below -87.
- * x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor series to r^7, 2^n through the exponent's bits. Of
- * operations that V8 can join for two neighbouring vectors.
+ * e^x, within 2e-7 of its value; exactly 0 below -87; NaN of NaN.
+ * x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor series to r^7, 2^n through the exponent's bits.
  */
 // @ts-ignore: decorator
 @inline
@@ -92,7 +134,7 @@ export function exp(x: v128): v128 {
   const lowest = constant(7);
   const round = constant(12);
   const tiny = f32x4.lt(x, lowest);
-  const y = f32x4.pmin(constant(8), f32x4.pmax(lowest, x));
+  const y = f32x4.pmin(f32x4.pmax(x, lowest), constant(8));
   const rounded = madd(y, constant(9), round);
   const n = f32x4.sub(rounded, round);
   let r = madd(n, constant(10), y);
@@ -109,13 +151,18 @@ export function exp(x: v128): v128 {
 }
 
 /**
- * GELU by its tanh approximation (Hendrycks and Gimpel, arXiv 1606.08415), as openai/gpt-2 has it:
+ * e^-2u of GELU's tanh approximation (Hendrycks and Gimpel, arXiv 1606.08415), as openai/gpt-2 has it:
  * 0.5 x (1 + tanh u) = x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3).
  */
 // @ts-ignore: decorator
 @inline
+export function geluExp(x: v128): v128 {
+  const cube = f32x4.mul(f32x4.mul(x, x), x);
+  return exp(f32x4.mul(madd(cube, geluConstant(0), x), geluConstant(1)));
+}
+
+// @ts-ignore: decorator
+@inline
 export function gelu(x: v128): v128 {
-  const cube = f32x4.mul(f32x4.mul(f32x4.mul(x, x), x), geluConstant(0));
-  const minus2u = f32x4.mul(f32x4.add(x, cube), geluConstant(1));
-  return f32x4.div(x, f32x4.add(one(), exp(minus2u)));
+  return f32x4.div(x, f32x4.add(one(), geluExp(x)));
 }

@@ -4,14 +4,12 @@
  * features [n_head, ceil(n_state / 8), 32, 8]. Scores add products in order of the feature, outputs in order
  * of the position, each in one accumulator: the same bits however the prompt was cut.
  */
-import { Block, Model, PAGE, PANEL } from "./model";
+import { BLOCK_ROWS, PAGE, PANEL } from "../abi";
 import { first, next, threadIndex } from "../threads";
-import { exp, largest, madd, sum } from "../vector";
+import { exp, largest, madd, sum16 } from "../vector";
+import { Block, Model } from "./model";
 
-/** Rows of a block at most. */
-const ROWS: u32 = 4;
-
-/** Puts the keys and values of this pass's rows into the cache. */
+/** Puts the keys and values of this pass's rows into the cache: this thread's part; a barrier must follow. */
 export function remember(m: Model, layer: u32): void {
   const n_state = m.n_embd / m.n_head; // features of a head
   const featurePanels = (n_state + PANEL - 1) / PANEL;
@@ -121,19 +119,31 @@ function scores4(keys: usize, q: usize, qs: usize, n_state: u32, s: usize, ss: u
  * @returns 1 / their sum
  */
 function softmax(s: usize, n: u32, end: u32): f32 {
-  for (let i = n; i < ((n + 3) & ~3); i++) store<f32>(s + (<usize>i << 2), -Infinity);
-  const last = s + (<usize>((n + 3) & ~3) << 2);
+  const last = s + (<usize>((n + 15) & ~15) << 2);
+  for (let p = s + (<usize>n << 2); p < last; p += 4) store<f32>(p, -Infinity);
   let top = v128.load(s);
   for (let p = s + 16; p < last; p += 16) top = f32x4.max(top, v128.load(p));
   const most = f32x4.splat(largest(top));
-  let total = f32x4.splat(0);
-  for (let p = s; p < last; p += 16) {
-    const e = exp(f32x4.sub(v128.load(p), most));
-    v128.store(p, e);
-    total = f32x4.add(total, e);
+  let a = f32x4.splat(0);
+  let b = a;
+  let c = a;
+  let d = a;
+  for (let p = s; p < last; p += 64) {
+    const e0 = exp(f32x4.sub(v128.load(p), most));
+    v128.store(p, e0);
+    a = f32x4.add(a, e0);
+    const e1 = exp(f32x4.sub(v128.load(p, 16), most));
+    v128.store(p, e1, 16);
+    b = f32x4.add(b, e1);
+    const e2 = exp(f32x4.sub(v128.load(p, 32), most));
+    v128.store(p, e2, 32);
+    c = f32x4.add(c, e2);
+    const e3 = exp(f32x4.sub(v128.load(p, 48), most));
+    v128.store(p, e3, 48);
+    d = f32x4.add(d, e3);
   }
   for (let p = last; p < s + (<usize>end << 2); p += 16) v128.store(p, f32x4.splat(0));
-  return <f32>1.0 / sum(total);
+  return <f32>1.0 / sum16(a, b, c, d);
 }
 
 /** Stores a row's 8 features, or fewer at the end of a head. */
@@ -251,8 +261,13 @@ function values4(
   }
 }
 
-/** All threads together: attention of each block and head, to rows of a. No barrier. */
-export function attend(m: Model, layer: u32, blocks: usize, n_blocks: u32): void {
+/** A thread's own memory for attention(): [8], then [4] sums, then [4, n_ctx] scores. */
+export function attentionBytes(n_ctx: u32): u32 {
+  return 64 + BLOCK_ROWS * ((n_ctx + PAGE - 1) & ~(PAGE - 1)) * 4;
+}
+
+/** This thread's part of the attention of each block and head, to rows of a; a barrier must follow. */
+export function attention(m: Model, layer: u32, blocks: usize, n_blocks: u32): void {
   const n_state = m.n_embd / m.n_head;
   const scale = f32x4.splat(<f32>1.0 / sqrt<f32>(<f32>n_state));
   const keysHead = (<usize>n_state * PAGE) << 2;
@@ -260,7 +275,7 @@ export function attend(m: Model, layer: u32, blocks: usize, n_blocks: u32): void
   const at = <usize>layer * m.page_layer;
   const qs = <usize>m.qkv_stride << 2;
   const as = <usize>m.embd_stride << 2;
-  const scratch = m.own + <usize>threadIndex() * m.own_bytes; // [8], then [4] sums, then [4, n_ctx] scores
+  const scratch = m.own + <usize>threadIndex() * m.own_bytes;
   const inverses = scratch + 32;
   const s = scratch + 64;
   for (let unit = first(n_blocks * m.n_head); unit >= 0; unit = next()) {
@@ -272,12 +287,12 @@ export function attend(m: Model, layer: u32, blocks: usize, n_blocks: u32): void
     const keys = at + head * keysHead;
     const values = at + <usize>m.n_head * keysHead + head * valuesHead;
     const ss = <usize>((n + PAGE - 1) & ~(PAGE - 1)) << 2;
-    if (block.count == ROWS) {
+    if (block.count == BLOCK_ROWS) {
       for (let done: u32 = 0; done < n; done += PANEL) {
         const page = load<usize>(block.pages + (<usize>(done / PAGE) << 2)) + keys;
         scores4(page + (<usize>(done % PAGE / PANEL) * n_state << 5), q, qs, n_state, s + (<usize>done << 2), ss, scale);
       }
-      for (let r: usize = 0; r < ROWS; r++)
+      for (let r: usize = 0; r < BLOCK_ROWS; r++)
         store<f32>(inverses + (r << 2), softmax(s + r * ss, block.position + <u32>r + 1, n));
       values4(block.pages, values, n, s, ss, a, as, n_state, inverses, scratch);
     } else {

@@ -1,28 +1,59 @@
-/** GPT-2 in WebAssembly: the program that every thread runs. */
-import { attend, remember } from "./attention";
-import { ADD, GELU, linear, rows4panel1, rows4panels2, STORE } from "./linear";
-import { Layer, Linear, Model, Norm } from "./model";
-import { embed, layerNorm } from "./norm";
-import { Pack, packLinear, packRows, quantizeLinear, quantizeRows } from "./pack";
-import { linearQuantized, quantizeRow } from "./quantized";
-import { barrier, first, jobArgument, jobKind, join, next, nextJob, threadIndex } from "../threads";
+/** GPT-2 in WebAssembly: the program that every thread runs. What takes time are kernels, which it imports. */
+import { InferenceJob as Job, Mode, ROWS_ALONE, WeightType } from "../abi";
+import { barrier, jobArgument, jobKind, nextJob, threadIndex } from "../threads";
+import { Block, Layer, Linear, Model, Norm, Pack } from "./model";
 
-/** The kernels for several rows: to be tried (src/engines/cpu/runtime/trial.ts). */
-export { join, rows4panel1, rows4panels2 };
+export { join } from "../threads";
 
-/** Jobs. src/engines/cpu/runtime/pool.ts has the same numbers. */
-const STOP: i32 = 0;
-const FORWARD: i32 = 1;
-const PACK_LINEAR: i32 = 2;
-const PACK_ROWS: i32 = 3;
-const QUANTIZE_LINEAR: i32 = 4;
-const QUANTIZE_ROWS: i32 = 5;
+// @ts-ignore: decorator
+@external("kernels", "embed")
+declare function embed(m: Model): void;
+// @ts-ignore: decorator
+@external("kernels", "prepare")
+declare function prepare(
+  l: Linear, norm: Norm | null, rows: u32, x: usize, xs: u32, a: usize, as: u32, q: usize, scales: usize, alone: u32,
+): void;
+// @ts-ignore: decorator
+@external("kernels", "linear_float32")
+declare function linear_float32(l: Linear, rows: u32, x: usize, xs: u32, y: usize, ys: u32, mode: Mode): void;
+// @ts-ignore: decorator
+@external("kernels", "linear_float16")
+declare function linear_float16(l: Linear, rows: u32, x: usize, xs: u32, y: usize, ys: u32, mode: Mode): void;
+// @ts-ignore: decorator
+@external("kernels", "linear_int8")
+declare function linear_int8(
+  l: Linear, rows: u32, x: usize, scales: usize, y: usize, ys: u32, mode: Mode, own: usize,
+): void;
+// @ts-ignore: decorator
+@external("kernels", "remember")
+declare function remember(m: Model, layer: u32): void;
+// @ts-ignore: decorator
+@external("kernels", "attention")
+declare function attention(m: Model, layer: u32, blocks: usize, n_blocks: u32): void;
+// @ts-ignore: decorator
+@external("kernels", "pack_linear")
+declare function pack_linear(p: Pack): void;
+// @ts-ignore: decorator
+@external("kernels", "pack_rows")
+declare function pack_rows(p: Pack): void;
+// @ts-ignore: decorator
+@external("kernels", "quantize_linear")
+declare function quantize_linear(p: Pack): void;
+// @ts-ignore: decorator
+@external("kernels", "quantize_rows")
+declare function quantize_rows(p: Pack): void;
+// @ts-ignore: decorator
+@external("kernels", "pack_linear_float16")
+declare function pack_linear_float16(p: Pack): void;
+// @ts-ignore: decorator
+@external("kernels", "pack_rows_float16")
+declare function pack_rows_float16(p: Pack): void;
 
 /** A worker's life: one job after the other, until it is told to stop. */
 export function serve(seen: i32): void {
   for (;;) {
     seen = nextJob(seen);
-    if (jobKind() == STOP) return;
+    if (jobKind() == Job.STOP) return;
     run();
   }
 }
@@ -31,63 +62,56 @@ export function serve(seen: i32): void {
 export function run(): void {
   const kind = jobKind();
   const p = jobArgument();
-  if (kind == FORWARD) forward(changetype<Model>(p));
-  else if (kind == PACK_LINEAR) packLinear(changetype<Pack>(p));
-  else if (kind == PACK_ROWS) packRows(changetype<Pack>(p));
-  else if (kind == QUANTIZE_LINEAR) quantizeLinear(changetype<Pack>(p));
-  else if (kind == QUANTIZE_ROWS) quantizeRows(changetype<Pack>(p));
+  if (kind == Job.FORWARD) return forward(changetype<Model>(p));
+  if (kind == Job.PACK_LINEAR) pack_linear(changetype<Pack>(p));
+  else if (kind == Job.PACK_ROWS) pack_rows(changetype<Pack>(p));
+  else if (kind == Job.QUANTIZE_LINEAR) quantize_linear(changetype<Pack>(p));
+  else if (kind == Job.QUANTIZE_ROWS) quantize_rows(changetype<Pack>(p));
+  else if (kind == Job.PACK_LINEAR_FLOAT16) pack_linear_float16(changetype<Pack>(p));
+  else if (kind == Job.PACK_ROWS_FLOAT16) pack_rows_float16(changetype<Pack>(p));
+  barrier();
 }
 
-/** Up to so many rows, every thread prepares all of them for itself: cheaper than to meet at a barrier. */
-const ROWS_ALONE: u32 = 2;
+/** Bytes of a row of up to 4 n_embd values as int16, on cache lines of its own. */
+// @ts-ignore: decorator
+@inline
+function int16Bytes(n_embd: u32): u32 {
+  return (8 * n_embd + 4 + 63) & ~63;
+}
 
-/**
- * What a matrix reads: LayerNorm of x (norm given) or x as it is, and in int8 rounded to int16.
- * @returns the rows' address; in float32 with the distance xs of x where there is no norm, else embd_stride
- */
-function prepare(m: Model, l: Linear, norm: Norm | null, rows: u32, x: usize, xs: u32): usize {
-  const quantized = l.scale != 0;
-  if (!quantized && norm === null) return x;
-  const alone = rows <= ROWS_ALONE;
-  const n = l.n_in;
-  const bytes = ((<usize>n + 1) >> 1) << 2; // of a row as int16
+/** Bytes of its own that a thread needs to prepare rows alone: their scales, them as int16, their LayerNorm. */
+export function prepared_bytes(n_embd: u32): u32 {
+  return 64 + ROWS_ALONE * (int16Bytes(n_embd) + 4 * (n_embd + 8));
+}
+
+/** y = x w + b for all rows, of LayerNorm(x) if there is a norm; and a barrier. */
+function apply(
+  m: Model, l: Linear, norm: Norm | null, rows: u32, x: usize, xs: u32, y: usize, ys: u32, mode: Mode,
+): void {
   const own = m.own + <usize>threadIndex() * m.own_bytes;
+  const alone = rows <= ROWS_ALONE;
   const q = alone ? own + 64 : m.quantized;
   const scales = alone ? own : m.row_scale;
-  const a = alone ? own + 64 + (quantized ? <usize>ROWS_ALONE * bytes + 64 : 0) : m.a;
-  for (let r = alone ? 0 : first(rows); r >= 0; ) {
-    const row = <usize>r;
-    let from = x + (row * xs << 2);
+  const a = alone ? own + 64 + ROWS_ALONE * int16Bytes(m.n_embd) : m.a;
+  const int8 = l.type == WeightType.INT8;
+  if (int8 || norm !== null) {
+    prepare(l, norm, rows, x, xs, a, m.embd_stride, q, scales, alone);
+    if (!alone) barrier();
     if (norm !== null) {
-      layerNorm(norm, from, a + (row * m.embd_stride << 2), n);
-      from = a + (row * m.embd_stride << 2);
+      x = a;
+      xs = m.embd_stride;
     }
-    if (quantized) store<f32>(scales + (row << 2), quantizeRow(from, q + row * bytes, n, l.limit));
-    if (alone) r = <u32>r + 1 < rows ? r + 1 : -1;
-    else r = next();
   }
-  if (!alone) barrier();
-  return quantized ? q : a;
-}
-
-/** y = prepared(x) w + b for all rows, and a barrier. */
-function apply(
-  m: Model, l: Linear, norm: Norm | null, rows: u32, x: usize, xs: u32, y: usize, ys: u32, mode: i32,
-): void {
-  const input = prepare(m, l, norm, rows, x, xs);
-  if (l.scale) {
-    const scales = rows <= ROWS_ALONE ? input - 64 : m.row_scale;
-    linearQuantized(l, rows, input, scales, y, ys, mode, m.own + <usize>threadIndex() * m.own_bytes);
-  } else linear(l, rows, input, norm === null ? xs : m.embd_stride, y, ys, mode, m.wide);
+  if (int8) linear_int8(l, rows, q, scales, y, ys, mode, own);
+  else if (l.type == WeightType.FLOAT16) linear_float16(l, rows, x, xs, y, ys, mode);
+  else linear_float32(l, rows, x, xs, y, ys, mode);
+  barrier();
 }
 
 /** One pass of all rows through the network: keys and values to the cache, logits of the last rows. */
 function forward(m: Model): void {
   const es = m.embd_stride;
-  for (let unit = first(m.rows); unit >= 0; unit = next()) {
-    const row = <usize>unit << 2;
-    embed(m, load<u32>(m.ids + row), load<u32>(m.positions + row), m.x + row * es);
-  }
+  embed(m);
   barrier(); // x [rows, n_embd]
   let rows = m.rows;
   let x = m.x;
@@ -95,7 +119,7 @@ function forward(m: Model): void {
   let n_blocks = m.n_blocks;
   for (let i: u32 = 0; i < m.n_layer; i++) {
     const l = changetype<Layer>(m.layers + <usize>i * offsetof<Layer>());
-    apply(m, l.c_attn, l.ln_1, rows, x, es, m.qkv, m.qkv_stride, STORE); // qkv [rows, 3 n_embd]
+    apply(m, l.c_attn, l.ln_1, rows, x, es, m.qkv, m.qkv_stride, Mode.STORE); // qkv [rows, 3 n_embd]
     remember(m, i);
     if (i + 1 == m.n_layer) {
       // From here on only the rows that logits are wanted for.
@@ -107,24 +131,21 @@ function forward(m: Model): void {
     }
     barrier();
     if (!rows) return;
-    attend(m, i, blocks, n_blocks); // a [rows, n_embd]
+    attention(m, i, blocks, n_blocks); // a [rows, n_embd]
     barrier();
-    apply(m, l.c_proj, null, rows, m.a, es, x, es, ADD);
-    apply(m, l.c_fc, l.ln_2, rows, x, es, m.hidden, m.hidden_stride, GELU); // hidden [rows, 4 n_embd]
-    apply(m, l.c_proj_mlp, null, rows, m.hidden, m.hidden_stride, x, es, ADD);
+    apply(m, l.c_proj, null, rows, m.a, es, x, es, Mode.ADD);
+    apply(m, l.c_fc, l.ln_2, rows, x, es, m.hidden, m.hidden_stride, Mode.GELU); // hidden [rows, 4 n_embd]
+    apply(m, l.c_proj_mlp, null, rows, m.hidden, m.hidden_stride, x, es, Mode.ADD);
   }
-  apply(m, m.wte, m.ln_f, rows, x, es, m.logits, m.wte.n_out, STORE); // logits [rows, n_vocab]
+  apply(m, m.wte, m.ln_f, rows, x, es, m.logits, m.wte.n_out, Mode.STORE); // logits [rows, n_vocab]
 }
 
 /** Copies the rows of x that go on to the end: the first thread does, it is little. */
 function takeLast(m: Model): void {
   if (threadIndex() != 0) return;
   const bytes = <usize>m.embd_stride << 2;
-  let block = m.last_blocks;
   for (let i: u32 = 0; i < m.n_last_blocks; i++) {
-    const row = load<u32>(block);
-    const count = load<u32>(block, 4);
-    memory.copy(m.last_x + <usize>load<u32>(block, 16) * bytes, m.x + <usize>row * bytes, <usize>count * bytes);
-    block += 20;
+    const block = changetype<Block>(m.last_blocks + <usize>i * offsetof<Block>());
+    memory.copy(m.last_x + <usize>block.out * bytes, m.x + <usize>block.row * bytes, <usize>block.count * bytes);
   }
 }

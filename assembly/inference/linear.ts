@@ -2,41 +2,37 @@
  * y = x w + b in float32. Every output has one accumulator and adds its products in order of the input, in
  * every kernel here: the same bits for any number of rows, threads or panels side by side.
  */
-import { Linear, PANEL, PANELS } from "./model";
-import { barrier, first, next } from "../threads";
+import { Mode, PANEL } from "../abi";
+import { first, next } from "../threads";
 import { gelu, madd } from "../vector";
+import { Linear } from "./model";
 
-/** What becomes of a sum: y = sum; y += sum; y = gelu(sum). */
-export const STORE: i32 = 0;
-export const ADD: i32 = 1;
-export const GELU: i32 = 2;
+/** Panels that one unit of work reads side by side. */
+export const PANELS: u32 = 4;
 
-/**
- * Stores a row's 8 sums of one panel. Each store stands by itself: V8 joins vectors that are stored side by side.
- * @param b the panel's bias, or 0
- */
+/** Stores a row's 8 sums of one panel. @param b the panel's bias, or 0 */
 // @ts-ignore: decorator
 @inline
-export function finish(y: usize, b: usize, low: v128, high: v128, mode: i32): void {
+export function finish(y: usize, b: usize, low: v128, high: v128, mode: Mode): void {
   if (b) {
     low = f32x4.add(low, v128.load(b));
     high = f32x4.add(high, v128.load(b, 16));
   }
-  if (mode == ADD) {
+  if (mode == Mode.ADD) {
     v128.store(y, f32x4.add(v128.load(y), low));
     v128.store(y, f32x4.add(v128.load(y, 16), high), 16);
     return;
   }
+  if (mode == Mode.GELU) {
+    low = gelu(low);
+    high = gelu(high);
+  }
   v128.store(y, low);
   v128.store(y, high, 16);
-  if (mode == GELU) {
-    v128.store(y, gelu(v128.load(y)));
-    v128.store(y, gelu(v128.load(y, 16)), 16);
-  }
 }
 
 /** One row by four panels: memory delivers most when several streams are read at once. */
-function row1panels4(w: usize, x: usize, y: usize, n_in: u32, b: usize, mode: i32): void {
+function row1panels4(w: usize, x: usize, y: usize, n_in: u32, b: usize, mode: Mode): void {
   const size = (<usize>n_in) << 5;
   let w1 = w + size;
   let w2 = w1 + size;
@@ -67,7 +63,7 @@ function row1panels4(w: usize, x: usize, y: usize, n_in: u32, b: usize, mode: i3
 }
 
 /** One row by one panel. */
-function row1panel1(w: usize, x: usize, y: usize, n_in: u32, b: usize, mode: i32): void {
+function row1panel1(w: usize, x: usize, y: usize, n_in: u32, b: usize, mode: Mode): void {
   const end = w + ((<usize>n_in) << 5);
   let a0 = f32x4.splat(0);
   let a1 = a0;
@@ -82,8 +78,8 @@ function row1panel1(w: usize, x: usize, y: usize, n_in: u32, b: usize, mode: i32
 }
 
 /** Four rows by one panel: each weight is loaded once for four rows. xs, ys: bytes from row to row. */
-export function rows4panel1(
-  w: usize, x: usize, xs: usize, y: usize, ys: usize, n_in: u32, b: usize, mode: i32,
+function rows4panel1(
+  w: usize, x: usize, xs: usize, y: usize, ys: usize, n_in: u32, b: usize, mode: Mode,
 ): void {
   const end = w + ((<usize>n_in) << 5);
   let x1 = x + xs;
@@ -118,79 +114,14 @@ export function rows4panel1(
   finish(y + 3 * ys, b, d0, d1, mode);
 }
 
-/**
- * Four rows by two panels, for vectors of eight values (src/engines/cpu/runtime/widen.ts): vectors of four would need
- * more registers than there are.
- */
-export function rows4panels2(
-  w: usize, x: usize, xs: usize, y: usize, ys: usize, n_in: u32, b: usize, mode: i32,
-): void {
-  const size = (<usize>n_in) << 5;
-  const end = w + size;
-  let v = end;
-  let x1 = x + xs;
-  let x2 = x1 + xs;
-  let x3 = x2 + xs;
-  const zero = f32x4.splat(0);
-  let a0 = zero, a1 = zero, a2 = zero, a3 = zero, b0 = zero, b1 = zero, b2 = zero, b3 = zero;
-  let c0 = zero, c1 = zero, c2 = zero, c3 = zero, d0 = zero, d1 = zero, d2 = zero, d3 = zero;
-  while (w < end) {
-    const w0 = v128.load(w);
-    const w1 = v128.load(w, 16);
-    const w2 = v128.load(v);
-    const w3 = v128.load(v, 16);
-    let s = v128.load_splat<f32>(x);
-    a0 = madd(w0, s, a0);
-    a1 = madd(w1, s, a1);
-    a2 = madd(w2, s, a2);
-    a3 = madd(w3, s, a3);
-    s = v128.load_splat<f32>(x1);
-    b0 = madd(w0, s, b0);
-    b1 = madd(w1, s, b1);
-    b2 = madd(w2, s, b2);
-    b3 = madd(w3, s, b3);
-    s = v128.load_splat<f32>(x2);
-    c0 = madd(w0, s, c0);
-    c1 = madd(w1, s, c1);
-    c2 = madd(w2, s, c2);
-    c3 = madd(w3, s, c3);
-    s = v128.load_splat<f32>(x3);
-    d0 = madd(w0, s, d0);
-    d1 = madd(w1, s, d1);
-    d2 = madd(w2, s, d2);
-    d3 = madd(w3, s, d3);
-    w += 32;
-    v += 32;
-    x += 4;
-    x1 += 4;
-    x2 += 4;
-    x3 += 4;
-  }
-  const next = b ? b + 32 : 0;
-  finish(y, b, a0, a1, mode);
-  finish(y + 32, next, a2, a3, mode);
-  y += ys;
-  finish(y, b, b0, b1, mode);
-  finish(y + 32, next, b2, b3, mode);
-  y += ys;
-  finish(y, b, c0, c1, mode);
-  finish(y + 32, next, c2, c3, mode);
-  y += ys;
-  finish(y, b, d0, d1, mode);
-  finish(y + 32, next, d2, d3, mode);
-}
-
 /** Rows whose inputs are read again for each panel: few enough to stay in a core's own cache. */
 const ROWS_IN_CACHE: u32 = 64;
 
 /**
- * All threads together: y = x w + b for all rows; a barrier follows.
- * @param x [rows, n_in], xs values from row to row; y [rows, n_out], ys values from row to row
- * @param wide not 0: two panels at a time; the result is the same
+ * This thread's part of y = x w + b for all rows; a barrier must follow.
+ * @param x [rows, n_in], xs values from row to row @param y [rows, n_out], ys values from row to row
  */
-export function linear(
-  l: Linear, rows: u32, x: usize, xs: u32, y: usize, ys: u32, mode: i32, wide: u32,
-): void {
+export function linear_float32(l: Linear, rows: u32, x: usize, xs: u32, y: usize, ys: u32, mode: Mode): void {
   const n_in = l.n_in;
   const xb = (<usize>xs) << 2;
   const yb = (<usize>ys) << 2;
@@ -202,15 +133,11 @@ export function linear(
       const bottom = min(top + ROWS_IN_CACHE, rows);
       const fours = top + ((bottom - top) & ~3);
       if (fours > top)
-        for (let p = begin, step: u32 = 1; p < end; p += step) {
+        for (let p = begin; p < end; p++) {
           const w = l.w + (<usize>p * n_in << 5);
           const b = l.b ? l.b + (<usize>p << 5) : 0;
-          step = wide && end - p > 1 ? 2 : 1;
-          for (let r = <usize>top; r < fours; r += 4) {
-            const to = y + r * yb + (<usize>p << 5);
-            if (step == 2) rows4panels2(w, x + r * xb, xb, to, yb, n_in, b, mode);
-            else rows4panel1(w, x + r * xb, xb, to, yb, n_in, b, mode);
-          }
+          for (let r = <usize>top; r < fours; r += 4)
+            rows4panel1(w, x + r * xb, xb, y + r * yb + (<usize>p << 5), yb, n_in, b, mode);
         }
       for (let r = <usize>fours; r < bottom; r++) {
         let p = begin;
@@ -229,5 +156,4 @@ export function linear(
       }
     }
   }
-  barrier();
 }

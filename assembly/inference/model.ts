@@ -1,11 +1,5 @@
-/** What lies where in memory. Written by src/engines/wasm/layout.ts: same fields, same order, 4 bytes each. */
-
-/** Numbers in a panel: outputs that lie side by side. */
-export const PANEL: u32 = 8;
-/** Panels that one unit of work reads side by side. */
-export const PANELS: u32 = 4;
-/** Positions in a page of the key/value cache. */
-export const PAGE: u32 = 32;
+/** What lies where in memory. Written by TypeScript (src/engines/cpu/runtime/records.ts), 4 bytes a field. */
+import { WeightType } from "../abi";
 
 /** y = x w + b. Weights lie in panels of 8 outputs: [n_out / 8, n_in, 8], or int8 [n_out / 8, n_in / 2, 8, 2]. */
 @unmanaged
@@ -20,6 +14,7 @@ export class Linear {
   scale: usize;
   /** int8: the largest activation that cannot overflow a sum. */
   limit: f32;
+  type: WeightType;
 }
 
 @unmanaged
@@ -91,6 +86,21 @@ export class Model {
   n_last_blocks: u32;
   n_last: u32;
   logits: usize;
-  /** Not 0: kernels for vectors of eight values. The results are the same. */
-  wide: u32;
+}
+
+/** A matrix that is brought from the order of the checkpoint into panels. */
+@unmanaged
+export class Pack {
+  from: usize;
+  to: usize;
+  /** int8: [n_out] scales, to be written. */
+  scale: usize;
+  n_in: u32;
+  /** Not rounded. */
+  n_out: u32;
+  /** int8: the largest sum of absolute integer weights of an output, to be raised. */
+  most: u32;
+  /** Each thread's own memory, and its size. */
+  own: usize;
+  own_bytes: u32;
 }

@@ -1,10 +1,11 @@
-/** One step of an optimizer; the gradients are zero afterwards. */
-import { barrier, first, next } from "../threads";
+/** A step of Adam; the gradients are zero afterwards. Arrays have room up to the next multiple of 4. */
+import { first, next } from "../threads";
+import { madd } from "../vector";
 
 @unmanaged
-export class Step {
+export class Update {
   n: u32;
-  /** [n] each; m and v are 0 for plain descent */
+  /** [n] each; m and v of Adam alone */
   values: usize;
   gradients: usize;
   m: usize;
@@ -22,22 +23,12 @@ const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f32 = 1e-8;
 
-/** All threads together; a barrier ends it. Arrays have room up to the next multiple of 4. */
-export function step(p: Step): void {
-  for (let unit = first((p.n + UNIT - 1) / UNIT); unit >= 0; unit = next()) {
-    const begin = <usize>unit * UNIT << 2;
-    const end = <usize>min(<u32>unit * UNIT + UNIT, p.n) << 2;
-    if (p.m) adam(p, begin, end);
-    else descend(p, begin, end);
-  }
-  barrier();
-}
-
 /**
  * Kingma and Ba, "Adam", arXiv 1412.6980, algorithm 1, as PyTorch has it:
  * p -= rate m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + 1e-8)
+ * This thread's part; a barrier must follow.
  */
-function adam(p: Step, begin: usize, end: usize): void {
+export function adam(p: Update): void {
   const zero = f32x4.splat(0);
   const mean = f32x4.splat(p.mean);
   const rate = f32x4.splat(p.rate);
@@ -47,25 +38,17 @@ function adam(p: Step, begin: usize, end: usize): void {
   const keep2 = f32x4.splat(<f32>BETA2);
   const take2 = f32x4.splat(<f32>(1 - BETA2));
   const epsilon = f32x4.splat(EPSILON);
-  for (let i = begin; i < end; i += 16) {
-    const g = f32x4.mul(v128.load(p.gradients + i), mean);
-    const m = f32x4.add(f32x4.mul(v128.load(p.m + i), keep1), f32x4.mul(g, take1));
-    const v = f32x4.add(f32x4.mul(v128.load(p.v + i), keep2), f32x4.mul(f32x4.mul(g, g), take2));
-    const size = f32x4.add(f32x4.mul(f32x4.sqrt(v), correction), epsilon);
-    v128.store(p.m + i, m);
-    v128.store(p.v + i, v);
-    v128.store(p.values + i, f32x4.sub(v128.load(p.values + i), f32x4.div(f32x4.mul(m, rate), size)));
-    v128.store(p.gradients + i, zero);
-  }
-}
-
-/** p -= rate g */
-function descend(p: Step, begin: usize, end: usize): void {
-  const zero = f32x4.splat(0);
-  const rate = f32x4.splat(p.rate * p.mean);
-  for (let i = begin; i < end; i += 16) {
-    const g = v128.load(p.gradients + i);
-    v128.store(p.values + i, f32x4.sub(v128.load(p.values + i), f32x4.mul(g, rate)));
-    v128.store(p.gradients + i, zero);
+  for (let unit = first((p.n + UNIT - 1) / UNIT); unit >= 0; unit = next()) {
+    const end = <usize>min(<u32>unit * UNIT + UNIT, p.n) << 2;
+    for (let i = <usize>unit * UNIT << 2; i < end; i += 16) {
+      const g = f32x4.mul(v128.load(p.gradients + i), mean);
+      const m = madd(v128.load(p.m + i), keep1, f32x4.mul(g, take1));
+      const v = madd(v128.load(p.v + i), keep2, f32x4.mul(f32x4.mul(g, g), take2));
+      const size = madd(f32x4.sqrt(v), correction, epsilon);
+      v128.store(p.m + i, m);
+      v128.store(p.v + i, v);
+      v128.store(p.values + i, f32x4.sub(v128.load(p.values + i), f32x4.div(f32x4.mul(m, rate), size)));
+      v128.store(p.gradients + i, zero);
+    }
   }
 }

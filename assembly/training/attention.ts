@@ -3,7 +3,7 @@
  * with that head's panels in memory of its own; probabilities are never kept: the way back makes them again
  * from each row's largest score and the sum of its exponentials (Dao et al., FlashAttention, arXiv 2205.14135).
  */
-import { barrier, first, next, threadIndex } from "../threads";
+import { first, next, threadIndex } from "../threads";
 import { exp } from "../vector";
 import {
   LEFT,
@@ -38,13 +38,45 @@ export class Attention {
   own_bytes: u32;
 }
 
-/** All threads together; a barrier ends it. */
-export function attend(p: Attention): void {
-  for (let unit = first(p.n * p.n_head); unit >= 0; unit = next()) attendHead(p, <u32>unit);
-  barrier();
+/** This thread's part; a barrier must follow. */
+export function attention_forward(p: Attention): void {
+  for (let unit = first(p.n * p.n_head); unit >= 0; unit = next()) forwardHead(p, <u32>unit);
 }
 
-function attendHead(p: Attention, unit: u32): void {
+// This thread's memory, set by layOut().
+let keys: usize = 0; // left [t / LEFT, n_state, LEFT]
+let values: usize = 0; // left [n_state / LEFT, t, LEFT]
+let query: usize = 0; // right [n_state, RIGHT]
+let mixed: usize = 0; // [up(n_state, LEFT), RIGHT]
+let inverse: usize = 0; // [RIGHT], and [RIGHT] largest scores
+let sums: usize = 0; // [16, RIGHT]
+let s: usize = 0; // [up(up(t, RIGHT), LEFT), RIGHT]
+
+/** Cuts this thread's own memory. @returns its end */
+function layOut(own: usize, t: u32, n_state: u32): usize {
+  const width = <usize>up(n_state, LEFT);
+  keys = own;
+  own += (<usize>up(t, LEFT) * n_state) << 2;
+  values = own;
+  own += (width * t) << 2;
+  query = own;
+  own += <usize>n_state * RIGHT_BYTES;
+  mixed = own;
+  own += width * RIGHT_BYTES;
+  inverse = own;
+  own += 2 * RIGHT_BYTES;
+  sums = own;
+  own += 16 * RIGHT_BYTES;
+  s = own;
+  return own + <usize>up(up(t, RIGHT), LEFT) * RIGHT_BYTES;
+}
+
+/** A thread's own memory for attention_forward(). */
+export function attentionBytes(t: u32, n_state: u32): u32 {
+  return <u32>layOut(0, t, n_state);
+}
+
+function forwardHead(p: Attention, unit: u32): void {
   const t = p.t;
   const n_state = p.n_embd / p.n_head;
   const step = (<usize>p.n_embd * 3) << 2;
@@ -57,18 +89,7 @@ function attendHead(p: Attention, unit: u32): void {
   const a = p.a + sequence * out + head;
   const rows = p.rows + (<usize>unit * t << 3);
   const width = up(n_state, LEFT);
-  // This thread's panels.
-  let own = p.own + <usize>threadIndex() * p.own_bytes;
-  const keys = own; // left [t / LEFT, n_state, LEFT]
-  own += (<usize>up(t, LEFT) * n_state) << 2;
-  const values = own; // left [n_state / LEFT, t, LEFT]
-  own += (<usize>width * t) << 2;
-  const query = own; // right [n_state, RIGHT]
-  own += <usize>n_state * RIGHT_BYTES;
-  const mixed = own; // [width, RIGHT]
-  own += <usize>width * RIGHT_BYTES;
-  const inverse = own; // [RIGHT], and [RIGHT] largest scores
-  const s = own + 2 * RIGHT_BYTES; // [up(up(t, RIGHT), LEFT), RIGHT]
+  layOut(p.own + <usize>threadIndex() * p.own_bytes, t, n_state);
   const keyPanel = <usize>n_state * LEFT_BYTES;
   for (let i: u32 = 0; i < t; i += LEFT)
     leftFromRows(k + <usize>i * step, step, min(LEFT, t - i), n_state, keys + <usize>(i / LEFT) * keyPanel);
@@ -81,30 +102,24 @@ function attendHead(p: Attention, unit: u32): void {
     rightFromRows(q + <usize>i * step, step, count, n_state, query);
     let panel = keys;
     for (let key: u32 = 0; key < n; key += LEFT, panel += keyPanel)
-      tile(panel, query, n_state, s + <usize>key * RIGHT_BYTES, RIGHT_BYTES, 0);
-    for (let g: u32 = 0; g < count; g += GROUP) {
-      const lane = <usize>g << 2;
-      softmax(s + lane, i + g, n, scale, rows + (<usize>(i + g) << 3), min(GROUP, count - g), inverse + lane);
-    }
+      tile(panel, query, n_state, s + <usize>key * RIGHT_BYTES, 0);
+    softmax(i, n, scale, rows + (<usize>i << 3), count);
     tileColumn(values, valuePanel, width / LEFT, s, n, mixed);
     rowsFromRight(mixed, n_state, a + <usize>i * out, out, count, inverse);
   }
 }
 
-/** Rows whose softmax is done together. */
-const GROUP: u32 = 8;
-
 /**
- * The scores of 8 rows, one a lane, become e^(score - largest), 0 where a row does not look.
- * @param s [n, RIGHT], of which 8 columns @param from the first row's position
+ * The scores of RIGHT rows, one a lane, become e^(score - largest), 0 where a row does not look; `inverse` becomes
+ * 1 / their sum. The sums are those of the inference kernel: key i is added to sum i mod 16.
+ * @param from the first row's position @param n keys that the last row sees
  * @param rows where `count` rows' two numbers go
- * @param inverse [8]: 1 / sum, and RIGHT_BYTES behind it the largest score
  */
-function softmax(s: usize, from: u32, n: u32, scale: f32, rows: usize, count: u32, inverse: usize): void {
+function softmax(from: u32, n: u32, scale: f32, rows: usize, count: u32): void {
   const end = s + <usize>n * RIGHT_BYTES;
   const scales = f32x4.splat(scale);
   for (let key = from; key < n; key++)
-    for (let r: u32 = 0; r < min(GROUP, key - from); r++)
+    for (let r: u32 = 0; r < min(RIGHT, key - from); r++)
       store<f32>(s + <usize>key * RIGHT_BYTES + (<usize>r << 2), -Infinity);
   let top = v128.load(s);
   let top1 = v128.load(s, 16);
@@ -114,21 +129,26 @@ function softmax(s: usize, from: u32, n: u32, scale: f32, rows: usize, count: u3
   }
   top = f32x4.mul(top, scales);
   top1 = f32x4.mul(top1, scales);
-  let sum = f32x4.splat(0);
-  let sum1 = sum;
   for (let p = s; p < end; p += RIGHT_BYTES) {
-    const x = v128.load(p);
-    const x1 = v128.load(p, 16);
-    const e = exp(f32x4.sub(f32x4.mul(x, scales), top));
-    const e1 = exp(f32x4.sub(f32x4.mul(x1, scales), top1));
-    v128.store(p, e);
-    v128.store(p, e1, 16);
-    sum = f32x4.add(sum, e);
-    sum1 = f32x4.add(sum1, e1);
+    v128.store(p, exp(f32x4.sub(f32x4.mul(v128.load(p), scales), top)));
+    v128.store(p, exp(f32x4.sub(f32x4.mul(v128.load(p, 16), scales), top1)), 16);
   }
+  for (let i: usize = 0; i < 16; i++) {
+    let sum = f32x4.splat(0);
+    let sum1 = sum;
+    for (let p = s + i * RIGHT_BYTES; p < end; p += 16 * RIGHT_BYTES) {
+      sum = f32x4.add(sum, v128.load(p));
+      sum1 = f32x4.add(sum1, v128.load(p, 16));
+    }
+    v128.store(sums + i * RIGHT_BYTES, sum);
+    v128.store(sums + i * RIGHT_BYTES, sum1, 16);
+  }
+  // As sum16(): halves are added.
+  for (let half: usize = 8 * RIGHT_BYTES; half >= RIGHT_BYTES; half >>= 1)
+    for (let p = sums; p < sums + half; p += 16) v128.store(p, f32x4.add(v128.load(p), v128.load(p + half)));
   const one = f32x4.splat(1);
-  v128.store(inverse, f32x4.div(one, sum));
-  v128.store(inverse, f32x4.div(one, sum1), 16);
+  v128.store(inverse, f32x4.div(one, v128.load(sums)));
+  v128.store(inverse, f32x4.div(one, v128.load(sums, 16)), 16);
   v128.store(inverse + RIGHT_BYTES, top);
   v128.store(inverse + RIGHT_BYTES, top1, 16);
   for (let r: usize = 0; r < count; r++) {

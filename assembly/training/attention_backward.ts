@@ -2,8 +2,8 @@
  * The gradient of causal attention, head by head: with p the probabilities of a row, o = p v its output and D the
  * product of o and its gradient, ds = p (do v^T - D) is the gradient of the scaled scores.
  */
-import { barrier, first, next, threadIndex } from "../threads";
-import { exp } from "../vector";
+import { first, next, threadIndex } from "../threads";
+import { exp, madd, part, sum16 } from "../vector";
 import { Attention } from "./attention";
 import {
   LEFT,
@@ -23,23 +23,22 @@ const BLOCK: u32 = 96;
 /** Of a block's left panels. */
 const BLOCK_ROWS: u32 = ((BLOCK + LEFT - 1) / LEFT) * LEFT;
 
-/** All threads together; a barrier ends it. */
-export function attendBack(p: Attention): void {
-  for (let unit = first(p.n * p.n_head); unit >= 0; unit = next()) headBack(p, <u32>unit);
-  barrier();
+/** This thread's part; a barrier must follow. */
+export function attention_backward(p: Attention): void {
+  for (let unit = first(p.n * p.n_head); unit >= 0; unit = next()) backwardHead(p, <u32>unit);
 }
 
-// This thread's memory and the head's sizes, set by headBack.
+// This thread's memory and the head's sizes, set by backwardHead.
 let keys: usize = 0; // right [t / RIGHT, n_state, RIGHT]
 let values: usize = 0; // likewise
-let keysTurned: usize = 0; // left [n_state / LEFT, t, LEFT]
+let keysTransposed: usize = 0; // left [n_state / LEFT, t, LEFT]
 let queries: usize = 0; // left [BLOCK / LEFT, n_state, LEFT]
 let outputs: usize = 0; // likewise, of the gradient
-let queriesTurned: usize = 0; // left [n_state / LEFT, BLOCK, LEFT]
-let outputsTurned: usize = 0; // likewise, of the gradient
+let queriesTransposed: usize = 0; // left [n_state / LEFT, BLOCK, LEFT]
+let outputsTransposed: usize = 0; // likewise, of the gradient
 let scores: usize = 0; // right [BLOCK, RIGHT], then probabilities
 let slopes: usize = 0; // likewise, the gradient of the probabilities, then of the scores
-let slopesTurned: usize = 0; // right [BLOCK / RIGHT, up(t, RIGHT), RIGHT]
+let slopesTransposed: usize = 0; // right [BLOCK / RIGHT, up(t, RIGHT), RIGHT]
 let dkeys: usize = 0; // [t / RIGHT, width, RIGHT]
 let dvalues: usize = 0; // likewise
 let dquery: usize = 0; // [width, RIGHT]
@@ -47,8 +46,8 @@ let products: usize = 0; // [BLOCK]: D
 let ones: usize = 0; // [RIGHT]
 let slopesLength: u32 = 0; // up(t, RIGHT)
 
-/** Cuts this thread's own memory. */
-function layOut(own: usize, t: u32, n_state: u32): void {
+/** Cuts this thread's own memory. @returns its end */
+function layOut(own: usize, t: u32, n_state: u32): usize {
   const width = <usize>up(n_state, LEFT) << 2;
   const state = <usize>n_state << 2;
   const length = <usize>up(t, RIGHT);
@@ -61,30 +60,36 @@ function layOut(own: usize, t: u32, n_state: u32): void {
   own += length * state;
   values = own;
   own += length * state;
-  keysTurned = own;
+  keysTransposed = own;
   own += length * width;
   queries = own;
   own += BLOCK_ROWS * state;
   outputs = own;
   own += BLOCK_ROWS * state;
-  queriesTurned = own;
+  queriesTransposed = own;
   own += BLOCK * width;
-  outputsTurned = own;
+  outputsTransposed = own;
   own += BLOCK * width;
   scores = own;
   own += BLOCK_ROWS * RIGHT_BYTES;
   slopes = own;
   own += BLOCK_ROWS * RIGHT_BYTES;
-  slopesTurned = own;
+  slopesTransposed = own;
   own += (length << 2) * BLOCK;
   dkeys = own;
   own += length * width;
   dvalues = own;
   own += length * width;
   dquery = own;
+  return own + width * RIGHT;
 }
 
-function headBack(p: Attention, unit: u32): void {
+/** A thread's own memory for attention_backward(). */
+export function backwardBytes(t: u32, n_state: u32): u32 {
+  return <u32>layOut(0, t, n_state);
+}
+
+function backwardHead(p: Attention, unit: u32): void {
   const t = p.t;
   const n_state = p.n_embd / p.n_head;
   const step = (<usize>p.n_embd * 3) << 2;
@@ -106,7 +111,7 @@ function headBack(p: Attention, unit: u32): void {
     rightFromRows(k + <usize>i * step, step, min(RIGHT, t - i), n_state, keys + at);
     rightFromRows(v + <usize>i * step, step, min(RIGHT, t - i), n_state, values + at);
   }
-  leftFromColumns(k, step, n_state, t, keysTurned, <usize>t * LEFT_BYTES);
+  leftFromColumns(k, step, n_state, t, keysTransposed, <usize>t * LEFT_BYTES);
   const bytes = (<usize>length * width) << 2;
   memory.fill(dkeys, 0, bytes);
   memory.fill(dvalues, 0, bytes);
@@ -116,8 +121,8 @@ function headBack(p: Attention, unit: u32): void {
   for (let row: u32 = 0; row < t; row += BLOCK) {
     const count = min(BLOCK, t - row);
     const n = up(row + count, RIGHT); // keys that the last row sees, in whole panels
-    takeRows(q + <usize>row * step, step, count, n_state, queries, queriesTurned);
-    takeRows(da + <usize>row * out, out, count, n_state, outputs, outputsTurned);
+    takeRows(q + <usize>row * step, step, count, n_state, queries, queriesTransposed);
+    takeRows(da + <usize>row * out, out, count, n_state, outputs, outputsTransposed);
     for (let r: u32 = 0; r < count; r++)
       store<f32>(products + (<usize>r << 2), dot(a + <usize>(row + r) * out, da + <usize>(row + r) * out, n_state));
     const rows = p.rows + ((<usize>unit * t + row) << 3);
@@ -125,13 +130,13 @@ function headBack(p: Attention, unit: u32): void {
       const begin = key > row ? key - row : 0; // rows before it do not look at these keys
       probabilities(key, row, begin, count, n_state, rows, scale);
       const at = <usize>(key / RIGHT) * width * RIGHT_BYTES;
-      sumsOverRows(outputsTurned, scores, dvalues + at, width, begin, count);
-      sumsOverRows(queriesTurned, slopes, dkeys + at, width, begin, count);
+      sumsOverRows(outputsTransposed, scores, dvalues + at, width, begin, count);
+      sumsOverRows(queriesTransposed, slopes, dkeys + at, width, begin, count);
     }
     for (let r: u32 = 0; r < count; r += RIGHT) {
-      const turned = slopesTurned + <usize>(r / RIGHT) * length * RIGHT_BYTES;
+      const transposed = slopesTransposed + <usize>(r / RIGHT) * length * RIGHT_BYTES;
       const seen = row + min(r + RIGHT, count);
-      tileColumn(keysTurned, <usize>t * LEFT_BYTES, width / LEFT, turned, seen, dquery);
+      tileColumn(keysTransposed, <usize>t * LEFT_BYTES, width / LEFT, transposed, seen, dquery);
       rowsFromRight(dquery, n_state, dq + <usize>(row + r) * step, step, min(RIGHT, count - r), ones);
     }
   }
@@ -145,17 +150,32 @@ function headBack(p: Attention, unit: u32): void {
 }
 
 /** A block's rows, as left panels in both directions. */
-function takeRows(from: usize, step: usize, count: u32, n_state: u32, to: usize, turned: usize): void {
+function takeRows(from: usize, step: usize, count: u32, n_state: u32, to: usize, transposed: usize): void {
   const panel = <usize>n_state * LEFT_BYTES;
   for (let r: u32 = 0; r < count; r += LEFT, to += panel)
     leftFromRows(from + <usize>r * step, step, min(LEFT, count - r), n_state, to);
-  leftFromColumns(from, step, n_state, count, turned, BLOCK * LEFT_BYTES);
+  leftFromColumns(from, step, n_state, count, transposed, BLOCK * LEFT_BYTES);
 }
 
+/** Row x's product with row y, of n values. */
 function dot(x: usize, y: usize, n: u32): f32 {
-  let sum: f32 = 0;
-  for (let i: usize = 0; i < n; i++) sum += load<f32>(x + (i << 2)) * load<f32>(y + (i << 2));
-  return sum;
+  const zero = f32x4.splat(0);
+  let a = zero, b = zero, c = zero, d = zero;
+  let i: usize = 0;
+  for (const whole = <usize>(n & ~15) << 2; i < whole; i += 64) {
+    a = madd(v128.load(x + i), v128.load(y + i), a);
+    b = madd(v128.load(x + i, 16), v128.load(y + i, 16), b);
+    c = madd(v128.load(x + i, 32), v128.load(y + i, 32), c);
+    d = madd(v128.load(x + i, 48), v128.load(y + i, 48), d);
+  }
+  const rest = <i32>(n & 15);
+  if (rest) {
+    a = madd(part(x + i, rest), part(y + i, rest), a);
+    b = madd(part(x + i + 16, rest - 4), part(y + i + 16, rest - 4), b);
+    c = madd(part(x + i + 32, rest - 8), part(y + i + 32, rest - 8), c);
+    d = madd(part(x + i + 48, rest - 12), part(y + i + 48, rest - 12), d);
+  }
+  return sum16(a, b, c, d);
 }
 
 /**
@@ -171,8 +191,8 @@ function probabilities(
   const left = <usize>n_state * LEFT_BYTES;
   for (let r = (begin / LEFT) * LEFT; r < count; r += LEFT) {
     const at = <usize>r * RIGHT_BYTES;
-    tile(queries + <usize>(r / LEFT) * left, keys + panel, n_state, s + at, RIGHT_BYTES, 0);
-    tile(outputs + <usize>(r / LEFT) * left, values + panel, n_state, d + at, RIGHT_BYTES, 0);
+    tile(queries + <usize>(r / LEFT) * left, keys + panel, n_state, s + at, 0);
+    tile(outputs + <usize>(r / LEFT) * left, values + panel, n_state, d + at, 0);
   }
   const scales = f32x4.splat(scale);
   const key0 = i32x4(0, 1, 2, 3);
@@ -204,17 +224,17 @@ function probabilities(
   }
   // [BLOCK, RIGHT keys] -> RIGHT keys of [BLOCK / RIGHT, up(t, RIGHT), RIGHT rows]
   for (let r = begin; r < count; r += RIGHT) {
-    const to = slopesTurned + (<usize>(r / RIGHT) * slopesLength + key) * RIGHT_BYTES;
+    const to = slopesTransposed + (<usize>(r / RIGHT) * slopesLength + key) * RIGHT_BYTES;
     rightFromRows(d + <usize>r * RIGHT_BYTES, RIGHT_BYTES, min(RIGHT, count - r), RIGHT, to);
   }
 }
 
 /** Adds to the gradient of RIGHT keys or values what the rows of a block give. @param to [width, RIGHT] */
-function sumsOverRows(turned: usize, right: usize, to: usize, width: u32, begin: u32, count: u32): void {
-  let left = turned + <usize>begin * LEFT_BYTES;
+function sumsOverRows(transposed: usize, right: usize, to: usize, width: u32, begin: u32, count: u32): void {
+  let left = transposed + <usize>begin * LEFT_BYTES;
   right += <usize>begin * RIGHT_BYTES;
   for (let f: u32 = 0; f < width; f += LEFT) {
-    tile(left, right, count - begin, to, RIGHT_BYTES, 1);
+    tile(left, right, count - begin, to, 1);
     left += BLOCK * LEFT_BYTES;
     to += LEFT * RIGHT_BYTES;
   }

@@ -1,15 +1,15 @@
 /** Softmax cross-entropy of some rows of logits, and its gradient in their place. */
-import { barrier, first, next } from "../threads";
-import { exp, largest } from "../vector";
+import { first, next } from "../threads";
+import { exp, largest, sum16 } from "../vector";
 
 @unmanaged
-export class Loss {
+export class CrossEntropy {
   rows: u32;
   n_vocab: u32;
   /** Values from row to row of the logits: n_vocab rounded up to a multiple of 8. */
   row: u32;
   logits: usize;
-  /** [rows]: the ids to be foretold */
+  /** [rows]: the ids to be predicted */
   targets: usize;
   /** [rows] float64, to be written: -log of the target's probability */
   losses: usize;
@@ -17,18 +17,17 @@ export class Loss {
   scale: f32;
 }
 
-/** All threads together; a barrier ends it. */
-export function crossEntropy(p: Loss): void {
+/** This thread's part of the rows; a barrier must follow. */
+export function crossentropy(p: CrossEntropy): void {
   for (let unit = first(p.rows); unit >= 0; unit = next()) {
     const row = <usize>unit;
     const target = load<u32>(p.targets + (row << 2));
     store<f64>(p.losses + (row << 3), rowLoss(p.logits + row * (<usize>p.row << 2), p.n_vocab, p.row, target, p.scale));
   }
-  barrier();
 }
 
-/** Vectors whose exponentials are added in float32 before they go on in float64. */
-const STRETCH: usize = 32 * 16;
+/** Bytes of values whose exponentials are added in float32, 16 sums, before they go on in float64: 512 values. */
+const STRETCH: usize = 4 * 512;
 
 function rowLoss(x: usize, n: u32, row: u32, target: u32, scale: f32): f64 {
   const end = x + (<usize>row << 2);
@@ -54,29 +53,33 @@ function rowLoss(x: usize, n: u32, row: u32, target: u32, scale: f32): f64 {
   return log(total) + <f64>most - wanted;
 }
 
-/** x = e^(x - most) @returns their sum */
-function exponentials(x: usize, end: usize, most: v128): f64 {
-  let sum0 = f32x4.splat(0);
-  let sum1 = sum0;
-  for (; x < end; x += 32) {
-    const x0 = v128.load(x);
-    const x1 = v128.load(x, 16);
-    const e0 = exp(f32x4.sub(x0, most));
-    const e1 = exp(f32x4.sub(x1, most));
+/** x = e^(x - most), a multiple of 8 values. @returns their sum */
+function exponentials(x: usize, end: usize, most: v128): f32 {
+  const zero = f32x4.splat(0);
+  let a = zero, b = zero, c = zero, d = zero;
+  for (; x + 64 <= end; x += 64) {
+    const e0 = exp(f32x4.sub(v128.load(x), most));
     v128.store(x, e0);
+    a = f32x4.add(a, e0);
+    const e1 = exp(f32x4.sub(v128.load(x, 16), most));
     v128.store(x, e1, 16);
-    sum0 = f32x4.add(sum0, e0);
-    sum1 = f32x4.add(sum1, e1);
+    b = f32x4.add(b, e1);
+    const e2 = exp(f32x4.sub(v128.load(x, 32), most));
+    v128.store(x, e2, 32);
+    c = f32x4.add(c, e2);
+    const e3 = exp(f32x4.sub(v128.load(x, 48), most));
+    v128.store(x, e3, 48);
+    d = f32x4.add(d, e3);
   }
-  return lanes(sum0) + lanes(sum1);
-}
-
-function lanes(sum: v128): f64 {
-  return (
-    <f64>f32x4.extract_lane(sum, 0) +
-    <f64>f32x4.extract_lane(sum, 1) +
-    (<f64>f32x4.extract_lane(sum, 2) + <f64>f32x4.extract_lane(sum, 3))
-  );
+  if (x < end) {
+    const e0 = exp(f32x4.sub(v128.load(x), most));
+    v128.store(x, e0);
+    a = f32x4.add(a, e0);
+    const e1 = exp(f32x4.sub(v128.load(x, 16), most));
+    v128.store(x, e1, 16);
+    b = f32x4.add(b, e1);
+  }
+  return sum16(a, b, c, d);
 }
 
 /**

@@ -1,6 +1,8 @@
-/** What is done value by value, and sums over rows: GELU, column sums, embeddings, copies. */
-import { barrier, first, next } from "../threads";
-import { exp, gelu, geluConstant, one } from "../vector";
+/**
+ * What is done value by value, sums over rows, embeddings: each thread its part; a barrier must follow. Arrays have
+ * room up to the next multiple of 16 values.
+ */
+import { first, next } from "../threads";
 
 @unmanaged
 export class Values {
@@ -17,75 +19,15 @@ export class Values {
 /** Values of a unit: 16 KiB. */
 const UNIT: u32 = 4096;
 
-/** y = gelu(x). x, y [n]. All threads together; a barrier ends it, here and below. */
-export function geluAll(p: Values): void {
-  for (let unit = first((p.n + UNIT - 1) / UNIT); unit >= 0; unit = next())
-    geluSome(p.x, p.y, <u32>unit * UNIT, min(<u32>unit * UNIT + UNIT, p.n));
-  barrier();
-}
-
-/** Reads and writes two vectors at a time: arrays have room up to the next multiple of 8. */
-function geluSome(x: usize, y: usize, begin: u32, end: u32): void {
-  const last = <usize>end << 2;
-  for (let i = <usize>begin << 2; i < last; i += 32) {
-    const x0 = v128.load(x + i);
-    const x1 = v128.load(x + i, 16);
-    v128.store(y + i, gelu(x0));
-    v128.store(y + i, gelu(x1), 16);
-  }
-}
-
-/** z = z gelu'(x), y = gelu(x). x, y, z [n] */
-export function geluBack(p: Values): void {
-  for (let unit = first((p.n + UNIT - 1) / UNIT); unit >= 0; unit = next())
-    geluBackSome(p.x, p.y, p.z, <u32>unit * UNIT, min(<u32>unit * UNIT + UNIT, p.n));
-  barrier();
-}
-
-/** Likewise. */
-function geluBackSome(x: usize, y: usize, z: usize, begin: u32, end: u32): void {
-  const last = <usize>end << 2;
-  for (let i = <usize>begin << 2; i < last; i += 32) {
-    const x0 = v128.load(x + i);
-    const x1 = v128.load(x + i, 16);
-    const z0 = v128.load(z + i);
-    const z1 = v128.load(z + i, 16);
-    const s0 = share(x0);
-    const s1 = share(x1);
-    v128.store(y + i, f32x4.mul(x0, s0));
-    v128.store(y + i, f32x4.mul(x1, s1), 16);
-    v128.store(z + i, f32x4.mul(z0, slope(x0, s0)));
-    v128.store(z + i, f32x4.mul(z1, slope(x1, s1)), 16);
-  }
-}
-
-/** s = 1 / (1 + e^-2u): gelu(x) = x s, u = sqrt(2 / pi) (x + 0.044715 x^3) */
-// @ts-ignore: decorator
-@inline
-function share(x: v128): v128 {
-  const cube = f32x4.mul(f32x4.mul(f32x4.mul(x, x), x), geluConstant(0));
-  const e = exp(f32x4.mul(f32x4.add(x, cube), geluConstant(1)));
-  return f32x4.div(one(), f32x4.add(one(), e));
-}
-
-/** gelu'(x) = s + x s (1 - s) 2u', 2u' = 2 sqrt(2 / pi) (1 + 3 0.044715 x^2) */
-// @ts-ignore: decorator
-@inline
-function slope(x: v128, s: v128): v128 {
-  const u2 = f32x4.mul(f32x4.add(one(), f32x4.mul(f32x4.mul(x, x), geluConstant(2))), geluConstant(3));
-  return f32x4.add(s, f32x4.mul(f32x4.mul(f32x4.mul(x, s), f32x4.sub(one(), s)), u2));
-}
-
 /** Columns of a unit. */
 const COLUMNS: u32 = 32;
 
 /** y += the sum of x over its rows, in order. x [rows, n], y [n] */
-export function columnSums(p: Values): void {
+export function bias_backward(p: Values): void {
   for (let unit = first((p.n + COLUMNS - 1) / COLUMNS); unit >= 0; unit = next()) {
     const column = <u32>unit * COLUMNS;
     sumOfColumns(p, column, min(COLUMNS, p.n - column));
   }
-  barrier();
 }
 
 function sumOfColumns(p: Values, column: u32, count: u32): void {
@@ -125,18 +67,26 @@ function sumOfColumns(p: Values, column: u32, count: u32): void {
 }
 
 /** y = scale x. x, y [n], y may be x */
-export function scaleAll(p: Values): void {
-  const scale = f32x4.splat(p.scale);
+export function scale(p: Values): void {
+  const factor = f32x4.splat(p.scale);
   for (let unit = first((p.n + UNIT - 1) / UNIT); unit >= 0; unit = next()) {
     const last = <usize>min(<u32>unit * UNIT + UNIT, p.n) << 2;
     for (let i = (<usize>unit * UNIT) << 2; i < last; i += 16)
-      v128.store(p.y + i, f32x4.mul(v128.load(p.x + i), scale));
+      v128.store(p.y + i, f32x4.mul(v128.load(p.x + i), factor));
   }
-  barrier();
+}
+
+/** y += x. x, y [n] */
+export function residual(p: Values): void {
+  for (let unit = first((p.n + UNIT - 1) / UNIT); unit >= 0; unit = next()) {
+    const last = <usize>min(<u32>unit * UNIT + UNIT, p.n) << 2;
+    for (let i = (<usize>unit * UNIT) << 2; i < last; i += 16)
+      v128.store(p.y + i, f32x4.add(v128.load(p.y + i), v128.load(p.x + i)));
+  }
 }
 
 /** y = x, or zeros where x is 0 (no address). [n] */
-export function copyAll(p: Values): void {
+export function copy(p: Values): void {
   const part: u32 = 1 << 16;
   for (let unit = first((p.n + part - 1) / part); unit >= 0; unit = next()) {
     const at = (<usize>unit * part) << 2;
@@ -144,7 +94,6 @@ export function copyAll(p: Values): void {
     if (p.x) memory.copy(p.y + at, p.x + at, bytes);
     else memory.fill(p.y + at, 0, bytes);
   }
-  barrier();
 }
 
 @unmanaged
@@ -155,25 +104,24 @@ export class Embedding {
   n: u32;
   /** [rows] */
   ids: usize;
-  /** [n_vocab, n], [n_ctx, n], [rows, n]; on the way back all three are gradients */
+  /** [n_vocab, n], [n_ctx, n], [rows, n]; in embedding_backward() all three are gradients */
   wte: usize;
   wpe: usize;
   x: usize;
 }
 
 /** x = wte[id] + wpe[position] */
-export function embedRows(p: Embedding): void {
+export function embedding_forward(p: Embedding): void {
   const bytes = <usize>p.n << 2;
   for (let unit = first(p.rows); unit >= 0; unit = next()) {
     const row = <usize>unit;
     const token = p.wte + <usize>load<u32>(p.ids + (row << 2)) * bytes;
     addVectors(token, p.wpe + (row % p.t) * bytes, p.x + row * bytes, 0, p.n);
   }
-  barrier();
 }
 
 /** wte[id] += x, wpe[position] += x, rows in order: each thread has columns of its own. */
-export function embedRowsBack(p: Embedding): void {
+export function embedding_backward(p: Embedding): void {
   const bytes = <usize>p.n << 2;
   for (let unit = first((p.n + COLUMNS - 1) / COLUMNS); unit >= 0; unit = next()) {
     const begin = <u32>unit * COLUMNS;
@@ -186,7 +134,6 @@ export function embedRowsBack(p: Embedding): void {
       addVectors(x, position, position, begin, end);
     }
   }
-  barrier();
 }
 
 /** z = x + y, values begin to end */

@@ -1,49 +1,70 @@
-/** Training GPT-2 in WebAssembly: the program that every thread runs, one operation a job. */
-import { jobArgument, jobKind, join, nextJob } from "../threads";
-import { attend, Attention } from "./attention";
-import { attendBack } from "./attention_backward";
-import { crossEntropy, Loss } from "./crossentropy";
-import { NormRows, normRows, normRowsBack } from "./layernorm";
-import { Step, step } from "./adam";
-import { multiply, Product } from "./matmul";
-import { tile5x8, tile6x16 } from "./tile";
+/**
+ * Training GPT-2 in WebAssembly: the program that every thread runs, one operation a job. What takes time are
+ * kernels, which it imports.
+ */
+import { TrainingJob as Job } from "../abi";
+import { barrier, jobArgument, jobKind, nextJob } from "../threads";
+import { Update } from "./adam";
+import { Attention } from "./attention";
+import { CrossEntropy } from "./crossentropy";
 import {
-  columnSums,
-  copyAll,
+  bias_backward,
+  copy,
   Embedding,
-  embedRows,
-  embedRowsBack,
-  geluAll,
-  geluBack,
-  scaleAll,
+  embedding_backward,
+  embedding_forward,
+  residual,
+  scale,
   Values,
 } from "./elementwise";
+import { LayerNorm } from "./layernorm";
+import { Matmul } from "./matmul";
+import { sgd } from "./sgd";
 
-/** The tiles: to be tried (src/engines/cpu/runtime/trial.ts). */
-export { join, tile5x8, tile6x16 };
+export { join } from "../threads";
 
-/** Jobs. src/engines/cpu/training/operations.ts has the same numbers. */
-const STOP: i32 = 0;
-const PRODUCT: i32 = 1;
-const NORM: i32 = 2;
-const NORM_BACK: i32 = 3;
-const ATTEND: i32 = 4;
-const ATTEND_BACK: i32 = 5;
-const GELU: i32 = 6;
-const GELU_BACK: i32 = 7;
-const COLUMN_SUMS: i32 = 8;
-const SCALE: i32 = 9;
-const COPY: i32 = 10;
-const EMBED: i32 = 11;
-const EMBED_BACK: i32 = 12;
-const CROSS_ENTROPY: i32 = 13;
-const STEP: i32 = 14;
+// @ts-ignore: decorator
+@external("kernels", "matmul_blocks")
+declare function matmul_blocks(p: Matmul): u32;
+// @ts-ignore: decorator
+@external("kernels", "matmul_pack")
+declare function matmul_pack(p: Matmul, block: u32): void;
+// @ts-ignore: decorator
+@external("kernels", "matmul_block")
+declare function matmul_block(p: Matmul, block: u32): void;
+// @ts-ignore: decorator
+@external("kernels", "layernorm_forward")
+declare function layernorm_forward(p: LayerNorm): void;
+// @ts-ignore: decorator
+@external("kernels", "layernorm_backward_rows")
+declare function layernorm_backward_rows(p: LayerNorm): void;
+// @ts-ignore: decorator
+@external("kernels", "layernorm_backward_columns")
+declare function layernorm_backward_columns(p: LayerNorm): void;
+// @ts-ignore: decorator
+@external("kernels", "attention_forward")
+declare function attention_forward(p: Attention): void;
+// @ts-ignore: decorator
+@external("kernels", "attention_backward")
+declare function attention_backward(p: Attention): void;
+// @ts-ignore: decorator
+@external("kernels", "gelu_forward")
+declare function gelu_forward(p: Values): void;
+// @ts-ignore: decorator
+@external("kernels", "gelu_backward")
+declare function gelu_backward(p: Values): void;
+// @ts-ignore: decorator
+@external("kernels", "crossentropy")
+declare function crossentropy(p: CrossEntropy): void;
+// @ts-ignore: decorator
+@external("kernels", "adam")
+declare function adam(p: Update): void;
 
 /** A worker's life: one job after the other, until it is told to stop. */
 export function serve(seen: i32): void {
   for (;;) {
     seen = nextJob(seen);
-    if (jobKind() == STOP) return;
+    if (jobKind() == Job.STOP) return;
     run();
   }
 }
@@ -52,18 +73,40 @@ export function serve(seen: i32): void {
 export function run(): void {
   const kind = jobKind();
   const p = jobArgument();
-  if (kind == PRODUCT) multiply(changetype<Product>(p));
-  else if (kind == NORM) normRows(changetype<NormRows>(p));
-  else if (kind == NORM_BACK) normRowsBack(changetype<NormRows>(p));
-  else if (kind == ATTEND) attend(changetype<Attention>(p));
-  else if (kind == ATTEND_BACK) attendBack(changetype<Attention>(p));
-  else if (kind == GELU) geluAll(changetype<Values>(p));
-  else if (kind == GELU_BACK) geluBack(changetype<Values>(p));
-  else if (kind == COLUMN_SUMS) columnSums(changetype<Values>(p));
-  else if (kind == SCALE) scaleAll(changetype<Values>(p));
-  else if (kind == COPY) copyAll(changetype<Values>(p));
-  else if (kind == EMBED) embedRows(changetype<Embedding>(p));
-  else if (kind == EMBED_BACK) embedRowsBack(changetype<Embedding>(p));
-  else if (kind == CROSS_ENTROPY) crossEntropy(changetype<Loss>(p));
-  else if (kind == STEP) step(changetype<Step>(p));
+  if (kind == Job.MATMUL) return matmul(changetype<Matmul>(p));
+  if (kind == Job.LAYERNORM_FORWARD) layernorm_forward(changetype<LayerNorm>(p));
+  else if (kind == Job.LAYERNORM_BACKWARD) return layernorm_backward(changetype<LayerNorm>(p));
+  else if (kind == Job.ATTENTION_FORWARD) attention_forward(changetype<Attention>(p));
+  else if (kind == Job.ATTENTION_BACKWARD) attention_backward(changetype<Attention>(p));
+  else if (kind == Job.GELU_FORWARD) gelu_forward(changetype<Values>(p));
+  else if (kind == Job.GELU_BACKWARD) gelu_backward(changetype<Values>(p));
+  else if (kind == Job.BIAS_BACKWARD) bias_backward(changetype<Values>(p));
+  else if (kind == Job.RESIDUAL) residual(changetype<Values>(p));
+  else if (kind == Job.SCALE) scale(changetype<Values>(p));
+  else if (kind == Job.COPY) copy(changetype<Values>(p));
+  else if (kind == Job.EMBEDDING_FORWARD) embedding_forward(changetype<Embedding>(p));
+  else if (kind == Job.EMBEDDING_BACKWARD) embedding_backward(changetype<Embedding>(p));
+  else if (kind == Job.CROSSENTROPY) crossentropy(changetype<CrossEntropy>(p));
+  else if (kind == Job.ADAM) adam(changetype<Update>(p));
+  else if (kind == Job.SGD) sgd(changetype<Update>(p));
+  barrier();
+}
+
+/** C = A B, block by block of A: all threads bring one into panels, then multiply it. */
+function matmul(p: Matmul): void {
+  const blocks = matmul_blocks(p);
+  for (let block: u32 = 0; block < blocks; block++) {
+    matmul_pack(p, block);
+    barrier();
+    matmul_block(p, block);
+    barrier();
+  }
+}
+
+function layernorm_backward(p: LayerNorm): void {
+  layernorm_backward_rows(p);
+  barrier();
+  if (!p.dg) return;
+  layernorm_backward_columns(p);
+  barrier();
 }

@@ -1,18 +1,17 @@
-/** LayerNorm of many rows, and its gradient. */
-import { EPSILON, layerNorm } from "../inference/norm";
-import { Norm } from "../inference/model";
-import { barrier, first, next } from "../threads";
-import { sum } from "../vector";
+/** LayerNorm of many rows, and its gradient: each thread its part; a barrier must follow. */
+import { inverseDeviation, layerNorm, meanOf } from "../inference/layernorm";
+import { first, next } from "../threads";
+import { lanes, madd, nmadd, part, putPart, sum16 } from "../vector";
 
 @unmanaged
-export class NormRows {
+export class LayerNorm {
   rows: u32;
   n: u32;
   g: usize;
   b: usize;
   /** [rows, n] */
   x: usize;
-  /** [rows, n]; on the way back its gradient */
+  /** [rows, n]; in layernorm_backward its gradient */
   y: usize;
   /** [rows, n]: the gradient of x, to which y's part is added. */
   dx: usize;
@@ -27,125 +26,114 @@ export class NormRows {
 const ROWS: u32 = 16;
 const COLUMNS: u32 = 32;
 
-/** y = LayerNorm(x). All threads together; a barrier ends it. */
-export function normRows(p: NormRows): void {
+/** y = LayerNorm(x) */
+export function layernorm_forward(p: LayerNorm): void {
   const bytes = <usize>p.n << 2;
   for (let unit = first((p.rows + ROWS - 1) / ROWS); unit >= 0; unit = next()) {
     const end = min(<u32>unit * ROWS + ROWS, p.rows);
-    for (let r = <u32>unit * ROWS; r < end; r++)
-      // g and b are the record's neighbours, as in Norm.
-      layerNorm(changetype<Norm>(changetype<usize>(p) + offsetof<NormRows>("g")), p.x + r * bytes, p.y + r * bytes, p.n);
+    for (let r = <u32>unit * ROWS; r < end; r++) layerNorm(p.g, p.b, p.x + r * bytes, p.y + r * bytes, p.n);
   }
-  barrier();
 }
 
-/** dx += the gradient through LayerNorm; dg and db likewise. All threads together; a barrier ends it. */
-export function normRowsBack(p: NormRows): void {
+/** dx += the gradient through LayerNorm; keeps the rows' moments. */
+export function layernorm_backward_rows(p: LayerNorm): void {
   const bytes = <usize>p.n << 2;
   for (let unit = first((p.rows + ROWS - 1) / ROWS); unit >= 0; unit = next()) {
     const end = min(<u32>unit * ROWS + ROWS, p.rows);
     for (let r = <u32>unit * ROWS; r < end; r++)
-      rowBack(p.x + r * bytes, p.y + r * bytes, p.g, p.dx + r * bytes, p.n, p.moments + (<usize>r << 3));
+      backwardRow(p.x + r * bytes, p.y + r * bytes, p.g, p.dx + r * bytes, p.n, p.moments + (<usize>r << 3));
   }
-  barrier();
-  if (!p.dg) return;
+}
+
+/** dg and db, when the moments of all rows are there. */
+export function layernorm_backward_columns(p: LayerNorm): void {
   for (let unit = first((p.n + COLUMNS - 1) / COLUMNS); unit >= 0; unit = next())
     for (let i = <u32>unit * COLUMNS; i < min(<u32>unit * COLUMNS + COLUMNS, p.n); i += 4)
-      columnsBack(p, i, min<u32>(4, p.n - i));
-  barrier();
+      backwardColumns(p, i, min<u32>(4, p.n - i));
 }
 
-/** One row; keeps its mean and 1 / deviation. The same sums in the same order as layerNorm(). */
-function rowBack(x: usize, dy: usize, g: usize, dx: usize, n: u32, moments: usize): void {
-  const bytes = <usize>n << 2;
-  const whole = bytes & ~15;
-  let t = f32x4.splat(0);
-  for (let i: usize = 0; i < whole; i += 16) t = f32x4.add(t, v128.load(x + i));
-  let total = sum(t);
-  for (let i = whole; i < bytes; i += 4) total += load<f32>(x + i);
-  const mean = total / <f32>n;
-  const means = f32x4.splat(mean);
-  t = f32x4.splat(0);
-  for (let i: usize = 0; i < whole; i += 16) {
-    const d = f32x4.sub(v128.load(x + i), means);
-    t = f32x4.add(t, f32x4.mul(d, d));
-  }
-  let squares = sum(t);
-  for (let i = whole; i < bytes; i += 4) {
-    const d = load<f32>(x + i) - mean;
-    squares += d * d;
-  }
-  const inverse = <f32>1.0 / sqrt<f32>(squares / <f32>n + EPSILON);
-  const inverses = f32x4.splat(inverse);
+/** With h = (x - mean) / deviation: dx += (g dy - mean(g dy) - h mean(g dy h)) / deviation. */
+function backwardRow(x: usize, dy: usize, g: usize, dx: usize, n: u32, moments: usize): void {
+  const mean = meanOf(x, n);
+  const inverse = inverseDeviation(x, n, mean);
   store<f32>(moments, mean);
   store<f32>(moments, inverse, 4);
-  // With h = (x - mean) / deviation: dx = (g dy - mean(g dy) - h mean(g dy h)) / deviation.
-  let t1 = f32x4.splat(0);
-  let t2 = f32x4.splat(0);
-  for (let i: usize = 0; i < whole; i += 16) {
-    const d = f32x4.mul(v128.load(g + i), v128.load(dy + i));
-    t1 = f32x4.add(t1, d);
-    t2 = f32x4.add(t2, f32x4.mul(d, f32x4.mul(f32x4.sub(v128.load(x + i), means), inverses)));
+  const means = f32x4.splat(mean);
+  const inverses = f32x4.splat(inverse);
+  const zero = f32x4.splat(0);
+  let a = zero, b = zero, c = zero, d = zero; // g dy
+  let e = zero, f = zero, k = zero, l = zero; // g dy h
+  const whole = <usize>(n & ~15) << 2;
+  let i: usize = 0;
+  for (; i < whole; i += 64) {
+    const d0 = f32x4.mul(v128.load(g + i), v128.load(dy + i));
+    a = f32x4.add(a, d0);
+    e = madd(d0, f32x4.mul(f32x4.sub(v128.load(x + i), means), inverses), e);
+    const d1 = f32x4.mul(v128.load(g + i, 16), v128.load(dy + i, 16));
+    b = f32x4.add(b, d1);
+    f = madd(d1, f32x4.mul(f32x4.sub(v128.load(x + i, 16), means), inverses), f);
+    const d2 = f32x4.mul(v128.load(g + i, 32), v128.load(dy + i, 32));
+    c = f32x4.add(c, d2);
+    k = madd(d2, f32x4.mul(f32x4.sub(v128.load(x + i, 32), means), inverses), k);
+    const d3 = f32x4.mul(v128.load(g + i, 48), v128.load(dy + i, 48));
+    d = f32x4.add(d, d3);
+    l = madd(d3, f32x4.mul(f32x4.sub(v128.load(x + i, 48), means), inverses), l);
   }
-  let first = sum(t1);
-  let second = sum(t2);
-  for (let i = whole; i < bytes; i += 4) {
-    const d = load<f32>(g + i) * load<f32>(dy + i);
-    first += d;
-    second += d * ((load<f32>(x + i) - mean) * inverse);
+  const rest = <i32>(n & 15);
+  if (rest) {
+    // g and dy are zero beyond the row, and so are their products.
+    const d0 = f32x4.mul(part(g + i, rest), part(dy + i, rest));
+    a = f32x4.add(a, d0);
+    e = madd(d0, normalized(x + i, rest, means, inverses), e);
+    const d1 = f32x4.mul(part(g + i + 16, rest - 4), part(dy + i + 16, rest - 4));
+    b = f32x4.add(b, d1);
+    f = madd(d1, normalized(x + i + 16, rest - 4, means, inverses), f);
+    const d2 = f32x4.mul(part(g + i + 32, rest - 8), part(dy + i + 32, rest - 8));
+    c = f32x4.add(c, d2);
+    k = madd(d2, normalized(x + i + 32, rest - 8, means, inverses), k);
+    const d3 = f32x4.mul(part(g + i + 48, rest - 12), part(dy + i + 48, rest - 12));
+    d = f32x4.add(d, d3);
+    l = madd(d3, normalized(x + i + 48, rest - 12, means, inverses), l);
   }
-  first /= <f32>n;
-  second /= <f32>n;
-  const firsts = f32x4.splat(first);
-  const seconds = f32x4.splat(second);
-  for (let i: usize = 0; i < whole; i += 16) {
+  const firsts = f32x4.splat(sum16(a, b, c, d) / <f32>n);
+  const seconds = f32x4.splat(sum16(e, f, k, l) / <f32>n);
+  const fours = <usize>(n & ~3) << 2;
+  for (i = 0; i < fours; i += 16) {
     const h = f32x4.mul(f32x4.sub(v128.load(x + i), means), inverses);
-    const d = f32x4.sub(f32x4.sub(f32x4.mul(v128.load(g + i), v128.load(dy + i)), firsts), f32x4.mul(h, seconds));
-    v128.store(dx + i, f32x4.add(v128.load(dx + i), f32x4.mul(d, inverses)));
+    const v = nmadd(h, seconds, f32x4.sub(f32x4.mul(v128.load(g + i), v128.load(dy + i)), firsts));
+    v128.store(dx + i, madd(v, inverses, v128.load(dx + i)));
   }
-  for (let i = whole; i < bytes; i += 4) {
-    const h = (load<f32>(x + i) - mean) * inverse;
-    const d = load<f32>(g + i) * load<f32>(dy + i) - first - h * second;
-    store<f32>(dx + i, load<f32>(dx + i) + d * inverse);
-  }
+  const last = <i32>(n & 3);
+  if (!last) return;
+  const h = f32x4.mul(f32x4.sub(part(x + i, last), means), inverses);
+  const v = nmadd(h, seconds, f32x4.sub(f32x4.mul(part(g + i, last), part(dy + i, last)), firsts));
+  putPart(dx + i, madd(v, inverses, part(dx + i, last)), last);
+}
+
+/** h of the values at x, zeros beyond the row. */
+// @ts-ignore: decorator
+@inline
+function normalized(x: usize, count: i32, means: v128, inverses: v128): v128 {
+  return v128.and(f32x4.mul(f32x4.sub(part(x, count), means), inverses), lanes(count));
 }
 
 /** dg += sum of dy h, db += sum of dy over all rows in order, for up to 4 columns. */
-function columnsBack(p: NormRows, column: u32, count: u32): void {
+function backwardColumns(p: LayerNorm, column: u32, count: i32): void {
   const bytes = <usize>p.n << 2;
   const at = <usize>column << 2;
   let x = p.x + at;
   let dy = p.y + at;
   const end = p.moments + (<usize>p.rows << 3);
-  if (count == 4) {
-    let g = f32x4.splat(0);
-    let b = g;
-    for (let m = p.moments; m < end; m += 8) {
-      const d = v128.load(dy);
-      const h = f32x4.mul(f32x4.sub(v128.load(x), v128.load_splat<f32>(m)), v128.load_splat<f32>(m, 4));
-      g = f32x4.add(g, f32x4.mul(d, h));
-      b = f32x4.add(b, d);
-      x += bytes;
-      dy += bytes;
-    }
-    v128.store(p.dg + at, f32x4.add(v128.load(p.dg + at), g));
-    v128.store(p.db + at, f32x4.add(v128.load(p.db + at), b));
-    return;
+  let g = f32x4.splat(0);
+  let b = g;
+  for (let m = p.moments; m < end; m += 8) {
+    const d = part(dy, count);
+    const h = f32x4.mul(f32x4.sub(part(x, count), v128.load_splat<f32>(m)), v128.load_splat<f32>(m, 4));
+    g = madd(d, h, g);
+    b = f32x4.add(b, d);
+    x += bytes;
+    dy += bytes;
   }
-  for (let i: usize = 0; i < count; i++) {
-    let g: f32 = 0;
-    let b: f32 = 0;
-    let xi = x + (i << 2);
-    let di = dy + (i << 2);
-    for (let m = p.moments; m < end; m += 8) {
-      const d = load<f32>(di);
-      g += d * ((load<f32>(xi) - load<f32>(m)) * load<f32>(m, 4));
-      b += d;
-      xi += bytes;
-      di += bytes;
-    }
-    const to = at + (i << 2);
-    store<f32>(p.dg + to, load<f32>(p.dg + to) + g);
-    store<f32>(p.db + to, load<f32>(p.db + to) + b);
-  }
+  putPart(p.dg + at, f32x4.add(part(p.dg + at, count), g), count);
+  putPart(p.db + at, f32x4.add(part(p.db + at, count), b), count);
 }

@@ -1,13 +1,12 @@
 /**
  * C = A B in float32, the one matrix product of training, in whatever order its factors lie. Every element of C
- * is added up over k in ascending order, in stretches that depend on the sizes alone: its bits do not depend on the
- * number of threads.
+ * is one sum over k in ascending order, which blocks carry on through C itself: its bits depend on nothing else.
  *
  * A block of A is brought into panels that all threads read; each thread brings the columns of B that it is at
  * into panels of its own. Source of the scheme: Goto and van de Geijn, "Anatomy of high-performance matrix
  * multiplication", ACM TOMS 34 (2008).
  */
-import { barrier, first, next, threadCount, threadIndex } from "../threads";
+import { first, next, threadCount, threadIndex } from "../threads";
 import {
   LEFT,
   LEFT_BYTES,
@@ -17,10 +16,11 @@ import {
   RIGHT_BYTES,
   rightFromColumns,
   rightFromRows,
+  up,
 } from "./panels";
 import { DEPTH, tile } from "./tile";
 
-/** Columns of C that a thread works at; src/engines/cpu/training/operations.ts has this number and the next two. */
+/** Columns of C that a thread works at. */
 const STRIP: u32 = 96;
 /** The block of A that is in panels at a time. */
 const SHARED_ROWS: u32 = 1530;
@@ -33,7 +33,7 @@ const GROUP: u32 = 16;
 const LINE: usize = 64;
 
 @unmanaged
-export class Product {
+export class Matmul {
   m: u32;
   n: u32;
   k: u32;
@@ -50,7 +50,7 @@ export class Product {
   c_row: u32;
   /** [n] or 0 */
   bias: usize;
-  /** Not 0: C += A B. */
+  /** Not 0: C += A B, whose sums begin at C. */
   add: u32;
   /** Room for a block of A, in panels. */
   shared: usize;
@@ -63,7 +63,7 @@ const STRIP_BYTES: usize = 4 * STRIP * DEPTH;
 const BLOCK: usize = LEFT * RIGHT_BYTES;
 
 // What this thread works at: a product, and the block of A that is in panels.
-let p: Product = changetype<Product>(0);
+let p: Matmul = changetype<Matmul>(0);
 /** Its first row and k, and how many of each. */
 let row: u32 = 0;
 let rows: u32 = 0;
@@ -72,28 +72,55 @@ let depth: u32 = 0;
 /** Bytes from one of its panels to the next. */
 let panel: usize = 0;
 
-/** All threads together; a barrier ends it. */
-export function multiply(product: Product): void {
+/** A thread's own memory for a product. @param longest no side of a product is longer */
+export function matmulBytes(longest: u32): u32 {
+  return <u32>STRIP_BYTES + up(min(longest, SHARED_ROWS), LEFT) * STRIP * 4;
+}
+
+/** Bytes of a block of A in panels. @param longest as of matmulBytes() */
+export function training_shared_bytes(longest: u32): u32 {
+  return (up(min(longest, SHARED_ROWS), LEFT) / LEFT) * (min(longest, SHARED_DEPTH) * <u32>LEFT_BYTES + <u32>LINE);
+}
+
+/** Blocks of A that a product goes through, k's outermost. */
+export function matmul_blocks(product: Matmul): u32 {
+  return ceil(product.k, SHARED_DEPTH) * ceil(product.m, SHARED_ROWS);
+}
+
+// @ts-ignore: decorator
+@inline
+function ceil(n: u32, unit: u32): u32 {
+  return (n + unit - 1) / unit;
+}
+
+/** Makes a block the one that this thread works at. */
+function select(product: Matmul, block: u32): void {
   p = product;
-  for (at = 0; at < p.k; at += SHARED_DEPTH) {
-    depth = min(SHARED_DEPTH, p.k - at);
-    panel = <usize>depth * LEFT_BYTES + LINE;
-    for (row = 0; row < p.m; row += SHARED_ROWS) {
-      rows = min(SHARED_ROWS, p.m - row);
-      const panels = (rows + LEFT - 1) / LEFT;
-      const groups = (panels + GROUP - 1) / GROUP;
-      for (let unit = first(groups); unit >= 0; unit = next()) shareRows(<u32>unit * GROUP * LEFT);
-      barrier();
-      const strips = (p.n + STRIP - 1) / STRIP;
-      const chunks = min((UNITS * threadCount() + strips - 1) / strips, groups);
-      const each = (panels + chunks - 1) / chunks;
-      for (let unit = first(strips * chunks); unit >= 0; unit = next()) {
-        const begin = (<u32>unit % chunks) * each;
-        const end = min(begin + each, panels);
-        if (begin < end) strip((<u32>unit / chunks) * STRIP, begin, end);
-      }
-      barrier();
-    }
+  const blocks = ceil(p.m, SHARED_ROWS);
+  at = (block / blocks) * SHARED_DEPTH;
+  depth = min(SHARED_DEPTH, p.k - at);
+  row = (block % blocks) * SHARED_ROWS;
+  rows = min(SHARED_ROWS, p.m - row);
+  panel = <usize>depth * LEFT_BYTES + LINE;
+}
+
+/** Brings a block of A into panels: this thread's part; a barrier must follow, here and below. */
+export function matmul_pack(product: Matmul, block: u32): void {
+  select(product, block);
+  for (let unit = first(ceil(ceil(rows, LEFT), GROUP)); unit >= 0; unit = next()) shareRows(<u32>unit * GROUP * LEFT);
+}
+
+/** C += the block, which is in panels, by its rows of B. */
+export function matmul_block(product: Matmul, block: u32): void {
+  select(product, block);
+  const panels = ceil(rows, LEFT);
+  const strips = ceil(p.n, STRIP);
+  const chunks = min(ceil(UNITS * threadCount(), strips), ceil(panels, GROUP));
+  const each = ceil(panels, chunks);
+  for (let unit = first(strips * chunks); unit >= 0; unit = next()) {
+    const begin = (<u32>unit % chunks) * each;
+    const end = min(begin + each, panels);
+    if (begin < end) strip((<u32>unit / chunks) * STRIP, begin, end);
   }
 }
 
@@ -115,6 +142,8 @@ function shareRows(from: u32): void {
 function strip(column: u32, begin: u32, end: u32): void {
   const own = p.own + <usize>threadIndex() * p.own_bytes;
   const columns = min(STRIP, p.n - column);
+  const add = at > 0 || p.add;
+  if (add) takeStrip(own + STRIP_BYTES, column, columns, begin, end);
   for (let done: u32 = 0; done < depth; done += DEPTH) {
     const count = min(DEPTH, depth - done);
     ownColumns(column, columns, at + done, count, own);
@@ -122,7 +151,7 @@ function strip(column: u32, begin: u32, end: u32): void {
     for (let i = begin; i < end; i++) {
       let b = own;
       for (let c: u32 = 0; c < columns; c += RIGHT) {
-        tile(p.shared + i * panel + done * LEFT_BYTES, b, count, block, RIGHT_BYTES, <u32>(done > 0));
+        tile(p.shared + i * panel + done * LEFT_BYTES, b, count, block, <u32>(done > 0 || add));
         b += <usize>count * RIGHT_BYTES;
         block += BLOCK;
       }
@@ -144,34 +173,57 @@ function ownColumns(column: u32, columns: u32, from: u32, count: u32, to: usize)
   }
 }
 
-/** A strip's blocks go where they belong. They were side by side until now: C's rows may be 4 KiB apart. */
-function putStrip(block: usize, column: u32, columns: u32, begin: u32, end: u32): void {
-  const start = at == 0;
+/** C's values where a strip's blocks go on from them. */
+function takeStrip(block: usize, column: u32, columns: u32, begin: u32, end: u32): void {
   for (let i = begin; i < end; i++) {
     const lines = min(LEFT, rows - i * LEFT);
     const c = p.c + ((<usize>(row + i * LEFT) * p.c_row + column) << 2);
-    for (let done: u32 = 0; done < columns; done += RIGHT, block += BLOCK) {
-      const bias = start && p.bias ? p.bias + (<usize>(column + done) << 2) : 0;
-      putBlock(block, c + (<usize>done << 2), lines, min(RIGHT, columns - done), bias, start ? p.add : 1);
-    }
+    for (let done: u32 = 0; done < columns; done += RIGHT, block += BLOCK)
+      takeBlock(c + (<usize>done << 2), block, lines, min(RIGHT, columns - done));
   }
 }
 
-/** c = block (+ bias), or c += block (+ bias), of what lies within the matrix. */
-function putBlock(from: usize, c: usize, lines: u32, columns: u32, bias: usize, add: u32): void {
+function takeBlock(c: usize, to: usize, lines: u32, columns: u32): void {
+  for (let r: u32 = 0; r < lines; r++) {
+    if (columns == RIGHT) {
+      v128.store(to, v128.load(c));
+      v128.store(to, v128.load(c, 16), 16);
+    } else memory.copy(to, c, <usize>columns << 2);
+    to += RIGHT_BYTES;
+    c += <usize>p.c_row << 2;
+  }
+}
+
+/**
+ * A strip's blocks go where they belong, with the bias when their sums are complete. They were side by side until
+ * now: C's rows may be 4 KiB apart.
+ */
+function putStrip(block: usize, column: u32, columns: u32, begin: u32, end: u32): void {
+  const biased = at + depth == p.k && p.bias;
+  for (let i = begin; i < end; i++) {
+    const lines = min(LEFT, rows - i * LEFT);
+    const c = p.c + ((<usize>(row + i * LEFT) * p.c_row + column) << 2);
+    for (let done: u32 = 0; done < columns; done += RIGHT, block += BLOCK)
+      putBlock(
+        block, c + (<usize>done << 2), lines, min(RIGHT, columns - done),
+        biased ? p.bias + (<usize>(column + done) << 2) : 0,
+      );
+  }
+}
+
+/** c = block (+ bias), of what lies within the matrix. */
+function putBlock(from: usize, c: usize, lines: u32, columns: u32, bias: usize): void {
   const whole = <usize>(columns & ~3) << 2;
   const bytes = <usize>columns << 2;
   for (let r: u32 = 0; r < lines; r++) {
     for (let i: usize = 0; i < whole; i += 16) {
       let x = v128.load(from + i);
       if (bias) x = f32x4.add(x, v128.load(bias + i));
-      if (add) x = f32x4.add(v128.load(c + i), x);
       v128.store(c + i, x);
     }
     for (let i = whole; i < bytes; i += 4) {
       let x = load<f32>(from + i);
       if (bias) x += load<f32>(bias + i);
-      if (add) x = load<f32>(c + i) + x;
       store<f32>(c + i, x);
     }
     from += RIGHT_BYTES;

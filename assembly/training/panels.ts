@@ -1,12 +1,11 @@
 /**
  * Matrices brought into panels for the product's inner loop: a left factor in panels of a few rows [k, LEFT], a
  * right one in panels of a few columns [k, RIGHT]. What a panel lacks at the matrix's edge is filled with zeros.
- * WIDE is 1 in the build whose vectors V8 joins, of four values to eight (scripts/build-kernels.mjs), else 0.
  */
 
 /** Rows of a left panel, columns of a right one: what the inner loop keeps of the result in registers. */
-export const LEFT: u32 = 5 + WIDE;
-export const RIGHT: u32 = 8 << WIDE;
+export const LEFT: u32 = 5;
+export const RIGHT: u32 = 8;
 /** Bytes of one k in a panel. */
 export const LEFT_BYTES: usize = 4 * LEFT;
 export const RIGHT_BYTES: usize = 4 * RIGHT;
@@ -14,7 +13,7 @@ export const RIGHT_BYTES: usize = 4 * RIGHT;
 /** Four vectors become four columns, which go `line` bytes apart. */
 // @ts-ignore: decorator
 @inline
-function putTurned(a: v128, b: v128, c: v128, d: v128, to: usize, line: usize): void {
+function putTransposed(a: v128, b: v128, c: v128, d: v128, to: usize, line: usize): void {
   const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
   const cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
   const ab2 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
@@ -28,30 +27,20 @@ function putTurned(a: v128, b: v128, c: v128, d: v128, to: usize, line: usize): 
 /** Four rows of four values, `step` bytes apart, become four columns, `line` bytes apart. */
 // @ts-ignore: decorator
 @inline
-function turn4(from: usize, step: usize, to: usize, line: usize): void {
+function transpose4(from: usize, step: usize, to: usize, line: usize): void {
   const from2 = from + 2 * step;
-  putTurned(v128.load(from), v128.load(from + step), v128.load(from2), v128.load(from2 + step), to, line);
+  putTransposed(v128.load(from), v128.load(from + step), v128.load(from2), v128.load(from2 + step), to, line);
 }
 
-/** What a left panel has beyond four rows: one, or two. */
+/** What a left panel has beyond four rows: one. */
 // @ts-ignore: decorator
 @inline
-function turnRest(from: usize, step: usize, to: usize): void {
+function transposeFifth(from: usize, to: usize): void {
   const a = v128.load(from);
-  if (!WIDE) {
-    v128.store_lane<f32>(to, a, 0);
-    v128.store_lane<f32>(to + LEFT_BYTES, a, 1);
-    v128.store_lane<f32>(to + 2 * LEFT_BYTES, a, 2);
-    v128.store_lane<f32>(to + 3 * LEFT_BYTES, a, 3);
-    return;
-  }
-  const b = v128.load(from + step);
-  const low = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
-  const high = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
-  v128.store_lane<f64>(to, low, 0);
-  v128.store_lane<f64>(to + LEFT_BYTES, low, 1);
-  v128.store_lane<f64>(to + 2 * LEFT_BYTES, high, 0);
-  v128.store_lane<f64>(to + 3 * LEFT_BYTES, high, 1);
+  v128.store_lane<f32>(to, a, 0);
+  v128.store_lane<f32>(to + LEFT_BYTES, a, 1);
+  v128.store_lane<f32>(to + 2 * LEFT_BYTES, a, 2);
+  v128.store_lane<f32>(to + 3 * LEFT_BYTES, a, 3);
 }
 
 /**
@@ -61,8 +50,8 @@ function turnRest(from: usize, step: usize, to: usize): void {
 export function leftFromRows(from: usize, step: usize, rows: u32, k: u32, to: usize): void {
   const whole: u32 = rows < LEFT ? 0 : k & ~3;
   for (const last = from + (<usize>whole << 2); from < last; from += 16, to += 4 * LEFT_BYTES) {
-    turn4(from, step, to, LEFT_BYTES);
-    turnRest(from + 4 * step, step, to + 16);
+    transpose4(from, step, to, LEFT_BYTES);
+    transposeFifth(from + 4 * step, to + 16);
   }
   edge(from, step, 4, rows, k - whole, to, LEFT);
 }
@@ -78,10 +67,7 @@ export function leftFromColumns(from: usize, step: usize, rows: u32, k: u32, to:
     let y = to + <usize>i * LEFT_BYTES;
     for (let p: u32 = 0; p < whole; p++) {
       v128.store(y, v128.load(x));
-      // A vector that ends where the panel does: what stands already is left out.
-      const last = v128.load(x + LEFT_BYTES - 16);
-      if (WIDE) v128.store_lane<f64>(y, last, 1, 16);
-      else v128.store_lane<f32>(y, last, 3, 16);
+      store<f32>(y, load<f32>(x, 16), 16);
       x += LEFT_BYTES;
       y += panel;
     }
@@ -100,7 +86,7 @@ export function rightFromRows(from: usize, step: usize, columns: u32, k: u32, to
   for (let c: usize = 0; c < RIGHT; c += 4) {
     let x = from + c * step;
     let y = to + (c << 2);
-    for (let i: u32 = 0; i < whole; i += 4, x += 16, y += 4 * RIGHT_BYTES) turn4(x, step, y, RIGHT_BYTES);
+    for (let i: u32 = 0; i < whole; i += 4, x += 16, y += 4 * RIGHT_BYTES) transpose4(x, step, y, RIGHT_BYTES);
   }
   edge(from + (<usize>whole << 2), step, 4, columns, k - whole, to + whole * RIGHT_BYTES, RIGHT);
 }
@@ -142,7 +128,7 @@ function edge(from: usize, line: usize, step: usize, lines: u32, k: u32, to: usi
 }
 
 /**
- * Panels [k, RIGHT] of results, turned back into rows.
+ * Panels [k, RIGHT] of results, transposed back into rows.
  * @param from [k, RIGHT] @param to address of the first row, `step` bytes from row to row @param rows 1 to RIGHT
  * @param scales RIGHT factors, one a row
  */
@@ -152,7 +138,7 @@ export function rowsFromRight(from: usize, k: u32, to: usize, step: usize, rows:
     const factors = v128.load(scales + group);
     let x = from + group;
     let y = to;
-    for (let i: u32 = 0; i < whole; i += 4, x += 4 * RIGHT_BYTES, y += 16) turnBack(x, y, step, factors);
+    for (let i: u32 = 0; i < whole; i += 4, x += 4 * RIGHT_BYTES, y += 16) transposeBack(x, y, step, factors);
     to += 4 * step;
   }
   to -= RIGHT * step;
@@ -165,12 +151,12 @@ export function rowsFromRight(from: usize, k: u32, to: usize, step: usize, rows:
 
 // @ts-ignore: decorator
 @inline
-function turnBack(from: usize, to: usize, step: usize, scales: v128): void {
+function transposeBack(from: usize, to: usize, step: usize, scales: v128): void {
   const a = f32x4.mul(v128.load(from), scales);
   const b = f32x4.mul(v128.load(from + RIGHT_BYTES), scales);
   const c = f32x4.mul(v128.load(from + 2 * RIGHT_BYTES), scales);
   const d = f32x4.mul(v128.load(from + 3 * RIGHT_BYTES), scales);
-  putTurned(a, b, c, d, to, step);
+  putTransposed(a, b, c, d, to, step);
 }
 
 /** n rounded up to a multiple. */

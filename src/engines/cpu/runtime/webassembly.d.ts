@@ -17,3 +17,6 @@ declare namespace WebAssembly {
   function validate(bytes: BufferSource): boolean;
   function compile(bytes: BufferSource): Promise<Module>;
 }
+
+/** AssemblyScript's type, for assembly/abi.ts, which is compiled by both. */
+declare type u32 = number;
