@@ -10,7 +10,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { median, SHAPES } from "../dist/src/bench.js";
-import { defaultThreads } from "../dist/src/engines/cpu/runtime/support.js";
+import { defaultThreads } from "../dist/src/engines/cpu/runtime/cpu-quota.js";
 import { describeMachine, load } from "./peers/machine.mjs";
 
 const { values: options } = parseArgs({

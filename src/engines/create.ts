@@ -1,16 +1,22 @@
 import { checkParameters, type Engine, type Hparams, type WeightSource } from "../model/hparams.js";
 import type { Trainer, TrainerOptions } from "../model/trainer.js";
-import { messageOf, UsageError } from "../system/errors.js";
-import { weightBytes } from "./cpu/inference/weights.js";
-import { defaultThreads, enableRelaxedSimd, wasmSupport } from "./cpu/runtime/support.js";
+import { messageOf, UsageError, UserError } from "../system/errors.js";
+import { type Precision, weightBytes } from "./cpu/inference/weights.js";
+import { defaultThreads } from "./cpu/runtime/cpu-quota.js";
+import { hasWasmFeatures } from "./cpu/runtime/features.js";
+import { tryNative } from "./cpu/runtime/native-trial.js";
+import { isFused } from "./cpu/runtime/program.js";
 import { debug, isInstalled, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
 
-/** What --backend takes: "tfjs" is the fastest of the tfjs-... that works here. */
-export const BACKENDS = ["auto", "wasm", "tfjs", ...TFJS_BACKENDS] as const;
+/**
+ * What can compute. "native" and "wasm" are the engine for processors, with kernels of this machine's own instructions
+ * or of WebAssembly, whose results are the same to the bit; "tfjs" is the fastest of the tfjs-... that works here.
+ */
+export const BACKENDS = ["auto", "native", "wasm", "tfjs", ...TFJS_BACKENDS] as const;
 export type Backend = (typeof BACKENDS)[number];
 
-/** What --precision takes. "auto" is float32, or int8 for large models. */
-export const PRECISIONS = ["auto", "float32", "int8"] as const;
+/** How weights are held. "auto" is float16 for a model that is stored so, else float32, or int8 for large models. */
+export const PRECISIONS = ["auto", "float32", "float16", "int8"] as const;
 export type PrecisionChoice = (typeof PRECISIONS)[number];
 
 /** Above so many bytes of float32 weights (774M, 1558M) int8 is the default: a small machine can hold it. */
@@ -20,10 +26,8 @@ const FLOAT32_BYTES = 2 ** 31;
 export interface EngineOptions {
   readonly backend?: Backend;
   readonly precision?: PrecisionChoice;
-  /** Of the WebAssembly engine; default: as many as this machine, container or process may use. */
+  /** Of the engine for processors; default: as many as this machine, container or process may use. */
   readonly threads?: number;
-  /** Fused multiply-add where Node has it: faster, but bits may differ from machine to machine. */
-  readonly fast_math?: boolean;
   /** Called while the parameters are read. */
   readonly onProgress?: (done: number, total: number) => void;
   /** Told what the user should know about a choice that was made for them. */
@@ -42,19 +46,65 @@ async function hasGpu(): Promise<boolean> {
   );
 }
 
-/** What "auto" means here: a GPU where there is one, else the WebAssembly engine, else TensorFlow.js. */
-export async function chooseBackend(): Promise<Exclude<Backend, "auto">> {
+/** The backend that was asked for, by option or else by $GPT2_BACKEND. @throws UsageError for a name it does not know */
+function wantedBackend(option: Backend | undefined): Backend {
+  const name = process.env["GPT2_BACKEND"];
+  if ((option ?? "auto") !== "auto" || !name) return option ?? "auto";
+  const backend = BACKENDS.find((known) => known === name);
+  if (!backend) throw new UsageError(`GPT2_BACKEND is ${name}: it must be one of ${BACKENDS.join(", ")}`);
+  return backend;
+}
+
+/** What "auto" means here: a GPU where there is one, else native kernels, else WebAssembly, else TensorFlow.js. */
+async function chooseBackend(): Promise<Exclude<Backend, "auto">> {
   if (await hasGpu()) return "tfjs-node-gpu";
-  const { simd, threads } = wasmSupport();
-  return simd && threads ? "wasm" : "tfjs";
+  if (!hasWasmFeatures()) return "tfjs";
+  const native = tryNative();
+  if (native.works) return "native";
+  debug(`no native kernels: ${native.reason}`);
+  return "wasm";
 }
 
 /** One line on what computes by default, for `gpt2 --version`. */
 export async function describeDefault(): Promise<string> {
-  const backend = await chooseBackend();
-  if (backend === "wasm") return `WebAssembly engine on ${defaultThreads()} threads`;
+  const wanted = wantedBackend(undefined);
+  const backend = wanted === "auto" ? await chooseBackend() : wanted;
+  const threads = `on ${defaultThreads()} threads`;
+  const native = tryNative();
+  if (backend === "native" && native.works) return `native kernels (${native.description}) ${threads}`;
+  if (backend === "native" || backend === "wasm") {
+    const why = native.works ? "" : `; no native kernels: ${native.reason}`;
+    const unfused = hasWasmFeatures() && !(await isFused()) ? `; ${UNFUSED}` : "";
+    return `WebAssembly kernels ${threads}${why}${unfused}`;
+  }
   const { tf, backend: name } = await loadTf(backend === "tfjs" ? undefined : (backend as TfjsBackend));
   return `TensorFlow.js ${tf.version_core} on ${name}`;
+}
+
+const UNFUSED = "this processor has no fused multiply-add: texts may differ from other machines'";
+let unfusedTold = false;
+
+/**
+ * Whether native kernels compute, for a backend that is native or wasm. Says once where results may be other ones than
+ * on other machines.
+ * @throws UserError where native kernels are asked for and cannot be had
+ */
+async function usesNative(backend: "native" | "wasm", onNotice: (line: string) => void): Promise<boolean> {
+  if (backend === "native") {
+    const native = tryNative();
+    if (native.works) return true;
+    throw new UserError(`native kernels cannot be used (${native.reason}): use --backend wasm`);
+  }
+  if (!unfusedTold && hasWasmFeatures() && !(await isFused())) {
+    unfusedTold = true;
+    onNotice(UNFUSED);
+  }
+  return false;
+}
+
+/** Whether all matrices of a model are stored as float16. */
+function isStoredAsFloat16(source: WeightSource): boolean {
+  return [...source.tensors].every(([name, { dtype }]) => dtype === "float16" || !/\/w$|wte$/.test(name));
 }
 
 /**
@@ -68,41 +118,44 @@ export async function createEngine(
   options: EngineOptions,
 ): Promise<Engine> {
   checkParameters(hparams, source);
-  const { precision = "auto", threads, fast_math, onProgress, onNotice = () => {} } = options;
-  const wanted = options.backend ?? "auto";
-  // int8 exists in the WebAssembly engine only: asking for it is asking for that one.
-  const backend = wanted !== "auto" ? wanted : precision === "int8" ? "wasm" : await chooseBackend();
-  if (backend !== "wasm") {
+  const { precision = "auto", threads, onProgress, onNotice = () => {} } = options;
+  const wanted = wantedBackend(options.backend);
+  // int8 and float16 exist in the engine for processors only: asking for them is asking for that one.
+  const own = precision === "int8" || precision === "float16";
+  let backend = wanted === "auto" ? await chooseBackend() : wanted;
+  if (wanted === "auto" && own && backend !== "native") backend = tryNative().works ? "native" : "wasm";
+  if (backend !== "native" && backend !== "wasm") {
     if (wanted === "auto" && backend === "tfjs") {
       onNotice("this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly");
     }
-    if (precision === "int8") throw new UsageError(`--precision int8 needs --backend wasm, not ${backend}`);
+    if (own) throw new UsageError(`--precision ${precision} needs --backend native or wasm, not ${backend}`);
     const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === backend);
     const { createTfjsEngine } = await import("./tfjs/engine.js");
     return createTfjsEngine(hparams, source, { backend: tfjs, onProgress });
   }
-  const isLarge = weightBytes(hparams, "float32") > FLOAT32_BYTES;
-  const chosen = precision !== "auto" ? precision : isLarge ? "int8" : "float32";
+  const native = await usesNative(backend, onNotice);
+  const chosen = precision === "auto" ? automaticPrecision(hparams, source) : precision;
   if (precision === "auto" && chosen === "int8") {
     const gigabytes = (weightBytes(hparams, "float32") / 1e9).toFixed(1);
     onNotice(
       `float32 weights would take ${gigabytes} GB: they are rounded to int8 (--precision says otherwise)`,
     );
   }
-  if (fast_math && !enableRelaxedSimd()) {
-    onNotice("this Node has no relaxed SIMD: --fast_math changes nothing");
-  }
-  debug(`computing with the WebAssembly engine, ${chosen}, ${threads ?? defaultThreads()} threads`);
-  const { createWasmEngine } = await import("./cpu/inference/engine.js");
-  return createWasmEngine(hparams, source, { precision: chosen, threads, fastMath: fast_math, onProgress });
+  debug(`computing with ${backend} kernels, ${chosen}, ${threads ?? defaultThreads()} threads`);
+  const { createCpuEngine } = await import("./cpu/inference/engine.js");
+  return createCpuEngine(hparams, source, { precision: chosen, threads, native, onProgress });
+}
+
+/** What precision "auto" is for a model: the same on every machine, as int8 decides texts. */
+function automaticPrecision(hparams: Hparams, source: WeightSource): Precision {
+  if (weightBytes(hparams, "float32") > FLOAT32_BYTES) return "int8";
+  return isStoredAsFloat16(source) ? "float16" : "float32";
 }
 
 /** How a model is trained, and what computes it. */
 export interface TrainerChoice
   extends TrainerOptions,
     Pick<EngineOptions, "backend" | "threads" | "onNotice" | "onProgress"> {
-  /** Fused multiply-add in the WebAssembly trainer; default: where Node has it. */
-  readonly fast_math?: boolean;
   /** Gives up loading, with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -117,12 +170,14 @@ export async function createTrainer(
   options: TrainerChoice,
 ): Promise<Trainer> {
   checkParameters(hparams, source);
-  const { backend: wanted = "auto", threads, fast_math, onNotice = () => {}, ...training } = options;
+  const { backend: option, threads, onNotice = () => {}, ...training } = options;
+  const wanted = wantedBackend(option);
   const backend = wanted === "auto" ? await chooseBackend() : wanted;
-  if (backend === "wasm") {
-    debug(`training with the WebAssembly engine on ${threads ?? defaultThreads()} threads`);
-    const { createWasmTrainer } = await import("./cpu/training/trainer.js");
-    return createWasmTrainer(hparams, source, { ...training, threads, fastMath: fast_math });
+  if (backend === "native" || backend === "wasm") {
+    debug(`training with ${backend} kernels on ${threads ?? defaultThreads()} threads`);
+    const native = await usesNative(backend, onNotice);
+    const { createCpuTrainer } = await import("./cpu/training/trainer.js");
+    return createCpuTrainer(hparams, source, { ...training, threads, native });
   }
   if (wanted === "auto" && backend === "tfjs") {
     onNotice("this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly");

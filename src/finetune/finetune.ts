@@ -215,7 +215,7 @@ async function makeTrainer(
   { base }: Start,
   events: FinetuneEvents,
 ): Promise<Trainer> {
-  const { optimizer, only_train_transformer_layers, lora_rank, recompute, seed, fast_math } = options;
+  const { optimizer, only_train_transformer_layers, lora_rank, recompute, seed } = options;
   const weights: WeightSource = await base.open(seed);
   try {
     return await createTrainer(base.hparams, weights, {
@@ -224,7 +224,6 @@ async function makeTrainer(
       lora_rank: lora_rank === 0 ? undefined : lora_rank,
       recompute,
       seed,
-      fast_math,
       backend,
       threads,
       signal,

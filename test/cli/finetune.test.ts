@@ -352,12 +352,13 @@ describe("what cannot be", { concurrency: 2 }, () => {
       "--restore-from",
       "fresh",
       "--overwrite",
-      "--no_fast_math",
+      "--recompute",
+      "--no_recompute",
     );
     assertDone(await gpt2(hyphens, { cwd: folder }));
     assert.match(
       readFileSync(join(runOf(folder, "mine"), "step-1", "run.json"), "utf8"),
-      /"fast_math": false/,
+      /"recompute": false/,
     );
   });
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { suite, test } from "node:test";
-import { createWasmEngine } from "../../dist/src/engines/cpu/inference/engine.js";
+import { createCpuEngine } from "../../dist/src/engines/cpu/inference/engine.js";
 import { logProbabilities, summarize } from "../../dist/src/sampling/score.js";
 import { MICRO, SHAKESPEARE, STORIES, withSource } from "../support/models.js";
 import { assertDone, assertFails, gpt2, TEMPORARY } from "../support/spawn.js";
@@ -74,7 +74,7 @@ suite("gpt2 score", { concurrency: 2 }, () => {
 
   test("each window is scored as a text of its own that begins with the token before it", async () => {
     const engine = await withSource(MICRO, (hparams, source) =>
-      createWasmEngine(hparams, source, { threads: 1 }),
+      createCpuEngine(hparams, source, { threads: 1 }),
     );
     const ids = Array.from({ length: 150 }, (_, i) => (i * 37) % 400);
     const all = await logProbabilities(engine, 399, ids, 40);

@@ -6,8 +6,8 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { loadEncoder } from "../../dist/src/encoder/encoder.js";
-import { createWasmEngine, type WasmOptions } from "../../dist/src/engines/cpu/inference/engine.js";
-import { cpuQuota, defaultThreads, wasmSupport } from "../../dist/src/engines/cpu/runtime/support.js";
+import { type CpuOptions, createCpuEngine } from "../../dist/src/engines/cpu/inference/engine.js";
+import { cpuQuota, defaultThreads } from "../../dist/src/engines/cpu/runtime/cpu-quota.js";
 import { openCheckpoint } from "../../dist/src/formats/tensorflow/checkpoint.js";
 import { openWeights } from "../../dist/src/formats/tfjs/read.js";
 import type { Engine, Hparams, Sequence, WeightSource } from "../../dist/src/model/hparams.js";
@@ -39,12 +39,12 @@ const MODELS = {
 
 async function withModel(
   name: keyof typeof MODELS,
-  options: WasmOptions,
+  options: CpuOptions,
   body: (engine: Engine, expected: Expected) => Promise<void>,
 ): Promise<void> {
   const { folder, expected, open } = MODELS[name];
   const source = await open(folder);
-  const engine = await createWasmEngine(await json<Hparams>(join(folder, "hparams.json")), source, options);
+  const engine = await createCpuEngine(await json<Hparams>(join(folder, "hparams.json")), source, options);
   try {
     await body(engine, await json<Expected>(expected));
   } finally {
@@ -55,10 +55,10 @@ async function withModel(
 
 async function withRandom(
   hparams: Hparams,
-  options: WasmOptions,
+  options: CpuOptions,
   body: (engine: Engine) => Promise<void>,
 ): Promise<void> {
-  const engine = await createWasmEngine(hparams, sourceOf(hparams, randomParameters(hparams, 1)), options);
+  const engine = await createCpuEngine(hparams, sourceOf(hparams, randomParameters(hparams, 1)), options);
   try {
     await body(engine);
   } finally {
@@ -174,13 +174,13 @@ test("any shape: sizes that divide by nothing, heads of 1, 5, 7, 64 and 80 featu
     const ids = randomIds(hparams, 40, 3);
     const expected = referenceLogits(hparams, parameters, ids).flat();
     for (const threads of [1, 2]) {
-      const engine = await createWasmEngine(hparams, sourceOf(hparams, parameters), { threads });
+      const engine = await createCpuEngine(hparams, sourceOf(hparams, parameters), { threads });
       const what = `n_embd ${n_embd}, n_head ${n_head}, n_vocab ${n_vocab}, ${threads} threads`;
       assertClose(await logitsInPieces(engine, ids, 40), expected, 2e-5, what);
       assertClose(await logitsInPieces(engine, ids, 3), expected, 2e-5, `${what}, in pieces`);
       await engine.dispose();
     }
-    const engine = await createWasmEngine(hparams, sourceOf(hparams, parameters), {
+    const engine = await createCpuEngine(hparams, sourceOf(hparams, parameters), {
       threads: 2,
       precision: "int8",
     });
@@ -356,18 +356,18 @@ test("a source that fails, a memory that cannot grow: one clear error", async ()
       },
     };
     for (const precision of ["float32", "int8"] as const) {
-      await assert.rejects(createWasmEngine(ODD, source, { threads: 2, precision }), {
+      await assert.rejects(createCpuEngine(ODD, source, { threads: 2, precision }), {
         message: `${bad} is cut off`,
       });
     }
   }
   await assert.rejects(
-    createWasmEngine(ODD, good, { threads: 2, maximumPages: 5 }),
+    createCpuEngine(ODD, good, { threads: 2, maximumPages: 5 }),
     (error: unknown) =>
       error instanceof UserError && /out of memory/.test(error.message) && !error.message.includes("\n"),
   );
   const large = { n_vocab: 50257, n_ctx: 1024, n_embd: 1600, n_head: 25, n_layer: 48 };
-  await assert.rejects(createWasmEngine(large, good), /--precision int8/);
+  await assert.rejects(createCpuEngine(large, good), /--precision int8/);
 });
 
 test("a load can be called off", async () => {
@@ -378,7 +378,7 @@ test("a load can be called off", async () => {
     if (seen.length === 5) controller.abort(new UserError("called off"));
   };
   const source = sourceOf(ODD, randomParameters(ODD, 1));
-  await assert.rejects(createWasmEngine(ODD, source, { threads: 2, onProgress, signal: controller.signal }), {
+  await assert.rejects(createCpuEngine(ODD, source, { threads: 2, onProgress, signal: controller.signal }), {
     message: "called off",
   });
   assert.equal(seen.length, 5);
@@ -392,13 +392,13 @@ async function runProgram(body: string): Promise<{ stdout: string; code: number 
   await writeFile(
     file,
     `import { Worker } from "node:worker_threads";
-     import { createWasmEngine } from ${at("../../dist/src/engines/cpu/inference/engine.js")};
+     import { createCpuEngine } from ${at("../../dist/src/engines/cpu/inference/engine.js")};
      import { openWeights } from ${at("../../dist/src/formats/tfjs/read.js")};
      const workers = [];
      const on = Worker.prototype.on;
      Worker.prototype.on = function (...a) { if (!workers.includes(this)) workers.push(this); return on.apply(this, a); };
      const hparams = { n_vocab: 1024, n_ctx: 256, n_embd: 160, n_head: 5, n_layer: 4 };
-     const engine = await createWasmEngine(hparams, await openWeights("models/shakespeare"), { threads: 3, patience: 1 });
+     const engine = await createCpuEngine(hparams, await openWeights("models/shakespeare"), { threads: 3, patience: 1 });
      const sequence = engine.createSequence();
      await engine.forward([{ sequence, ids: [1, 2, 3] }]);
      ${body}`,
@@ -437,7 +437,6 @@ test("a worker that dies: one clear error, no hang", async () => {
 });
 
 test("threads: the container's limit counts", async () => {
-  assert.deepEqual({ ...wasmSupport(), relaxedSimd: true }, { simd: true, threads: true, relaxedSimd: true });
   assert.ok(defaultThreads() >= 1);
   const root = await mkdtemp(join(tmpdir(), "gpt2-cgroup-"));
   const put = async (file: string, text: string): Promise<void> => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Cache, type CachedSequence, PAGE } from "../../dist/src/engines/cpu/inference/kv-cache.js";
+import { PAGE } from "../../dist/assembly/abi.js";
+import { Cache, type CachedSequence } from "../../dist/src/engines/cpu/inference/kv-cache.js";
 import { createMemory, Heap } from "../../dist/src/engines/cpu/runtime/heap.js";
 import { UserError } from "../../dist/src/system/errors.js";
 

@@ -1,6 +1,6 @@
-import { createWasmTrainer } from "../../dist/src/engines/cpu/training/trainer.js";
+import { createCpuTrainer } from "../../dist/src/engines/cpu/training/trainer.js";
 import { trainerConformance } from "../support/trainer-conformance.js";
 
 trainerConformance("trainer on wasm", (hparams, source, options) =>
-  createWasmTrainer(hparams, source, { ...options, threads: 2 }),
+  createCpuTrainer(hparams, source, { ...options, threads: 2 }),
 );

@@ -258,7 +258,6 @@ describe("going on", () => {
     sgd: { optimizer: "sgd" },
     lora: { lora_rank: 2 },
     "layers alone": { only_train_transformer_layers: true, recompute: true },
-    "no fused multiply-add": { fast_math: false },
   } as const;
   for (const [name, options] of Object.entries(variants)) {
     test(`gives what an unbroken run gives, to the bit: ${name}`, async () => {

@@ -63,7 +63,6 @@ const TRAINING = [
   "context_length",
   "validation",
   "column",
-  "fast_math",
 ];
 
 /** Trains micro in a folder's checkpoint/run1: two short batches a step, nothing printed, seed 5. */

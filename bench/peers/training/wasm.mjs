@@ -2,13 +2,13 @@
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { randomWeights } from "../../../dist/src/bench.js";
-import { createWasmTrainer } from "../../../dist/src/engines/cpu/training/trainer.js";
+import { createCpuTrainer } from "../../../dist/src/engines/cpu/training/trainer.js";
 
 const NUMBERS = [
   ...["batch", "tokens", "steps", "threads", "lora_rank"],
   ...["n_vocab", "n_ctx", "n_embd", "n_head", "n_layer"],
 ];
-const FLAGS = ["plain", "recompute", "only_train_transformer_layers"];
+const FLAGS = ["recompute", "only_train_transformer_layers"];
 const { values } = parseArgs({
   options: {
     ...Object.fromEntries(NUMBERS.map((name) => [name, { type: "string" }])),
@@ -17,16 +17,15 @@ const { values } = parseArgs({
   },
 });
 for (const name of NUMBERS) if (values[name] !== undefined) values[name] = Number(values[name]);
-const { batch, tokens, steps, threads, plain, ...rest } = values;
+const { batch, tokens, steps, threads, ...rest } = values;
 const { n_vocab, n_ctx, n_embd, n_head, n_layer, ...options } = rest;
 const hparams = { n_vocab, n_ctx, n_embd, n_head, n_layer };
 const MADE_UP_STEP = 7919; // as in src/bench.ts
 
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
-const trainer = await createWasmTrainer(hparams, randomWeights(hparams), {
+const trainer = await createCpuTrainer(hparams, randomWeights(hparams), {
   ...options,
   threads,
-  fastMath: !plain,
 });
 const rows = Array.from({ length: batch }, (_, b) =>
   Array.from({ length: tokens + 1 }, (_, i) => (b + i * MADE_UP_STEP) % n_vocab),
@@ -34,7 +33,7 @@ const rows = Array.from({ length: batch }, (_, b) =>
 // Code is compiled before it is timed.
 await trainer.accumulate([rows[0].slice(0, Math.min(65, tokens + 1))]);
 await trainer.update(0);
-say({ ready: `gpt2 (${plain ? "plain" : "relaxed"} SIMD, ${threads} threads)` });
+say({ ready: `gpt2 (${trainer.name} kernels, ${threads} threads)` });
 for await (const line of createInterface({ input: process.stdin })) {
   if (line !== "round") continue;
   const started = performance.now();

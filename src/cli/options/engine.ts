@@ -30,13 +30,10 @@ export function addEngineOptions(command: Command): Command {
   addValue(
     command,
     "--precision <name>",
-    "auto, float32, or int8: weights rounded to 8 bits, faster, a quarter of the memory",
+    "how weights are held: auto, float32, float16 (half of the memory), int8 (rounded to 8 bits: a quarter, faster)",
     oneOf("--precision", PRECISIONS),
     "auto",
   );
   addThreads(command);
-  return command.option(
-    "--fast_math",
-    "fused multiply-add where Node has it: faster, but texts may differ from machine to machine",
-  );
+  return command;
 }

@@ -163,12 +163,10 @@ export function addFinetuneOptions(command: Command): void {
 
   addBackend(command);
   addThreads(command);
-  command.option("--fast_math", "fused multiply-add where Node has it (default)");
-  command.option("--no-fast_math", "none: slower, and the same numbers on every machine");
 }
 
 const LOOP_KEYS = Object.keys({ ...LOOP_DEFAULTS, sample_length: 0 }) as (keyof LoopOptions)[];
-const TRAINING_KEYS = [...Object.keys(TRAINING_DEFAULTS), "seed", "context_length", "column", "fast_math"];
+const TRAINING_KEYS = [...Object.keys(TRAINING_DEFAULTS), "seed", "context_length", "column"];
 
 /** Some of the options, without those that were not given. */
 function pick(options: object, keys: readonly string[]): object {

@@ -18,8 +18,6 @@ export interface TrainingOptions {
   readonly validation: number;
   /** Of a .csv. */
   readonly column?: string;
-  /** Fused multiply-add; undefined: where the machine has it. */
-  readonly fast_math?: boolean;
 }
 
 /** What a training prints, writes and keeps. Steps count from 1. */
@@ -68,7 +66,6 @@ const OTHER_KEYS = [
   "seed",
   "validation",
   "column",
-  "fast_math",
 ] as const;
 
 /** How two sets of options differ. */

@@ -1,31 +1,26 @@
 import { setImmediate } from "node:timers/promises";
+import { BLOCK_ROWS, InferenceJob, PAGE } from "../../../../assembly/abi.js";
 import type { Engine, Hparams, LogitsWanted, Sequence, Step, WeightSource } from "../../../model/hparams.js";
 import { UserError } from "../../../system/errors.js";
+import { defaultThreads } from "../runtime/cpu-quota.js";
+import { hasWasmFeatures } from "../runtime/features.js";
 import { createMemory, Heap, LIMIT_PAGES } from "../runtime/heap.js";
-import { HEAP_START, JOB, Pool } from "../runtime/pool.js";
-import { chooseProgram } from "../runtime/program.js";
-import { BLOCK, bytesOf, MODEL, write } from "../runtime/records.js";
-import { defaultThreads, wasmSupport } from "../runtime/support.js";
-import { tryRows } from "../runtime/trial.js";
-import { Cache, type CachedSequence, PAGE } from "./kv-cache.js";
+import { HEAP_START, Pool } from "../runtime/pool.js";
+import { loadProgram, type ProgramExports } from "../runtime/program.js";
+import { BLOCK, MODEL, write } from "../runtime/records.js";
+import { Cache, type CachedSequence } from "./kv-cache.js";
 import { type Precision, WeightLoader, weightBytes } from "./weights.js";
 
-export interface WasmOptions {
+export interface CpuOptions {
   /** Default: defaultThreads(). */
   readonly threads?: number;
   /** Default: "float32". */
   readonly precision?: Precision;
-  /**
-   * Fused multiply-add where this machine has it, and eight values at a time where it can be told to: faster, but
-   * logits may differ from machine to machine.
-   */
-  readonly fastMath?: boolean;
+  /** Whether native kernels compute, which must have been tried (runtime/native-trial.ts); default: false. */
+  readonly native?: boolean;
   /** Called while the parameters are read, with the number of them. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
-  /** For tests: vectors of eight values, rows by wide panels: as said here, not as is possible or faster. */
-  readonly widen?: boolean;
-  readonly wide?: boolean;
   /** For tests: pages of 64 KiB that the memory may have. */
   readonly maximumPages?: number;
   /** For tests: seconds to wait for a thread that does not answer. */
@@ -36,13 +31,15 @@ export interface WasmOptions {
 const PASS_WORK = 12e9;
 const MOST_ROWS = 128;
 const FEWEST_ROWS = 16;
-/** Rows that attention looks at together. */
-const BLOCK_ROWS = 4;
 /** Logits up to this size keep their room from call to call. */
 const KEPT_LOGITS = 4 << 20;
-const BUILDS = { plain: "gpt2.wasm", relaxed: "gpt2-relaxed.wasm", tryKernels: tryRows };
 
 const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
+
+/** What the program exports beside what every program does. */
+interface InferenceExports extends ProgramExports {
+  prepared_bytes(n_embd: number): number;
+}
 
 /** Whether a model fits into one WebAssembly memory, with room for a context. */
 export function fitsWasm(hparams: Hparams, precision: Precision): boolean {
@@ -51,48 +48,42 @@ export function fitsWasm(hparams: Hparams, precision: Precision): boolean {
 }
 
 /**
- * Loads a model into the WebAssembly engine: float32 or int8 weights, one or more threads over one memory.
- * Every sum is taken in one fixed order: the logits' bits do not depend on the number of threads, on what else
- * is in a batch, or on how a prompt was cut, nor (without fastMath) on the machine.
+ * Loads a model into the engine for processors: float32, float16 or int8 weights, one or more threads over one
+ * WebAssembly memory. Every sum is taken in one fixed order by fused multiply-add: the logits' bits do not depend on
+ * the number of threads, on what else is in a batch, on how a prompt was cut, on the kernels or on the machine.
  * @throws UserError when a tensor cannot be read, memory or threads cannot be had, or the model is too large
  */
-export async function createWasmEngine(
+export async function createCpuEngine(
   hparams: Hparams,
   source: WeightSource,
-  options: WasmOptions = {},
+  options: CpuOptions = {},
 ): Promise<Engine> {
-  const { precision = "float32", fastMath = false, threads = defaultThreads() } = options;
+  const { native = false, threads = defaultThreads() } = options;
+  const { precision: wanted = "float32" } = options;
+  const precision = wanted === "float16" && !native ? "float32" : wanted; // the same values, widened
   if (!Number.isInteger(threads) || threads < 1) throw new RangeError(`${threads} is no number of threads`);
-  const support = wasmSupport();
-  if (!support.simd || !support.threads) {
+  if (!hasWasmFeatures()) {
     throw new UserError("this Node has no WebAssembly SIMD or threads: use --backend tfjs");
   }
   if (!fitsWasm(hparams, precision)) {
     const gigabytes = (weightBytes(hparams, precision) / 2 ** 30).toFixed(1);
-    const hint = precision === "float32" ? "use --precision int8" : "use a smaller model";
+    const hint = precision === "int8" ? "use a smaller model" : "use --precision int8";
     throw new UserError(
       `the model takes ${gigabytes} GiB in ${precision}, too much for one WebAssembly memory: ${hint}`,
     );
   }
   const memory = createMemory(HEAP_START(threads), options.maximumPages);
-  // int8's kernels gain nothing from wider vectors.
-  const widen = precision === "float32" ? options.widen : false;
-  const { program, wide } = await chooseProgram(BUILDS, { ...options, fastMath, widen });
-  const pool = await Pool.start({
-    program,
-    threads,
-    memory,
-    patience: options.patience,
-  });
+  const program = await loadProgram("gpt2", native);
+  const pool = await Pool.start<InferenceExports>({ program, threads, memory, patience: options.patience });
   try {
     const heap = new Heap(memory, HEAP_START(threads));
-    const buffers = allocateBuffers(heap, hparams, threads, precision);
+    const buffers = allocateBuffers(heap, pool, hparams, threads, precision);
     const loader = new WeightLoader(heap, pool, hparams, source, { ...options, precision, ...buffers });
     const weights = await loader.load();
     const cache = new Cache(heap, hparams);
     const { rows, tables, ...addresses } = buffers;
     const { n_embd, n_head, n_layer } = hparams;
-    const model = heap.allocate(bytesOf(MODEL));
+    const model = heap.allocate(MODEL.bytes);
     write(memory, model, MODEL, {
       n_embd,
       n_head,
@@ -100,9 +91,8 @@ export async function createWasmEngine(
       ...weights,
       ...addresses,
       page_layer: cache.layerBytes,
-      wide: Number(wide),
     });
-    return new WasmEngine(hparams, precision, heap, pool, cache, {
+    return new CpuEngine(native ? "native" : "wasm", hparams, precision, heap, pool, cache, {
       model,
       passRows: rows,
       tables,
@@ -115,7 +105,13 @@ export async function createWasmEngine(
 }
 
 /** Room for one pass: activations, what the pass is about, and each thread's own. */
-function allocateBuffers(heap: Heap, hparams: Hparams, threads: number, precision: Precision) {
+function allocateBuffers(
+  heap: Heap,
+  pool: Pool<InferenceExports>,
+  hparams: Hparams,
+  threads: number,
+  precision: Precision,
+) {
   const { n_ctx, n_embd, n_layer } = hparams;
   const work = 12 * n_layer * n_embd * n_embd;
   const rows = Math.max(
@@ -125,9 +121,9 @@ function allocateBuffers(heap: Heap, hparams: Hparams, threads: number, precisio
   const embd_stride = roundUp(n_embd, 8);
   const qkv_stride = roundUp(3 * n_embd, 8);
   const hidden_stride = roundUp(4 * n_embd, 8);
-  // One thread's scores of a block; or a panel of the widest matrix, as it is packed; or two prepared rows.
+  const { kernels, exports } = pool;
   const own_bytes = roundUp(
-    Math.max(BLOCK_ROWS * roundUp(n_ctx, PAGE) * 4, 8 * (4 * n_embd + 1) * 4, 6 * hidden_stride * 4) + 256,
+    Math.max(kernels.inference_own_bytes(n_ctx, n_embd), exports.prepared_bytes(n_embd)),
     64,
   );
   const floats = (n: number): number => heap.allocate(n * 4);
@@ -150,8 +146,8 @@ function allocateBuffers(heap: Heap, hparams: Hparams, threads: number, precisio
     ids: floats(rows),
     positions: floats(rows),
     row_pages: floats(rows),
-    blocks: heap.allocate(rows * bytesOf(BLOCK)),
-    last_blocks: heap.allocate(rows * bytesOf(BLOCK)),
+    blocks: heap.allocate(rows * BLOCK.bytes),
+    last_blocks: heap.allocate(rows * BLOCK.bytes),
     tables: floats(rows * table),
   };
 }
@@ -180,14 +176,14 @@ interface Span extends Checked {
   readonly end: number;
 }
 
-class WasmEngine implements Engine {
-  readonly name = "wasm";
+class CpuEngine implements Engine {
   private logits = { at: 0, bytes: 0 };
   private words: Uint32Array = new Uint32Array(0);
   private busy = false;
   private disposed = false;
 
   constructor(
+    readonly name: "native" | "wasm",
     readonly hparams: Hparams,
     readonly precision: Precision,
     private readonly heap: Heap,
@@ -267,7 +263,7 @@ class WasmEngine implements Engine {
     let n_last_blocks = 0;
     let n_last = 0;
     const block = (at: number, index: number, ...values: number[]): void =>
-      words.set(values, (at + index * bytesOf(BLOCK)) >>> 2);
+      words.set(values, (at + index * BLOCK.bytes) >>> 2);
     for (const { sequence, ids: tokens, begin, end } of spans) {
       const pages = table * 4;
       words.set(sequence.pages, table);
@@ -291,7 +287,7 @@ class WasmEngine implements Engine {
       }
     }
     write(memory, model, MODEL, { rows: row, n_blocks, n_last_blocks, n_last, logits });
-    this.pool.run(JOB.forward, model);
+    this.pool.run(InferenceJob.FORWARD, model);
     return n_last;
   }
 

@@ -1,10 +1,8 @@
+import { PAGE, PANEL } from "../../../../assembly/abi.js";
 import type { Hparams, Sequence } from "../../../model/hparams.js";
 import type { Heap } from "../runtime/heap.js";
 
-/** Positions in a page; assembly/inference/model.ts has the same number. */
-export const PAGE = 32;
-
-/** A sequence with the addresses of its pages, each of them 32 positions of keys and values for every layer. */
+/** A sequence with the addresses of its pages, each of them PAGE positions of keys and values for every layer. */
 export class CachedSequence implements Sequence {
   length = 0;
   pages: number[] = [];
@@ -24,7 +22,7 @@ export class Cache {
     hparams: Hparams,
   ) {
     const n_state = hparams.n_embd / hparams.n_head;
-    this.layerBytes = hparams.n_head * PAGE * (n_state + Math.ceil(n_state / 8) * 8) * 4;
+    this.layerBytes = hparams.n_head * PAGE * (n_state + Math.ceil(n_state / PANEL) * PANEL) * 4;
     this.pageBytes = hparams.n_layer * this.layerBytes;
   }
 

@@ -1,9 +1,33 @@
+import { InferenceJob, PANEL, WeightType } from "../../../../assembly/abi.js";
 import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../../model/hparams.js";
 import type { Heap } from "../runtime/heap.js";
-import { JOB, type Pool } from "../runtime/pool.js";
-import { bytesOf, LAYER, LINEAR, NORM, PACK, read, write } from "../runtime/records.js";
+import type { Pool } from "../runtime/pool.js";
+import { LAYER, LINEAR, NORM, PACK, type RecordType, read, type Values, write } from "../runtime/records.js";
 
-export type Precision = "float32" | "int8";
+/** How weights stand in memory. What is computed with float16 weights is what float32 gives with the same values. */
+export type Precision = "float32" | "float16" | "int8";
+
+/** What each precision is for the kernels: its type, the bytes of a weight, and how matrices get into panels. */
+const STORED = {
+  float32: {
+    type: WeightType.FLOAT32,
+    bytes: 4,
+    linear: InferenceJob.PACK_LINEAR,
+    rows: InferenceJob.PACK_ROWS,
+  },
+  float16: {
+    type: WeightType.FLOAT16,
+    bytes: 2,
+    linear: InferenceJob.PACK_LINEAR_FLOAT16,
+    rows: InferenceJob.PACK_ROWS_FLOAT16,
+  },
+  int8: {
+    type: WeightType.INT8,
+    bytes: 1,
+    linear: InferenceJob.QUANTIZE_LINEAR,
+    rows: InferenceJob.QUANTIZE_ROWS,
+  },
+} as const;
 
 /** Where a model's weights stand. */
 export interface LoadedWeights {
@@ -25,10 +49,15 @@ export interface LoadOptions {
 
 const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
-/** Bytes that a matrix takes: panels of 8 outputs; int8 in pairs of inputs, with a scale an output. */
+/** Bytes that a matrix's weights take: panels of 8 outputs; int8 in pairs of inputs. */
+function panelBytes(n_in: number, n_out: number, precision: Precision): number {
+  const inputs = precision === "int8" ? roundUp(n_in, 2) : n_in;
+  return roundUp(n_out, PANEL) * inputs * STORED[precision].bytes;
+}
+
+/** Bytes that a matrix takes, with its scales. */
 function matrixBytes(n_in: number, n_out: number, precision: Precision): number {
-  const outputs = roundUp(n_out, 8);
-  return precision === "int8" ? outputs * (roundUp(n_in, 2) + 4) : outputs * n_in * 4;
+  return panelBytes(n_in, n_out, precision) + (precision === "int8" ? roundUp(n_out, PANEL) * 4 : 0);
 }
 
 /** Bytes that a model's weights take in memory. */
@@ -51,13 +80,14 @@ interface Arrival {
 
 /**
  * Reads a model's weights into a memory and brings them into the order of the kernels. Never holds more beside
- * them than two matrices of a layer (int8: or the token embedding), whose room is used again later.
+ * them than two matrices of a layer (int8, float16: or the token embedding), whose room is used again later.
  * @throws UserError when a tensor cannot be read or there is no room
  */
 export class WeightLoader {
   private readonly shapes: Map<string, readonly number[]>;
   private readonly pack: number;
   private done = 0;
+  private readonly stored: (typeof STORED)[Precision];
 
   constructor(
     private readonly heap: Heap,
@@ -67,7 +97,8 @@ export class WeightLoader {
     private readonly options: LoadOptions,
   ) {
     this.shapes = parameterShapes(hparams);
-    this.pack = heap.allocate(bytesOf(PACK));
+    this.stored = STORED[options.precision];
+    this.pack = heap.allocate(PACK.bytes);
   }
 
   async load(): Promise<LoadedWeights> {
@@ -88,15 +119,18 @@ export class WeightLoader {
       const [, n_in, n_out] = this.shapes.get(`${name}/w`)!;
       const at = stages[turn++ % 2];
       const record = this.matrix(n_in, n_out, vector(`${name}/b`));
-      const kind = this.options.precision === "int8" ? JOB.quantizeLinear : JOB.packLinear;
-      arrivals.push({ name: `${name}/w`, at, settle: () => this.settle(kind, record, at, n_out) });
+      arrivals.push({
+        name: `${name}/w`,
+        at,
+        settle: () => this.settle(this.stored.linear, record, at, n_out),
+      });
       return record;
     };
     const wpe = vector("model/wpe");
-    const layers = this.heap.allocate(n_layer * bytesOf(LAYER));
+    const layers = this.heap.allocate(n_layer * LAYER.bytes);
     for (let layer = 0; layer < n_layer; layer++) {
       const h = `model/h${layer}`;
-      write(this.heap.memory, layers + layer * bytesOf(LAYER), LAYER, {
+      write(this.heap.memory, layers + layer * LAYER.bytes, LAYER, {
         ln_1: norm(`${h}/ln_1`),
         c_attn: linear(`${h}/attn/c_attn`),
         c_proj: linear(`${h}/attn/c_proj`),
@@ -117,13 +151,13 @@ export class WeightLoader {
     const { n_embd, n_vocab } = this.hparams;
     const record = this.matrix(n_embd, n_vocab, 0);
     if (this.options.precision === "float32") {
-      // Eight rows take as much room as the panel they become: read into place, turned around there.
+      // Eight rows take as much room as the panel they become: read into place, transposed there.
       const at = read(this.heap.memory, record, LINEAR, "w");
-      const settle = (): void => this.settle(JOB.packRows, record, at, n_vocab);
+      const settle = (): void => this.settle(this.stored.rows, record, at, n_vocab);
       await this.receive([{ name: "model/wte", at, settle }]);
     } else {
       const at = this.heap.allocate(n_vocab * n_embd * 4);
-      const settle = (): void => this.settle(JOB.quantizeRows, record, at, n_vocab);
+      const settle = (): void => this.settle(this.stored.rows, record, at, n_vocab);
       await this.receive([{ name: "model/wte", at, settle }]);
       this.heap.release(at);
     }
@@ -159,11 +193,10 @@ export class WeightLoader {
   }
 
   private matrix(n_in: number, n_out: number, b: number): number {
-    const outputs = roundUp(n_out, 8);
-    const int8 = this.options.precision === "int8";
-    const w = this.heap.allocate(int8 ? outputs * roundUp(n_in, 2) : outputs * n_in * 4);
-    const scale = int8 ? this.heap.allocate(outputs * 4) : 0;
-    return this.record(LINEAR, { n_in, n_out: outputs, w, b, scale, limit: 0 });
+    const outputs = roundUp(n_out, PANEL);
+    const w = this.heap.allocate(panelBytes(n_in, n_out, this.options.precision));
+    const scale = this.options.precision === "int8" ? this.heap.allocate(outputs * 4) : 0;
+    return this.record(LINEAR, { n_in, n_out: outputs, w, b, scale, limit: 0, type: this.stored.type });
   }
 
   /** Brings a matrix that has been read into its panels. */
@@ -181,12 +214,12 @@ export class WeightLoader {
     write(memory, linear, LINEAR, { limit });
   }
 
-  private record<Fields extends readonly string[]>(
-    fields: Fields,
-    values: Record<Fields[number], number>,
+  private record<T extends RecordType>(
+    type: T,
+    values: T extends RecordType<infer F> ? Values<F> : never,
   ): number {
-    const at = this.heap.allocate(bytesOf(fields));
-    write(this.heap.memory, at, fields, values);
+    const at = this.heap.allocate(type.bytes);
+    write(this.heap.memory, at, type, values);
     return at;
   }
 }

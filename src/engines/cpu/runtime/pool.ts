@@ -1,32 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
+import { CONTROL_AT, Control, InferenceJob, LINE } from "../../../../assembly/abi.js";
 import { messageOf, UserError } from "../../../system/errors.js";
+import { instantiate, type Kernels, type Program, type ProgramExports } from "./program.js";
 
-/** Jobs of the engine; assembly/inference/index.ts has the same numbers. Every program knows `stop`. */
-export const JOB = {
-  stop: 0,
-  forward: 1,
-  packLinear: 2,
-  packRows: 3,
-  quantizeLinear: 4,
-  quantizeRows: 5,
-} as const;
-
-/** Words of class Control in assembly/threads.ts. */
-const CONTROL = {
-  job: 0,
-  kind: 1,
-  argument: 2,
-  threads: 3,
-  generation: 5,
-  failed: 7,
-  spins: 8,
-  patience: 9,
-} as const;
-/** Where the control words stand: address 0 means "none", and from 1024 on the modules have constants of theirs. */
-const CONTROL_AT = 2048;
-/** The control words and a counter a thread, one cache line each. */
-export const HEAP_START = (threads: number): number => CONTROL_AT + 64 * (threads + 1);
+/** The first byte behind the control words and a counter a thread, one cache line each. */
+export const HEAP_START = (threads: number): number => CONTROL_AT + LINE * (threads + 1);
 
 /**
  * How often a thread looks whether the others have come before it sleeps: some ten microseconds. Shorter costs
@@ -36,50 +14,32 @@ const SPINS = 4000;
 /** A thread gives up when nothing has happened for so many seconds: the thread that it waits for is gone. */
 const PATIENCE = 30;
 
-/** What the compiled module exports. */
-export interface Exports {
-  join(control: number, thread: number): void;
-  serve(seen: number): void;
-  run(): void;
-}
-
 /** What a worker is given. */
 export interface WorkerData {
-  readonly module: WebAssembly.Module;
+  readonly program: Program;
   readonly memory: WebAssembly.Memory;
-  readonly control: number;
   readonly thread: number;
 }
 
 export interface PoolOptions {
-  /** The module's file, beside this one, or the module itself. */
-  readonly program: string | WebAssembly.Module;
+  readonly program: Program;
   readonly threads: number;
   readonly memory: WebAssembly.Memory;
   /** For tests: how long to wait for a thread that does not answer. */
   readonly patience?: number;
 }
 
-/** The bytes of a module, from its file beside this one. */
-export async function readProgram(name: string): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await readFile(new URL(name, import.meta.url)));
-}
-
-/** An instance of a module over a shared memory, as one of several threads. */
-export function instantiate({ module, memory, control, thread }: WorkerData): Exports {
-  const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
-  exports.join(control, thread);
-  return exports;
-}
-
 /** The threads over one memory: this one, and workers that sleep between jobs and never keep the process alive. */
-export class Pool {
+export class Pool<Exports extends ProgramExports = ProgramExports> {
   private broken: UserError | undefined;
   private stopping = false;
 
   private constructor(
+    private readonly memory: WebAssembly.Memory,
     private readonly words: Int32Array,
-    private readonly own: Exports,
+    readonly exports: Exports,
+    /** The kernels in use: those of this thread. */
+    readonly kernels: Kernels,
     private readonly workers: readonly Worker[],
   ) {
     for (const worker of workers) {
@@ -90,14 +50,18 @@ export class Pool {
   }
 
   /** @throws UserError when a thread cannot be started */
-  static async start({ program, threads, memory, patience = PATIENCE }: PoolOptions): Promise<Pool> {
-    const module =
-      typeof program === "string" ? await WebAssembly.compile(await readProgram(program)) : program;
-    const words = new Int32Array(memory.buffer, CONTROL_AT, 16);
-    words[CONTROL.threads] = threads;
-    words[CONTROL.spins] = SPINS;
-    words[CONTROL.patience] = patience;
-    const data = { module, memory, control: CONTROL_AT };
+  static async start<Exports extends ProgramExports>({
+    program,
+    threads,
+    memory,
+    patience = PATIENCE,
+  }: PoolOptions): Promise<Pool<Exports>> {
+    const words = new Int32Array(memory.buffer, CONTROL_AT, LINE / 4);
+    words[Control.THREADS] = threads;
+    words[Control.SPINS] = SPINS;
+    words[Control.PATIENCE] = patience;
+    words[Control.PAGES] = memory.buffer.byteLength / 65536;
+    const data = { program, memory };
     const started = await Promise.allSettled(
       Array.from({ length: threads - 1 }, (_, i) => startWorker({ ...data, thread: i + 1 })),
     );
@@ -109,7 +73,8 @@ export class Pool {
         `cannot start ${threads} threads (${messageOf(failure.reason)}): use a smaller --threads`,
       );
     }
-    return new Pool(words, instantiate({ ...data, thread: 0 }), workers);
+    const { exports, kernels } = instantiate<Exports>(program, memory, 0);
+    return new Pool(memory, words, exports, kernels, workers);
   }
 
   /**
@@ -121,7 +86,7 @@ export class Pool {
     if (this.broken) throw this.broken;
     this.begin(kind, argument);
     try {
-      this.own.run();
+      this.exports.run();
     } catch (error) {
       this.fail("the worker threads do not answer", error);
       throw this.broken;
@@ -131,17 +96,18 @@ export class Pool {
   /** Ends the workers. */
   async stop(): Promise<void> {
     this.stopping = true;
-    if (!this.broken) this.begin(JOB.stop, 0);
+    if (!this.broken) this.begin(InferenceJob.STOP, 0);
     this.broken ??= new UserError("the engine has been disposed of");
     // A worker in an endless wait ends by itself when it is told to; terminate() is for one that cannot listen.
     await Promise.all(this.workers.map((worker) => worker.terminate()));
   }
 
   private begin(kind: number, argument: number): void {
-    this.words[CONTROL.kind] = kind;
-    this.words[CONTROL.argument] = argument;
-    Atomics.add(this.words, CONTROL.job, 1);
-    Atomics.notify(this.words, CONTROL.job);
+    this.words[Control.PAGES] = this.memory.buffer.byteLength / 65536;
+    this.words[Control.KIND] = kind;
+    this.words[Control.ARGUMENT] = argument;
+    Atomics.add(this.words, Control.JOB, 1);
+    Atomics.notify(this.words, Control.JOB);
   }
 
   private fail(what: string, cause?: unknown): void {
@@ -150,8 +116,8 @@ export class Pool {
       cause,
     });
     // Whoever waits at a barrier must not wait for ever.
-    Atomics.store(this.words, CONTROL.failed, 1);
-    Atomics.notify(this.words, CONTROL.generation);
+    Atomics.store(this.words, Control.FAILED, 1);
+    Atomics.notify(this.words, Control.GENERATION);
   }
 }
 

@@ -1,39 +1,82 @@
-import { readProgram } from "./pool.js";
-import { enableRelaxedSimd } from "./support.js";
-import { isWideFaster, type Trial } from "./trial.js";
-import { canWiden, compileWide } from "./widen.js";
+import { readFile } from "node:fs/promises";
+import { CONTROL_AT } from "../../../../assembly/abi.js";
+import { hasWasmFeatures } from "./features.js";
+import { loadNative } from "./native.js";
 
-/** A program in its builds, and how its wide kernels are tried. */
-export interface Builds {
-  readonly plain: string;
-  readonly relaxed: string;
-  /** The build with wide kernels alone, where that is another one than `relaxed`. */
-  readonly wide?: string;
-  readonly tryKernels: (module: WebAssembly.Module) => Trial;
+/** Functions over the shared memory, by name: assembly/inference/kernels.ts and assembly/training/kernels.ts. */
+export type Kernels = Readonly<Record<string, (...args: number[]) => number>>;
+
+/** What a thread runs. */
+export interface Program {
+  readonly module: WebAssembly.Module;
+  /** The module of the kernels that it imports; undefined: the native ones. */
+  readonly kernels: WebAssembly.Module | undefined;
 }
 
-export interface ProgramOptions {
-  /** Fused multiply-add, and eight values at a time, where this Node has them. */
-  readonly fastMath: boolean;
-  /** Default: canWiden(). */
-  readonly widen?: boolean;
-  /** Default: whether the wide kernels are faster here. */
-  readonly wide?: boolean;
+/** What a program exports. */
+export interface ProgramExports {
+  join(control: number, thread: number): void;
+  serve(seen: number): void;
+  run(): void;
+}
+
+/** A program on a thread. */
+export interface Instance<Exports extends ProgramExports = ProgramExports> {
+  readonly exports: Exports;
+  readonly kernels: Kernels;
+}
+
+/** Compiles the file of that name beside this one. */
+async function compile(name: string): Promise<WebAssembly.Module> {
+  hasWasmFeatures(); // Node 20 has to be told
+  return WebAssembly.compile(await readFile(new URL(`${name}.wasm`, import.meta.url)));
 }
 
 /**
- * What the threads run, and whether it should use its wide kernels. Which of them is chosen changes the speed
- * alone, but for fused multiply-add.
+ * A program and its kernels.
+ * @param name gpt2 runs models, train trains them
  */
-export async function chooseProgram(
-  { plain, relaxed, wide: wideBuild = relaxed, tryKernels }: Builds,
-  { fastMath, widen = canWiden(), wide }: ProgramOptions,
-): Promise<{ program: string | WebAssembly.Module; wide: boolean }> {
-  if (!fastMath || !enableRelaxedSimd()) return { program: plain, wide: wide ?? false };
-  if (widen) {
-    const program = compileWide(await readProgram(wideBuild));
-    const trial = tryKernels(program);
-    if (trial.right && (wide ?? isWideFaster(trial))) return { program, wide: true };
-  }
-  return wide ? { program: wideBuild, wide } : { program: relaxed, wide: false };
+export async function loadProgram(name: "gpt2" | "train", native: boolean): Promise<Program> {
+  const [module, kernels] = await Promise.all([
+    compile(name),
+    native ? undefined : compile(`${name}-kernels`),
+  ]);
+  return { module, kernels };
+}
+
+/** An instance of a program over a shared memory, as one of several threads. */
+export function instantiate<Exports extends ProgramExports>(
+  { module, kernels }: Program,
+  memory: WebAssembly.Memory,
+  thread: number,
+): Instance<Exports> {
+  const filled = kernels ? wasmKernels(kernels, memory, thread) : nativeKernels(memory, thread);
+  const imports = { env: { memory }, kernels: filled };
+  const exports = new WebAssembly.Instance(module, imports).exports as unknown as Exports;
+  exports.join(CONTROL_AT, thread);
+  return { exports, kernels: filled };
+}
+
+/** WebAssembly's own kernels on a thread. */
+export function wasmKernels(module: WebAssembly.Module, memory: WebAssembly.Memory, thread: number): Kernels {
+  const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
+  kernels.join(CONTROL_AT, thread);
+  return kernels;
+}
+
+function nativeKernels(memory: WebAssembly.Memory, thread: number): Kernels {
+  const native = loadNative();
+  if (typeof native === "string") throw new Error(native);
+  return native.kernels(new Uint8Array(memory.buffer), CONTROL_AT, thread);
+}
+
+let fused: Promise<boolean> | undefined;
+
+/** Whether WebAssembly's multiply-add rounds once here, as native kernels' does: where not, results may differ. */
+export function isFused(): Promise<boolean> {
+  fused ??= compile("gpt2-kernels").then((module) => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 65535, shared: true });
+    return wasmKernels(module, memory, 0).isFused(1) === 1;
+  });
+  return fused;
 }

@@ -1,7 +1,9 @@
 /** One worker thread: an instance of its own over the shared memory, serving jobs until it is told to stop. */
 import { parentPort, workerData } from "node:worker_threads";
-import { instantiate, type WorkerData } from "./pool.js";
+import type { WorkerData } from "./pool.js";
+import { instantiate } from "./program.js";
 
-const exports = instantiate(workerData as WorkerData);
+const { program, memory, thread } = workerData as WorkerData;
+const { exports } = instantiate(program, memory, thread);
 parentPort?.postMessage("ready");
 exports.serve(0);

@@ -1,6 +1,7 @@
 import type { Hparams } from "../../../model/hparams.js";
 import type { Heap } from "../runtime/heap.js";
-import { type Operations, ownBytes, sharedBytes } from "./operations.js";
+import type { Kernels } from "../runtime/program.js";
+import type { Operations } from "./operations.js";
 
 /** What a layer keeps of the way forward, for the way back. */
 export interface LayerBuffers {
@@ -35,7 +36,7 @@ export interface Buffers {
   readonly moments: number;
   /** [rows, 4 n_embd] each: GELU's output; the gradient of hidden or of qkv */
   readonly activated: number;
-  readonly wide: number;
+  readonly mlp: number;
   /** Rows of logits at a time, their values from row to row, and their place. */
   readonly chunk: number;
   readonly logits_row: number;
@@ -51,6 +52,20 @@ const FEWER_LOGITS = 1 << 24;
 
 const up = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
+/** What decides the sizes of buffers, beside those of the batch. */
+export interface BufferOptions {
+  readonly threads: number;
+  readonly recompute: boolean;
+  readonly rank: number;
+}
+
+/** Buffers from one address on. */
+interface Placed {
+  readonly bytes: number;
+  readonly buffers: Buffers;
+  readonly panels: Operations["panels"];
+}
+
 /** Owns the room for batches: as large as the largest so far. */
 export class BufferRoom {
   private at = 0;
@@ -61,85 +76,85 @@ export class BufferRoom {
   constructor(
     private readonly heap: Heap,
     private readonly hparams: Hparams,
+    private readonly kernels: Kernels,
     private readonly operations: Operations,
-    private readonly options: {
-      readonly threads: number;
-      readonly recompute: boolean;
-      readonly rank: number;
-    },
+    private readonly options: BufferOptions,
   ) {}
 
   /** Room for so many rows in sequences of t each. @throws UserError when it cannot be had */
   reserve(rows: number, t: number): Buffers {
     if (this.buffers && rows <= this.rows && t <= this.t) return this.buffers;
-    const most = { rows: Math.max(rows, this.rows), t: Math.max(t, this.t) };
     this.buffers = undefined;
     if (this.at) this.heap.release(this.at);
     this.at = 0;
-    const measure = new Cutter(0);
-    this.cut(measure, most.rows, most.t);
-    this.at = this.heap.allocate(measure.end);
-    this.buffers = this.cut(new Cutter(this.at), most.rows, most.t);
-    this.rows = most.rows;
-    this.t = most.t;
-    return this.buffers;
-  }
-
-  private cut(cutter: Cutter, rows: number, t: number): Buffers {
-    const { n_embd, n_head, n_layer, n_vocab } = this.hparams;
-    const { threads, recompute, rank } = this.options;
-    const floats = (n: number): number => cutter.take(n * 4);
-    const kept = (): Omit<LayerBuffers, "x"> => ({
-      qkv: floats(rows * 3 * n_embd),
-      rows: floats(rows * n_head * 2),
-      a: floats(rows * n_embd),
-      middle: floats(rows * n_embd),
-      hidden: floats(rows * 4 * n_embd),
-    });
-    const shared = recompute ? kept() : undefined;
-    const layers = Array.from({ length: n_layer }, () => ({
-      x: floats(rows * n_embd),
-      ...(shared ?? kept()),
-    }));
-    const logits_row = up(n_vocab, 8);
-    const most = Math.floor((recompute ? FEWER_LOGITS : LOGITS) / logits_row);
-    const chunks = Math.ceil(rows / Math.max(1, most));
-    const chunk = Math.ceil(rows / chunks);
-    const longest = Math.max(rows, 4 * n_embd, n_vocab, rank);
-    const own_bytes = ownBytes(longest, t, n_embd / n_head);
-    this.operations.panels = {
-      shared: cutter.take(sharedBytes(longest)),
-      own: cutter.take(own_bytes * threads),
-      own_bytes,
-    };
-    return {
-      ids: floats(rows),
-      targets: floats(rows),
-      losses: floats(rows * 2),
-      layers,
-      last: floats(rows * n_embd),
-      normed: floats(rows * n_embd),
-      dx: floats(rows * n_embd),
-      dy: floats(rows * n_embd),
-      moments: floats(rows * 2),
-      activated: floats(rows * 4 * n_embd),
-      wide: floats(rows * 4 * n_embd),
-      chunk,
-      logits_row,
-      logits: floats(chunk * logits_row),
-      thin: floats(rows * rank),
-      thin_w: floats(4 * n_embd * rank),
-    };
+    const [mostRows, mostT] = [Math.max(rows, this.rows), Math.max(t, this.t)];
+    const { bytes } = layOut(0, this.hparams, this.kernels, this.options, mostRows, mostT);
+    this.at = this.heap.allocate(bytes);
+    const { buffers, panels } = layOut(this.at, this.hparams, this.kernels, this.options, mostRows, mostT);
+    this.operations.panels = panels;
+    this.rows = mostRows;
+    this.t = mostT;
+    this.buffers = buffers;
+    return buffers;
   }
 }
 
-/** Hands out places one after the other, each on a cache line of its own. */
-class Cutter {
-  constructor(public end: number) {}
-
-  take(bytes: number): number {
-    const at = this.end;
-    this.end += Math.max(64, up(bytes, 64));
-    return at;
-  }
+/** Lays buffers side by side from an address on, each on a cache line of its own; nothing else changes. */
+function layOut(
+  at: number,
+  { n_embd, n_head, n_layer, n_vocab }: Hparams,
+  kernels: Kernels,
+  { threads, recompute, rank }: BufferOptions,
+  rows: number,
+  t: number,
+): Placed {
+  let end = at;
+  const take = (bytes: number): number => {
+    const place = end;
+    end += Math.max(64, up(bytes, 64));
+    return place;
+  };
+  const floats = (n: number): number => take(n * 4);
+  const kept = (): Omit<LayerBuffers, "x"> => ({
+    qkv: floats(rows * 3 * n_embd),
+    rows: floats(rows * n_head * 2),
+    a: floats(rows * n_embd),
+    middle: floats(rows * n_embd),
+    hidden: floats(rows * 4 * n_embd),
+  });
+  const shared = recompute ? kept() : undefined;
+  const layers = Array.from({ length: n_layer }, () => ({
+    x: floats(rows * n_embd),
+    ...(shared ?? kept()),
+  }));
+  const logits_row = up(n_vocab, 8);
+  const most = Math.floor((recompute ? FEWER_LOGITS : LOGITS) / logits_row);
+  const chunks = Math.ceil(rows / Math.max(1, most));
+  const chunk = Math.ceil(rows / chunks);
+  const longest = Math.max(rows, 4 * n_embd, n_vocab, rank);
+  const own_bytes = up(kernels.training_own_bytes(longest, t, n_embd / n_head), 64);
+  const panels = {
+    shared: take(kernels.training_shared_bytes(longest)),
+    own: take(own_bytes * threads),
+    own_bytes,
+  };
+  const buffers = {
+    ids: floats(rows),
+    targets: floats(rows),
+    losses: floats(rows * 2),
+    layers,
+    last: floats(rows * n_embd),
+    normed: floats(rows * n_embd),
+    dx: floats(rows * n_embd),
+    dy: floats(rows * n_embd),
+    moments: floats(rows * 2),
+    activated: floats(rows * 4 * n_embd),
+    mlp: floats(rows * 4 * n_embd),
+    chunk,
+    logits_row,
+    logits: floats(chunk * logits_row),
+    thin: floats(rows * rank),
+    thin_w: floats(4 * n_embd * rank),
+  };
+  return { bytes: end - at, buffers, panels };
 }

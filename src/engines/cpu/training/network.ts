@@ -75,7 +75,7 @@ export class TrainingNetwork {
     const { rows, t } = group;
     const { weights } = this.parameters;
     const { ids, layers } = buffers;
-    await this.operations.embed({
+    await this.operations.embeddingForward({
       rows,
       t,
       n: this.hparams.n_embd,
@@ -87,10 +87,10 @@ export class TrainingNetwork {
     for (const [i, layer] of layers.entries()) {
       await this.layerUpToHidden(i, layer, group, buffers);
       const y = layers[i + 1]?.x ?? buffers.last;
-      const wide = this.hparams.n_embd * 4;
-      await this.operations.gelu(rows * wide, layer.hidden, buffers.activated);
-      await this.operations.copy(rows * this.hparams.n_embd, layer.middle, y);
-      await this.linear(`model/h${i}/mlp/c_proj`, rows, buffers.activated, y, true);
+      const { n_embd } = this.hparams;
+      await this.operations.geluForward(rows * 4 * n_embd, layer.hidden, buffers.activated);
+      await this.linear(`model/h${i}/mlp/c_proj`, rows, buffers.activated, y);
+      await this.operations.residual(rows * n_embd, layer.middle, y);
     }
   }
 
@@ -106,9 +106,9 @@ export class TrainingNetwork {
     const { x, qkv, a, middle, hidden } = layer;
     await this.norm(`${h}/ln_1`, rows, x, normed);
     await this.linear(`${h}/attn/c_attn`, rows, normed, qkv); // [rows, n_embd] -> [rows, 3 n_embd]
-    await this.operations.attend({ n, t, n_head, n_embd, qkv, a, rows: layer.rows });
-    await this.operations.copy(rows * n_embd, x, middle);
-    await this.linear(`${h}/attn/c_proj`, rows, a, middle, true);
+    await this.operations.attentionForward({ n, t, n_head, n_embd, qkv, a, rows: layer.rows });
+    await this.linear(`${h}/attn/c_proj`, rows, a, middle);
+    await this.operations.residual(rows * n_embd, x, middle);
     await this.norm(`${h}/ln_2`, rows, middle, normed);
     await this.linear(`${h}/mlp/c_fc`, rows, normed, hidden); // [rows, n_embd] -> [rows, 4 n_embd]
   }
@@ -125,39 +125,39 @@ export class TrainingNetwork {
       const count = Math.min(chunk, rows - row);
       const x = { at: normed + row * n_embd * 4, row: n_embd };
       // [count, n_embd] [n_embd, n_vocab] -> [count, n_vocab]
-      await operations.product([count, n_embd, n_vocab], x, { ...wte, turned: true }, logits, {
+      await operations.matmul([count, n_embd, n_vocab], x, { ...wte, transposed: true }, logits, {
         c_row: logits_row,
       });
-      await operations.crossEntropy({
+      await operations.crossentropy({
         rows: count,
         n_vocab,
         row: logits_row,
         logits,
         targets: buffers.targets + row * 4,
         losses: buffers.losses + row * 8,
-        factor,
+        scale: factor,
       });
       if (factor === 0) continue;
       const dlogits = { at: logits, row: logits_row };
-      await operations.product([count, n_vocab, n_embd], dlogits, wte, dy + row * n_embd * 4);
+      await operations.matmul([count, n_vocab, n_embd], dlogits, wte, dy + row * n_embd * 4);
       if (dwte)
-        await operations.product([n_vocab, count, n_embd], { ...dlogits, turned: true }, x, dwte, {
+        await operations.matmul([n_vocab, count, n_embd], { ...dlogits, transposed: true }, x, dwte, {
           add: true,
         });
     }
     if (factor === 0) return;
     await operations.clear(rows * n_embd, buffers.dx);
-    await this.normBack("model/ln_f", rows, buffers.last, buffers);
+    await this.normBackward("model/ln_f", rows, buffers.last, buffers);
   }
 
   /** From dx, the gradient of the last layer's output, back to the embedding. */
   private async backward(group: Group, buffers: Buffers): Promise<void> {
     const { rows, t } = group;
-    for (let i = this.hparams.n_layer - 1; i >= 0; i--) await this.layerBack(i, group, buffers);
+    for (let i = this.hparams.n_layer - 1; i >= 0; i--) await this.layerBackward(i, group, buffers);
     const wte = this.gradient("model/wte");
     if (!wte) return;
     const wpe = this.gradient("model/wpe");
-    await this.operations.embedBack({
+    await this.operations.embeddingBackward({
       rows,
       t,
       n: this.hparams.n_embd,
@@ -168,35 +168,35 @@ export class TrainingNetwork {
     });
   }
 
-  private async layerBack(i: number, group: Group, buffers: Buffers): Promise<void> {
+  private async layerBackward(i: number, group: Group, buffers: Buffers): Promise<void> {
     const { n_embd, n_head } = this.hparams;
     const { operations } = this;
     const { n, t, rows } = group;
-    const { normed, dx, dy, activated, wide } = buffers;
+    const { normed, dx, dy, activated, mlp } = buffers;
     const layer = buffers.layers[i];
     const { x, qkv, a, middle, hidden } = layer;
     const h = `model/h${i}`;
     if (this.recompute) await this.layerUpToHidden(i, layer, group, buffers);
 
-    await this.linearInputBack(`${h}/mlp/c_proj`, rows, dx, wide); // -> [rows, 4 n_embd]
-    await operations.geluBack(rows * 4 * n_embd, hidden, activated, wide);
-    await this.linearBack(`${h}/mlp/c_proj`, rows, activated, dx, buffers);
-    await this.linearInputBack(`${h}/mlp/c_fc`, rows, wide, dy); // -> [rows, n_embd]
+    await this.linearInputBackward(`${h}/mlp/c_proj`, rows, dx, mlp); // -> [rows, 4 n_embd]
+    await operations.geluBackward(rows * 4 * n_embd, hidden, activated, mlp);
+    await this.linearBackward(`${h}/mlp/c_proj`, rows, activated, dx, buffers);
+    await this.linearInputBackward(`${h}/mlp/c_fc`, rows, mlp, dy); // -> [rows, n_embd]
     if (!this.recompute) await this.norm(`${h}/ln_2`, rows, middle, normed); // else it still holds this
-    await this.linearBack(`${h}/mlp/c_fc`, rows, normed, wide, buffers);
-    await this.normBack(`${h}/ln_2`, rows, middle, buffers);
+    await this.linearBackward(`${h}/mlp/c_fc`, rows, normed, mlp, buffers);
+    await this.normBackward(`${h}/ln_2`, rows, middle, buffers);
 
-    await this.linearInputBack(`${h}/attn/c_proj`, rows, dx, dy);
-    await this.linearBack(`${h}/attn/c_proj`, rows, a, dx, buffers);
-    await operations.attendBack({
+    await this.linearInputBackward(`${h}/attn/c_proj`, rows, dx, dy);
+    await this.linearBackward(`${h}/attn/c_proj`, rows, a, dx, buffers);
+    await operations.attentionBackward({
       ...{ n, t, n_head, n_embd, qkv, a, rows: layer.rows },
-      ...{ da: dy, dqkv: wide },
+      ...{ da: dy, dqkv: mlp },
     });
     await this.norm(`${h}/ln_1`, rows, x, normed);
-    await this.linearBack(`${h}/attn/c_attn`, rows, normed, wide, buffers);
+    await this.linearBackward(`${h}/attn/c_attn`, rows, normed, mlp, buffers);
     if (i === 0 && !this.gradient("model/wte") && !this.gradient(`${h}/ln_1/g`)) return;
-    await this.linearInputBack(`${h}/attn/c_attn`, rows, wide, dy); // [rows, 3 n_embd] -> [rows, n_embd]
-    await this.normBack(`${h}/ln_1`, rows, x, buffers);
+    await this.linearInputBackward(`${h}/attn/c_attn`, rows, mlp, dy); // [rows, 3 n_embd] -> [rows, n_embd]
+    await this.normBackward(`${h}/ln_1`, rows, x, buffers);
   }
 
   /** Where a tensor's gradient goes, or 0: it is not trained. */
@@ -209,14 +209,29 @@ export class TrainingNetwork {
     const { weights } = this.parameters;
     const g = weights.address(`${name}/g`);
     const b = weights.address(`${name}/b`);
-    await this.operations.norm({ rows, n: this.hparams.n_embd, g, b, x, y });
+    await this.operations.layernormForward({ rows, n: this.hparams.n_embd, g, b, x, y });
   }
 
   /** dx += the gradient of LayerNorm's input x, from that of its output in dy. */
-  private async normBack(name: string, rows: number, x: number, { dx, dy, moments }: Buffers): Promise<void> {
+  private async normBackward(
+    name: string,
+    rows: number,
+    x: number,
+    { dx, dy, moments }: Buffers,
+  ): Promise<void> {
     const g = this.parameters.weights.address(`${name}/g`);
     const [dg, db] = [this.gradient(`${name}/g`), this.gradient(`${name}/b`)];
-    await this.operations.normBack({ rows, n: this.hparams.n_embd, g, x, y: dy, dx, dg, db, moments });
+    await this.operations.layernormBackward({
+      rows,
+      n: this.hparams.n_embd,
+      g,
+      x,
+      y: dy,
+      dx,
+      dg,
+      db,
+      moments,
+    });
   }
 
   private matrix(name: string): Factor & { n_in: number; n_out: number } {
@@ -225,22 +240,22 @@ export class TrainingNetwork {
     return { at: weights.address(`${name}/w`), row: n_out, n_in, n_out };
   }
 
-  /** y = x w + b, or y += x w + b */
-  private async linear(name: string, rows: number, x: number, y: number, add = false): Promise<void> {
+  /** y = x w + b */
+  private async linear(name: string, rows: number, x: number, y: number): Promise<void> {
     const w = this.matrix(name);
     const bias = this.parameters.weights.address(`${name}/b`);
-    await this.operations.product([rows, w.n_in, w.n_out], { at: x, row: w.n_in }, w, y, { add, bias });
+    await this.operations.matmul([rows, w.n_in, w.n_out], { at: x, row: w.n_in }, w, y, { bias });
   }
 
   /** dx = dy w^T */
-  private async linearInputBack(name: string, rows: number, dy: number, dx: number): Promise<void> {
+  private async linearInputBackward(name: string, rows: number, dy: number, dx: number): Promise<void> {
     const w = this.matrix(name);
     const factor = { at: dy, row: w.n_out };
-    await this.operations.product([rows, w.n_out, w.n_in], factor, { ...w, turned: true }, dx);
+    await this.operations.matmul([rows, w.n_out, w.n_in], factor, { ...w, transposed: true }, dx);
   }
 
   /** dw += x^T dy and db += the sum of dy's rows, or LoRA's da and db. */
-  private async linearBack(
+  private async linearBackward(
     name: string,
     rows: number,
     x: number,
@@ -249,26 +264,26 @@ export class TrainingNetwork {
   ): Promise<void> {
     const { operations } = this;
     const { n_in, n_out } = this.matrix(name);
-    const turned = { at: x, row: n_in, turned: true };
+    const turned = { at: x, row: n_in, transposed: true };
     const right = { at: dy, row: n_out };
     const { lora } = this.parameters;
     if (!lora) {
       const dw = this.gradient(`${name}/w`);
-      await operations.product([n_in, rows, n_out], turned, right, dw, { add: true });
-      await operations.columnSums(rows, n_out, dy, this.gradient(`${name}/b`));
+      await operations.matmul([n_in, rows, n_out], turned, right, dw, { add: true });
+      await operations.biasBackward(rows, n_out, dy, this.gradient(`${name}/b`));
       return;
     }
     const { tensors, rank } = lora;
     const [a, b] = [`lora/a/${name}/w`, `lora/b/${name}/w`];
     const factor = { at: thin, row: rank };
     // dw = x^T dy, w = 2 a b: da = 2 x^T (dy b^T), db = (2 x a)^T dy
-    const bTurned = { at: tensors.address(b), row: n_out, turned: true };
-    await operations.product([rows, n_out, rank], right, bTurned, thin);
+    const bTransposed = { at: tensors.address(b), row: n_out, transposed: true };
+    await operations.matmul([rows, n_out, rank], right, bTransposed, thin);
     await operations.scale(rows * rank, thin, LORA_SCALE);
-    await operations.product([n_in, rows, rank], turned, factor, this.gradient(a), { add: true });
+    await operations.matmul([n_in, rows, rank], turned, factor, this.gradient(a), { add: true });
     await this.scaledA(`${name}/w`, n_in, thin_w);
-    await operations.product([rows, n_in, rank], { at: x, row: n_in }, { at: thin_w, row: rank }, thin);
-    await operations.product([rank, rows, n_out], { ...factor, turned: true }, right, this.gradient(b), {
+    await operations.matmul([rows, n_in, rank], { at: x, row: n_in }, { at: thin_w, row: rank }, thin);
+    await operations.matmul([rank, rows, n_out], { ...factor, transposed: true }, right, this.gradient(b), {
       add: true,
     });
   }
@@ -285,7 +300,7 @@ export class TrainingNetwork {
       const b = { at: tensors.address(`lora/b/${name}`), row: n_out };
       await this.scaledA(name, n_in, thin_w);
       await operations.copy(n_in * n_out, base.address(name), w);
-      await operations.product([n_in, rank, n_out], { at: thin_w, row: rank }, b, w, { add: true });
+      await operations.matmul([n_in, rank, n_out], { at: thin_w, row: rank }, b, w, { add: true });
     }
   }
 

@@ -1,31 +1,27 @@
 import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../../model/hparams.js";
 import { loraStart, loraTargets } from "../../../model/initial.js";
 import type { Trainer, TrainerOptions } from "../../../model/trainer.js";
-import { checkState } from "../../../model/trainer-checks.js";
+import { checkRows, checkState } from "../../../model/trainer-checks.js";
 import { UserError } from "../../../system/errors.js";
 import { power } from "../../../system/exact-math.js";
+import { defaultThreads } from "../runtime/cpu-quota.js";
+import { hasWasmFeatures } from "../runtime/features.js";
 import { createMemory, Heap } from "../runtime/heap.js";
 import { HEAP_START, Pool } from "../runtime/pool.js";
-import { chooseProgram } from "../runtime/program.js";
-import { defaultThreads, wasmSupport } from "../runtime/support.js";
-import { tryTiles } from "../runtime/trial.js";
+import { loadProgram } from "../runtime/program.js";
 import { BufferRoom } from "./buffers.js";
 import { TrainingNetwork } from "./network.js";
 import { Operations } from "./operations.js";
 import { Layout, type Readable, sourceOf, Tensors } from "./tensors.js";
 
-export interface WasmTrainerOptions extends TrainerOptions {
+export interface CpuTrainerOptions extends TrainerOptions {
   /** Default: defaultThreads(). */
   readonly threads?: number;
-  /** Fused multiply-add where this Node has it, and eight values at a time where it
-   * can be told to, faster by half or more: default true. false: the same bits everywhere. */
-  readonly fastMath?: boolean;
+  /** Whether native kernels compute, which must have been tried (runtime/native-trial.ts); default: false. */
+  readonly native?: boolean;
   /** Called while the parameters are read, with the number of them. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
-  /** For tests: vectors of eight values, products in wide panels: as said here, not as is possible or faster. */
-  readonly widen?: boolean;
-  readonly wide?: boolean;
   /** For tests: pages of 64 KiB that the memory may have. */
   readonly maximumPages?: number;
   /** For tests: seconds to wait for a thread that does not answer. */
@@ -34,10 +30,6 @@ export interface WasmTrainerOptions extends TrainerOptions {
 
 /** Values that the optimizer goes through before the event loop has a turn. */
 const STEP_VALUES = 1 << 24;
-const BUILDS = {
-  ...{ plain: "train.wasm", relaxed: "train-relaxed.wasm", wide: "train-wide.wasm" },
-  tryKernels: tryTiles,
-};
 const BETA1 = 0.9;
 const BETA2 = 0.999;
 
@@ -52,35 +44,43 @@ interface Memory {
 }
 
 /**
- * Loads a model into the WebAssembly trainer: float32, one or more threads over one memory. Every sum is taken in
- * one fixed order: the weights' bits do not depend on the number of threads, nor (with fastMath: false) on the
- * machine.
+ * Loads a model into the trainer for processors: float32, one or more threads over one WebAssembly memory. Every sum
+ * is taken in one fixed order by fused multiply-add: the weights' bits do not depend on the number of threads, on the
+ * kernels or on the machine.
  * @param source holds the parameters that hparams describes (checkParameters)
  * @param options signal: gives up loading, with the signal's reason
  * @throws UserError when a tensor cannot be read, or memory or threads cannot be had; RangeError for a lora_rank
  *   that is no positive whole number
  */
-export async function createWasmTrainer(
+export async function createCpuTrainer(
   hparams: Hparams,
   source: WeightSource,
-  options: WasmTrainerOptions = {},
+  options: CpuTrainerOptions = {},
 ): Promise<Trainer> {
-  const { threads = defaultThreads(), fastMath = true, lora_rank } = options;
+  const { threads = defaultThreads(), native = false, lora_rank } = options;
   if (!Number.isInteger(threads) || threads < 1) throw new RangeError(`${threads} is no number of threads`);
   if (lora_rank !== undefined && (!Number.isInteger(lora_rank) || lora_rank < 1))
     throw new RangeError(`lora_rank ${lora_rank} is no positive whole number`);
-  const support = wasmSupport();
-  if (!support.simd || !support.threads) {
+  if (!hasWasmFeatures()) {
     throw new UserError("this Node has no WebAssembly SIMD or threads: use --backend tfjs");
   }
-  const { program } = await chooseProgram(BUILDS, { ...options, fastMath });
+  const program = await loadProgram("train", native);
   const memory = createMemory(HEAP_START(threads), options.maximumPages);
   const pool = await Pool.start({ program, threads, memory, patience: options.patience });
   try {
     const heap = new Heap(memory, HEAP_START(threads), adviceFor(options));
     const operations = new Operations(heap, pool);
     const tensors = allocate(heap, hparams, options);
-    const trainer = new WasmTrainer(hparams, heap, pool, operations, tensors, threads, options);
+    const trainer = new CpuTrainer(
+      native ? "native" : "wasm",
+      hparams,
+      heap,
+      pool,
+      operations,
+      tensors,
+      threads,
+      options,
+    );
     await trainer.load(source, options);
     return trainer;
   } catch (error) {
@@ -129,8 +129,7 @@ function allocate(heap: Heap, hparams: Hparams, options: TrainerOptions): Memory
   return { weights, trained, gradients, m, v, lora };
 }
 
-class WasmTrainer implements Trainer {
-  readonly name = "wasm";
+class CpuTrainer implements Trainer {
   readonly n_trained: number;
   readonly weights: WeightSource;
   readonly state: WeightSource;
@@ -141,6 +140,7 @@ class WasmTrainer implements Trainer {
   private busy = false;
 
   constructor(
+    readonly name: "native" | "wasm",
     readonly hparams: Hparams,
     heap: Heap,
     private readonly pool: Pool,
@@ -151,7 +151,11 @@ class WasmTrainer implements Trainer {
   ) {
     const { weights, trained, lora, m, v } = memory;
     const { recompute = false } = options;
-    const room = new BufferRoom(heap, hparams, operations, { threads, recompute, rank: lora?.rank ?? 0 });
+    const room = new BufferRoom(heap, hparams, pool.kernels, operations, {
+      threads,
+      recompute,
+      rank: lora?.rank ?? 0,
+    });
     this.network = new TrainingNetwork(hparams, heap, operations, room, memory, recompute);
     this.n_trained = trained.layout.size;
     const all = (prefix: string, tensors: Tensors | undefined): Readable[] =>
@@ -168,7 +172,7 @@ class WasmTrainer implements Trainer {
   /** Reads the parameters and puts all else to its start. */
   async load(
     source: WeightSource,
-    { seed = 0, onProgress, signal }: Pick<WasmTrainerOptions, "seed" | "onProgress" | "signal">,
+    { seed = 0, onProgress, signal }: Pick<CpuTrainerOptions, "seed" | "onProgress" | "signal">,
   ): Promise<void> {
     const { weights, trained, lora, gradients, m, v } = this.memory;
     await this.clear(weights); // also what lies between the tensors
@@ -190,7 +194,7 @@ class WasmTrainer implements Trainer {
   }
 
   accumulate(rows: readonly ArrayLike<number>[]): Promise<number> {
-    this.check(rows);
+    checkRows(this.hparams, rows);
     return this.alone(async () => {
       const loss = await this.network.loss(rows, true);
       this.n_accumulated++;
@@ -199,7 +203,7 @@ class WasmTrainer implements Trainer {
   }
 
   evaluate(rows: readonly ArrayLike<number>[]): Promise<number> {
-    this.check(rows);
+    checkRows(this.hparams, rows);
     return this.alone(() => this.network.loss(rows, false));
   }
 
@@ -212,17 +216,16 @@ class WasmTrainer implements Trainer {
       const correction = 1 / Math.sqrt(1 - power(BETA2, t));
       const { length } = trained.layout;
       for (let done = 0; done < length; done += STEP_VALUES) {
-        const place = (tensors: Tensors | undefined): number => (tensors ? tensors.at + done * 4 : 0);
-        await this.operations.step({
+        const place = ({ at }: Tensors): number => at + done * 4;
+        const update = {
           n: Math.min(STEP_VALUES, length - done),
           values: place(trained),
           gradients: place(gradients),
-          m: place(m),
-          v: place(v),
           mean: 1 / this.n_accumulated,
           rate,
-          correction,
-        });
+        };
+        if (m && v) await this.operations.adam({ ...update, m: place(m), v: place(v), correction });
+        else await this.operations.sgd(update);
       }
       this.updates = t;
       this.n_accumulated = 0;
@@ -270,21 +273,6 @@ class WasmTrainer implements Trainer {
       return await work();
     } finally {
       this.busy = false;
-    }
-  }
-
-  private check(rows: readonly ArrayLike<number>[]): void {
-    const { n_ctx, n_vocab } = this.hparams;
-    if (rows.length === 0) throw new RangeError("a batch needs a row");
-    const { length } = rows[0];
-    if (length < 2 || length > n_ctx + 1)
-      throw new RangeError(`a row has 2 to ${n_ctx + 1} tokens, not ${length}`);
-    for (const row of rows) {
-      if (row.length !== length) throw new RangeError("the rows of a batch are equally long");
-      for (let i = 0; i < length; i++) {
-        if (!Number.isInteger(row[i]) || row[i] < 0 || row[i] >= n_vocab)
-          throw new RangeError(`${row[i]} is no token id below n_vocab ${n_vocab}`);
-      }
     }
   }
 

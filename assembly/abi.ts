@@ -1,0 +1,88 @@
+/**
+ * Numbers that the WebAssembly programs share with the TypeScript that drives them: asc and tsc both compile this
+ * file, so each of them stands once. (The records are in src/engines/cpu/runtime/records.ts; a test compares them
+ * with the classes here.)
+ */
+
+/** Where the control words stand: address 0 means "none", and from 1024 on the kernels have constants of theirs. */
+export const CONTROL_AT: u32 = 2048;
+/** Words that all threads see, in this order at CONTROL_AT. */
+export enum Control {
+  /** Counts jobs: a new value starts one. */
+  JOB,
+  KIND,
+  ARGUMENT,
+  THREADS,
+  /** Threads that have reached the barrier. */
+  ARRIVED,
+  /** Counts barriers: a new value opens it. */
+  GENERATION,
+  /** Threads asleep at the barrier. */
+  ASLEEP,
+  /** Not 0 when a thread has failed: all others stop. */
+  FAILED,
+  /** How often to look before sleeping. */
+  SPINS,
+  /** Seconds without any progress after which a thread gives up. */
+  PATIENCE,
+  /** The memory's size, in units of 64 KiB: kernels outside WebAssembly check addresses by it. */
+  PAGES,
+}
+/** A counter of each thread follows, and the first one's distance from the control words: a cache line each. */
+export const LINE: u32 = 64;
+
+/** Jobs of the inference program. Every program knows STOP. */
+export enum InferenceJob {
+  STOP,
+  FORWARD,
+  PACK_LINEAR,
+  PACK_ROWS,
+  QUANTIZE_LINEAR,
+  QUANTIZE_ROWS,
+  PACK_LINEAR_FLOAT16,
+  PACK_ROWS_FLOAT16,
+}
+
+/** Jobs of the training program. */
+export enum TrainingJob {
+  STOP,
+  MATMUL,
+  LAYERNORM_FORWARD,
+  LAYERNORM_BACKWARD,
+  ATTENTION_FORWARD,
+  ATTENTION_BACKWARD,
+  GELU_FORWARD,
+  GELU_BACKWARD,
+  BIAS_BACKWARD,
+  RESIDUAL,
+  SCALE,
+  COPY,
+  EMBEDDING_FORWARD,
+  EMBEDDING_BACKWARD,
+  CROSSENTROPY,
+  ADAM,
+  SGD,
+}
+
+/** How a matrix's weights are stored: Linear.type. */
+export enum WeightType {
+  FLOAT32,
+  FLOAT16,
+  INT8,
+}
+
+/** What becomes of a product: y = sum; y += sum; y = gelu(sum). */
+export enum Mode {
+  STORE,
+  ADD,
+  GELU,
+}
+
+/** Outputs of a matrix that lie side by side. */
+export const PANEL: u32 = 8;
+/** Positions in a page of the key/value cache. */
+export const PAGE: u32 = 32;
+/** Rows of a block of attention, at most. */
+export const BLOCK_ROWS: u32 = 4;
+/** Up to so many rows, every thread prepares all of them for itself: cheaper than to meet at a barrier. */
+export const ROWS_ALONE: u32 = 2;

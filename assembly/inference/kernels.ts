@@ -1,0 +1,34 @@
+/**
+ * The kernels of the inference program: its imports are filled in by these, or by native ones over the same memory
+ * (native/). Every function does this thread's part; none waits for another thread.
+ */
+import { Mode, PANEL } from "../abi";
+import { attentionBytes } from "./attention";
+import { Linear, Pack } from "./model";
+
+export { join } from "../threads";
+export { isFused } from "../vector";
+export { attention, remember } from "./attention";
+export { embed, prepare } from "./layernorm";
+export { linear_float32 } from "./linear";
+export { linear_int8 } from "./linear_int8";
+export { pack_linear, pack_rows } from "./pack";
+export { quantize_linear, quantize_rows } from "./quantize";
+
+/** Bytes of its own that each thread needs: attention's scores, or a panel of the widest matrix as it is packed. */
+export function inference_own_bytes(n_ctx: u32, n_embd: u32): u32 {
+  return max<u32>(attentionBytes(n_ctx), PANEL * (4 * n_embd + 8) * 4 + 64);
+}
+
+// float16 weights are for native kernels: here they become float32 when they are loaded, and these are never called.
+export function linear_float16(l: Linear, rows: u32, x: usize, xs: u32, y: usize, ys: u32, mode: Mode): void {
+  unreachable();
+}
+
+export function pack_linear_float16(p: Pack): void {
+  unreachable();
+}
+
+export function pack_rows_float16(p: Pack): void {
+  unreachable();
+}

@@ -1,0 +1,162 @@
+import { CONTROL_AT, Control, LINE, Mode, WeightType } from "../../../../assembly/abi.js";
+import { messageOf } from "../../../system/errors.js";
+import { createMemory, Heap } from "./heap.js";
+import { loadNative } from "./native.js";
+import { HEAP_START } from "./pool.js";
+import type { Kernels } from "./program.js";
+import {
+  type Fields,
+  LAYERNORM,
+  LINEAR,
+  MATMUL,
+  NORM,
+  type RecordType,
+  type Values,
+  write,
+} from "./records.js";
+
+/** Whether native kernels can be used here, and what they are, or why not: one line. */
+export type NativeTrial =
+  | { readonly works: true; readonly description: string }
+  | { readonly works: false; readonly reason: string };
+
+let trial: NativeTrial | undefined;
+
+/** Loads the native kernels and tries them, once in a process. */
+export function tryNative(): NativeTrial {
+  trial ??= runTrial();
+  return trial;
+}
+
+function runTrial(): NativeTrial {
+  try {
+    const native = loadNative();
+    if (typeof native === "string") return { works: false, reason: native };
+    const hash = hashOfTrial((memory) => native.kernels(new Uint8Array(memory.buffer), CONTROL_AT, 0));
+    if (hash !== TRIAL_HASH)
+      return { works: false, reason: `${native.description} kernels compute other bits than they must` };
+    return { works: true, description: native.description };
+  } catch (error) {
+    return { works: false, reason: messageOf(error) };
+  }
+}
+
+/** What every set of kernels gives; test/engines/cpu-native-trial.test.ts compares it with WebAssembly's. */
+export const TRIAL_HASH = 0xc4fa3118;
+
+/**
+ * Runs kernels on small inputs, in a memory of their own: LayerNorm with products in float32 and int8, a bias and GELU;
+ * training's product in two orders, and LayerNorm's gradient.
+ * @param make the kernels over a memory, for its first thread
+ * @returns a hash of all results' bits
+ */
+export function hashOfTrial(make: (memory: WebAssembly.Memory) => Kernels): number {
+  const trial = new Trial(make);
+  trial.infer();
+  trial.train();
+  return trial.hash;
+}
+
+class Trial {
+  /** FNV-1a over the words of all results. */
+  hash = 0x811c9dc5;
+  private readonly memory = createMemory(65536, 16);
+  private readonly words = new Int32Array(this.memory.buffer);
+  private readonly heap = new Heap(this.memory, HEAP_START(1));
+  private readonly kernels: Kernels;
+  private state = 1;
+
+  constructor(make: (memory: WebAssembly.Memory) => Kernels) {
+    this.words[CONTROL_AT / 4 + Control.THREADS] = 1;
+    this.words[CONTROL_AT / 4 + Control.PAGES] = 1;
+    this.kernels = make(this.memory);
+  }
+
+  infer(): void {
+    const [rows, n_in, n_out] = [5, 37, 24];
+    const own = this.heap.allocate(this.kernels.inference_own_bytes(64, n_in));
+    const x = this.floats(rows * n_in);
+    const norm = this.record(NORM, { g: this.floats(n_in), b: this.floats(n_in) });
+    const [a, q, scales] = [this.floats(rows * n_in), this.floats(rows * 19), this.floats(rows)];
+    const sizes = { n_in, n_out, b: this.floats(n_out) };
+    const w = this.floats(n_in * n_out);
+    const matrix = this.record(LINEAR, { ...sizes, w, type: WeightType.FLOAT32 });
+    // Any bytes are weights of int8, each output's scale one of the numbers.
+    const int8 = { w, scale: this.floats(n_out), limit: 16000, type: WeightType.INT8 };
+    const rounded = this.record(LINEAR, { ...sizes, ...int8 });
+    for (const n of [1, rows]) {
+      const y = this.floats(rows * n_out);
+      this.run("prepare", rounded, norm, n, x, n_in, a, n_in, q, scales, 0);
+      this.run("linear_float32", matrix, n, a, n_in, y, n_out, Mode.GELU);
+      this.run("linear_int8", rounded, n, q, scales, y, n_out, Mode.ADD, own);
+      this.take(y, n * n_out);
+    }
+  }
+
+  train(): void {
+    const [m, k, n] = [7, 29, 19];
+    const [own, shared] = [this.kernels.training_own_bytes(k, 1, 8), this.kernels.training_shared_bytes(k)];
+    const room = { own: this.heap.allocate(own), own_bytes: own, shared: this.heap.allocate(shared) };
+    const [a, b, c] = [this.floats(m * k), this.floats(k * n), this.floats(m * n)];
+    const product = { m, n, k, a, b, c, c_row: n, add: 1, bias: this.floats(n), ...room };
+    for (const order of [
+      { a_row: k, a_k: 1, b_k: n, b_column: 1 },
+      { a_row: 1, a_k: m, b_k: 1, b_column: k },
+    ]) {
+      const record = this.record(MATMUL, { ...product, ...order });
+      const blocks = this.kernels.matmul_blocks(record);
+      for (let block = 0; block < blocks; block++) {
+        this.run("matmul_pack", record, block);
+        this.run("matmul_block", record, block);
+      }
+    }
+    this.take(c, m * n);
+    const [g, dx, dg, db] = [k, m * k, k, k].map((size) => this.floats(size));
+    const moments = this.floats(2 * m);
+    const norm = this.record(LAYERNORM, {
+      rows: m,
+      n: k,
+      g,
+      x: a,
+      y: this.floats(m * k),
+      dx,
+      dg,
+      db,
+      moments,
+    });
+    this.run("layernorm_backward_rows", norm);
+    this.run("layernorm_backward_columns", norm);
+    this.take(dx, m * k);
+    this.take(dg, k);
+    this.take(db, k);
+  }
+
+  /** Runs a kernel; then the counter of units is put back, as a barrier does. */
+  private run(kernel: string, ...args: number[]): void {
+    this.kernels[kernel](...args);
+    this.words[(CONTROL_AT + LINE) / 4] = 0;
+  }
+
+  private take(at: number, n: number): void {
+    for (const word of new Uint32Array(this.memory.buffer, at, n))
+      this.hash = Math.imul(this.hash ^ word, 0x01000193) >>> 0;
+  }
+
+  /** Numbers in [-1, 1), the same ones every time. @returns their address */
+  private floats(n: number): number {
+    const at = this.heap.allocate(n * 4);
+    const values = new Float32Array(this.memory.buffer, at, n);
+    for (let i = 0; i < n; i++) {
+      this.state = (Math.imul(this.state, 1664525) + 1013904223) >>> 0;
+      values[i] = (this.state >>> 8) / 2 ** 23 - 1;
+    }
+    return at;
+  }
+
+  private record<F extends Fields>(type: RecordType<F>, values: Partial<Values<F>>): number {
+    const at = this.heap.allocate(type.bytes);
+    new Uint8Array(this.memory.buffer, at, type.bytes).fill(0);
+    write(this.memory, at, type, values);
+    return at;
+  }
+}
