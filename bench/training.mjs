@@ -1,10 +1,10 @@
-// Tokens per second of a training step (accumulate and update) and peak resident memory: the WebAssembly trainer
-// with and without relaxed SIMD, and PyTorch if it is there (torch with its own LayerNorm, GELU and mask,
+// Tokens per second of a training step (accumulate and update) and peak resident memory: this program with its best
+// kernels (gpt2) and with those of WebAssembly (wasm), and PyTorch if it is there (torch with its own LayerNorm, GELU and mask,
 // torch_written_out with these operation by operation), in rounds that take turns. Each runs in a process of its own
 // and works only when it is told to.
 //
 //   npm run build && node bench/training.mjs [--shape 124M] [--batch 1] [--tokens 1024] [--steps 2] [--rounds 2]
-//     [--threads 2] [--only relaxed,plain,torch,torch_written_out] [--python python3]
+//     [--threads 2] [--only gpt2,wasm,torch,torch_written_out] [--python python3]
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -21,7 +21,7 @@ const { values: options } = parseArgs({
     steps: { type: "string", default: "2" },
     rounds: { type: "string", default: "2" },
     threads: { type: "string", default: String(defaultThreads()) },
-    only: { type: "string", default: "relaxed,plain,torch,torch_written_out" },
+    only: { type: "string", default: "gpt2,wasm,torch,torch_written_out" },
     python: { type: "string", default: "python3" },
   },
 });
@@ -34,8 +34,8 @@ const sizes = [
   ...Object.entries(hparams).flatMap(([name, value]) => [`--${name}`, String(value)]),
 ];
 const COMMANDS = {
-  relaxed: [process.execPath, beside("peers/training/wasm.mjs"), ...sizes],
-  plain: [process.execPath, beside("peers/training/wasm.mjs"), ...sizes, "--plain"],
+  gpt2: [process.execPath, beside("peers/training/gpt2.mjs"), ...sizes],
+  wasm: [process.execPath, beside("peers/training/gpt2.mjs"), ...sizes, "--backend", "wasm"],
   torch: [options.python, beside("peers/training/torch_training.py"), ...sizes],
   torch_written_out: [options.python, beside("peers/training/torch_training.py"), ...sizes, "--written_out"],
 };

@@ -15,6 +15,7 @@ export const EXIT_STATUS: readonly (readonly [string, string])[] = [
 
 export const ENVIRONMENT: readonly (readonly [string, string])[] = [
   ["GPT2_MODELS_DIR", "where models are, where --models_dir does not say"],
+  ["GPT2_BACKEND", "what computes, where --backend does not say"],
   ["GPT2_BASE_URL", "where gpt2 download fetches from, where --base_url does not say"],
   ["GPT2_NO_HISTORY", "if not empty, gpt2 interactive neither reads nor keeps the lines of other sessions"],
   [

@@ -5,7 +5,7 @@ import { type Precision, weightBytes } from "./cpu/inference/weights.js";
 import { defaultThreads } from "./cpu/runtime/cpu-quota.js";
 import { hasWasmFeatures } from "./cpu/runtime/features.js";
 import { tryNative } from "./cpu/runtime/native-trial.js";
-import { isFused } from "./cpu/runtime/program.js";
+import { isFused, type ProgramName } from "./cpu/runtime/program.js";
 import { debug, isInstalled, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
 
 /**
@@ -56,10 +56,10 @@ function wantedBackend(option: Backend | undefined): Backend {
 }
 
 /** What "auto" means here: a GPU where there is one, else native kernels, else WebAssembly, else TensorFlow.js. */
-async function chooseBackend(): Promise<Exclude<Backend, "auto">> {
+async function chooseBackend(program: ProgramName): Promise<Exclude<Backend, "auto">> {
   if (await hasGpu()) return "tfjs-node-gpu";
   if (!hasWasmFeatures()) return "tfjs";
-  const native = tryNative();
+  const native = tryNative(program);
   if (native.works) return "native";
   debug(`no native kernels: ${native.reason}`);
   return "wasm";
@@ -68,9 +68,10 @@ async function chooseBackend(): Promise<Exclude<Backend, "auto">> {
 /** One line on what computes by default, for `gpt2 --version`. */
 export async function describeDefault(): Promise<string> {
   const wanted = wantedBackend(undefined);
-  const backend = wanted === "auto" ? await chooseBackend() : wanted;
+  const program = "gpt2";
+  const backend = wanted === "auto" ? await chooseBackend(program) : wanted;
   const threads = `on ${defaultThreads()} threads`;
-  const native = tryNative();
+  const native = tryNative(program);
   if (backend === "native" && native.works) return `native kernels (${native.description}) ${threads}`;
   if (backend === "native" || backend === "wasm") {
     const why = native.works ? "" : `; no native kernels: ${native.reason}`;
@@ -89,9 +90,13 @@ let unfusedTold = false;
  * on other machines.
  * @throws UserError where native kernels are asked for and cannot be had
  */
-async function usesNative(backend: "native" | "wasm", onNotice: (line: string) => void): Promise<boolean> {
+async function usesNative(
+  backend: "native" | "wasm",
+  program: ProgramName,
+  onNotice: (line: string) => void,
+): Promise<boolean> {
   if (backend === "native") {
-    const native = tryNative();
+    const native = tryNative(program);
     if (native.works) return true;
     throw new UserError(`native kernels cannot be used (${native.reason}): use --backend wasm`);
   }
@@ -122,8 +127,8 @@ export async function createEngine(
   const wanted = wantedBackend(options.backend);
   // int8 and float16 exist in the engine for processors only: asking for them is asking for that one.
   const own = precision === "int8" || precision === "float16";
-  let backend = wanted === "auto" ? await chooseBackend() : wanted;
-  if (wanted === "auto" && own && backend !== "native") backend = tryNative().works ? "native" : "wasm";
+  let backend = wanted === "auto" ? await chooseBackend("gpt2") : wanted;
+  if (wanted === "auto" && own && backend !== "native") backend = tryNative("gpt2").works ? "native" : "wasm";
   if (backend !== "native" && backend !== "wasm") {
     if (wanted === "auto" && backend === "tfjs") {
       onNotice("this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly");
@@ -133,7 +138,7 @@ export async function createEngine(
     const { createTfjsEngine } = await import("./tfjs/engine.js");
     return createTfjsEngine(hparams, source, { backend: tfjs, onProgress });
   }
-  const native = await usesNative(backend, onNotice);
+  const native = await usesNative(backend, "gpt2", onNotice);
   const chosen = precision === "auto" ? automaticPrecision(hparams, source) : precision;
   if (precision === "auto" && chosen === "int8") {
     const gigabytes = (weightBytes(hparams, "float32") / 1e9).toFixed(1);
@@ -172,10 +177,10 @@ export async function createTrainer(
   checkParameters(hparams, source);
   const { backend: option, threads, onNotice = () => {}, ...training } = options;
   const wanted = wantedBackend(option);
-  const backend = wanted === "auto" ? await chooseBackend() : wanted;
+  const backend = wanted === "auto" ? await chooseBackend("train") : wanted;
   if (backend === "native" || backend === "wasm") {
     debug(`training with ${backend} kernels on ${threads ?? defaultThreads()} threads`);
-    const native = await usesNative(backend, onNotice);
+    const native = await usesNative(backend, "train", onNotice);
     const { createCpuTrainer } = await import("./cpu/training/trainer.js");
     return createCpuTrainer(hparams, source, { ...training, threads, native });
   }

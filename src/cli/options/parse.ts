@@ -91,7 +91,7 @@ const underscored = (name: string): string => `--${name.slice(2).replaceAll("-",
  * Lets `--top-k` and `--top-k=40` mean `--top_k`: rewrites the names of options the commands have, and nothing
  * else: neither an option's value that looks like one (`--stop --top-k`), nor what stands behind `--`.
  * @param args the command line's arguments
- * @param known the long options, as `--top_k` or `--no-fast_math`, and whether each takes a value
+ * @param known the long options, as `--top_k` or `--no-recompute`, and whether each takes a value
  */
 export function withUnderscores(args: readonly string[], known: ReadonlyMap<string, boolean>): string[] {
   const names = new Map([...known.keys()].map((name) => [underscored(name), name]));

@@ -6,6 +6,9 @@ import { loadNative } from "./native.js";
 /** Functions over the shared memory, by name: assembly/inference/kernels.ts and assembly/training/kernels.ts. */
 export type Kernels = Readonly<Record<string, (...args: number[]) => number>>;
 
+/** The programs: gpt2 runs models, train trains them. */
+export type ProgramName = "gpt2" | "train";
+
 /** What a thread runs. */
 export interface Program {
   readonly module: WebAssembly.Module;
@@ -32,11 +35,8 @@ async function compile(name: string): Promise<WebAssembly.Module> {
   return WebAssembly.compile(await readFile(new URL(`${name}.wasm`, import.meta.url)));
 }
 
-/**
- * A program and its kernels.
- * @param name gpt2 runs models, train trains them
- */
-export async function loadProgram(name: "gpt2" | "train", native: boolean): Promise<Program> {
+/** A program and its kernels. */
+export async function loadProgram(name: ProgramName, native: boolean): Promise<Program> {
   const [module, kernels] = await Promise.all([
     compile(name),
     native ? undefined : compile(`${name}-kernels`),
@@ -67,7 +67,7 @@ export function wasmKernels(module: WebAssembly.Module, memory: WebAssembly.Memo
 function nativeKernels(memory: WebAssembly.Memory, thread: number): Kernels {
   const native = loadNative();
   if (typeof native === "string") throw new Error(native);
-  return native.kernels(new Uint8Array(memory.buffer), CONTROL_AT, thread);
+  return native.kernels(new Uint8Array(memory.buffer), CONTROL_AT, thread) as Kernels;
 }
 
 let fused: Promise<boolean> | undefined;

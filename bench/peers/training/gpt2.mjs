@@ -1,8 +1,8 @@
-// Training steps of the WebAssembly trainer for ../../training.mjs.
+// Training steps of this program for ../../training.mjs.
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { randomWeights } from "../../../dist/src/bench.js";
-import { createCpuTrainer } from "../../../dist/src/engines/cpu/training/trainer.js";
+import { createTrainer } from "../../../dist/src/engines/create.js";
 
 const NUMBERS = [
   ...["batch", "tokens", "steps", "threads", "lora_rank"],
@@ -14,6 +14,7 @@ const { values } = parseArgs({
     ...Object.fromEntries(NUMBERS.map((name) => [name, { type: "string" }])),
     ...Object.fromEntries(FLAGS.map((name) => [name, { type: "boolean" }])),
     optimizer: { type: "string" },
+    backend: { type: "string" },
   },
 });
 for (const name of NUMBERS) if (values[name] !== undefined) values[name] = Number(values[name]);
@@ -23,7 +24,7 @@ const hparams = { n_vocab, n_ctx, n_embd, n_head, n_layer };
 const MADE_UP_STEP = 7919; // as in src/bench.ts
 
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
-const trainer = await createCpuTrainer(hparams, randomWeights(hparams), {
+const trainer = await createTrainer(hparams, randomWeights(hparams), {
   ...options,
   threads,
 });
