@@ -49,7 +49,7 @@ const WRONG: Readonly<Record<string, readonly string[]>> = {
   shard: ["", "x", "1", "0/2", "3/2", "1/0", "-1/2", "1/-2", "1/2/3", "1.5/2", "1 / 2", "/2", "1/"],
   format: ["", "json", "TEXT", "jsonl "],
   backend: ["", "cuda", "tfjs-webgl", "constructor"],
-  precision: ["", "float16", "INT8"],
+  precision: ["", "bfloat16", "INT8"],
   threads: [...NO_NUMBERS, "0", "65"],
   stop: [""],
 };

@@ -42,7 +42,7 @@ export function decidingOptions(options: GeneratingOptions): Deciding {
 /**
  * A model's fingerprint as far as texts go: of its vocabulary, and of the logits that it computes for a few tokens.
  * Unlike a checksum of its files it is the same in every format and for every engine that computes the same, costs
- * no second reading of the weights, and differs where a precision or fast math makes other texts.
+ * no second reading of the weights, and differs where a precision or another engine makes other texts.
  */
 export async function markOf({ engine, encoder }: Model): Promise<string> {
   const { n_vocab, n_ctx } = engine.hparams;

@@ -102,7 +102,7 @@ export class ResumedFile implements OwnSink {
         );
       } else if (this.record.model !== mark) {
         throw new UserError(
-          `${this.path} holds samples of another model, or of this one with another --precision, --backend or --fast_math: ${ANOTHER}`,
+          `${this.path} holds samples of another model, or of this one with another --precision or --backend: ${ANOTHER}`,
         );
       } else return;
     }
