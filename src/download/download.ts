@@ -1,19 +1,12 @@
 import { mkdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import {
-  below,
-  CATALOG,
-  type Catalog,
-  findModel,
-  type ModelFile,
-  OPTIONAL_FILE,
-  sourcesOf,
-} from "../models/catalog.js";
+import { CATALOG, type Catalog, findModel, type ModelFile, OPTIONAL_FILE } from "../models/catalog.js";
 import { OPENAI_FILES } from "../models/files.js";
 import { EXIT, UserError } from "../system/errors.js";
 import { fileError } from "../system/files.js";
 import { lockFolder } from "../system/lock.js";
 import { fetchFile } from "./fetch-file.js";
+import { below, sourcesOf } from "./hosts.js";
 import type { Timeouts } from "./http.js";
 import { type FileEvent, PATIENCE, type Patience } from "./job.js";
 

@@ -1,6 +1,4 @@
-import { showUrl } from "../download/http.js";
 import type { Hparams } from "../model/hparams.js";
-import { UsageError } from "../system/errors.js";
 import type { OPENAI_FILES } from "./files.js";
 
 export type ModelFile = (typeof OPENAI_FILES)[number];
@@ -137,59 +135,4 @@ export function canonicalName(name: string): string | undefined {
 /** All names of the catalog, for messages: "117M (= 124M), 345M (= 355M), 774M, 1558M". */
 export function listModels(catalog: Catalog = CATALOG): string {
   return catalog.models.map(({ name, alias }) => (alias ? `${name} (= ${alias})` : name)).join(", ");
-}
-
-/**
- * Addresses of a model's folder, in the order in which they are tried.
- * @param baseUrl the address above the models' folders; without it the catalog's hosts
- * @throws UsageError when the name is in no catalog and no baseUrl is given, could leave its folder, or the
- *   baseUrl is no http or https address
- */
-export function sourcesOf(name: string, baseUrl: string | undefined, catalog: Catalog = CATALOG): URL[] {
-  // First and last character: no "..", no hidden folders, no option-like names, no "name." (Windows drops the dot).
-  if (!/^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_-])?$/.test(name)) {
-    throw new UsageError(
-      `${JSON.stringify(name)} is no model name: use letters, digits and . _ - only, beginning with a letter or digit`,
-    );
-  }
-  const known = findModel(name, catalog);
-  if (baseUrl !== undefined) {
-    const base = parseBaseUrl(baseUrl);
-    // One's own copy may use OpenAI's present folder name, or the old one.
-    const folders = known ? new Set([known.remoteName, known.name, name]) : new Set([name]);
-    return [...folders].map((folder) => below(base, folder));
-  }
-  if (!known) {
-    throw new UsageError(
-      `${name} is none of OpenAI's models, which are ${listModels(catalog)}: for a model of your own say with --base_url where it lies`,
-    );
-  }
-  return catalog.hosts.map((host) => below(parseBaseUrl(host), known.remoteName));
-}
-
-/** The address of a name below a folder's address; a query (such as a signature) stays. */
-export function below(folder: URL, name: string): URL {
-  const url = new URL(folder);
-  url.pathname = `${folder.pathname.replace(/\/+$/, "")}/${name}`;
-  return url;
-}
-
-function parseBaseUrl(text: string): URL {
-  const next = "give an address such as https://example.org/models";
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
-    throw new UsageError(`--base_url ${JSON.stringify(text)} is no address: ${next}`);
-  }
-  if (url.protocol !== "https:" && url.protocol !== "http:") {
-    throw new UsageError(`--base_url ${JSON.stringify(text)} is neither https nor http: ${next}`);
-  }
-  if (url.username || url.password) {
-    throw new UsageError(
-      `--base_url ${showUrl(url)}: a user name or password in it is not supported: ${next}`,
-    );
-  }
-  url.hash = "";
-  return url;
 }
