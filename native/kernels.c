@@ -6,8 +6,14 @@
 #include "int8.h"
 #include "attention.h"
 #include "pack.h"
+#include "product.h"
+#include "train.h"
+#include "train_attention.h"
 
 const Kernels KERNELS = {
   embed, prepare, linear_float32, linear_float16, linear_int8, remember, attention,
   pack_linear, pack_rows, quantize_linear, quantize_rows, pack_linear_float16, pack_rows_float16,
+  layernorm_forward, layernorm_backward_rows, layernorm_backward_columns,
+  matmul_blocks, matmul_pack, matmul_block, attention_forward, attention_backward,
+  crossentropy, gelu_forward, gelu_backward, adam,
 };

@@ -174,4 +174,17 @@ static inline u64 inference_own_bytes(u32 n_ctx, u32 n_embd) {
   const u64 panel = 8ull * (4ull * n_embd + 16) * 4;
   return (scores > panel ? scores : panel) + 1024;
 }
+
+/** Likewise for training's attention and products: room for the widest vectors. */
+static inline u64 attention_own_bytes(u32 t, u32 n_state) {
+  const u64 width = (n_state + 31ull) / 32 * 32, length = (t + 31ull) / 32 * 32;
+  return 4 * (length * (2 * n_state + 3 * width) + 96 * (3 * width + 2 * length)) + 1024;
+}
+enum { PRODUCT_OWN_BYTES = (256 * 32 + 12 * 32) * 4 };
+
+/** What a block of A takes in panels: of 12 rows, or of 6. */
+static inline u64 product_shared_bytes(u64 m, u64 k) {
+  const u64 rows = m < 1536 ? m : 1536, depth = k < 768 ? k : 768;
+  return (rows + 11) / 6 * (depth * 6 + 16) * 4;
+}
 #endif
