@@ -32,6 +32,8 @@ export interface EngineOptions {
   readonly onProgress?: (done: number, total: number) => void;
   /** Told what the user should know about a choice that was made for them. */
   readonly onNotice?: (line: string) => void;
+  /** Gives up loading, with the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 /** Whether tfjs-node-gpu is installed and finds a GPU. */
@@ -115,7 +117,7 @@ function isStoredAsFloat16(source: WeightSource): boolean {
 /**
  * Loads parameters into the engine that was asked for, or into the one that suits this machine.
  * @throws UsageError when the options contradict each other; UserError when the engine cannot be had or the
- *   parameters cannot be read
+ *   parameters cannot be read; the signal's reason on an abort
  */
 export async function createEngine(
   hparams: Hparams,
@@ -123,7 +125,7 @@ export async function createEngine(
   options: EngineOptions,
 ): Promise<Engine> {
   checkParameters(hparams, source);
-  const { precision = "auto", threads, onProgress, onNotice = () => {} } = options;
+  const { precision = "auto", threads, onProgress, signal, onNotice = () => {} } = options;
   const wanted = wantedBackend(options.backend);
   // int8 and float16 exist in the engine for processors only: asking for them is asking for that one.
   const own = precision === "int8" || precision === "float16";
@@ -136,7 +138,7 @@ export async function createEngine(
     if (own) throw new UsageError(`--precision ${precision} needs --backend native or wasm, not ${backend}`);
     const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === backend);
     const { createTfjsEngine } = await import("./tfjs/engine.js");
-    return createTfjsEngine(hparams, source, { backend: tfjs, onProgress });
+    return createTfjsEngine(hparams, source, { backend: tfjs, onProgress, signal });
   }
   const native = await usesNative(backend, "gpt2", onNotice);
   const chosen = precision === "auto" ? automaticPrecision(hparams, source) : precision;
@@ -148,7 +150,7 @@ export async function createEngine(
   }
   debug(`computing with ${backend} kernels, ${chosen}, ${threads ?? defaultThreads()} threads`);
   const { createCpuEngine } = await import("./cpu/inference/engine.js");
-  return createCpuEngine(hparams, source, { precision: chosen, threads, native, onProgress });
+  return createCpuEngine(hparams, source, { precision: chosen, threads, native, onProgress, signal });
 }
 
 /** What precision "auto" is for a model: the same on every machine, as int8 decides texts. */

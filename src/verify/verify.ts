@@ -100,10 +100,8 @@ async function* compute(
     backend,
     threads,
     precision: "float32",
-    onProgress: (done, total) => {
-      signal?.throwIfAborted();
-      onProgress?.("loading", (bytes * done) / total, bytes); // done: values, or tensors
-    },
+    signal,
+    onProgress: (done, total) => onProgress?.("loading", (bytes * done) / total, bytes), // done: values, or tensors
   });
   try {
     yield* checkReference(model, reference, signal);

@@ -19,6 +19,7 @@ import {
 import { modelFolder } from "../samples/find-model.js";
 import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
 import { note, Output } from "../terminal/output.js";
+import { shellQuote } from "../terminal/shell-quote.js";
 import { TrainingDisplay } from "../terminal/training-display.js";
 
 /** One call of the command. */
@@ -117,11 +118,6 @@ function requestOf(call: Call): FinetuneRequest {
   };
 }
 
-/** A word as it is typed in a shell. */
-function quoted(word: string): string {
-  return /^[\w./,:=@%+~-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
-
 /** Options that say where a run begins: it has begun. */
 const BEGINNING: readonly string[] = [
   ...SIZES,
@@ -142,7 +138,7 @@ function commandToGoOn({ command, dataset }: Call, stepsLeft: number): string {
     return option.negate !== value ? [option.long ?? ""] : [];
   });
   const steps = Number.isFinite(stepsLeft) ? ["--steps", String(stepsLeft)] : [];
-  return ["gpt2", "finetune", ...dataset, ...words, ...steps].map(quoted).join(" ");
+  return ["gpt2", "finetune", ...dataset, ...words, ...steps].map((word) => shellQuote(word)).join(" ");
 }
 
 /** A folder as one would type it here: short where it lies below the current one. */
@@ -165,9 +161,9 @@ function tellEnd(call: Call, { folder, step, isInterrupted }: Finished): void {
     return;
   }
   const { run_name, checkpoint_dir } = options;
-  const where = isTyped(command, "checkpoint_dir") ? ` --checkpoint_dir ${quoted(checkpoint_dir)}` : "";
+  const where = isTyped(command, "checkpoint_dir") ? ` --checkpoint_dir ${shellQuote(checkpoint_dir)}` : "";
   note(`step ${step} is saved in ${shown(folder)}, the curve in ${CURVE_FILE} there`);
-  note(`write with it: gpt2 unconditional --run_name ${quoted(run_name)}${where} --nsamples 1`);
+  note(`write with it: gpt2 unconditional --run_name ${shellQuote(run_name)}${where} --nsamples 1`);
 }
 
 /** Trains, and tells how it ended; the exit code. */

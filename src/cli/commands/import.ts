@@ -8,6 +8,7 @@ import { oneOf } from "../options/parse.js";
 import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
 import { note } from "../terminal/output.js";
 import { type Bar, showBytes, startBar } from "../terminal/progress.js";
+import { shellQuote } from "../terminal/shell-quote.js";
 import { DTYPES, type Dtype } from "./convert.js";
 
 interface ImportCommandOptions {
@@ -27,9 +28,6 @@ function checkName(name: string): string {
   }
   return name;
 }
-
-/** A word of a command line, in quotes where it needs them. */
-const word = (text: string): string => (/^[\w./~-]+$/.test(text) ? text : JSON.stringify(text));
 
 async function importWithBar(folder: string, options: ImportCommandOptions): Promise<void> {
   const name = checkName(options.name ?? basename(folder));
@@ -60,8 +58,8 @@ async function importWithBar(folder: string, options: ImportCommandOptions): Pro
     );
     bar = undefined;
     for (const notice of notices) note(`notice: ${notice}`);
-    const where = options.models_dir === undefined ? "" : ` --models_dir ${word(options.models_dir)}`;
-    note(`use it with --model_name ${word(name)}${where}`);
+    const where = options.models_dir === undefined ? "" : ` --models_dir ${shellQuote(options.models_dir)}`;
+    note(`use it with --model_name ${shellQuote(name)}${where}`);
   } finally {
     bar?.clear();
   }

@@ -27,6 +27,7 @@ async function score(
   const folder = await modelFolder(options.model_name, options.models_dir);
   const { encoder, engine, hparams } = await loadModel(folder, {
     ...options,
+    signal,
     onNotice: (line) => note(`warning: ${line}`),
   });
   try {

@@ -6,9 +6,9 @@ import type { GeneratingOptions } from "../options/sampling.js";
 import { tell } from "../terminal/output.js";
 
 /** The model a command asks for, loaded; offers to download it where it is known, missing, and someone can answer. */
-export async function loadNamedModel(options: GeneratingOptions): Promise<Model> {
+export async function loadNamedModel(options: GeneratingOptions, signal?: AbortSignal): Promise<Model> {
   const folder = await modelFolder(options.model_name, options.models_dir);
-  return loadModel(folder, { ...options, onNotice: (line) => tell(`warning: ${line}`) });
+  return loadModel(folder, { ...options, signal, onNotice: (line) => tell(`warning: ${line}`) });
 }
 
 /** The folder of the model with this name or path, which may have been downloaded just now. */

@@ -34,7 +34,7 @@ export async function runOnce(
     () => controller.abort(),
     async () => {
       try {
-        const model = await loadNamedModel(options);
+        const model = await loadNamedModel(options, signal);
         try {
           if (!signal.aborted) {
             await files?.accept?.(model);
@@ -51,6 +51,8 @@ export async function runOnce(
         } finally {
           await model.engine.dispose();
         }
+      } catch (error) {
+        if (error !== signal.reason) throw error; // loading was given up
       } finally {
         await files?.close();
       }

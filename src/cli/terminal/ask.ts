@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import { note } from "./output.js";
+import { printable } from "./printable.js";
 
 /**
  * Asks a yes/no question on the terminal: stderr asks, stdin answers.
@@ -11,7 +12,7 @@ export async function ask(question: string, usual: "yes" | "no"): Promise<boolea
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   const answer = await new Promise<string | undefined>((resolve) => {
     lines.once("close", () => resolve(undefined));
-    lines.question(`${question} ${usual === "yes" ? "[Y/n]" : "[y/N]"} `).then(resolve, () => {});
+    lines.question(`${printable(question)} ${usual === "yes" ? "[Y/n]" : "[y/N]"} `).then(resolve, () => {});
   });
   lines.close();
   if (answer === undefined) note(""); // the question's line is still open

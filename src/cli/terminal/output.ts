@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { fileError } from "../../system/files.js";
+import { printable } from "./printable.js";
 
 /**
  * Standard output. Waits for slow readers instead of filling memory, and ends quietly when the reader has gone
@@ -25,11 +26,11 @@ export class Output {
     return this.stream.isTTY === true;
   }
 
-  /** Writes text; nothing once the reader has gone. */
+  /** Writes text, to a terminal without its control characters; nothing once the reader has gone. */
   async write(text: string): Promise<void> {
     if (text === "" || this.closed.aborted) return;
     this.isLineOpen = !text.endsWith("\n");
-    if (this.stream.write(text)) return;
+    if (this.stream.write(this.isTerminal ? printable(text) : text)) return;
     // A stream that fails emits no "drain": the abort ends the wait.
     await once(this.stream, "drain", { signal: this.closed }).catch(() => {});
   }
@@ -65,7 +66,7 @@ export function note(line: string): void {
 
 /** Tells the user something that must be known, on stderr. */
 export function tell(line: string): void {
-  process.stderr.write(`${line}\n`);
+  process.stderr.write(`${process.stderr.isTTY ? printable(line) : line}\n`);
 }
 
 /** Whether the user can be asked: both the question and the answer go through a terminal. */

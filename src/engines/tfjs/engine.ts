@@ -1,7 +1,7 @@
 import type { Tensor, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
 import type { Engine, Hparams, LogitsWanted, Sequence, Step, WeightSource } from "../../model/hparams.js";
 import { loadTf, type Tf, type TfjsBackend } from "./backend.js";
-import { loadParameters, Network, type Past } from "./model.js";
+import { type Loading, loadParameters, Network, type Past } from "./model.js";
 
 /** The past of sequences that were read together. Freed when the last of its sequences moves on. */
 interface Block {
@@ -197,9 +197,9 @@ class TfjsEngine implements Engine {
 export async function createTfjsEngine(
   hparams: Hparams,
   source: WeightSource,
-  options: { backend?: TfjsBackend; onProgress?: (done: number, total: number) => void } = {},
+  options: { backend?: TfjsBackend } & Loading = {},
 ): Promise<Engine> {
   const { tf, backend } = await loadTf(options.backend);
-  const parameters = await loadParameters(tf, hparams, source, options.onProgress);
+  const parameters = await loadParameters(tf, hparams, source, options);
   return new TfjsEngine(backend, hparams, tf, new Network(tf, hparams, parameters), parameters);
 }

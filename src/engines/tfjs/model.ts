@@ -3,6 +3,13 @@ import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../
 import type { Tf } from "./backend.js";
 import { Layers, MASKED } from "./layers.js";
 
+/** How loading is watched. */
+export interface Loading {
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Gives up, with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
 /** Keys or values of the positions read so far, one tensor a layer: [n_batch, n_head, n_past, n_embd / n_head]. */
 export interface Past {
   readonly k: readonly Tensor4D[];
@@ -18,12 +25,13 @@ export async function loadParameters(
   tf: Tf,
   hparams: Hparams,
   source: WeightSource,
-  onProgress?: (done: number, total: number) => void,
+  { onProgress, signal }: Loading = {},
 ): Promise<Map<string, Tensor>> {
   const shapes = parameterShapes(hparams);
   const parameters = new Map<string, Tensor>();
   try {
     for (const [name, shape] of shapes) {
+      signal?.throwIfAborted();
       const values = new Float32Array(sizeOf(shape));
       await source.read(name, values);
       const tensor = tf.tensor(values, shape.length === 3 ? [shape[1], shape[2]] : [...shape]); // [1, n_in, n_out] -> [n_in, n_out]

@@ -1,0 +1,13 @@
+/**
+ * A word of a command line that is suggested, so that a shell takes it for one word and runs nothing in it.
+ * On Windows: double quotes, which cmd and PowerShell both know; where one of the two would expand something
+ * between them, PowerShell's single quotes.
+ */
+export function shellQuote(word: string, platform: NodeJS.Platform = process.platform): string {
+  if (platform === "win32") {
+    if (/^[\w./\\:+-]+$/.test(word)) return word;
+    // A backslash before the closing quote would make it one of the text.
+    return /[$`"%!]/.test(word) ? `'${word.replaceAll("'", "''")}'` : `"${word.replace(/\\+$/, "$&$&")}"`;
+  }
+  return /^[\w./:+-][\w./,:=@%+-]*$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
