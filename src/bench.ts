@@ -6,6 +6,7 @@ import {
   type WeightSource,
 } from "./model/hparams.js";
 import { uniform } from "./random.js";
+import { argmax } from "./sampling/draw.js";
 
 /** OpenAI's sizes by name, for `gpt2 bench --shape`: only the width and depth differ. */
 export const SHAPES: Readonly<Record<string, Hparams>> = Object.fromEntries(
@@ -70,12 +71,6 @@ const MADE_UP_STEP = 7919; // a prime, so that the ids wander over the vocabular
 
 function madeUpIds(n: number, n_vocab: number, from = 0): number[] {
   return Array.from({ length: n }, (_, i) => (from + i * MADE_UP_STEP) % n_vocab);
-}
-
-function argmax(logits: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < logits.length; i++) if (logits[i] > logits[best]) best = i;
-  return best;
 }
 
 async function decodeRate(engine: Engine, batch: number, prompt: number, n: number): Promise<number> {

@@ -46,6 +46,11 @@ export function philox4x32(
   return [c0, c1, c2, c3];
 }
 
+/** The number in [0, 1) that two random 32-bit words stand for: the high 27 bits of one, then 26 of the other. */
+export function fraction(a: number, b: number): number {
+  return ((a >>> 5) * 2 ** 26 + (b >>> 6)) / 2 ** 53;
+}
+
 const low32 = (n: number): number => n >>> 0;
 const high32 = (n: number): number => Math.floor(n / 2 ** 32) >>> 0;
 
@@ -61,7 +66,7 @@ export function uniform(seed: number, sample: number, token: number): number {
     [low32(token), high32(token), low32(sample), high32(sample)],
     [low32(seed), high32(seed)],
   );
-  return ((a >>> 5) * 2 ** 26 + (b >>> 6)) / 2 ** 53;
+  return fraction(a, b);
 }
 
 /** The largest seed: the largest whole number that a double holds exactly with all its neighbours. */

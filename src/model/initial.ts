@@ -1,4 +1,4 @@
-import { philox4x32 } from "../random.js";
+import { fraction, philox4x32 } from "../random.js";
 import { cosAndSin, log } from "../system/exact-math.js";
 import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "./hparams.js";
 
@@ -15,7 +15,7 @@ function streamOf(name: string): [number, number] {
 }
 
 /** 53 bits in (0, 1]: the logarithm of every value is finite. */
-const uniform = (a: number, b: number): number => ((a >>> 5) * 2 ** 26 + (b >>> 6) + 1) / 2 ** 53;
+const uniform = (a: number, b: number): number => fraction(a, b) + 2 ** -53; // exact
 
 /**
  * Fills memory with normally distributed numbers of mean 0: value i is a pure function of seed, name and i.

@@ -100,7 +100,7 @@ function kthLargest(values: Logits, k: number, heap: Logits): number {
 }
 
 /** The place of the largest logit, the first of them where several are equal. */
-function argmax(logits: Logits): number {
+export function argmax(logits: Logits): number {
   let best = -1;
   let max = -Infinity;
   for (let i = 0; i < logits.length; i++) {

@@ -1,24 +1,8 @@
-import { UsageError } from "../system/errors.js";
-
 /** One of n machines that share a run's samples. */
 export interface Shard {
   /** From 1 to n. */
   readonly i: number;
   readonly n: number;
-}
-
-/**
- * Reads `i/n`.
- * @throws UsageError when it is not two whole numbers with 1 <= i <= n
- */
-export function parseShard(text: string): Shard {
-  const [, i, n] = /^(\d{1,9})\/(\d{1,9})$/.exec(text) ?? [];
-  if (i === undefined || Number(i) < 1 || Number(i) > Number(n)) {
-    throw new UsageError(
-      `--shard must be i/n with i from 1 to n, as in --shard 2/8, not ${JSON.stringify(text)}`,
-    );
-  }
-  return { i: Number(i), n: Number(n) };
 }
 
 /** Which of a run's numbered samples are to be written. */

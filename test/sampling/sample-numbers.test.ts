@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { numberSamples, parseShard } from "../../dist/src/sampling/sample-numbers.js";
+import { parseShard } from "../../dist/src/cli/options/numbering.js";
+import { numberSamples } from "../../dist/src/sampling/sample-numbers.js";
 import { UsageError } from "../../dist/src/system/errors.js";
 
 const listed = (numbering: ReturnType<typeof numberSamples>, most = 50): number[] =>

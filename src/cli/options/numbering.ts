@@ -1,7 +1,22 @@
 import { type Command, Option } from "commander";
 import { MAX_COUNT } from "../../sampling/options.js";
-import { parseShard, type Shard } from "../../sampling/sample-numbers.js";
+import type { Shard } from "../../sampling/sample-numbers.js";
+import { UsageError } from "../../system/errors.js";
 import { wholeNumber } from "./parse.js";
+
+/**
+ * Reads `i/n`.
+ * @throws UsageError when it is not two whole numbers with 1 <= i <= n
+ */
+export function parseShard(text: string): Shard {
+  const [, i, n] = /^(\d{1,9})\/(\d{1,9})$/.exec(text) ?? [];
+  if (i === undefined || Number(i) < 1 || Number(i) > Number(n)) {
+    throw new UsageError(
+      `--shard must be i/n with i from 1 to n, as in --shard 2/8, not ${JSON.stringify(text)}`,
+    );
+  }
+  return { i: Number(i), n: Number(n) };
+}
 
 /** Which of a run's samples are written, and where they go on. */
 export interface NumberingOptions {

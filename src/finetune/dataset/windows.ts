@@ -1,4 +1,4 @@
-import { philox4x32 } from "../../random.js";
+import { fraction, philox4x32 } from "../../random.js";
 import type { Tokens } from "./token-list.js";
 
 /** Which batch, and how large. */
@@ -32,8 +32,7 @@ export function batchAt(tokens: Tokens, place: BatchPlace): Tokens[] {
   const key = [seed >>> 0, (Math.floor(seed / 2 ** 32) | DATA_STREAM) >>> 0] as const;
   return Array.from({ length: batch_size }, (_, row) => {
     const [a, b] = philox4x32([row, micro, step >>> 0, Math.floor(step / 2 ** 32)], key);
-    const uniform = ((a >>> 5) * 2 ** 26 + (b >>> 6)) / 2 ** 53;
-    const start = Math.floor(uniform * starts);
+    const start = Math.floor(fraction(a, b) * starts);
     return tokens.subarray(start, start + context_length + 1); // [T + 1]
   }); // [B, T + 1]
 }
