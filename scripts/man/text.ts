@@ -30,6 +30,7 @@ export const ENVIRONMENT: readonly (readonly [string, string])[] = [
   ["XDG_DATA_HOME", "the folder of gpt2/history on Linux; ~/.local/share without it"],
   ["LOCALAPPDATA", "the folder of both on Windows"],
   ["TF_CPP_MIN_LOG_LEVEL", "how much libtensorflow says with --backend tfjs-node; 2 without it"],
+  ["LD_LIBRARY_PATH", "on Linux, where libvulkan.so.1 is looked for too, for --backend webgpu"],
 ];
 
 export const FILES: readonly (readonly [string, string])[] = [

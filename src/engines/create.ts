@@ -1,25 +1,26 @@
 import { checkParameters, type Engine, type Hparams, type WeightSource } from "../model/hparams.js";
 import type { Trainer, TrainerOptions } from "../model/trainer.js";
 import { messageOf, UsageError, UserError } from "../system/errors.js";
+import { isInstalled } from "../system/package.js";
 import { type Precision, weightBytes } from "./cpu/inference/weights.js";
 import { defaultThreads } from "./cpu/runtime/cpu-quota.js";
 import { hasWasmFeatures } from "./cpu/runtime/features.js";
 import { tryNative } from "./cpu/runtime/native-trial.js";
 import { isFused, type ProgramName } from "./cpu/runtime/program.js";
-import { debug, isInstalled, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
+import { debug, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
 
 /**
  * What can compute. "native" and "wasm" are the engine for processors, with kernels of this machine's own instructions
- * or of WebAssembly, whose results are the same to the bit; "tfjs" is the fastest of the tfjs-... that works here.
+ * or of WebAssembly, whose results are the same to the bit; "webgpu" is the engine for GPUs; "tfjs" is the fastest of the tfjs-... that works here.
  */
-export const BACKENDS = ["auto", "native", "wasm", "tfjs", ...TFJS_BACKENDS] as const;
+export const BACKENDS = ["auto", "native", "wasm", "webgpu", "tfjs", ...TFJS_BACKENDS] as const;
 export type Backend = (typeof BACKENDS)[number];
 
 /** How weights are held. "auto" is float16 for a model that is stored so, else float32, or int8 for large models. */
 export const PRECISIONS = ["auto", "float32", "float16", "int8"] as const;
 export type PrecisionChoice = (typeof PRECISIONS)[number];
 
-/** Above so many bytes of float32 weights (774M, 1558M) int8 is the default: a small machine can hold it. */
+/** Above so many bytes of float32 weights (774M, 1558M) int8 or float16 is the default: less to hold and to read. */
 const FLOAT32_BYTES = 2 ** 31;
 
 /** How a model is run. */
@@ -28,6 +29,8 @@ export interface EngineOptions {
   readonly precision?: PrecisionChoice;
   /** Of the engine for processors; default: as many as this machine, container or process may use. */
   readonly threads?: number;
+  /** Part of the name of the GPU that webgpu computes on; default: the fastest real one. */
+  readonly gpu?: string;
   /** Called while the parameters are read. */
   readonly onProgress?: (done: number, total: number) => void;
   /** Told what the user should know about a choice that was made for them. */
@@ -48,8 +51,16 @@ async function hasGpu(): Promise<boolean> {
   );
 }
 
-/** The backend that was asked for, by option or else by $GPT2_BACKEND. @throws UsageError for a name it does not know */
-function wantedBackend(option: Backend | undefined): Backend {
+/**
+ * The backend that was asked for, by option or else by $GPT2_BACKEND; naming a GPU is asking for webgpu.
+ * @throws UsageError for a name it does not know, or for a GPU's beside another backend
+ */
+function wantedBackend(option: Backend | undefined, gpu?: string): Backend {
+  if (gpu !== undefined) {
+    if (option === "webgpu" || option === "tfjs-webgpu") return option;
+    if ((option ?? "auto") === "auto") return "webgpu";
+    throw new UsageError(`--gpu needs --backend webgpu, not ${option}`);
+  }
   const name = process.env["GPT2_BACKEND"];
   if ((option ?? "auto") !== "auto" || !name) return option ?? "auto";
   const backend = BACKENDS.find((known) => known === name);
@@ -79,6 +90,11 @@ export async function describeDefault(): Promise<string> {
     const why = native.works ? "" : `; no native kernels: ${native.reason}`;
     const unfused = hasWasmFeatures() && !(await isFused()) ? `; ${UNFUSED}` : "";
     return `WebAssembly kernels ${threads}${why}${unfused}`;
+  }
+  if (backend === "webgpu") {
+    const { findGpu } = await import("./webgpu/adapter.js");
+    const { name, driver } = await findGpu();
+    return `WebGPU on ${name} (${driver})`;
   }
   const { tf, backend: name } = await loadTf(backend === "tfjs" ? undefined : (backend as TfjsBackend));
   return `TensorFlow.js ${tf.version_core} on ${name}`;
@@ -114,6 +130,24 @@ function isStoredAsFloat16(source: WeightSource): boolean {
   return [...source.tensors].every(([name, { dtype }]) => dtype === "float16" || !/\/w$|wte$/.test(name));
 }
 
+/** The engine on a GPU, and what the user should know about it. */
+async function createOnGpu(hparams: Hparams, source: WeightSource, options: EngineOptions): Promise<Engine> {
+  const { precision = "auto", gpu, onProgress, signal, onNotice = () => {} } = options;
+  const automatic = automaticPrecision(hparams, source) === "float32" ? "float32" : "float16";
+  const chosen = precision === "float32" || precision === "float16" ? precision : automatic;
+  if (precision === "auto" && chosen === "float16" && !isStoredAsFloat16(source)) {
+    const gigabytes = (weightBytes(hparams, "float32") / 1e9).toFixed(1);
+    onNotice(
+      `float32 weights would take ${gigabytes} GB: they are rounded to float16 (--precision says otherwise)`,
+    );
+  }
+  const { createWebgpuEngine } = await import("./webgpu/engine.js");
+  const engine = await createWebgpuEngine(hparams, source, { gpu, precision: chosen, onProgress, signal });
+  if (engine.isSoftware)
+    onNotice(`${engine.gpu} is no GPU but software that plays one: other backends are faster`);
+  return engine;
+}
+
 /**
  * Loads parameters into the engine that was asked for, or into the one that suits this machine.
  * @throws UsageError when the options contradict each other; UserError when the engine cannot be had or the
@@ -126,8 +160,8 @@ export async function createEngine(
 ): Promise<Engine> {
   checkParameters(hparams, source);
   const { precision = "auto", threads, onProgress, signal, onNotice = () => {} } = options;
-  const wanted = wantedBackend(options.backend);
-  // int8 and float16 exist in the engine for processors only: asking for them is asking for that one.
+  const wanted = wantedBackend(options.backend, options.gpu);
+  // int8 and float16 exist in our own engines only: asking for them is asking for that for processors.
   const own = precision === "int8" || precision === "float16";
   let backend = wanted === "auto" ? await chooseBackend("gpt2") : wanted;
   if (wanted === "auto" && own && backend !== "native") backend = tryNative("gpt2").works ? "native" : "wasm";
@@ -135,10 +169,12 @@ export async function createEngine(
     if (wanted === "auto" && backend === "tfjs") {
       onNotice("this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly");
     }
-    if (own) throw new UsageError(`--precision ${precision} needs --backend native or wasm, not ${backend}`);
+    if (own && !(backend === "webgpu" && precision === "float16"))
+      throw new UsageError(`--precision ${precision} needs --backend native or wasm, not ${backend}`);
+    if (backend === "webgpu") return createOnGpu(hparams, source, options);
     const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === backend);
     const { createTfjsEngine } = await import("./tfjs/engine.js");
-    return createTfjsEngine(hparams, source, { backend: tfjs, onProgress, signal });
+    return createTfjsEngine(hparams, source, { backend: tfjs, gpu: options.gpu, onProgress, signal });
   }
   const native = await usesNative(backend, "gpt2", onNotice);
   const chosen = precision === "auto" ? automaticPrecision(hparams, source) : precision;
@@ -162,7 +198,7 @@ function automaticPrecision(hparams: Hparams, source: WeightSource): Precision {
 /** How a model is trained, and what computes it. */
 export interface TrainerChoice
   extends TrainerOptions,
-    Pick<EngineOptions, "backend" | "threads" | "onNotice" | "onProgress"> {
+    Pick<EngineOptions, "backend" | "threads" | "gpu" | "onNotice" | "onProgress"> {
   /** Gives up loading, with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -178,7 +214,7 @@ export async function createTrainer(
 ): Promise<Trainer> {
   checkParameters(hparams, source);
   const { backend: option, threads, onNotice = () => {}, ...training } = options;
-  const wanted = wantedBackend(option);
+  const wanted = wantedBackend(option, options.gpu);
   const backend = wanted === "auto" ? await chooseBackend("train") : wanted;
   if (backend === "native" || backend === "wasm") {
     debug(`training with ${backend} kernels on ${threads ?? defaultThreads()} threads`);
@@ -189,7 +225,9 @@ export async function createTrainer(
   if (wanted === "auto" && backend === "tfjs") {
     onNotice("this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly");
   }
-  const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === backend);
+  // Training on a GPU is TensorFlow.js's: its operations and their gradients.
+  const named = backend === "webgpu" ? "tfjs-webgpu" : backend;
+  const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === named);
   const { createTfjsTrainer } = await import("./tfjs/trainer.js");
   return createTfjsTrainer(hparams, source, { ...training, backend: tfjs });
 }

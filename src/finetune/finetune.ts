@@ -28,6 +28,7 @@ export interface FinetuneRequest extends StartRequest {
   readonly loop: LoopOptions;
   readonly backend?: TrainerChoice["backend"];
   readonly threads?: number;
+  readonly gpu?: string;
   /** Samples go into a folder of the run's name there. */
   readonly samples_dir: string;
   /** Ends the training well: a save, then finetune() returns. Before the first step it throws the signal's reason. */
@@ -210,7 +211,7 @@ function chooseContext(
 }
 
 async function makeTrainer(
-  { backend, threads, signal }: FinetuneRequest,
+  { backend, threads, gpu, signal }: FinetuneRequest,
   options: TrainingOptions,
   { base }: Start,
   events: FinetuneEvents,
@@ -226,6 +227,7 @@ async function makeTrainer(
       seed,
       backend,
       threads,
+      gpu,
       signal,
       onNotice: (line) => events.onNotice(line),
     });
@@ -247,7 +249,7 @@ interface Ready {
 /** Samples of a step, for the user and in a file. Training goes on without them where they cannot be had. */
 async function writeSamples(step: number, ready: Ready): Promise<void> {
   const { request, start, options, trainer, corpus, events } = ready;
-  const { backend, threads, signal, loop, samples_dir, run_name } = request;
+  const { backend, threads, gpu, signal, loop, samples_dir, run_name } = request;
   const { hparams, encoder } = start.base;
   const { seed, accumulate_gradients: micro } = options; // a batch that no gradient comes from
   const [[first]] = batchAt(corpus.tokens, { seed, step, micro, batch_size: 1, context_length: 1 });
@@ -257,7 +259,7 @@ async function writeSamples(step: number, ready: Ready): Promise<void> {
       hparams,
       weights: trainer.weights,
       encoder,
-      engine: { backend, threads },
+      engine: { backend, threads, gpu },
       first,
       seed,
       sample_num: loop.sample_num,

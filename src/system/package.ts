@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -11,4 +12,10 @@ export function packageVersion(): string {
     version: string;
   };
   return version;
+}
+
+/** Whether a package can be imported from here, working or not. */
+export function isInstalled(name: string): boolean {
+  const folders = createRequire(import.meta.url).resolve.paths(name) ?? [];
+  return folders.some((folder) => existsSync(`${folder}/${name}/package.json`));
 }

@@ -14,7 +14,7 @@ import type { Numbers } from "./scan.js";
 import { checkTensors } from "./tensors.js";
 import { checkVocabulary } from "./vocabulary.js";
 
-export interface VerifyOptions extends Pick<EngineOptions, "backend" | "threads"> {
+export interface VerifyOptions extends Pick<EngineOptions, "backend" | "threads" | "gpu"> {
   /** Instead of the weights that the program knows: for tests. */
   readonly known?: readonly KnownWeights[];
   /** Told in bytes how far a longer piece of work is. */
@@ -93,12 +93,13 @@ function compareForms(weights: Numbers, checkpoint: Numbers): Check {
 async function* compute(
   folder: string,
   { reference }: KnownWeights,
-  { backend, threads, onProgress, signal }: VerifyOptions,
+  { backend, threads, gpu, onProgress, signal }: VerifyOptions,
 ): AsyncGenerator<Check> {
   const bytes = 4 * countParameters(await loadHparams(folder));
   const model = await loadModel(folder, {
     backend,
     threads,
+    gpu,
     precision: "float32",
     signal,
     onProgress: (done, total) => onProgress?.("loading", (bytes * done) / total, bytes), // done: values, or tensors

@@ -147,7 +147,7 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
   "gpt2 models rm whole ": [],
   "gpt2 export whole ": [],
   "gpt2 download 3": ["345M"],
-  "gpt2 generate --precision ": ["auto", "float32", "int8"],
+  "gpt2 generate --precision ": ["auto", "float16", "float32", "int8"],
   "gpt2 generate --backend tfjs-n": ["tfjs-node", "tfjs-node-gpu"],
   "gpt2 generate --include_prefix ": ["true", "false"],
   "gpt2 bench --shape ": ["124M", "355M", "774M", "1558M"],

@@ -96,7 +96,7 @@ async function findBase(call: Call): Promise<Base> {
 
 function requestOf(call: Call): FinetuneRequest {
   const { command, dataset, options, signal } = call;
-  const { run_name, checkpoint_dir, restore_from, overwrite = false, backend, threads } = options;
+  const { run_name, checkpoint_dir, restore_from, overwrite = false, backend, threads, gpu } = options;
   if (options.from_scratch && restore_from !== "latest" && restore_from !== "fresh") {
     throw new UsageError("give --from_scratch or --restore_from PATH, not both");
   }
@@ -110,6 +110,7 @@ function requestOf(call: Call): FinetuneRequest {
     overwrite,
     backend,
     threads,
+    gpu,
     samples_dir: SAMPLES_DIR,
     base: () => findBase(call),
     sizes: typedSizes(call),

@@ -7,14 +7,14 @@ import { describeModel, findStored } from "../../models/store.js";
 import { EXIT, UserError } from "../../system/errors.js";
 import type { Check } from "../../verify/check.js";
 import { verifyModel } from "../../verify/verify.js";
-import { addBackend, addModelsDir, addThreads } from "../options/engine.js";
+import { addBackend, addGpu, addModelsDir, addThreads } from "../options/engine.js";
 import { oneOf } from "../options/parse.js";
 import { whileInterruptible } from "../terminal/interrupt.js";
 import { Output } from "../terminal/output.js";
 import { type Bar, startBar } from "../terminal/progress.js";
 import { shellQuote } from "../terminal/shell-quote.js";
 
-interface VerifyCommandOptions extends Pick<EngineOptions, "backend" | "threads"> {
+interface VerifyCommandOptions extends Pick<EngineOptions, "backend" | "threads" | "gpu"> {
   readonly models_dir?: string;
   readonly format: "text" | "jsonl";
 }
@@ -124,6 +124,7 @@ export function addVerify(program: Command): void {
   addModelsDir(command);
   addBackend(command);
   addThreads(command);
+  addGpu(command);
   command.action(async (name: string, options: VerifyCommandOptions) => {
     const model = findStored(name, options.models_dir);
     if (!model) throw missingModel(name, options.models_dir);

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { BACKENDS, PRECISIONS } from "../../engines/create.js";
-import { addValue, oneOf, wholeNumber } from "./parse.js";
+import { addValue, anyText, oneOf, wholeNumber } from "./parse.js";
 
 const MAX_THREADS = 64;
 
@@ -16,6 +16,12 @@ export function addModelsDir(command: Command): Command {
 export function addBackend(command: Command): void {
   const text = `what computes: ${BACKENDS.join(", ")}`;
   addValue(command, "--backend <name>", text, oneOf("--backend", BACKENDS), "auto");
+}
+
+/** Adds --gpu. */
+export function addGpu(command: Command): void {
+  const text = "the GPU for --backend webgpu, by part of its name (default: the fastest real one)";
+  addValue(command, "--gpu <name>", text, anyText([]));
 }
 
 /** Adds --threads. */
@@ -35,5 +41,6 @@ export function addEngineOptions(command: Command): Command {
     "auto",
   );
   addThreads(command);
+  addGpu(command);
   return command;
 }

@@ -9,7 +9,7 @@ import {
 import type { Hparams } from "../../model/hparams.js";
 import { MAX_SEED } from "../../random.js";
 import { UsageError } from "../../system/errors.js";
-import { addBackend, addModelsDir, addThreads } from "./engine.js";
+import { addBackend, addGpu, addModelsDir, addThreads } from "./engine.js";
 import { addValue, anyText, decimalNumber, oneOf, wholeNumber } from "./parse.js";
 import { CHECKPOINT_DIR, RUN_NAME } from "./run-name.js";
 
@@ -29,6 +29,7 @@ export interface FinetuneOptions extends LoopOptions, Partial<Omit<TrainingOptio
   readonly n_ctx?: number;
   readonly n_vocab?: number;
   readonly threads?: number;
+  readonly gpu?: string;
   readonly backend: Backend;
 }
 
@@ -163,6 +164,7 @@ export function addFinetuneOptions(command: Command): void {
 
   addBackend(command);
   addThreads(command);
+  addGpu(command);
 }
 
 const LOOP_KEYS = Object.keys({ ...LOOP_DEFAULTS, sample_length: 0 }) as (keyof LoopOptions)[];

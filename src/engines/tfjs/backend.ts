@@ -1,15 +1,17 @@
-import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, sep } from "node:path";
 import type * as TfWasm from "@tensorflow/tfjs-backend-wasm";
 import type * as TfCore from "@tensorflow/tfjs-core";
 import { messageOf, UserError } from "../../system/errors.js";
+import { isInstalled } from "../../system/package.js";
 
 /** The operations of TensorFlow.js, whichever package brought them. */
 export type Tf = typeof TfCore;
 
 /** What can run TensorFlow.js here, the fastest first. */
-export const TFJS_BACKENDS = ["tfjs-node-gpu", "tfjs-node", "tfjs-wasm", "tfjs-cpu"] as const;
+export const TFJS_BACKENDS = ["tfjs-node-gpu", "tfjs-webgpu", "tfjs-node", "tfjs-wasm", "tfjs-cpu"] as const;
+/** Those that are tried without being named: tfjs-webgpu is a reference for the engine in WGSL, and slower. */
+const UNASKED = TFJS_BACKENDS.filter((name) => name !== "tfjs-webgpu");
 export type TfjsBackend = (typeof TFJS_BACKENDS)[number];
 
 /** A backend that is ready. */
@@ -19,6 +21,8 @@ export interface LoadedTf {
   /** The version of the package that runs it. */
   readonly version: string;
 }
+
+const TFJS_WEBGPU = "@tensorflow/tfjs-backend-webgpu";
 
 // tfjs packages are CommonJS, and their ES-module builds cannot be imported by Node.
 const require = createRequire(import.meta.url);
@@ -52,6 +56,21 @@ async function loadWasm(): Promise<LoadedTf> {
   return { tf, backend: "tfjs-wasm", version: wasm.version_wasm };
 }
 
+/** Starts tfjs-backend-webgpu on a GPU of the package webgpu. It looks for both in a browser's globals. */
+async function loadWebgpu(name?: string): Promise<LoadedTf> {
+  const { findGpu } = await import("../webgpu/adapter.js");
+  const found = await findGpu(name);
+  Object.assign(globalThis, found.globals);
+  // `found` stays referenced: Dawn ends with its last reference, whoever still computes.
+  const navigator = { gpu: { requestAdapter: async () => found.adapter }, userAgent: "node" };
+  Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true, writable: true });
+  const tf = require("@tensorflow/tfjs-core") as Tf;
+  require(TFJS_WEBGPU);
+  const { version } = require(`${TFJS_WEBGPU}/package.json`) as { version: string };
+  if (!(await tf.setBackend("webgpu"))) throw new Error("WebGPU did not start");
+  return { tf, backend: "tfjs-webgpu", version };
+}
+
 async function loadCpu(): Promise<LoadedTf> {
   const tf = require("@tensorflow/tfjs-core") as Tf;
   const cpu = require("@tensorflow/tfjs-backend-cpu") as { version_cpu: string };
@@ -61,37 +80,52 @@ async function loadCpu(): Promise<LoadedTf> {
   return { tf, backend: "tfjs-cpu", version: cpu.version_cpu };
 }
 
-/** Whether a package is there, working or not. */
-export function isInstalled(name: string): boolean {
-  return (require.resolve.paths(name) ?? []).some((folder) => existsSync(`${folder}/${name}/package.json`));
-}
-
 /** Tells something under DEBUG=gpt2. */
 export const debug = (line: string): void => {
   if (process.env["DEBUG"]?.split(",").includes("gpt2")) process.stderr.write(`gpt2: ${line}\n`);
 };
 
+/** The packages that a backend needs beside those that gpt2 brings. */
+const PACKAGES: Readonly<Partial<Record<TfjsBackend, readonly string[]>>> = {
+  "tfjs-node-gpu": ["@tensorflow/tfjs-node-gpu"],
+  "tfjs-node": ["@tensorflow/tfjs-node"],
+  "tfjs-webgpu": ["webgpu", TFJS_WEBGPU],
+};
+
+function load(backend: TfjsBackend, gpu?: string): Promise<LoadedTf> {
+  if (backend === "tfjs-webgpu") return loadWebgpu(gpu);
+  if (backend === "tfjs-wasm") return loadWasm();
+  if (backend === "tfjs-cpu") return loadCpu();
+  return loadNode(backend);
+}
+
 /**
  * Starts TensorFlow.js on the fastest backend that works here, or on the one asked for.
- * tfjs-node-gpu counts only when it finds a GPU. Why a backend was passed over is told under DEBUG=gpt2.
+ * tfjs-node-gpu counts only when it finds a GPU; tfjs-webgpu is taken only when it is asked for. Why a backend was
+ * passed over is told under DEBUG=gpt2.
+ * @param gpu the adapter of tfjs-webgpu, see findGpu
  * @throws UserError when the one asked for does not work
  */
-export async function loadTf(wanted?: TfjsBackend): Promise<LoadedTf> {
-  for (const backend of wanted ? [wanted] : TFJS_BACKENDS) {
-    const isNode = backend === "tfjs-node" || backend === "tfjs-node-gpu";
-    const name = `@tensorflow/${backend}`;
+export async function loadTf(wanted?: TfjsBackend, gpu?: string): Promise<LoadedTf> {
+  for (const backend of wanted ? [wanted] : UNASKED) {
+    const needed = PACKAGES[backend] ?? [];
     try {
-      if (isNode && !isInstalled(name)) throw new Error(`${name} is not installed`);
-      const loaded = await (isNode ? loadNode(backend) : backend === "tfjs-wasm" ? loadWasm() : loadCpu());
+      const missing = needed.filter((name) => !isInstalled(name));
+      if (missing.length > 0) throw new Error(`${missing.join(" and ")} not installed`);
+      const loaded = await load(backend, gpu);
       debug(`TensorFlow.js runs on ${loaded.backend} ${loaded.version}`);
       return loaded;
     } catch (error) {
       debug(`${backend} cannot be used: ${messageOf(error)}`);
+      if (wanted && error instanceof UserError) throw error;
       if (wanted) {
-        const next = isNode ? `npm install ${name}, or choose --backend auto` : "choose --backend auto";
-        throw new UserError(`--backend ${backend} cannot be used (${messageOf(error)}): ${next}`, {
-          cause: error,
-        });
+        const next = needed.length > 0 ? `npm install ${needed.join(" ")}, or choose` : "choose";
+        throw new UserError(
+          `--backend ${backend} cannot be used (${messageOf(error)}): ${next} --backend auto`,
+          {
+            cause: error,
+          },
+        );
       }
     }
   }

@@ -191,15 +191,15 @@ class TfjsEngine implements Engine {
 
 /**
  * Loads a model into TensorFlow.js. The source holds the parameters that hparams describes (checkParameters).
- * @param backend the one to use; default the fastest that works here
+ * @param options backend: the one to use, default the fastest that works here; gpu: the adapter of tfjs-webgpu
  * @throws UserError when the weights cannot be read, or the backend does not work
  */
 export async function createTfjsEngine(
   hparams: Hparams,
   source: WeightSource,
-  options: { backend?: TfjsBackend } & Loading = {},
+  options: { backend?: TfjsBackend; gpu?: string } & Loading = {},
 ): Promise<Engine> {
-  const { tf, backend } = await loadTf(options.backend);
+  const { tf, backend } = await loadTf(options.backend, options.gpu);
   const parameters = await loadParameters(tf, hparams, source, options);
   return new TfjsEngine(backend, hparams, tf, new Network(tf, hparams, parameters), parameters);
 }

@@ -194,7 +194,7 @@ function isTrained(name: string, { lora_rank, only_train_transformer_layers }: T
 /**
  * Loads a model into TensorFlow.js to be trained. The source holds the parameters that hparams describes
  * (checkParameters).
- * @param options backend: the one to use, default the fastest that works here; signal: gives up loading, with
+ * @param options backend: the one to use, default the fastest that works here; gpu: the adapter of tfjs-webgpu; signal: gives up loading, with
  *   the signal's reason
  * @throws UserError when the weights cannot be read, or the backend does not work; RangeError for a lora_rank
  *   that is no positive whole number
@@ -204,6 +204,7 @@ export async function createTfjsTrainer(
   source: WeightSource,
   options: TrainerOptions & {
     readonly backend?: TfjsBackend;
+    readonly gpu?: string;
     readonly onProgress?: (done: number, total: number) => void;
     readonly signal?: AbortSignal;
   } = {},
@@ -211,7 +212,7 @@ export async function createTfjsTrainer(
   const { lora_rank, seed = 0, onProgress, signal } = options;
   if (lora_rank !== undefined && (!Number.isInteger(lora_rank) || lora_rank < 1))
     throw new RangeError(`lora_rank ${lora_rank} is no positive whole number`);
-  const { tf, backend } = await loadTf(options.backend);
+  const { tf, backend } = await loadTf(options.backend, options.gpu);
   registerGradients(tf);
   const shapes = parameterShapes(hparams);
   const variables = new Map<string, Variable>();

@@ -11,7 +11,7 @@ export interface SampleRequest {
   readonly hparams: Hparams;
   readonly weights: WeightSource;
   readonly encoder: Encoder;
-  readonly engine: Pick<EngineOptions, "backend" | "threads">;
+  readonly engine: Pick<EngineOptions, "backend" | "threads" | "gpu">;
   /** The token that each sample goes on from, which is part of its text. */
   readonly first: number;
   readonly seed: number;

@@ -1,0 +1,155 @@
+import { existsSync, readFileSync } from "node:fs";
+import { messageOf, UserError } from "../../system/errors.js";
+import { isInstalled } from "../../system/package.js";
+
+/** The npm package that brings WebGPU to Node (Dawn, with its binaries), an optional peer. */
+export const WEBGPU_PACKAGE = "webgpu";
+const INSTALL = `npm install ${WEBGPU_PACKAGE}`;
+
+/** What the package exports. Options are Dawn's, e.g. "adapter=NAME". */
+interface WebgpuPackage {
+  create(options: string[]): GPU;
+  /** GPUBufferUsage and the like, which a browser has as globals. */
+  readonly globals: object;
+}
+
+/** A GPU that was found. */
+export interface FoundGpu {
+  /** As Dawn lists it and --gpu takes it, e.g. "NVIDIA H200". */
+  readonly name: string;
+  /** Whether a processor plays the GPU: SwiftShader, lavapipe, Windows' WARP. */
+  readonly isSoftware: boolean;
+  /** The driver and its version, in its own words. */
+  readonly driver: string;
+  readonly adapter: GPUAdapter;
+  /** Dawn lives as long as this is referenced. */
+  readonly gpu: GPU;
+  readonly globals: object;
+}
+
+/** Whether the package for WebGPU is installed, working or not. */
+export const isWebgpuInstalled = (): boolean => isInstalled(WEBGPU_PACKAGE);
+
+/**
+ * Whether Linux's loader knows libvulkan.so.1. Asked before Dawn does, which prints two lines when it is missing.
+ * true where it cannot be told.
+ */
+function hasVulkanLoader(): boolean {
+  if (process.platform !== "linux") return true;
+  const library = "libvulkan.so.1";
+  const folders = (process.env["LD_LIBRARY_PATH"] ?? "").split(":").filter(Boolean);
+  if ([...folders, "/lib", "/usr/lib", "/usr/local/lib"].some((folder) => existsSync(`${folder}/${library}`)))
+    return true;
+  try {
+    return readFileSync("/etc/ld.so.cache").includes(library);
+  } catch {
+    return true;
+  }
+}
+
+/** Names of software implementations, in what they tell of themselves. */
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|\bwarp\b|software/i;
+
+/**
+ * Whether an adapter is a processor playing a GPU. isFallbackAdapter alone does not tell: not every driver says so.
+ */
+export function isSoftwareAdapter(info: {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  readonly description: string;
+  readonly isFallbackAdapter?: boolean;
+}): boolean {
+  const words = [info.vendor, info.architecture, info.device, info.description].join(" ");
+  return info.isFallbackAdapter === true || SOFTWARE.test(words);
+}
+
+/** The names in Dawn's list of adapters, which it gives only as the error for a name that no adapter has. */
+export function parseAdapterNames(message: string): string[] {
+  const names = [...message.matchAll(/backend: '[^']*', name: '([^']*)'/g)].map(([, name]) => name);
+  return [...new Set(names)];
+}
+
+async function loadPackage(): Promise<WebgpuPackage> {
+  if (!isWebgpuInstalled()) throw new UserError(`WebGPU is not installed: ${INSTALL}`);
+  if (!hasVulkanLoader()) {
+    throw new UserError(
+      "WebGPU needs Vulkan, and libvulkan.so.1 is not installed: install libvulkan1 and the GPU's driver",
+    );
+  }
+  try {
+    return (await import(WEBGPU_PACKAGE as string)) as WebgpuPackage;
+  } catch (error) {
+    throw new UserError(`the package ${WEBGPU_PACKAGE} cannot be loaded (${messageOf(error)}): ${INSTALL}`, {
+      cause: error,
+    });
+  }
+}
+
+/** The adapters' names as Dawn lists them. */
+async function listNames({ create }: WebgpuPackage): Promise<string[]> {
+  try {
+    await create(["adapter=?"]).requestAdapter();
+  } catch (error) {
+    return parseAdapterNames(error instanceof Error ? error.message : String(error));
+  }
+  return [];
+}
+
+/**
+ * Finds the GPU to compute on.
+ * @param wanted part of an adapter's name, in any case; default: the fastest real GPU
+ * @throws UserError when WebGPU is not installed or finds no GPU, when no adapter has that name, or when nothing
+ *   but software plays a GPU here and it was not named
+ */
+export async function findGpu(wanted?: string): Promise<FoundGpu> {
+  const webgpu = await loadPackage();
+  const names = await listNames(webgpu);
+  const listed = names.map((name) => JSON.stringify(name)).join(", ");
+  if (names.length === 0) {
+    throw new UserError("WebGPU finds no GPU here: install its driver, or use --backend auto");
+  }
+  const named = wanted === undefined ? undefined : pick(names, wanted);
+  if (wanted !== undefined && named === undefined) {
+    throw new UserError(`no GPU is named ${JSON.stringify(wanted)}: there ${be(names)} ${listed}`);
+  }
+  const gpu = webgpu.create(named === undefined ? [] : [`adapter=${named}`]);
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) throw new UserError(`WebGPU cannot use ${named ?? listed}: update the GPU's driver`);
+  const { info } = adapter;
+  const isSoftware = isSoftwareAdapter(info);
+  if (isSoftware && wanted === undefined) {
+    throw new UserError(
+      `WebGPU finds no GPU here, only software that plays one: to use it all the same, name it with --gpu (${listed})`,
+    );
+  }
+  return {
+    name: named ?? nameOf(names, info),
+    isSoftware,
+    driver: info.description || info.architecture || info.vendor,
+    adapter,
+    gpu,
+    globals: webgpu.globals,
+  };
+}
+
+const be = (names: readonly string[]): string => (names.length === 1 ? "is" : "are");
+
+/** The name that was meant: the same one, else the first that contains it. */
+function pick(names: readonly string[], wanted: string): string | undefined {
+  const lower = wanted.toLowerCase();
+  return (
+    names.find((name) => name.toLowerCase() === lower) ??
+    names.find((name) => name.toLowerCase().includes(lower))
+  );
+}
+
+/** Which of the listed names an adapter has: its own is the same without case and signs. */
+function nameOf(names: readonly string[], { device, description }: GPUAdapterInfo): string {
+  const plain = (text: string): string => text.toLowerCase().replace(/[^a-z0-9]+/g, "");
+  const own = plain(device);
+  return (
+    (names.length === 1 ? names[0] : names.find((name) => plain(name) === own)) ??
+    (device || description || "GPU")
+  );
+}

@@ -1,0 +1,192 @@
+import { messageOf, UserError } from "../../system/errors.js";
+import type { FoundGpu } from "./adapter.js";
+
+/** GPUBufferUsage, which only a browser has as a global. Source: W3C WebGPU, section 5.1.2. */
+export const USAGE = {
+  mapRead: 0x1,
+  copyFrom: 0x4,
+  copyTo: 0x8,
+  uniform: 0x40,
+  storage: 0x80,
+} as const;
+/** GPUMapMode.READ */
+export const MAP_READ = 1;
+
+/** Programs of one workgroup each that a pass asks for. */
+export interface Dispatch {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** What a device was asked to do since it was opened. */
+export interface DeviceCounts {
+  dispatches: number;
+  /** Bytes that were copied from buffer to buffer. */
+  copied: number;
+  /** Buffers that are there, and their bytes. */
+  buffers: number;
+  bytes: number;
+}
+
+/** The limits of an adapter that a device asks for whole. */
+const WANTED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxComputeWorkgroupStorageSize",
+] as const;
+
+const gigabytes = (bytes: number): string =>
+  bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.ceil(bytes / 1e6)} MB`;
+
+/** A GPU at work: buffers that are counted, and errors that end the next call instead of being printed. */
+export class Device {
+  readonly counts: DeviceCounts = { dispatches: 0, copied: 0, buffers: 0, bytes: 0 };
+  private readonly sizes = new Map<GPUBuffer, number>();
+  private failure: UserError | undefined;
+  private isClosed = false;
+
+  private constructor(
+    readonly name: string,
+    readonly isSoftware: boolean,
+    readonly gpuDevice: GPUDevice,
+    /** Dawn lives as long as this is referenced. */
+    protected gpu: GPU | undefined,
+  ) {
+    gpuDevice.onuncapturederror = (event: GPUUncapturedErrorEvent) => {
+      event.preventDefault(); // which would print it
+      this.failure ??= new UserError(
+        `the GPU ${name} refused its work (${event.error.message.trim()}): use --backend wasm`,
+        { cause: event.error },
+      );
+    };
+    void gpuDevice.lost.then(({ message }) => {
+      if (!this.isClosed) this.failure = lost(name, message);
+    });
+  }
+
+  /** @throws UserError when the GPU gives no device */
+  static async open({ name, isSoftware, adapter, gpu }: FoundGpu): Promise<Device> {
+    const requiredLimits = Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]]));
+    try {
+      return new Device(name, isSoftware, await adapter.requestDevice({ requiredLimits }), gpu);
+    } catch (error) {
+      throw new UserError(`WebGPU cannot use ${name} (${messageOf(error)}): update the GPU's driver`, {
+        cause: error,
+      });
+    }
+  }
+
+  get limits(): GPUSupportedLimits {
+    return this.gpuDevice.limits;
+  }
+
+  /** Bytes that one buffer may have and one program may see of it. */
+  get largestBuffer(): number {
+    return Math.min(this.limits.maxBufferSize, this.limits.maxStorageBufferBindingSize);
+  }
+
+  /** @throws UserError when the GPU is gone or has refused something */
+  check(): void {
+    if (this.failure) throw this.failure;
+  }
+
+  /**
+   * A buffer of zeros.
+   * @param what it is for, in messages
+   * @throws UserError when it is larger than this GPU's buffers can be
+   */
+  createBuffer(bytes: number, usage: number, what: string): GPUBuffer {
+    const size = Math.max(16, Math.ceil(bytes / 16) * 16);
+    if (size > this.largestBuffer) {
+      throw new UserError(
+        `${what} would take ${gigabytes(size)}, and a buffer of ${this.name} has ${gigabytes(this.largestBuffer)} at most: use --backend wasm`,
+      );
+    }
+    const buffer = this.gpuDevice.createBuffer({ size, usage, label: what });
+    this.sizes.set(buffer, size);
+    this.counts.buffers++;
+    this.counts.bytes += size;
+    return buffer;
+  }
+
+  destroyBuffer(buffer: GPUBuffer): void {
+    const size = this.sizes.get(buffer);
+    if (size === undefined) return;
+    this.sizes.delete(buffer);
+    this.counts.buffers--;
+    this.counts.bytes -= size;
+    buffer.destroy();
+  }
+
+  /**
+   * Runs a function that makes buffers, and waits until it is known whether there was memory for them.
+   * @throws UserError when there was not
+   */
+  async withMemory<T>(what: string, make: () => T): Promise<T> {
+    this.gpuDevice.pushErrorScope("out-of-memory");
+    let error: GPUError | null;
+    let result: T;
+    try {
+      result = make();
+    } finally {
+      error = await this.gpuDevice.popErrorScope();
+    }
+    if (error) {
+      throw new UserError(
+        `${this.name} has no memory left for ${what}: use a smaller --batch_size, --precision float16 or --backend wasm`,
+      );
+    }
+    return result;
+  }
+
+  copy(
+    encoder: GPUCommandEncoder,
+    from: GPUBuffer,
+    fromOffset: number,
+    to: GPUBuffer,
+    toOffset: number,
+    bytes: number,
+  ): void {
+    this.counts.copied += bytes;
+    encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, bytes);
+  }
+
+  pipeline(code: string, label: string): GPUComputePipeline {
+    const module = this.gpuDevice.createShaderModule({ code, label });
+    return this.gpuDevice.createComputePipeline({
+      layout: "auto",
+      compute: { module, entryPoint: "main" },
+      label,
+    });
+  }
+
+  bind(pipeline: GPUComputePipeline, buffers: readonly GPUBuffer[]): GPUBindGroup {
+    return this.gpuDevice.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0),
+      entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    });
+  }
+
+  /** Waits until everything that was submitted is done. @throws UserError as check() */
+  async finish(): Promise<void> {
+    try {
+      await this.gpuDevice.queue.onSubmittedWorkDone();
+    } catch (error) {
+      this.failure ??= lost(this.name, messageOf(error));
+    }
+    this.check();
+  }
+
+  /** Gives everything back. Another call does nothing. */
+  close(): void {
+    this.isClosed = true;
+    for (const buffer of [...this.sizes.keys()]) this.destroyBuffer(buffer);
+    this.gpuDevice.destroy();
+    this.gpu = undefined;
+  }
+}
+
+const lost = (name: string, message: string): UserError =>
+  new UserError(`the GPU ${name} was lost (${message.trim()}): run the command again, or use --backend wasm`);

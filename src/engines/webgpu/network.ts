@@ -1,0 +1,202 @@
+import type { Hparams } from "../../model/hparams.js";
+import { type Device, type Dispatch, USAGE } from "./device.js";
+import type { Cache } from "./kv-cache.js";
+import type { Order } from "./order.js";
+import {
+  attentionShader,
+  embedShader,
+  type LinearKind,
+  linearShader,
+  PAGE,
+  PASS_HEAD,
+  PASS_ROW,
+  type Storage,
+} from "./shaders.js";
+import type { Linear, Orders, Weights } from "./weights.js";
+
+/** Sizes that depend on what kind of machine plays the GPU. */
+export interface Tuning {
+  /** Threads that share a product's sum. */
+  readonly slices: number;
+  /** Threads of a head in attention, a multiple of 8. */
+  readonly attentionThreads: number;
+  /** Rows of one pass. */
+  readonly rows: number;
+  /** Rows that a workgroup of a product computes at most. */
+  readonly rowsTogether: number;
+  /** Parts in which a pass is handed to the GPU, so that it begins while the rest is being written down. */
+  readonly parts: number;
+}
+
+/** A GPU has thousands of threads; a processor that plays one has the more to do the more of them there are. */
+export const GPU_TUNING: Tuning = {
+  slices: 256,
+  attentionThreads: 128,
+  rows: 256,
+  rowsTogether: 8,
+  parts: 4,
+};
+export const SOFTWARE_TUNING: Tuning = {
+  slices: 8,
+  attentionThreads: 16,
+  rows: 128,
+  rowsTogether: 8,
+  parts: 1,
+};
+
+/** Scores that attention keeps in shared memory: 4096 take as much of it as every adapter has. */
+const MOST_SCORES = 2048;
+
+/** A pass's shape: the programs that are run depend on nothing else. */
+export interface PassShape {
+  readonly rows: number;
+  /** Rows whose logits are wanted. */
+  readonly n_last: number;
+}
+
+/** GPT-2 as a list of programs over buffers. Knows rows and pages; nothing of sequences. */
+export class Network {
+  /** What a pass is about: PASS_HEAD words, PASS_ROW words a row, then lists of pages. */
+  readonly about: GPUBuffer;
+  readonly aboutWords: number;
+  private readonly pipelines = new Map<string, GPUComputePipeline>();
+  private readonly groups = new Map<string, GPUBindGroup>();
+  private generation = 0;
+  private readonly x: GPUBuffer;
+  private readonly q: GPUBuffer;
+  private readonly attended: GPUBuffer;
+  private readonly hidden: GPUBuffer;
+  private logits: GPUBuffer;
+  private logitsRows = 1;
+
+  constructor(
+    private readonly device: Device,
+    readonly hparams: Hparams,
+    private readonly weights: Weights,
+    private readonly cache: Cache,
+    private readonly orders: Orders,
+    private readonly storage: Storage,
+    readonly tuning: Tuning,
+  ) {
+    const { n_ctx, n_embd, n_vocab } = hparams;
+    const { rows } = tuning;
+    this.aboutWords = PASS_HEAD + rows * (PASS_ROW + Math.ceil(n_ctx / PAGE));
+    this.about = device.createBuffer(4 * this.aboutWords, USAGE.storage | USAGE.copyTo, "the pass");
+    const floats = (n: number, what: string): GPUBuffer =>
+      device.createBuffer(4 * n, USAGE.storage | USAGE.copyFrom, what);
+    this.x = floats(rows * orders.embd.size, "x");
+    this.q = floats(rows * n_embd, "queries");
+    this.attended = floats(rows * orders.embd.size, "attention");
+    this.hidden = floats(rows * orders.hidden.size, "hidden");
+    this.logits = floats(n_vocab, "logits");
+  }
+
+  /** Where logits are written, [n_last, n_vocab]. Valid until more rows are asked for. */
+  logitsFor(n_last: number): GPUBuffer {
+    if (n_last > this.logitsRows) {
+      const bytes = 4 * n_last * this.hparams.n_vocab;
+      const larger = this.device.createBuffer(bytes, USAGE.storage | USAGE.copyFrom, "the logits");
+      this.device.destroyBuffer(this.logits);
+      this.logits = larger;
+      this.logitsRows = n_last;
+      this.groups.clear();
+    }
+    return this.logits;
+  }
+
+  /** What must be run for a pass, in order. */
+  dispatches({ rows, n_last }: PassShape): Dispatch[] {
+    if (this.generation !== this.cache.generation) this.groups.clear(); // of buffers that are no more
+    this.generation = this.cache.generation;
+    const { embd, hidden } = this.orders;
+    const { layers, logits } = this.weights;
+    const list = [...this.embed(rows)];
+    for (const [i, layer] of layers.entries()) {
+      const cache = this.cache.layers[i];
+      list.push(...this.linear("attention-in", layer.c_attn, rows, this.x, [this.q, cache]));
+      list.push(this.attention(i, rows));
+      list.push(...this.linear("residual", layer.c_proj, rows, this.attended, [this.x], embd));
+      list.push(...this.linear("hidden", layer.c_fc, rows, this.x, [this.hidden], hidden));
+      list.push(...this.linear("residual", layer.c_proj_mlp, rows, this.hidden, [this.x], embd));
+    }
+    if (n_last > 0) list.push(...this.linear("logits", logits, n_last, this.x, [this.logitsFor(n_last)]));
+    return list;
+  }
+
+  private embed(rows: number): Dispatch[] {
+    const { weights, storage, orders } = this;
+    return weights.logits.matrix.slices.map(({ buffer, first, columns }) => {
+      const shape = { storage, order: orders.embd, first, columns, threads: Math.min(64, this.threads) };
+      const key = `embed ${first}`;
+      const pipeline = this.pipeline(key, () => embedShader(shape));
+      const group = this.group(key, pipeline, [this.about, buffer, weights.wpe, this.x]);
+      return { pipeline, group, x: rows, y: 1 };
+    });
+  }
+
+  private attention(layer: number, rows: number): Dispatch {
+    const { n_ctx, n_embd, n_head } = this.hparams;
+    const block = Math.min(MOST_SCORES, Math.ceil(n_ctx / PAGE) * PAGE);
+    const shape = { n_head, d: n_embd / n_head, block, threads: this.threads, to: this.orders.embd };
+    const pipeline = this.pipeline("attention", () => attentionShader(shape));
+    const buffers = [this.about, this.q, this.cache.layers[layer], this.attended];
+    return { pipeline, group: this.group(`attention ${layer}`, pipeline, buffers), x: n_head, y: rows };
+  }
+
+  private get threads(): number {
+    return this.tuning.attentionThreads;
+  }
+
+  /** A product for so many rows: one dispatch a slice of its matrix. */
+  private linear(
+    kind: LinearKind,
+    { matrix, vectors }: Linear,
+    rows: number,
+    input: GPUBuffer,
+    outputs: readonly GPUBuffer[],
+    to?: Order,
+  ): Dispatch[] {
+    const { order, n_out } = matrix;
+    const together = [1, 2, 4, 8].find((n) => n >= rows || n >= this.tuning.rowsTogether) ?? 1;
+    return matrix.slices.map(({ buffer, first, columns }) => {
+      const shape = {
+        kind,
+        storage: this.storage,
+        order,
+        columns,
+        first,
+        n_out,
+        rows: together,
+        to,
+        n_head: this.hparams.n_head,
+        shared: this.device.limits.maxComputeWorkgroupStorageSize,
+      };
+      const key = `${kind} ${order.n} ${first} ${together}`;
+      const pipeline = this.pipeline(key, () => linearShader(shape));
+      const group = this.group(`${key} ${buffer.label}`, pipeline, [
+        this.about,
+        buffer,
+        vectors,
+        input,
+        ...outputs,
+      ]);
+      return { pipeline, group, x: Math.ceil(columns / 8), y: Math.ceil(rows / together) };
+    });
+  }
+
+  private pipeline(key: string, code: () => string): GPUComputePipeline {
+    const known = this.pipelines.get(key);
+    if (known) return known;
+    const made = this.device.pipeline(code(), key);
+    this.pipelines.set(key, made);
+    return made;
+  }
+
+  private group(key: string, pipeline: GPUComputePipeline, buffers: readonly GPUBuffer[]): GPUBindGroup {
+    const known = this.groups.get(key);
+    if (known) return known;
+    const made = this.device.bind(pipeline, buffers);
+    this.groups.set(key, made);
+    return made;
+  }
+}

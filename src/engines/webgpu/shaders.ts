@@ -1,0 +1,429 @@
+import type { Order } from "./order.js";
+
+/**
+ * The programs that the GPU runs, in WGSL. Letters: E n_embd, D numbers of a head, H heads, V vocabulary.
+ *
+ * Every number is a function of its own row and of the positions before it, by sums in one fixed order: what else
+ * is in a batch, and how a prompt was cut, changes no bit on the same GPU.
+ *
+ * Matrices lie in panels of 8 outputs, [n_out / 8, order.size, 8], inputs in the order of order.ts, as float32
+ * (two vec4 an input) or as pairs of float16 (one vec4 of u32). Rows of activations lie in that order too.
+ */
+
+/** Outputs in a panel. */
+export const PANEL = 8;
+/** Positions in a page of the cache. */
+export const PAGE = 32;
+/** Sums of slices that are added together before the rest. */
+const GROUP = 8;
+/** A group's floats in shared memory: 8 of padding, so that threads of different groups meet different banks. */
+const GROUP_ROOM = PANEL * (GROUP + 1);
+/** Words before the rows' own in the buffer that tells what a pass is about: rows, rows with logits. */
+export const PASS_HEAD = 4;
+/** Words a row: token id, position, where its list of pages begins, which row the logits of this number are for. */
+export const PASS_ROW = 4;
+
+/** How weights are stored. */
+export type Storage = "float32" | "float16";
+
+/** What a product reads and where its results go. */
+export type LinearKind =
+  /** LayerNorm(x) times c_attn: queries to a buffer, keys and values into the cache's pages. */
+  | "attention-in"
+  /** LayerNorm(x) times c_fc, then GELU. */
+  | "hidden"
+  /** A projection that is added to x. */
+  | "residual"
+  /** LayerNorm(x) of the rows whose logits are wanted, times wte. */
+  | "logits";
+
+/** A product of one slice of a matrix's columns. */
+export interface LinearShape {
+  readonly kind: LinearKind;
+  readonly storage: Storage;
+  /** Inputs. */
+  readonly order: Order;
+  /** The slice's columns, and the first of them. */
+  readonly columns: number;
+  readonly first: number;
+  /** All columns of the matrix. */
+  readonly n_out: number;
+  /** Rows that a workgroup computes. */
+  readonly rows: number;
+  /** The order that results are stored in ("hidden", "residual"). */
+  readonly to?: Order;
+  /** Heads ("attention-in"). */
+  readonly n_head: number;
+  /** Bytes of shared memory that a workgroup may have. */
+  readonly shared: number;
+}
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+const each = (n: number, line: (i: number) => string, separator = "\n"): string =>
+  range(n).map(line).join(separator);
+
+/** The code of each place in an order: `placeOf(k)`. */
+const place = ({ slices, chunk }: Order): string =>
+  `fn place(k: u32) -> u32 { return (k % ${chunk}u) * ${slices}u + k / ${chunk}u; }`;
+
+/** The tanh approximation of GELU, x / (1 + e^-2u): no cancellation, and no infinity. */
+const GELU = `
+fn gelu(x: f32) -> f32 {
+  let u = ${Math.sqrt(2 / Math.PI)} * (x + 0.044715 * x * x * x);
+  return x / (1.0 + exp(min(-2.0 * u, 80.0)));
+}`;
+
+/** Rows whose sums a workgroup adds up at the same time. */
+function rowsTogether({ rows, order, shared }: LinearShape): number {
+  const groups = order.slices / GROUP;
+  const bytes = groups * (GROUP_ROOM + PANEL) * 4;
+  return Math.max(1, Math.min(rows, Math.floor(shared / bytes)));
+}
+
+/**
+ * input [rows, order.size] times a slice of a matrix [n_in, columns]: workgroup (panel, block of rows), a thread a
+ * slice of the inputs.
+ */
+export function linearShader(shape: LinearShape): string {
+  const { kind, storage, order, columns, first, n_out, rows, to, n_head } = shape;
+  const { n, slices, chunk, size } = order;
+  const groups = slices / GROUP;
+  const together = rowsTogether(shape);
+  const isNormed = kind !== "residual";
+  const isHalf = storage === "float16";
+  const D = n / n_head;
+  const D4 = Math.ceil(D / 4);
+  // As many loads at a time as registers allow: memory is far, and only what is on its way hides it.
+  const unroll = Math.min(chunk, rows === 1 ? 8 : rows === 2 ? 4 : 2);
+  const isLogits = kind === "logits";
+
+  const step = (u: number, i: string): string => `
+    let at${u} = (${i}) * ${slices}u + t;
+    ${
+      isHalf
+        ? `let raw${u} = w[panel + at${u}];`
+        : `let wa${u} = w[2u * (panel + at${u})]; let wb${u} = w[2u * (panel + at${u}) + 1u];`
+    }
+    ${isNormed ? `let g${u} = v[at${u}]; let b${u} = v[${size}u + at${u}];` : ""}
+    ${each(rows, (r) =>
+      isNormed
+        ? `let x${u}_${r} = fma((input[from${r} + at${u}] - mean${r}) * scale${r}, g${u}, b${u});`
+        : `let x${u}_${r} = input[from${r} + at${u}];`,
+    )}`;
+  const multiply = (u: number): string => `
+    ${
+      isHalf
+        ? `let wa${u} = vec4f(unpack2x16float(raw${u}.x), unpack2x16float(raw${u}.y));
+    let wb${u} = vec4f(unpack2x16float(raw${u}.z), unpack2x16float(raw${u}.w));`
+        : ""
+    }
+    ${each(
+      rows,
+      (r) =>
+        `low${r} = fma(vec4f(x${u}_${r}), wa${u}, low${r}); high${r} = fma(vec4f(x${u}_${r}), wb${u}, high${r});`,
+    )}`;
+  const block = (count: number, i: string): string =>
+    each(count, (u) => step(u, `${i} + ${u}u`)) + each(count, multiply);
+  const full = chunk - (chunk % unroll);
+
+  /** The sum over threads of a number that each has for each row. */
+  const reduce = (result: string, from: string): string => `
+    ${each(rows, (r) => `part[${r * slices}u + t] = ${from}${r};`)}
+    workgroupBarrier();
+    for (var j = t; j < ${rows * groups}u; j += ${slices}u) {
+      let at = (j / ${groups}u) * ${slices}u + (j % ${groups}u) * ${GROUP}u;
+      mid[j] = ${each(GROUP, (m) => `part[at + ${m}u]`, " + ")};
+    }
+    workgroupBarrier();
+    ${each(
+      rows,
+      (r) => `var ${result}${r} = 0.0;
+    for (var j = 0u; j < ${groups}u; j++) { ${result}${r} += mid[${r * groups}u + j]; }`,
+    )}`;
+  const norm = `
+    ${each(rows, (r) => `var sum${r} = 0.0;`)}
+    for (var i = 0u; i < ${chunk}u; i++) {
+      ${each(rows, (r) => `sum${r} += input[from${r} + i * ${slices}u + t];`)}
+    }
+    ${reduce("total", "sum")}
+    ${each(rows, (r) => `let mean${r} = total${r} * ${1 / n}; var square${r} = 0.0;`)}
+    for (var i = 0u; i < ${chunk}u; i++) {
+      if (t * ${chunk}u + i < ${n}u) {
+        ${each(rows, (r) => `let d${r} = input[from${r} + i * ${slices}u + t] - mean${r}; square${r} = fma(d${r}, d${r}, square${r});`)}
+      }
+    }
+    workgroupBarrier();
+    ${reduce("squares", "square")}
+    ${each(rows, (r) => `let scale${r} = 1.0 / sqrt(squares${r} * ${1 / n} + 1e-5);`)}
+    workgroupBarrier();`;
+
+  const store = {
+    "attention-in": `
+      let sum = value + v[${2 * size}u + column];
+      if (column < ${n}u) {
+        output[row * ${n}u + column] = sum;
+      } else {
+        let which = column / ${n}u - 1u; // 0 keys, 1 values
+        let head = (column % ${n}u) / ${D}u;
+        let d = (column % ${n}u) % ${D}u;
+        let about = ${PASS_HEAD}u + ${PASS_ROW}u * row;
+        let position = about_pass[about + 1u];
+        let page = about_pass[about_pass[about + 2u] + position / ${PAGE}u];
+        let slot = position % ${PAGE}u;
+        let start = ((page * 2u + which) * ${n_head}u + head) * ${PAGE * D4 * 4}u;
+        let at = select((d / 4u * ${PAGE}u + slot) * 4u + d % 4u, slot * ${D4 * 4}u + d, which == 1u);
+        cache[start + at] = sum;
+      }`,
+    hidden: `output[row * ${to?.size}u + place(column)] = gelu(value + v[${2 * size}u + column]);`,
+    residual: `
+      let at = row * ${to?.size}u + place(column);
+      output[at] += value + v[column];`,
+    logits: `output[row * ${n_out}u + column] = value;`,
+  }[kind];
+
+  return `
+@group(0) @binding(0) var<storage, read> about_pass: array<u32>;
+@group(0) @binding(1) var<storage, read> w: array<${isHalf ? "vec4u" : "vec4f"}>;
+@group(0) @binding(2) var<storage, read> v: array<f32>;
+@group(0) @binding(3) var<storage, read> input: array<f32>;
+@group(0) @binding(4) var<storage, read_write> output: array<f32>;
+${kind === "attention-in" ? "@group(0) @binding(5) var<storage, read_write> cache: array<f32>;" : ""}
+var<workgroup> part: array<f32, ${Math.max(together * groups * GROUP_ROOM, isNormed ? rows * slices : 0)}>;
+var<workgroup> mid: array<f32, ${Math.max(together * groups * PANEL, isNormed ? rows * groups : 0)}>;
+${to ? place(to) : ""}
+${kind === "hidden" ? GELU : ""}
+@compute @workgroup_size(${slices})
+fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: vec3u) {
+  let panel = group.x * ${size}u;
+  let count = about_pass[${isLogits ? 1 : 0}];
+  let first_row = group.y * ${rows}u;
+  ${each(rows, (r) => {
+    const row = `min(first_row + ${r}u, count - 1u)`;
+    const read = isLogits ? `about_pass[${PASS_HEAD + 3}u + ${PASS_ROW}u * ${row}]` : row;
+    return `let from${r} = ${read} * ${size}u; var low${r} = vec4f(); var high${r} = vec4f();`;
+  })}
+  ${isNormed ? norm : ""}
+  for (var i = 0u; i < ${full}u; i += ${unroll}u) { ${block(unroll, "i")} }
+  ${full < chunk ? `{ ${block(chunk - full, `${full}u`)} }` : ""}
+  let mine = t / ${GROUP}u * ${GROUP_ROOM}u + t % ${GROUP}u * ${PANEL}u;
+  ${each(Math.ceil(rows / together), (round) => {
+    const here = Math.min(together, rows - round * together);
+    return `{
+    ${each(here, (i) => {
+      const r = round * together + i;
+      const at = `${i * groups * GROUP_ROOM}u + mine`;
+      return ["low", "high"]
+        .map((half, h) => each(4, (c) => `part[${at} + ${h * 4 + c}u] = ${half}${r}.${"xyzw"[c]};`, " "))
+        .join("\n");
+    })}
+    workgroupBarrier();
+    for (var j = t; j < ${here * groups * PANEL}u; j += ${slices}u) {
+      let at = j / ${PANEL}u * ${GROUP_ROOM}u + j % ${PANEL}u;
+      mid[j] = ${each(GROUP, (m) => `part[at + ${m * PANEL}u]`, " + ")};
+    }
+    workgroupBarrier();
+    for (var j = t; j < ${here * PANEL}u; j += ${slices}u) {
+      let row = first_row + ${round * together}u + j / ${PANEL}u;
+      let own = group.x * ${PANEL}u + j % ${PANEL}u;
+      let column = ${first}u + own;
+      if (row < count && own < ${columns}u) {
+        var value = 0.0;
+        for (var g = 0u; g < ${groups}u; g++) {
+          value += mid[(j / ${PANEL}u * ${groups}u + g) * ${PANEL}u + j % ${PANEL}u];
+        }
+        ${store}
+      }
+    }
+    ${(round + 1) * together < rows ? "workgroupBarrier();" : ""}
+  }`;
+  })}
+}`;
+}
+
+/** What attention needs to know. */
+export interface AttentionShape {
+  readonly n_head: number;
+  /** Numbers of a head. */
+  readonly d: number;
+  /** Positions whose scores are in shared memory at a time, a multiple of the page's. */
+  readonly block: number;
+  readonly threads: number;
+  /** Where the results go: the order of E. */
+  readonly to: Order;
+}
+
+/**
+ * Softmax(q k / sqrt(D)) v over a row's pages: workgroup (head, row). Longer contexts than a block are gone through
+ * block by block, with the largest score so far taken out (Milakov and Gimelshein 2018, arXiv 1805.02867).
+ * q [rows, E]; pages [page, 2, H, ...]: keys [D / 4, 32, 4], values [32, D / 4, 4].
+ */
+export function attentionShader({ n_head, d, block, threads, to }: AttentionShape): string {
+  const d4 = Math.ceil(d / 4);
+  const wide = Math.min(d4, threads);
+  const parts = Math.floor(threads / wide);
+  const groups = threads / GROUP;
+  const reduce = (
+    result: string,
+    value: string,
+    combine: (a: string, b: string) => string,
+    start: string,
+  ): string => `
+    reduced[t] = ${value};
+    workgroupBarrier();
+    if (t < ${groups}u) {
+      var sum = reduced[t * ${GROUP}u];
+      for (var m = 1u; m < ${GROUP}u; m++) { sum = ${combine("sum", `reduced[t * ${GROUP}u + m]`)}; }
+      groups[t] = sum;
+    }
+    workgroupBarrier();
+    var ${result} = ${start};
+    for (var j = 0u; j < ${groups}u; j++) { ${result} = ${combine(result, "groups[j]")}; }`;
+  return `
+@group(0) @binding(0) var<storage, read> about_pass: array<u32>;
+@group(0) @binding(1) var<storage, read> q: array<f32>;
+@group(0) @binding(2) var<storage, read> cache: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> output: array<f32>;
+var<workgroup> query: array<vec4f, ${d4}>;
+var<workgroup> scores: array<f32, ${block}>;
+var<workgroup> reduced: array<f32, ${threads}>;
+var<workgroup> groups: array<f32, ${groups}>;
+var<workgroup> partial: array<vec4f, ${parts * d4}>;
+var<workgroup> result: array<vec4f, ${d4}>;
+${place(to)}
+@compute @workgroup_size(${threads})
+fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: vec3u) {
+  let head = group.x;
+  let row = group.y;
+  let length = about_pass[${PASS_HEAD}u + ${PASS_ROW}u * row + 1u] + 1u;
+  let pages = about_pass[${PASS_HEAD}u + ${PASS_ROW}u * row + 2u];
+  for (var i = t; i < ${d4}u; i += ${threads}u) {
+    var part = vec4f();
+    let begin = row * ${d * n_head}u + head * ${d}u + i * 4u;
+    ${each(4, (c) => (d % 4 === 0 ? `part[${c}] = q[begin + ${c}u];` : `if (i * 4u + ${c}u < ${d}u) { part[${c}] = q[begin + ${c}u]; }`))}
+    query[i] = part * ${1 / Math.sqrt(d)};
+    result[i] = vec4f();
+  }
+  workgroupBarrier();
+  var most = -3.0e38;
+  var whole = 0.0;
+  for (var start = 0u; start < length; start += ${block}u) {
+    let n = min(length - start, ${block}u);
+    var own_most = -3.0e38;
+    for (var p = t; p < n; p += ${threads}u) {
+      let page = about_pass[pages + (start + p) / ${PAGE}u];
+      let keys = (page * ${2 * n_head}u + head) * ${PAGE * d4}u + p % ${PAGE}u;
+      var products = vec4f();
+      for (var i = 0u; i < ${d4}u; i++) { products = fma(query[i], cache[keys + i * ${PAGE}u], products); }
+      let score = (products.x + products.y) + (products.z + products.w);
+      scores[p] = score;
+      own_most = max(own_most, score);
+    }
+    ${reduce("block_most", "own_most", (a, b) => `max(${a}, ${b})`, "most")}
+    let shrink = exp(most - block_most);
+    most = block_most;
+    var own_sum = 0.0;
+    for (var p = t; p < n; p += ${threads}u) {
+      let weight = exp(scores[p] - most);
+      scores[p] = weight;
+      own_sum += weight;
+    }
+    workgroupBarrier();
+    ${reduce("block_sum", "own_sum", (a, b) => `${a} + ${b}`, "0.0")}
+    whole = whole * shrink + block_sum;
+    if (t < ${wide * parts}u) {
+      for (var i = t % ${wide}u; i < ${d4}u; i += ${wide}u) {
+        var sum = vec4f();
+        for (var p = t / ${wide}u; p < n; p += ${parts}u) {
+          let page = about_pass[pages + (start + p) / ${PAGE}u];
+          let values = (page * ${2 * n_head}u + ${n_head}u + head) * ${PAGE * d4}u;
+          sum = fma(vec4f(scores[p]), cache[values + p % ${PAGE}u * ${d4}u + i], sum);
+        }
+        partial[t / ${wide}u * ${d4}u + i] = sum;
+      }
+    }
+    workgroupBarrier();
+    for (var i = t; i < ${d4}u; i += ${threads}u) {
+      var sum = result[i] * shrink;
+      for (var j = 0u; j < ${parts}u; j++) { sum += partial[j * ${d4}u + i]; }
+      result[i] = sum;
+    }
+    workgroupBarrier();
+  }
+  for (var i = t; i < ${d}u; i += ${threads}u) {
+    output[row * ${to.size}u + place(head * ${d}u + i)] = result[i / 4u][i % 4u] / whole;
+  }
+}`;
+}
+
+/** x = wte[id] + wpe[position] for the ids whose rows are in this slice of wte: a workgroup a row. */
+export function embedShader(shape: {
+  readonly storage: Storage;
+  readonly order: Order;
+  readonly first: number;
+  readonly columns: number;
+  readonly threads: number;
+}): string {
+  const { storage, order, first, columns, threads } = shape;
+  const isHalf = storage === "float16";
+  return `
+@group(0) @binding(0) var<storage, read> about_pass: array<u32>;
+@group(0) @binding(1) var<storage, read> wte: array<${isHalf ? "u32" : "f32"}>;
+@group(0) @binding(2) var<storage, read> wpe: array<f32>;
+@group(0) @binding(3) var<storage, read_write> x: array<f32>;
+@compute @workgroup_size(${threads})
+fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: vec3u) {
+  let row = group.x;
+  let id = about_pass[${PASS_HEAD}u + ${PASS_ROW}u * row] - ${first}u; // below 0 is far above ${columns}
+  if (id >= ${columns}u) { return; }
+  let position = about_pass[${PASS_HEAD}u + ${PASS_ROW}u * row + 1u];
+  let panel = id / ${PANEL}u * ${order.size}u;
+  for (var i = t; i < ${order.size}u; i += ${threads}u) {
+    let at = (panel + i) * ${PANEL}u + id % ${PANEL}u;
+    ${isHalf ? `let value = unpack2x16float(wte[at / 2u])[at % 2u];` : `let value = wte[at];`}
+    x[row * ${order.size}u + i] = value + wpe[position * ${order.size}u + i];
+  }
+}`;
+}
+
+/**
+ * Brings rows of float32 into a matrix's panels. A thread stores one input's 8 outputs of a panel.
+ * What is read are the rows k0 .. k0 + rows - 1 of [n_in, n_out] or, where isTransposed, the rows n0 .. of
+ * [n_out, n_in]; columns first .. first + columns - 1 are stored.
+ */
+export function packShader(shape: {
+  readonly storage: Storage;
+  readonly order: Order;
+  readonly n_out: number;
+  readonly isTransposed: boolean;
+}): string {
+  const { storage, order, n_out, isTransposed } = shape;
+  const isHalf = storage === "float16";
+  const value = (c: number): string =>
+    isTransposed
+      ? `select(0.0, rows[min((panel * ${PANEL}u + ${c}u) * ${order.n}u + k, arrayLength(&rows) - 1u)], panel * ${PANEL}u + ${c}u < piece.count)`
+      : `select(0.0, rows[min((k - piece.start) * ${n_out}u + column + ${c}u, arrayLength(&rows) - 1u)], panel * ${PANEL}u + ${c}u < piece.columns)`;
+  return `
+struct Piece { start: u32, count: u32, first: u32, columns: u32, first_panel: u32 }
+@group(0) @binding(0) var<uniform> piece: Piece;
+@group(0) @binding(1) var<storage, read> rows: array<f32>;
+@group(0) @binding(2) var<storage, read_write> w: array<${isHalf ? "vec4u" : "vec4f"}>;
+${place(order)}
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  ${
+    isTransposed
+      ? `let k = id.x; if (k >= ${order.n}u) { return; }`
+      : `let k = piece.start + id.x; if (id.x >= piece.count) { return; }`
+  }
+  let panel = id.y;
+  let column = piece.first + panel * ${PANEL}u;
+  let at = (piece.first_panel + panel) * ${order.size}u + place(k);
+  let a = vec4f(${each(4, value, ", ")});
+  let b = vec4f(${each(4, (c) => value(c + 4), ", ")});
+  ${
+    isHalf
+      ? `w[at] = vec4u(pack2x16float(a.xy), pack2x16float(a.zw), pack2x16float(b.xy), pack2x16float(b.zw));`
+      : `w[2u * at] = a; w[2u * at + 1u] = b;`
+  }
+}`;
+}
