@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { WeightSource } from "../model/hparams.js";
+import { finiteSource } from "../formats/tensor-file.js";
 import type { Trainer } from "../model/trainer.js";
 import { UserError } from "../system/errors.js";
 import type { Lock } from "../system/lock.js";
@@ -50,21 +50,6 @@ export interface Job {
 export interface Trained {
   readonly step: number;
   readonly isInterrupted: boolean;
-}
-
-/** The source; reading it fails where a weight is not a finite number. */
-function finite(source: WeightSource, fault: UserError): WeightSource {
-  return {
-    path: source.path,
-    tensors: source.tensors,
-    close: () => source.close(),
-    read: async (name, target) => {
-      await source.read(name, target);
-      let sum = 0;
-      for (let i = 0; i < target.length; i++) sum += target[i] - target[i]; // 0, or NaN for all that is not finite
-      if (sum !== 0) throw fault;
-    },
-  };
 }
 
 /**
@@ -225,7 +210,7 @@ class Training {
     this.progress = { ...this.progress, seconds: this.seconds, hasState: state.tensors.size > 0 };
     const content = {
       progress: this.progress,
-      weights: finite(weights, this.notANumber(step, "a weight")),
+      weights: finiteSource(weights, () => this.notANumber(step, "a weight")),
       state,
       modelFiles,
     };

@@ -5,6 +5,7 @@ import type { WeightsDtype } from "../formats/tfjs/format.js";
 import { writeWeights } from "../formats/tfjs/write.js";
 import { checkParameters, countParameters, HPARAMS_BYTES, parseHparams } from "../model/hparams.js";
 import { readSmallFile, readSmallFileIfThere } from "../system/files.js";
+import { decodeText } from "../system/text-encoding.js";
 import { HPARAMS, VOCABULARY } from "./files.js";
 
 export interface ConvertOptions {
@@ -38,7 +39,7 @@ export async function convert(folder: string, options: ConvertOptions): Promise<
   try {
     const path = join(folder, HPARAMS);
     const json = await readSmallFile(path, HPARAMS_BYTES, NEXT);
-    const hparams = parseHparams(json.toString("utf8"), path);
+    const hparams = parseHparams(decodeText(json), path);
     checkParameters(hparams, source);
     const companions = new Map<string, Uint8Array>();
     if (resolve(out) !== resolve(folder)) {

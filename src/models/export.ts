@@ -13,7 +13,7 @@ import {
 import { quote, UsageError, UserError } from "../system/errors.js";
 import { listFolder, readSmallFileIfThere } from "../system/files.js";
 import { COUNTER, HPARAMS, isFileOf, isLeftover } from "./files.js";
-import { loadHparams, loadVocabulary, openModel } from "./load.js";
+import { openFolder } from "./load.js";
 
 /** For whom a model is written: gpt-2-simple and all that read OpenAI's files, or Hugging Face's transformers. */
 export const EXPORT_FORMATS = ["tensorflow", "huggingface"] as const;
@@ -61,7 +61,7 @@ interface Opened {
 export async function exportModel(folder: string, out: string, options: ExportOptions): Promise<Exported> {
   const { format, overwrite = false, onProgress, signal } = options;
   const isNew = await checkOut(folder, out, format, overwrite);
-  const model = await openFolder(folder);
+  const model = await openToExport(folder);
   const { hparams, source } = model;
   try {
     checkParameters(hparams, source);
@@ -119,11 +119,9 @@ async function checkOut(
   return false;
 }
 
-async function openFolder(folder: string): Promise<Opened> {
-  const hparams = await loadHparams(folder);
-  const { encoderJson, vocabBpe, encoder } = await loadVocabulary(folder, hparams);
+async function openToExport(folder: string): Promise<Opened> {
   const step = await readCounter(join(folder, COUNTER));
-  return { hparams, source: await openModel(folder), encoderJson, vocabBpe, encoder, step };
+  return { ...(await openFolder(folder)), step };
 }
 
 /** The number in a run's file `counter`; undefined where there is none. */

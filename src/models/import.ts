@@ -2,6 +2,7 @@ import { realpath, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { openHuggingFace } from "../formats/huggingface/open.js";
 import { namesInOrder } from "../formats/tensor-chunks.js";
+import { finiteSource } from "../formats/tensor-file.js";
 import { hasCheckpoint, openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import type { WeightsDtype } from "../formats/tfjs/format.js";
 import { hasWeights, openWeights } from "../formats/tfjs/read.js";
@@ -74,9 +75,13 @@ export async function importModel(folder: string, target: string, options: Impor
     const tensors = new Map(
       namesInOrder(source).map((name) => [name, source.tensors.get(name) as TensorInfo]),
     );
+    const damaged = (name: string): UserError =>
+      new UserError(
+        `${source.path}: ${name} holds values that are not numbers: the model is damaged; fetch it again`,
+      );
     const bytes = await writeWeights(
       target,
-      { ...source, tensors },
+      { ...finiteSource(source, damaged), tensors },
       {
         dtype,
         onProgress,

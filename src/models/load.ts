@@ -1,17 +1,21 @@
 import { join } from "node:path";
-import { Encoder, loadEncoder, openAiVocabulary, VOCABULARY_BYTES } from "../encoder/encoder.js";
+import { Encoder, openAiVocabulary, VOCABULARY_BYTES } from "../encoder/encoder.js";
 import { createEngine, type EngineOptions } from "../engines/create.js";
 import { hasCheckpoint, openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import { hasWeights, openWeights } from "../formats/tfjs/read.js";
 import {
+  checkParameters,
   type Engine,
   HPARAMS_BYTES,
   type Hparams,
   parseHparams,
+  sizeOf,
+  type TensorInfo,
   type WeightSource,
 } from "../model/hparams.js";
 import { UserError } from "../system/errors.js";
 import { listFolder, readSmallFile } from "../system/files.js";
+import { decodeText } from "../system/text-encoding.js";
 import { HPARAMS, VOCABULARY } from "./files.js";
 
 /** A model that is ready to read and write. */
@@ -25,7 +29,7 @@ export interface Model {
 export async function loadHparams(folder: string): Promise<Hparams> {
   const file = join(folder, HPARAMS);
   const json = await readSmallFile(file, HPARAMS_BYTES, "download the model again");
-  return parseHparams(json.toString("utf8"), file);
+  return parseHparams(decodeText(json), file);
 }
 
 /** A model folder's vocabulary as it stands in its files. */
@@ -39,7 +43,7 @@ export interface VocabularyFiles {
 
 /**
  * Reads a model folder's encoder.json and vocab.bpe or, where it has neither, OpenAI's.
- * @throws UserError when one is missing or malformed, or they are of another size than hparams.json says
+ * @throws UserError when one is missing or malformed, or has more tokens than hparams.json says
  */
 export async function loadVocabulary(folder: string, { n_vocab }: Hparams): Promise<VocabularyFiles> {
   const names = await listFolder(folder);
@@ -49,7 +53,7 @@ export async function loadVocabulary(folder: string, { n_vocab }: Hparams): Prom
     readSmallFile(join(from, name), VOCABULARY_BYTES, "download the model again");
   const [encoderJson, vocabBpe] = await Promise.all(VOCABULARY.map(read));
   const encoder = Encoder.fromFiles(encoderJson, vocabBpe, from);
-  if (encoder.n_vocab !== n_vocab) {
+  if (encoder.n_vocab > n_vocab) {
     throw new UserError(
       `${folder}: ${isOwn ? "encoder.json" : "OpenAI's encoder.json"} has ${encoder.n_vocab} tokens and hparams.json ${n_vocab}: they are not of the same model`,
     );
@@ -66,19 +70,56 @@ export async function openModel(folder: string): Promise<WeightSource> {
   );
 }
 
+/** A model folder that is open for reading. */
+export interface OpenFolder extends VocabularyFiles {
+  /** n_vocab is the number of the vocabulary's tokens. */
+  readonly hparams: Hparams;
+  readonly source: WeightSource;
+}
+
+/**
+ * Opens a model folder. Rows of the embedding beyond the vocabulary (nanoGPT's habit is to fill it up to a multiple of
+ * 64) belong to no token: they are left out.
+ * @throws UserError when a file is missing, damaged or of another model
+ */
+export async function openFolder(folder: string): Promise<OpenFolder> {
+  const stored = await loadHparams(folder);
+  const vocabulary = await loadVocabulary(folder, stored);
+  const source = await openModel(folder);
+  const { n_vocab } = vocabulary.encoder;
+  if (n_vocab === stored.n_vocab) return { ...vocabulary, hparams: stored, source };
+  try {
+    checkParameters(stored, source);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+  return { ...vocabulary, hparams: { ...stored, n_vocab }, source: withRows(source, n_vocab) };
+}
+
+/** The source with the first n_vocab rows of the embedding. */
+function withRows(source: WeightSource, n_vocab: number): WeightSource {
+  const wte = source.tensors.get("model/wte") as TensorInfo; // [more rows, n_embd]
+  const tensors = new Map(source.tensors).set("model/wte", { ...wte, shape: [n_vocab, wte.shape[1]] });
+  return {
+    path: source.path,
+    tensors,
+    read: async (name, target) => {
+      if (name !== "model/wte") return source.read(name, target);
+      const whole = new Float32Array(sizeOf(wte.shape)); // read whole, as its checksum is of all rows
+      await source.read(name, whole);
+      target.set(whole.subarray(0, target.length));
+    },
+    close: () => source.close(),
+  };
+}
+
 /**
  * Loads a model folder.
  * @throws UserError when a file is missing, damaged or of another model
  */
 export async function loadModel(folder: string, options: EngineOptions = {}): Promise<Model> {
-  const hparams = await loadHparams(folder);
-  const encoder = await loadEncoder(folder);
-  if (encoder.n_vocab !== hparams.n_vocab) {
-    throw new UserError(
-      `${folder}: encoder.json has ${encoder.n_vocab} tokens and hparams.json ${hparams.n_vocab}: they are not of the same model`,
-    );
-  }
-  const source = await openModel(folder);
+  const { hparams, encoder, source } = await openFolder(folder);
   try {
     return { hparams, encoder, engine: await createEngine(hparams, source, options) };
   } finally {

@@ -19,3 +19,8 @@ export function encodingOf(head: Uint8Array): Encoding {
   if (head[0] === 0xfe && head[1] === 0xff) return UTF_16BE;
   return UTF_8;
 }
+
+/** A small file's text, without a byte order mark: UTF-16 where one says so, else UTF-8. */
+export function decodeText(bytes: Uint8Array): string {
+  return new TextDecoder(encodingOf(bytes).label).decode(bytes);
+}

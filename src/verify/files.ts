@@ -7,6 +7,7 @@ import { type KnownFile, type KnownModel, OPTIONAL_FILE } from "../models/catalo
 import { HPARAMS, isWeightsOf, OPENAI_FILES, VOCABULARY } from "../models/files.js";
 import { messageOf, UserError } from "../system/errors.js";
 import { fileError } from "../system/files.js";
+import { decodeText } from "../system/text-encoding.js";
 import { type Check, checksOf, type Progress, showCount } from "./check.js";
 import { saysTheSame } from "./vocabulary.js";
 
@@ -98,7 +99,7 @@ async function checkFile(
 
 /** What hparams.json says that is not so, or cannot be. */
 async function wrongSize(path: string, expected: KnownModel | undefined): Promise<string | undefined> {
-  const found = parseHparams(await readFile(path, "utf8"), path);
+  const found = parseHparams(decodeText(await readFile(path)), path);
   const names = Object.keys(expected?.hparams ?? {}) as (keyof Hparams)[];
   const wrong = names.find((name) => found[name] !== expected?.hparams?.[name]);
   return (

@@ -5,6 +5,7 @@ import { type Encoder, openAiVocabulary } from "../encoder/encoder.js";
 import type { Hparams } from "../model/hparams.js";
 import { loadVocabulary } from "../models/load.js";
 import { messageOf, UserError } from "../system/errors.js";
+import { decodeText } from "../system/text-encoding.js";
 import { type Check, checksOf, showCount } from "./check.js";
 
 const { ok, failed, leftOut } = checksOf("vocabulary");
@@ -32,7 +33,12 @@ export async function checkVocabulary(
     const fault = faultOf(encoder);
     if (fault) return { check: failed(check, fault), isOpenAi };
     const whose = isOpenAi ? ", OpenAI's" : "";
-    const tokens = `${showCount(encoder.n_vocab)} tokens, as hparams.json says${whose}`;
+    const beyond = hparams.n_vocab - encoder.n_vocab;
+    const rows =
+      beyond > 0
+        ? `; ${showCount(beyond)} more rows in hparams.json belong to no token`
+        : ", as hparams.json says";
+    const tokens = `${showCount(encoder.n_vocab)} tokens${rows}${whose}`;
     return { check: ok(check, `${tokens}; a text with all bytes comes back as it was`), isOpenAi };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
@@ -48,7 +54,7 @@ export async function saysTheSame(name: "encoder.json" | "vocab.bpe", content: B
   const theirs = await readFile(join(openAiVocabulary(), name));
   if (content.equals(theirs)) return true;
   const meaning = (bytes: Buffer): unknown => {
-    const text = bytes.toString("utf8");
+    const text = decodeText(bytes);
     return name === "encoder.json" ? JSON.parse(text) : text.trimEnd().split(/\r?\n/).slice(1);
   };
   return isDeepStrictEqual(meaning(content), meaning(theirs));

@@ -11,7 +11,7 @@ import {
 } from "../../bench.js";
 import { createEngine, type EngineOptions } from "../../engines/create.js";
 import type { Engine, Hparams, WeightSource } from "../../model/hparams.js";
-import { loadHparams, openModel } from "../../models/load.js";
+import { openFolder } from "../../models/load.js";
 import { UsageError } from "../../system/errors.js";
 import { addEngineOptions, addModelsDir } from "../options/engine.js";
 import { oneOf, wholeNumber } from "../options/parse.js";
@@ -37,7 +37,7 @@ async function openParameters(options: BenchOptions): Promise<{ hparams: Hparams
   if (options.model_name !== undefined) {
     if (options.shape !== undefined) throw new UsageError("give --model_name or --shape, not both");
     const folder = await modelFolder(options.model_name, options.models_dir);
-    return { hparams: await loadHparams(folder), source: await openModel(folder) };
+    return await openFolder(folder);
   }
   const hparams = SHAPES[options.shape ?? "124M"];
   return { hparams, source: randomWeights(hparams) };

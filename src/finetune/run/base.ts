@@ -1,11 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Encoder, loadEncoder, openAiVocabulary, VOCABULARY_BYTES } from "../../encoder/encoder.js";
-import { type Hparams, parseHparams, type WeightSource } from "../../model/hparams.js";
+import { Encoder, openAiVocabulary, VOCABULARY_BYTES } from "../../encoder/encoder.js";
+import { type Hparams, hparamsJson, parseHparams, type WeightSource } from "../../model/hparams.js";
 import { initialWeights } from "../../model/initial.js";
-import { loadHparams, openModel } from "../../models/load.js";
-import { UserError } from "../../system/errors.js";
-import { fileError, readSmallFileIfThere } from "../../system/files.js";
+import { HPARAMS, VOCABULARY } from "../../models/files.js";
+import { openFolder } from "../../models/load.js";
+import { readSmallFileIfThere } from "../../system/files.js";
 
 /** What a training begins from. */
 export interface Base {
@@ -18,8 +17,6 @@ export interface Base {
   /** Opens the weights; the caller closes them. */
   open(seed: number): Promise<WeightSource>;
 }
-
-const VOCABULARY = ["encoder.json", "vocab.bpe"] as const;
 
 /** The two files of a model folder's vocabulary; OpenAI's where it has neither. */
 export async function readVocabulary(folder: string): Promise<ReadonlyMap<string, Uint8Array>> {
@@ -37,19 +34,14 @@ export async function readVocabulary(folder: string): Promise<ReadonlyMap<string
  * @throws UserError when it is incomplete
  */
 export async function folderBase(folder: string, name: string): Promise<Base> {
-  const hparams = await loadHparams(folder);
-  const encoder = await loadEncoder(folder);
-  if (encoder.n_vocab !== hparams.n_vocab) {
-    throw new UserError(
-      `${folder}: encoder.json has ${encoder.n_vocab} tokens and hparams.json ${hparams.n_vocab}: they are not of the same model`,
-    );
-  }
-  const path = join(folder, "hparams.json");
-  const json = await readFile(path).catch((error) => {
-    throw fileError("read", path, error);
-  });
-  const modelFiles = new Map([["hparams.json", json], ...(await readVocabulary(folder))]);
-  return { name, hparams, encoder, modelFiles, open: () => openModel(folder) };
+  const { hparams, encoder, encoderJson, vocabBpe, source } = await openFolder(folder);
+  await source.close(); // it is opened when the training begins
+  const modelFiles = new Map([
+    [HPARAMS, Buffer.from(hparamsJson(hparams))],
+    ["encoder.json", encoderJson],
+    ["vocab.bpe", vocabBpe],
+  ]);
+  return { name, hparams, encoder, modelFiles, open: async () => (await openFolder(folder)).source };
 }
 
 /**
@@ -67,13 +59,13 @@ export function scratchBase(
   );
   const encoder = Encoder.fromFiles(encoderJson, vocabBpe, "the vocabulary");
   const { n_ctx, n_embd, n_head, n_layer } = sizes;
-  const json = `${JSON.stringify({ n_vocab: encoder.n_vocab, n_ctx, n_embd, n_head, n_layer }, null, 2)}\n`;
+  const json = hparamsJson({ n_vocab: encoder.n_vocab, n_ctx, n_embd, n_head, n_layer });
   const hparams = parseHparams(json, "the new model");
   return {
     name: "a random start",
     hparams,
     encoder,
-    modelFiles: new Map([["hparams.json", Buffer.from(json)], ...vocabulary]),
+    modelFiles: new Map([[HPARAMS, Buffer.from(json)], ...vocabulary]),
     open: async (seed) => initialWeights(hparams, seed),
   };
 }

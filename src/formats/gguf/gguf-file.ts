@@ -4,6 +4,7 @@ import { showShape, sizeOf, type TensorInfo } from "../../model/hparams.js";
 import { quote, shorten, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import { asFloat32, BFLOAT16, FLOAT16, FLOAT32, type FloatType } from "../floats.js";
+import { refuseLfsPointer } from "../lfs.js";
 import { type BlockType, Q4_0, Q4_K, Q6_K, Q8_0 } from "./quantized.js";
 
 /** The head of a GPT-2's file has 2 to 3 MB, most of it the vocabulary. */
@@ -88,7 +89,10 @@ export async function openGguf(path: string): Promise<GgufFile> {
     };
   } catch (error) {
     if (error instanceof UserError) throw error;
-    if (error instanceof GgufError || error instanceof RangeError) throw fault(path, error.message, error);
+    if (error instanceof GgufError || error instanceof RangeError) {
+      await refuseLfsPointer(path);
+      throw fault(path, error.message, error);
+    }
     throw fileError("read", path, error);
   } finally {
     await file?.close();

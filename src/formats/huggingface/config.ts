@@ -43,7 +43,9 @@ export function parseConfig(json: string, file: string): Config {
   const refuse = (what: string): never => {
     throw new UserError(`${file}: ${what}, and only OpenAI's GPT-2 can be imported`);
   };
-  if (values.model_type !== "gpt2") refuse(`model_type is ${show(values.model_type)}`);
+  // Files of 2019 have no model_type; what their fields are called says it.
+  const isOld = values.model_type === undefined && "n_embd" in values && "n_layer" in values;
+  if (values.model_type !== "gpt2" && !isOld) refuse(`model_type is ${show(values.model_type)}`);
   for (const [name, wanted] of FIXED) {
     const value = values[name] ?? wanted;
     if (value !== wanted) refuse(`${name} is ${show(value)}, not ${show(wanted)}`);

@@ -1,5 +1,7 @@
 import { messageOf, UserError } from "../../system/errors.js";
 import { readSmallFileIfThere } from "../../system/files.js";
+import { decodeText } from "../../system/text-encoding.js";
+import { isLfsPointer, lfsFault } from "../lfs.js";
 
 /** The largest of these files, a tokenizer.json, has a few MB. */
 const LIMIT = 32 << 20;
@@ -9,7 +11,8 @@ const LIMIT = 32 << 20;
  * @throws UserError when it cannot be read or is no small file
  */
 export async function readSmallText(path: string): Promise<string | undefined> {
-  return (await readSmallFileIfThere(path, LIMIT, "fetch the model again"))?.toString("utf8");
+  const bytes = await readSmallFileIfThere(path, LIMIT, "fetch the model again");
+  return bytes && decodeText(bytes);
 }
 
 /**
@@ -23,6 +26,7 @@ export async function readJson(path: string): Promise<unknown> {
 
 /** The value of a file's text. @throws UserError when it is no JSON */
 export function parseJson(text: string, path: string): unknown {
+  if (isLfsPointer(text)) throw lfsFault(path);
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {

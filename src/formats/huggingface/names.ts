@@ -17,6 +17,9 @@ export function huggingFaceName(name: string): string {
 /** What the models with a head put before their parameters' names. */
 export const PREFIX = "transformer.";
 
+/** What programs put before the names, one upon another: a model with a head, its wrapper, torch.compile, DataParallel. */
+export const PREFIXES = /^(?:(?:transformer|model|module|_orig_mod)\.)+/;
+
 /** A shape as Hugging Face has it: [1, n_in, n_out] -> [n_in, n_out]. */
 export function huggingFaceShape(shape: readonly number[]): readonly number[] {
   return shape.length === 3 ? shape.slice(1) : shape;

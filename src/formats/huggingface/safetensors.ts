@@ -4,6 +4,7 @@ import { quote, shorten, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import { readStretches } from "../byte-ranges.js";
 import { BFLOAT16, FLOAT16, FLOAT32, FLOAT64, type FloatType } from "../floats.js";
+import { refuseLfsPointer } from "../lfs.js";
 
 /** Eight bytes at the beginning: the length of the header. */
 const PREFIX_BYTES = 8;
@@ -99,6 +100,7 @@ async function readHeader(path: string): Promise<{ text: string; size: number }>
     const prefix = await readExactly(file, 0, Math.min(PREFIX_BYTES, size));
     if (prefix.length < PREFIX_BYTES) throw fault(path, `it has ${size} bytes`);
     const length = prefix.readBigUInt64LE();
+    if (length > BigInt(HEADER_LIMIT)) await refuseLfsPointer(path);
     if (length > BigInt(HEADER_LIMIT)) {
       throw fault(path, `it says that its header has ${length} bytes, so it is another kind of file`);
     }

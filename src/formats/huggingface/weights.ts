@@ -10,17 +10,17 @@ import {
   type WeightSource,
 } from "../../model/hparams.js";
 import { quote, UserError } from "../../system/errors.js";
+import { openTorchFile } from "../pytorch/torch-file.js";
+import type { TensorFile } from "../tensor-file.js";
 import { readJson } from "./json.js";
-import { huggingFaceName, huggingFaceShape, isMask, isOtherHead, PREFIX } from "./names.js";
-import { openSafetensors, type SafetensorsFile } from "./safetensors.js";
+import { huggingFaceName, huggingFaceShape, isMask, isOtherHead, PREFIXES } from "./names.js";
+import { openSafetensors } from "./safetensors.js";
 
-const SINGLE = "model.safetensors";
-const SHARDED = "model.safetensors.index.json";
 const HEAD = "lm_head.weight";
 
 /** A tensor by its name without prefix, and the file that has it. */
 interface Found extends TensorInfo {
-  readonly file: SafetensorsFile;
+  readonly file: TensorFile;
   /** Its name in that file. */
   readonly stored: string;
 }
@@ -32,7 +32,7 @@ export interface OpenedWeights {
 }
 
 /**
- * Opens the safetensors of a Hugging Face GPT-2, one file or several, with or without a head.
+ * Opens the weights of a Hugging Face GPT-2: safetensors or PyTorch's files, one or several, with or without a head.
  * @param hparams as config.json has them
  * @param n_vocab so many rows of the embedding are read, at most hparams.n_vocab
  * @throws UserError when a tensor is missing, has another shape, or is no part of a GPT-2
@@ -46,7 +46,7 @@ export async function openHuggingFaceWeights(
   const found = new Map<string, Found>();
   for (const file of files) {
     for (const [stored, { shape, dtype }] of file.tensors) {
-      const name = stored.startsWith(PREFIX) ? stored.slice(PREFIX.length) : stored;
+      const name = stored.replace(PREFIXES, "");
       if (found.has(name)) throw new UserError(`${file.path} has the tensor ${show(name)} twice`);
       found.set(name, { file, stored, shape, dtype });
     }
@@ -124,44 +124,93 @@ function sourceOf(path: string, tensors: ReadonlyMap<string, Found>): WeightSour
   };
 }
 
-/** The folder's safetensors; `path` is what messages name. */
-async function openFiles(folder: string): Promise<{ path: string; files: SafetensorsFile[] }> {
+/** A way in which a model's tensors are stored: in one file, or in shards with or without a list of them. */
+interface Form {
+  readonly single: string;
+  readonly index: string;
+  readonly shard: RegExp;
+  readonly open: (path: string) => Promise<TensorFile>;
+}
+
+/** safetensors before PyTorch's own files: a folder that has both has the same in both. */
+const FORMS: readonly Form[] = [
+  {
+    single: "model.safetensors",
+    index: "model.safetensors.index.json",
+    shard: /^model-(\d{5})-of-(\d{5})\.safetensors$/,
+    open: openSafetensors,
+  },
+  {
+    single: "pytorch_model.bin",
+    index: "pytorch_model.bin.index.json",
+    shard: /^pytorch_model-(\d{5})-of-(\d{5})\.bin$/,
+    open: openTorchFile,
+  },
+];
+
+/** The folder's files of tensors; `path` is what messages name. */
+async function openFiles(folder: string): Promise<{ path: string; files: TensorFile[] }> {
   const names = await readdir(folder);
-  if (names.includes(SINGLE)) {
-    const path = join(folder, SINGLE);
-    return { path, files: [await openSafetensors(path)] };
+  for (const { single, index, shard, open } of FORMS) {
+    const shards = names.filter((name) => shard.test(name)).sort();
+    if (names.includes(single))
+      return { path: join(folder, single), files: [await open(join(folder, single))] };
+    if (names.includes(index)) return openIndex(folder, index, open);
+    if (shards.length > 0) return openShards(folder, shards, shard, open);
   }
-  if (!names.includes(SHARDED)) throw missing(folder, names);
-  const path = join(folder, SHARDED);
+  throw missing(folder, names);
+}
+
+/** Shards as a list names them. */
+async function openIndex(
+  folder: string,
+  index: string,
+  open: Form["open"],
+): Promise<{ path: string; files: TensorFile[] }> {
+  const path = join(folder, index);
   const map = ((await readJson(path)) as { weight_map?: unknown } | null)?.weight_map;
   if (typeof map !== "object" || map === null) {
     throw new UserError(`${path} has no weight_map: fetch the model again`);
   }
-  const shards = new Map<string, SafetensorsFile>();
+  const shards = new Map<string, TensorFile>();
   for (const [tensor, name] of Object.entries(map)) {
     // Plain names alone: the list may come from anywhere.
-    if (typeof name !== "string" || !/^[\w.-]{1,200}\.safetensors$/.test(name)) {
+    if (typeof name !== "string" || !/^[\w.-]{1,200}\.(safetensors|bin)$/.test(name)) {
       throw new UserError(`${path}: ${quote(name)} is not the name of a file beside it`);
     }
-    const shard = shards.get(name) ?? (await openSafetensors(join(folder, name)));
+    const shard = shards.get(name) ?? (await open(join(folder, name)));
     shards.set(name, shard);
     if (!shard.tensors.has(tensor)) {
-      throw new UserError(`${shard.path} has no tensor ${show(tensor)}, which ${SHARDED} names`);
+      throw new UserError(`${shard.path} has no tensor ${show(tensor)}, which ${index} names`);
     }
   }
   return { path, files: [...shards.values()] };
 }
 
-/** The line for a folder without safetensors: what is there instead, and the next step. */
+/** Shards without a list of them: their names say how many there are. */
+async function openShards(
+  folder: string,
+  names: readonly string[],
+  shard: RegExp,
+  open: Form["open"],
+): Promise<{ path: string; files: TensorFile[] }> {
+  const [, , total] = shard.exec(names[0]) as RegExpExecArray;
+  const missing = Array.from({ length: Math.min(Number(total), 100_000) }, (_, i) =>
+    names[0].replace(/\d{5}-of-\d{5}/, `${String(i + 1).padStart(5, "0")}-of-${total}`),
+  ).find((name) => !names.includes(name));
+  if (missing !== undefined) throw new UserError(`${join(folder, missing)} is missing: fetch it, too`);
+  const files: TensorFile[] = [];
+  for (const name of names) files.push(await open(join(folder, name)));
+  return { path: folder, files };
+}
+
+/** The line for a folder without weights that can be read: what is there instead, and the next step. */
 function missing(folder: string, names: readonly string[]): UserError {
-  const other = names.find((name) => /\.(bin|pt|pth|ckpt|h5|msgpack|onnx|gguf)$/.test(name));
-  if (other !== undefined) {
-    return new UserError(
-      `${join(folder, other)} cannot be read here, ${SINGLE} can: fetch that file of the model, or let Python write it: ` +
-        `python3 -c "from transformers import GPT2LMHeadModel as M; M.from_pretrained('.').save_pretrained('.', safe_serialization=True)"`,
-    );
-  }
-  return new UserError(`${folder} has a config.json and no ${SINGLE}: fetch that file of the model, too`);
+  const other = names.find((name) => /\.(pt|pth|ckpt|h5|msgpack|onnx|gguf)$/.test(name));
+  const found = other === undefined ? "" : ` (${other} cannot be read here)`;
+  return new UserError(
+    `${folder} has a config.json and neither model.safetensors nor pytorch_model.bin${found}: fetch one of them, too`,
+  );
 }
 
 function show(name: string): string {

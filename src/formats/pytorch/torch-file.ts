@@ -5,6 +5,8 @@ import { shorten, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import { readStretches } from "../byte-ranges.js";
 import { asFloat32, BFLOAT16, FLOAT16, FLOAT32, FLOAT64, type FloatType } from "../floats.js";
+import { refuseLfsPointer } from "../lfs.js";
+import type { TensorFile } from "../tensor-file.js";
 import { type Callable, PickleError, type PickleWorld, Tuple, unpickle } from "./pickle.js";
 import { readZip, ZipError } from "./zip.js";
 
@@ -59,19 +61,11 @@ export interface TorchTensor extends TensorInfo {
   readonly tensor: Tensor;
 }
 
-/** A file of torch's that tensors can be read from. */
-export interface TorchFile {
-  readonly path: string;
+/** A file of torch's that tensors can be read from; the format has no checksums of them. */
+export interface TorchFile extends TensorFile {
   readonly tensors: ReadonlyMap<string, TorchTensor>;
   /** What the file has beside its tensors, e.g. nanoGPT's "model_args"; dictionaries are Maps. */
   readonly extra: ReadonlyMap<string, unknown>;
-  /**
-   * Reads a tensor's values as float32, the first target.length of them. The format has no checksums of them.
-   * @throws UserError when its type is not a floating-point one, or the file cannot be read
-   */
-  read(name: string, target: Float32Array): Promise<void>;
-  /** Hands all values of a tensor on in chunks, as bytes of float32 that are valid during the call. */
-  scan(name: string, visit: (bytes: Uint8Array) => void): Promise<void>;
 }
 
 const fault = (path: string, reason: string, cause?: unknown): UserError =>
@@ -95,7 +89,10 @@ export async function openTorchFile(path: string): Promise<TorchFile> {
     return torchFile(path, root);
   } catch (error) {
     if (error instanceof UserError) throw error;
-    if (error instanceof PickleError || error instanceof ZipError) throw fault(path, error.message, error);
+    if (error instanceof PickleError || error instanceof ZipError) {
+      await refuseLfsPointer(path);
+      throw fault(path, error.message, error);
+    }
     throw fileError("read", path, error);
   } finally {
     await file?.close();

@@ -3,9 +3,11 @@ import { isAbsolute, join, normalize, win32 } from "node:path";
 import { type ScannableSource, showShape, sizeOf, type TensorInfo } from "../../model/hparams.js";
 import { shorten, UserError } from "../../system/errors.js";
 import { fileError, readSmallFile } from "../../system/files.js";
+import { decodeText } from "../../system/text-encoding.js";
 import { readStretches } from "../byte-ranges.js";
 import { crc32c, unmaskCrc } from "../crc32c.js";
 import { asFloat32, type FloatType } from "../floats.js";
+import { refuseLfsPointer } from "../lfs.js";
 import { type BundleEntry, type BundleIndex, readIndex } from "./bundle.js";
 import { FLOAT_TYPES } from "./dtypes.js";
 
@@ -39,8 +41,13 @@ export async function findCheckpoint(folder: string): Promise<string> {
   } catch (error) {
     throw fileError("read", folder, error);
   }
-  if (names.includes("checkpoint")) return join(folder, await readState(join(folder, "checkpoint"), folder));
   const indexes = names.filter((name) => name.endsWith(INDEX));
+  if (names.includes("checkpoint")) {
+    const named = await readState(join(folder, "checkpoint"), folder);
+    const isGone = !named.includes("/") && !names.includes(`${named}${INDEX}`);
+    if (isGone && indexes.length > 0) throw staleState(folder, named, indexes);
+    return join(folder, named);
+  }
   if (indexes.length === 1) return join(folder, indexes[0].slice(0, -INDEX.length));
   throw new UserError(
     indexes.length === 0
@@ -49,9 +56,23 @@ export async function findCheckpoint(folder: string): Promise<string> {
   );
 }
 
+/** The file `checkpoint` names a save that is gone, while there are others. */
+function staleState(folder: string, named: string, indexes: readonly string[]): UserError {
+  const others = indexes.map((name) => name.slice(0, -INDEX.length));
+  const [other] = others;
+  return new UserError(
+    `${join(folder, "checkpoint")} names ${shorten(named)}, which is gone; ${others
+      .slice(0, 3)
+      .map((name) => shorten(name))
+      .join(
+        ", ",
+      )} ${others.length === 1 ? "is" : "are"} there: to use it, change its first line to model_checkpoint_path: ${JSON.stringify(shorten(other))}`,
+  );
+}
+
 /** The prefix that the text file `checkpoint` names, relative to its folder. */
 async function readState(path: string, folder: string): Promise<string> {
-  const text = (await readSmallFile(path, STATE_LIMIT, AGAIN)).toString("utf8");
+  const text = decodeText(await readSmallFile(path, STATE_LIMIT, AGAIN));
   const quoted = /^\s*model_checkpoint_path:\s*"((?:[^"\\\n]|\\.)*)"/m.exec(text)?.[1];
   const named = quoted && unescapeC(quoted);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: a path with such characters is no path
@@ -173,6 +194,7 @@ async function checkDataFiles(stored: ReadonlyMap<string, Stored>): Promise<void
     }
     if (size < 0) throw new UserError(`${file} is not a file: ${AGAIN}`);
     if (size < end) {
+      await refuseLfsPointer(file);
       throw new UserError(`${file} has ${size} bytes where its index describes ${end}: ${AGAIN}`);
     }
     if (size < sum) {

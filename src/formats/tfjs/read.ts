@@ -3,9 +3,11 @@ import { join } from "node:path";
 import { type ScannableSource, sizeOf, type TensorInfo } from "../../model/hparams.js";
 import { shorten, UserError } from "../../system/errors.js";
 import { fileError, readSmallFile } from "../../system/files.js";
+import { decodeText } from "../../system/text-encoding.js";
 import { readStretches, type Stretch } from "../byte-ranges.js";
 import { crc32 } from "../crc32.js";
 import { asFloat32, FLOAT16, FLOAT32 } from "../floats.js";
+import { isLfsPointer, lfsFault, refuseLfsPointer } from "../lfs.js";
 import { MANIFEST, type ManifestGroup, SHARD_BYTES, type WeightsDtype } from "./format.js";
 import { parseManifest, storedBytes } from "./manifest.js";
 
@@ -37,7 +39,8 @@ interface Stored extends TensorInfo {
 export async function openWeights(folder: string): Promise<ScannableSource> {
   const path = join(folder, MANIFEST);
   const text = await readSmallFile(path, MANIFEST_LIMIT, AGAIN);
-  const manifest = parseManifest(text.toString("utf8"), path);
+  if (isLfsPointer(text)) throw lfsFault(path);
+  const manifest = parseManifest(decodeText(text), path);
   const checks = manifest.userDefinedMetadata?.crc32;
   const stored = new Map<string, Stored>();
   for (const group of manifest.weightsManifest) {
@@ -92,6 +95,7 @@ async function measureShards(group: ManifestGroup, folder: string, manifest: str
   const found = shards.reduce((sum, { length }) => sum + length, 0);
   const wanted = group.weights.reduce((sum, entry) => sum + storedBytes(entry), 0);
   if (found !== wanted) {
+    for (const { path } of shards) await refuseLfsPointer(path);
     // Cut as tfjs's converter and ours do, every file's size is known: the one that differs can be named.
     const usual = shards.length === Math.ceil(wanted / SHARD_BYTES);
     const odd = shards.find(({ length }, i) => length !== Math.min(SHARD_BYTES, wanted - i * SHARD_BYTES));

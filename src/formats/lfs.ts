@@ -1,0 +1,29 @@
+import { open } from "node:fs/promises";
+import { UserError } from "../system/errors.js";
+
+const FIRST_LINE = "version https://git-lfs.github.com/spec/v1";
+
+/** Whether a file's beginning is that of a Git LFS pointer: a few lines in place of a large file. */
+export function isLfsPointer(head: string | Uint8Array): boolean {
+  return (typeof head === "string" ? head : Buffer.from(head).toString("latin1")).startsWith(FIRST_LINE);
+}
+
+/** What to say of a pointer. */
+export function lfsFault(path: string): UserError {
+  return new UserError(
+    `${path} is a Git LFS pointer, not the file itself: run \`git lfs pull\` in its folder, or download the file`,
+  );
+}
+
+/** @throws UserError if the file is a pointer; nothing else is judged here */
+export async function refuseLfsPointer(path: string): Promise<void> {
+  const file = await open(path, "r").catch(() => undefined);
+  if (!file) return;
+  try {
+    const head = Buffer.alloc(FIRST_LINE.length);
+    await file.read(head, 0, head.length, 0);
+    if (isLfsPointer(head)) throw lfsFault(path);
+  } finally {
+    await file.close();
+  }
+}
