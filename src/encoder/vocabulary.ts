@@ -48,15 +48,16 @@ function quote(text: string): string {
 /**
  * Reads encoder.json (token -> id) and vocab.bpe (a version line, then one merge a line, best first).
  * @param where the folder that holds them, for messages
- * @param names what the two are called there, for messages
+ * @param options names: what the two are called there, for messages; added: tokens that no merge makes
  * @throws UserError that names the file and the first thing in it that is wrong
  */
 export function parseVocabulary(
   encoderJson: string,
   vocabBpe: string,
   where: string,
-  names: VocabularyNames = { encoder: "encoder.json", merges: "vocab.bpe" },
+  options: { readonly names?: VocabularyNames; readonly added?: ReadonlyMap<string, number> } = {},
 ): Vocabulary {
+  const { names = { encoder: "encoder.json", merges: "vocab.bpe" }, added = new Map() } = options;
   const encoderFile = join(where, names.encoder);
   const ids = parseIds(encoderJson, encoderFile);
   const { bytes, offsets } = parseTokens(ids, encoderFile);
@@ -65,7 +66,13 @@ export function parseVocabulary(
     if (id !== undefined) return id;
     throw new UserError(`${encoderFile} has no token ${quote(character)} for the byte ${byte}: ${NEXT}`);
   });
-  const merges = parseMerges(vocabBpe, join(where, names.merges), ids, names.encoder);
+  const merges = parseMerges(
+    vocabBpe,
+    join(where, names.merges),
+    ids,
+    names.encoder,
+    new Set(added.values()),
+  );
   return { bytes, offsets, byteIds, merges, endOfText: ids.get("<|endoftext|>") };
 }
 
@@ -126,7 +133,13 @@ function parseTokens(ids: ReadonlyMap<string, number>, file: string): Pick<Vocab
   return { bytes, offsets };
 }
 
-function parseMerges(text: string, file: string, ids: ReadonlyMap<string, number>, encoder: string): Merges {
+function parseMerges(
+  text: string,
+  file: string,
+  ids: ReadonlyMap<string, number>,
+  encoder: string,
+  added: ReadonlySet<number>,
+): Merges {
   const lines = text.split(/\r?\n/);
   if (!lines[0]!.startsWith("#version")) {
     throw new UserError(`${file} does not begin with a line "#version": ${NEXT}`);
@@ -156,7 +169,7 @@ function parseMerges(text: string, file: string, ids: ReadonlyMap<string, number
   }
   // A file that was cut at the end of a line looks whole; its missing merges would give other ids, silently.
   for (const [token, id] of ids) {
-    if (token.length > 1 && !merged[id] && !/^[<[]/.test(token)) {
+    if (token.length > 1 && !merged[id] && !added.has(id) && !/^[<[]/.test(token)) {
       throw new UserError(
         `${file} has no merge that makes the token ${quote(token)}; it may be cut short: ${NEXT}`,
       );

@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { VOCABULARY_BYTES } from "../encoder/encoder.js";
+import { TOKENS_FILE } from "../encoder/special-tokens.js";
 import { openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import type { WeightsDtype } from "../formats/tfjs/format.js";
 import { writeWeights } from "../formats/tfjs/write.js";
@@ -44,7 +45,7 @@ export async function convert(folder: string, options: ConvertOptions): Promise<
     const companions = new Map<string, Uint8Array>();
     if (resolve(out) !== resolve(folder)) {
       companions.set(HPARAMS, json);
-      for (const name of VOCABULARY) {
+      for (const name of [...VOCABULARY, TOKENS_FILE]) {
         const content = await readSmallFileIfThere(join(folder, name), VOCABULARY_BYTES, NEXT);
         if (content) companions.set(name, content);
       }

@@ -1,6 +1,7 @@
 import { realpath, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Encoder } from "../encoder/encoder.js";
+import { isSpecial, specialTokensJson, TOKENS_FILE } from "../encoder/special-tokens.js";
 import { writeHuggingFace } from "../formats/huggingface/write.js";
 import { STATE, writeCheckpoint } from "../formats/tensorflow/write-checkpoint.js";
 import {
@@ -78,7 +79,7 @@ export async function exportModel(folder: string, out: string, options: ExportOp
 
 async function writeTensorFlow(
   out: string,
-  { hparams, source, encoderJson, vocabBpe, step }: Opened,
+  { hparams, source, encoderJson, vocabBpe, encoder, step }: Opened,
   options: Pick<ExportOptions, "onProgress" | "signal">,
 ): Promise<{ path: string; bytes: number }> {
   const companions = new Map([
@@ -86,6 +87,8 @@ async function writeTensorFlow(
     ["encoder.json", encoderJson],
     ["vocab.bpe", vocabBpe],
   ]);
+  if (isSpecial(encoder.special))
+    companions.set(TOKENS_FILE, Buffer.from(specialTokensJson(encoder.special)));
   if (step !== undefined) companions.set(COUNTER, Buffer.from(`${step}\n`));
   const prefix = step === undefined ? "model.ckpt" : `model-${step}`;
   const isOld = (name: string): boolean => isFileOf("tensorflow", name);

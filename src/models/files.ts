@@ -2,6 +2,7 @@
 // model's files asks here.
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { TOKENS_FILE } from "../encoder/special-tokens.js";
 
 /** OpenAI's seven files, in the order in which they are downloaded. */
 export const OPENAI_FILES = [
@@ -32,8 +33,8 @@ const WEIGHTS: Readonly<Record<FolderFormat, RegExp>> = {
 };
 
 const COMPANIONS: Readonly<Record<FolderFormat, readonly string[]>> = {
-  tensorflow: ["checkpoint", COUNTER, HPARAMS, ...VOCABULARY],
-  tfjs: [COUNTER, HPARAMS, ...VOCABULARY],
+  tensorflow: ["checkpoint", COUNTER, HPARAMS, ...VOCABULARY, TOKENS_FILE],
+  tfjs: [COUNTER, HPARAMS, ...VOCABULARY, TOKENS_FILE],
   huggingface: [
     "config.json",
     "generation_config.json",

@@ -1,5 +1,6 @@
 import { realpath, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { isSpecial, type SpecialTokens, specialTokensJson, TOKENS_FILE } from "../encoder/special-tokens.js";
 import { openHuggingFace } from "../formats/huggingface/open.js";
 import { namesInOrder } from "../formats/tensor-chunks.js";
 import { finiteSource } from "../formats/tensor-file.js";
@@ -46,6 +47,7 @@ interface Foreign {
   readonly source: WeightSource;
   readonly encoderJson: Uint8Array;
   readonly vocabBpe: Uint8Array;
+  readonly special: SpecialTokens;
   readonly notices: readonly string[];
   readonly origin: string;
 }
@@ -61,7 +63,7 @@ interface Foreign {
 export async function importModel(folder: string, target: string, options: ImportOptions): Promise<Imported> {
   const replaced = await checkTarget(folder, target, options.overwrite === true);
   const model = await openForeign(folder);
-  const { hparams, source, encoderJson, vocabBpe, notices, origin } = model;
+  const { hparams, source, encoderJson, vocabBpe, special, notices, origin } = model;
   try {
     checkParameters(hparams, source);
     const companions = new Map<string, Uint8Array>([
@@ -69,6 +71,7 @@ export async function importModel(folder: string, target: string, options: Impor
       ["encoder.json", encoderJson],
       ["vocab.bpe", vocabBpe],
     ]);
+    if (isSpecial(special)) companions.set(TOKENS_FILE, Buffer.from(specialTokensJson(special)));
     const { dtype, onProgress, signal } = options;
     const isOld = (name: string): boolean => replaced?.has(name) === true;
     // One order, whatever the source's: the same model gives the same files.
@@ -141,7 +144,7 @@ async function openForeign(folder: string): Promise<Foreign> {
       ...model,
       encoderJson: Buffer.from(model.encoderJson),
       vocabBpe: Buffer.from(model.vocabBpe),
-      origin: "Hugging Face safetensors",
+      origin: "Hugging Face",
     };
   }
   if (await hasCheckpoint(folder)) {
@@ -155,7 +158,7 @@ async function openForeign(folder: string): Promise<Foreign> {
 /** A folder with hparams.json and, unless it uses OpenAI's, encoder.json and vocab.bpe. */
 async function openWithHparams(folder: string, source: WeightSource, origin: string): Promise<Foreign> {
   const hparams = await loadHparams(folder);
-  const { encoderJson, vocabBpe, isOwn } = await loadVocabulary(folder, hparams);
+  const { encoder, encoderJson, vocabBpe, isOwn } = await loadVocabulary(folder, hparams);
   const notices = isOwn ? [] : ["it brings no encoder.json and vocab.bpe: OpenAI's are taken"];
-  return { hparams, source, encoderJson, vocabBpe, notices, origin };
+  return { hparams, source, encoderJson, vocabBpe, special: encoder.special, notices, origin };
 }

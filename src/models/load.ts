@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { Encoder, openAiVocabulary, VOCABULARY_BYTES } from "../encoder/encoder.js";
+import { Encoder, loadSpecialTokens, openAiVocabulary, VOCABULARY_BYTES } from "../encoder/encoder.js";
 import { createEngine, type EngineOptions } from "../engines/create.js";
 import { hasCheckpoint, openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import { hasWeights, openWeights } from "../formats/tfjs/read.js";
@@ -52,7 +52,7 @@ export async function loadVocabulary(folder: string, { n_vocab }: Hparams): Prom
   const read = (name: string): Promise<Buffer> =>
     readSmallFile(join(from, name), VOCABULARY_BYTES, "download the model again");
   const [encoderJson, vocabBpe] = await Promise.all(VOCABULARY.map(read));
-  const encoder = Encoder.fromFiles(encoderJson, vocabBpe, from);
+  const encoder = Encoder.fromFiles(encoderJson, vocabBpe, from, await loadSpecialTokens(from));
   if (encoder.n_vocab > n_vocab) {
     throw new UserError(
       `${folder}: ${isOwn ? "encoder.json" : "OpenAI's encoder.json"} has ${encoder.n_vocab} tokens and hparams.json ${n_vocab}: they are not of the same model`,

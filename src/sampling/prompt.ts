@@ -13,16 +13,16 @@ export function promptIds(
   {
     encoder,
     hparams,
-  }: { readonly encoder: Pick<Encoder, "encode" | "endOfText">; readonly hparams: Hparams },
+  }: { readonly encoder: Pick<Encoder, "encode" | "startOfText">; readonly hparams: Hparams },
   prompt: string | readonly number[],
   onNotice: (line: string) => void,
 ): readonly number[] {
   const ids = typeof prompt === "string" ? encoder.encode(prompt) : prompt;
   if (ids.length === 0) {
-    if (encoder.endOfText === undefined) {
+    if (encoder.startOfText === undefined) {
       throw new UserError("the model's vocabulary has no <|endoftext|> to begin from: give it a prompt");
     }
-    return [encoder.endOfText];
+    return [encoder.startOfText];
   }
   const fitting = fitPrompt(ids, hparams.n_ctx);
   if (fitting.length < ids.length) {

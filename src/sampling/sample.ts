@@ -40,6 +40,8 @@ export type SampleEvent =
 /** What sampling needs of an encoder: to turn ids into text, and to know the token that ends a text. */
 export interface Decoding {
   readonly endOfText?: number;
+  /** The tokens that end a text, where there are several. */
+  readonly special?: { readonly eos: readonly number[] };
   decoder(): { push(id: number): string; end(): string };
 }
 
@@ -97,7 +99,8 @@ export async function* sample(
     throw new RangeError(`a prompt has 1 to ${n_ctx} tokens, not ${prompt.length}`);
   }
   const draw = makeDraw(n_vocab, options);
-  const eos = options.ignore_eos ? undefined : decoding.endOfText;
+  const { endOfText, special } = decoding;
+  const ends = new Set(options.ignore_eos ? [] : [endOfText, ...(special?.eos ?? [])]);
   const isPenalised = (options.repetition_penalty ?? 1) !== 1;
   const { numberOf = (k: number) => k } = options;
   const aborted = (): boolean => signal?.aborted === true;
@@ -153,12 +156,12 @@ export async function* sample(
      * a text: where a sample begins from it, nothing was said yet, and a penalty would keep it from ending.
      */
     const said = ({ recent, sequence }: Slot): readonly number[] =>
-      isPenalised ? recent.slice(-sequence.length).filter((id) => id !== eos) : [];
+      isPenalised ? recent.slice(-sequence.length).filter((id) => !ends.has(id)) : [];
     /** Draws a slot's next token; what follows from it. */
     const advance = (slot: Slot, logits: Float32Array): SampleEvent[] => {
       const id = draw(logits, uniform(seed, slot.number, slot.tokens), said(slot));
       slot.logits = undefined;
-      if (id === eos) return finish(slot, "eos");
+      if (ends.has(id)) return finish(slot, "eos");
       slot.next = id;
       slot.tokens++;
       slot.recent.push(id);

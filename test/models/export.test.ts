@@ -148,7 +148,7 @@ describe("gpt2 export", { concurrency: 2 }, () => {
     sameFile(join(out, `model-12.${DATA}`), join(MICRO, `model.ckpt.${DATA}`));
 
     writeFileSync(join(run, "counter"), "13");
-    assertFails(await gpt2(["export", "my run"], { cwd }), 1, /holds an export already: .*--overwrite/);
+    assertFails(await gpt2(["export", "my run"], { cwd }), 1, /already holds an export: .*--overwrite/);
     assert.deepEqual(readdirSync(out).sort(), files(12));
     assertDone(await gpt2(["export", "my run", "--overwrite", "--checkpoint-dir", "./checkpoint"], { cwd }));
     assert.deepEqual(readdirSync(out).sort(), files(13));
@@ -188,12 +188,12 @@ describe("gpt2 export", { concurrency: 2 }, () => {
     for (const format of ["tensorflow", "huggingface"]) {
       const to = (out: string): ReturnType<typeof gpt2> =>
         run(MICRO, "--format", format, "--overwrite", "--out", out);
-      assertFails(await to("mine"), 1, /mine holds something else than such an export \("diary\.txt"\)/);
+      assertFails(await to("mine"), 1, /mine holds a file that is not part of an export, "diary\.txt"/);
       assertFails(await to("file"), 1, /file is a file/);
       assertFails(await to(MICRO), 2, /the model's own folder/);
       assertDone(await to(format === "tensorflow" ? "empty" : "new"));
     }
-    assertFails(await run(MICRO, "--out", "new", "--overwrite"), 1, /something else/);
+    assertFails(await run(MICRO, "--out", "new", "--overwrite"), 1, /not part of an export/);
     assertFails(await run("nothing"), 2, /there is no run "nothing" in checkpoint and no model of that name/);
     assertFails(await run(""), 2, /there is no run ""/);
     assertFails(await run("./mine"), 2, /mine is not a model folder/);

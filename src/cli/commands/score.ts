@@ -35,11 +35,11 @@ async function score(
     if (stride > hparams.n_ctx) {
       throw new UsageError(`--stride must be at most the model's context, ${hparams.n_ctx}, not ${stride}`);
     }
-    if (encoder.endOfText === undefined) {
+    if (encoder.startOfText === undefined) {
       throw new UserError(`${folder}: the vocabulary has no <|endoftext|>, which a score begins from`);
     }
     const ids = encoder.encode(text);
-    const logprobs = await logProbabilities(engine, encoder.endOfText, ids, stride, signal);
+    const logprobs = await logProbabilities(engine, encoder.startOfText, ids, stride, signal);
     const { total, perplexity, bits_per_byte } = summarize(logprobs, Buffer.byteLength(text));
     if (options.format === "jsonl") {
       await output.write(`${JSON.stringify({ text, ids, logprobs, total, perplexity, bits_per_byte })}\n`);

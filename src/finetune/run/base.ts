@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { Encoder, openAiVocabulary, VOCABULARY_BYTES } from "../../encoder/encoder.js";
+import { isSpecial, specialTokensJson, TOKENS_FILE } from "../../encoder/special-tokens.js";
 import { type Hparams, hparamsJson, parseHparams, type WeightSource } from "../../model/hparams.js";
 import { initialWeights } from "../../model/initial.js";
 import { HPARAMS, VOCABULARY } from "../../models/files.js";
@@ -41,6 +42,8 @@ export async function folderBase(folder: string, name: string): Promise<Base> {
     ["encoder.json", encoderJson],
     ["vocab.bpe", vocabBpe],
   ]);
+  if (isSpecial(encoder.special))
+    modelFiles.set(TOKENS_FILE, Buffer.from(specialTokensJson(encoder.special)));
   return { name, hparams, encoder, modelFiles, open: async () => (await openFolder(folder)).source };
 }
 

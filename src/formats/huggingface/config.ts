@@ -6,8 +6,10 @@ import { parseJson } from "./json.js";
 export interface Config {
   /** n_vocab is the number of rows of the embedding, which may be more than the tokenizer has tokens. */
   readonly hparams: Hparams;
-  /** The token that ends a text, where one is named. */
-  readonly eos_token_id: number | undefined;
+  /** The token that a text begins from, where one is named. */
+  readonly bos: number | undefined;
+  /** The tokens that end a text; none where none is named. */
+  readonly eos: readonly number[];
 }
 
 /** Other names of the tanh approximation of GELU that GPT-2 was trained with. */
@@ -70,12 +72,11 @@ export function parseConfig(json: string, file: string): Config {
   }
   const n_inner = values.n_inner ?? 4 * n_embd;
   if (n_inner !== 4 * n_embd) refuse(`n_inner is ${show(n_inner)}, not 4 n_embd`);
-  const eos = values.eos_token_id;
-  return {
-    hparams,
-    eos_token_id: Number.isInteger(eos) && (eos as number) >= 0 ? (eos as number) : undefined,
-  };
+  const ids = [values.eos_token_id].flat().filter(isId);
+  return { hparams, bos: isId(values.bos_token_id) ? values.bos_token_id : undefined, eos: ids };
 }
+
+const isId = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0;
 
 /** The first of several names that has a value: a positive whole number. */
 function size(values: Readonly<Record<string, unknown>>, names: readonly string[], file: string): number {
@@ -94,9 +95,12 @@ function show(value: unknown): string {
 
 /**
  * The config.json of a model: the fields that transformers asks for, and no more.
- * @param endOfText the id of `<|endoftext|>`, where the vocabulary has it
+ * @param tokens the ids of the tokens that a text begins from and ends with
  */
-export function configJson(hparams: Hparams, endOfText: number | undefined): string {
+export function configJson(
+  hparams: Hparams,
+  tokens: { readonly bos_token_id: number | null; readonly eos_token_id: number | readonly number[] | null },
+): string {
   const { n_vocab, n_ctx, n_embd, n_head, n_layer } = hparams;
   const config = {
     architectures: ["GPT2LMHeadModel"],
@@ -112,8 +116,7 @@ export function configJson(hparams: Hparams, endOfText: number | undefined): str
     layer_norm_epsilon: 1e-5,
     tie_word_embeddings: true,
     // Without these two, transformers takes OpenAI's 50256, an id that a smaller vocabulary does not have.
-    bos_token_id: endOfText ?? null,
-    eos_token_id: endOfText ?? null,
+    ...tokens,
     torch_dtype: "float32",
   };
   return `${JSON.stringify(config, undefined, 2)}\n`;

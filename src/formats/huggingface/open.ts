@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { loadEncoder, openAiVocabulary } from "../../encoder/encoder.js";
+import { type Encoder, loadEncoder, openAiVocabulary } from "../../encoder/encoder.js";
+import type { SpecialTokens } from "../../encoder/special-tokens.js";
 import type { Hparams, WeightSource } from "../../model/hparams.js";
 import { UserError } from "../../system/errors.js";
 import { parseConfig } from "./config.js";
@@ -14,6 +15,8 @@ export interface HuggingFaceModel {
   readonly source: WeightSource;
   readonly encoderJson: string;
   readonly vocabBpe: string;
+  /** How the model means its tokens. */
+  readonly special: SpecialTokens;
   /** What the user should know, a line each. */
   readonly notices: readonly string[];
 }
@@ -28,7 +31,7 @@ export async function openHuggingFace(folder: string): Promise<HuggingFaceModel>
   const path = join(folder, CONFIG);
   const json = await readSmallText(path);
   if (json === undefined) throw new UserError(`cannot read ${path}: no such file or folder`);
-  const { hparams, eos_token_id } = parseConfig(json, path);
+  const { hparams, bos, eos } = parseConfig(json, path);
   const tokenizer = await tokenizerOf(folder, hparams.n_vocab);
   const { encoder, encoderJson, vocabBpe } = tokenizer;
   const { n_vocab } = encoder;
@@ -44,13 +47,22 @@ export async function openHuggingFace(folder: string): Promise<HuggingFaceModel>
       `the tokenizer has ${n_vocab} tokens and the embedding ${hparams.n_vocab} rows: the last ${hparams.n_vocab - n_vocab} are cut off`,
     );
   }
-  if (eos_token_id !== undefined && eos_token_id !== encoder.endOfText && eos_token_id < n_vocab) {
-    const text = encoder.decode([eos_token_id]);
-    all.push(
-      `it ends its texts with ${JSON.stringify(text)}, here only <|endoftext|> does: generate with --stop ${JSON.stringify(text)}`,
-    );
-  }
-  return { hparams: { ...hparams, n_vocab }, source, encoderJson, vocabBpe, notices: all };
+  const special = meantTokens(encoder, bos, eos);
+  return { hparams: { ...hparams, n_vocab }, source, encoderJson, vocabBpe, special, notices: all };
+}
+
+/** The tokenizer's own, with the tokens that config.json begins and ends a text with, where they are not OpenAI's. */
+function meantTokens(encoder: Encoder, bos: number | undefined, eos: readonly number[]): SpecialTokens {
+  const { n_vocab, special } = encoder;
+  const ends = eos.filter((id) => id < n_vocab);
+  const end = ends.at(0) ?? encoder.endOfText;
+  const isOwnEnd = ends.length > 1 || end !== encoder.endOfText;
+  const isOwnStart = bos !== undefined && bos < n_vocab && bos !== end;
+  const added = new Map(special.added);
+  // Wherever a prompt has them, they are meant.
+  for (const id of [...(isOwnEnd ? ends : []), ...(isOwnStart ? [bos] : [])])
+    added.set(encoder.decode([id]), id);
+  return { ...special, ...(isOwnStart && { bos }), eos: isOwnEnd ? ends : [], added };
 }
 
 /** The folder's tokenizer; a model of OpenAI's vocabulary need not bring one. */

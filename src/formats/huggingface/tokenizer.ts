@@ -40,20 +40,18 @@ export async function readTokenizer(folder: string, n_vocab: number): Promise<To
   const { ids, file, merges, names } = base;
   const unknown: string[] = [];
   const known: string[] = [];
+  const special = new Map<string, number>();
   const added = [...(await readAdded(folder))].sort(([a], [b]) => a - b);
   const taken = new Set(ids.values());
   for (const [id, text] of added) {
     const token = inByteCharacters(text);
-    if (ids.get(token) === id) continue;
+    if (ids.get(token) === id) {
+      if (token.length > 1 && !/^[<[]/.test(token)) special.set(text, id); // no merge makes it
+      continue;
+    }
     if (id >= n_vocab) {
       unknown.push(text);
       continue;
-    }
-    // What the encoder takes for a merge that is missing.
-    if (token.length > 1 && !/^[<[]/.test(token)) {
-      throw new UserError(
-        `${folder}: the added token ${show(text)} is not written as <...> or [...], and other tokens cannot be added to a byte-level BPE here: this model cannot be imported`,
-      );
     }
     if (taken.has(id) || ids.has(token)) {
       throw new UserError(
@@ -63,14 +61,17 @@ export async function readTokenizer(folder: string, n_vocab: number): Promise<To
     ids.set(token, id);
     taken.add(id);
     known.push(text);
+    special.set(text, id);
   }
   const isSame = file !== undefined && known.length === 0;
   const encoderJson = isSame ? file : JSON.stringify(Object.fromEntries(ids));
   const vocabBpe = merges.startsWith("#version") ? merges : VERSION + merges;
-  const encoder = Encoder.fromFiles(encoderJson, vocabBpe, folder, names);
+  const tokens = { eos: [], added: special, add_prefix_space: await addsPrefixSpace(folder) };
+  const encoder = Encoder.fromFiles(encoderJson, vocabBpe, folder, tokens, names);
   const notices: string[] = [];
-  if (known.length > 0)
-    notices.push(`added to the vocabulary: ${list(known)}; in a prompt they are ordinary text`);
+  if (known.length > 0) {
+    notices.push(`added to the vocabulary: ${list(known)}; each is one token wherever a prompt has it`);
+  }
   if (unknown.length > 0) notices.push(`left out, as the model has no embedding for them: ${list(unknown)}`);
   return { encoderJson, vocabBpe, encoder, notices };
 }
@@ -148,6 +149,14 @@ function idsOf(value: unknown, path: string): Map<string, number> {
     throw new UserError(`${path}: the id of ${show(token)} is ${quote(id, 60)}: fetch the model again`);
   }
   return ids;
+}
+
+/** Whether a text is read as if a space stood before it: tokenizer_config.json says so, or else tokenizer.json. */
+async function addsPrefixSpace(folder: string): Promise<boolean> {
+  const config = (await readJson(join(folder, "tokenizer_config.json"))) as Tree | undefined | null;
+  const single = (await readJson(join(folder, "tokenizer.json"))) as Tree | undefined | null;
+  const split = single?.pre_tokenizer as Tree | undefined | null;
+  return (config?.add_prefix_space ?? split?.add_prefix_space) === true;
 }
 
 /** Tokens that were added to the vocabulary, by id; three files may tell of them. */

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { Encoder } from "../../encoder/encoder.js";
 import type { Hparams, TensorInfo, WeightSource } from "../../model/hparams.js";
 import { configJson } from "./config.js";
 import { huggingFaceName, huggingFaceShape, PREFIX } from "./names.js";
@@ -13,11 +14,15 @@ export interface ToWrite {
   readonly encoderJson: Uint8Array;
   /** The text of vocab.bpe. */
   readonly vocabBpe: Uint8Array;
-  readonly encoder: { readonly endOfText: number | undefined };
+  readonly encoder: Pick<Encoder, "endOfText" | "startOfText" | "special" | "decode">;
 }
 
 const WEIGHTS = "model.safetensors";
-const END_OF_TEXT = "<|endoftext|>";
+
+/** The tokens that end a text, as config.json has them: one, or a list. */
+function eosOf({ endOfText, special }: ToWrite["encoder"]): number | readonly number[] | null {
+  return special.eos.length > 1 ? special.eos : (endOfText ?? null);
+}
 
 /**
  * Writes a model as Hugging Face's transformers loads it (GPT2LMHeadModel, GPT2Tokenizer), all or nothing.
@@ -29,27 +34,29 @@ export async function writeHuggingFace(
   { hparams, source, encoderJson, vocabBpe, encoder }: ToWrite,
   options: Pick<WriteSafetensorsOptions, "onProgress" | "signal">,
 ): Promise<{ path: string; bytes: number }> {
-  const { endOfText } = encoder;
+  const { endOfText, startOfText, special: tokens } = encoder;
   const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`);
   // Left out, transformers would add <|endoftext|> to a vocabulary that lacks it.
-  const special = endOfText === undefined ? null : END_OF_TEXT;
+  const text = (id: number | undefined): string | null => (id === undefined ? null : encoder.decode([id]));
+  const ids = { bos_token_id: startOfText ?? null, eos_token_id: eosOf(encoder) };
   const companions = new Map<string, Uint8Array>([
-    ["config.json", Buffer.from(configJson(hparams, endOfText))],
-    ["generation_config.json", json({ bos_token_id: endOfText ?? null, eos_token_id: endOfText ?? null })],
+    ["config.json", Buffer.from(configJson(hparams, ids))],
+    ["generation_config.json", json(ids)],
     [
       "tokenizer_config.json",
       json({
         tokenizer_class: "GPT2Tokenizer",
         model_max_length: hparams.n_ctx,
-        add_prefix_space: false,
-        bos_token: special,
-        eos_token: special,
-        unk_token: special,
+        add_prefix_space: tokens.add_prefix_space,
+        bos_token: text(startOfText),
+        eos_token: text(endOfText),
+        unk_token: text(endOfText),
       }),
     ],
     ["vocab.json", encoderJson],
     ["merges.txt", vocabBpe],
   ]);
+  if (tokens.added.size > 0) companions.set("added_tokens.json", json(Object.fromEntries(tokens.added)));
   const bytes = await writeSafetensors(out, WEIGHTS, renamed(source), { ...options, companions });
   return { path: join(out, WEIGHTS), bytes };
 }
