@@ -550,7 +550,7 @@ describe("gpt2 import", { concurrency: 2 }, () => {
     assert.equal(
       outcome.stderr,
       `${target}: 40 tensors, 53024 parameters, 212.1 kB in float32\n` +
-        `use it with --model_name "mein Mödell" --models_dir ${JSON.stringify(models_dir)}\n`,
+        `use it with --model_name 'mein Mödell' --models_dir '${models_dir}'\n`,
     );
     const generate = ["--seed", "1", "--length", "9"];
     const [ours, theirs] = await Promise.all([
