@@ -27,9 +27,14 @@ export interface CpuOptions {
   readonly patience?: number;
 }
 
-/** Arithmetic of one pass at most, in multiplications: half a second or so, then the event loop has its turn. */
-const PASS_WORK = 12e9;
-const MOST_ROWS = 128;
+/**
+ * Arithmetic of one pass at most, in multiplications: half a second or so, then the event loop has its turn; and its
+ * rows. Every pass reads all weights anew.
+ */
+const PASSES = {
+  wasm: { work: 12e9, rows: 128 },
+  native: { work: 48e9, rows: 512 },
+} as const;
 const FEWEST_ROWS = 16;
 /** Logits up to this size keep their room from call to call. */
 const KEPT_LOGITS = 4 << 20;
@@ -77,7 +82,7 @@ export async function createCpuEngine(
   const pool = await Pool.start<InferenceExports>({ program, threads, memory, patience: options.patience });
   try {
     const heap = new Heap(memory, HEAP_START(threads));
-    const buffers = allocateBuffers(heap, pool, hparams, threads, precision);
+    const buffers = allocateBuffers(heap, pool, hparams, threads, precision, native);
     const loader = new WeightLoader(heap, pool, hparams, source, { ...options, precision, ...buffers });
     const weights = await loader.load();
     const cache = new Cache(heap, hparams);
@@ -111,12 +116,14 @@ function allocateBuffers(
   hparams: Hparams,
   threads: number,
   precision: Precision,
+  native: boolean,
 ) {
   const { n_ctx, n_embd, n_layer } = hparams;
   const work = 12 * n_layer * n_embd * n_embd;
+  const most = PASSES[native ? "native" : "wasm"];
   const rows = Math.max(
     FEWEST_ROWS,
-    Math.min(MOST_ROWS, Math.floor(PASS_WORK / work / BLOCK_ROWS) * BLOCK_ROWS),
+    Math.min(most.rows, Math.floor(most.work / work / BLOCK_ROWS) * BLOCK_ROWS),
   );
   const embd_stride = roundUp(n_embd, 8);
   const qkv_stride = roundUp(3 * n_embd, 8);
