@@ -42,7 +42,6 @@ for (const program of ["gpt2", "train"] as const) {
     });
   }
 
-  if (program === "train") continue; // there are no native ones yet
   test(`native kernels are used where they load and give the trial's bits, else there is a reason: ${program}`, () => {
     const native = loadNative();
     const trial = tryNative(program);
