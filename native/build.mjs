@@ -1,7 +1,7 @@
 /**
  * Builds prebuilds/<platform>-<arch>/gpt2.node for every platform, on x64 Linux, with the compiler that
  * package.json here pins. The same bytes come out each time. `--check` compares with what is there instead.
- * `--only linux-x64` builds one.
+ * `--only linux-x64` builds one. `--check` also runs guard.c: kernels must not touch what lies around their arrays.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -139,8 +139,19 @@ try {
     }),
   );
   if (!check) await writeDigests();
+  else if (objects.has("linux-x64")) await guard(objects.get("linux-x64"));
 } finally {
   await rm(work, { recursive: true });
+}
+
+/** Runs guard.c with the kernels that have been compiled for this machine. */
+async function guard(compiled) {
+  const target = `${ARCHES.x64}-${SYSTEMS.linux}`;
+  const kernels = compiled.filter((file) => /-(cpu|kernels_\w+)\.o$/.test(file));
+  const [object, program] = [join(work, "guard.o"), join(work, "guard")];
+  await compile(target, "guard.c", object, "-std=gnu11");
+  await run(zig, ["cc", "-target", target, object, ...kernels, "-o", program]);
+  process.stdout.write((await run(program)).stdout);
 }
 
 /** What src/engines/cpu/runtime/native.ts knows the files by. */

@@ -3,11 +3,6 @@
  * order is free.
  */
 
-typedef int8_t c16 __attribute__((ext_vector_type(16), aligned(1)));
-typedef int8_t c32 __attribute__((ext_vector_type(32), aligned(1)));
-typedef int16_t s16 __attribute__((ext_vector_type(16)));
-typedef int16_t s32 __attribute__((ext_vector_type(32)));
-
 #if defined(__x86_64__)
 /** sum + the products of pairs: eight outputs. */
 INLINE __m256i dot8(__m256i sum, __m256i w, __m256i x) {
@@ -33,9 +28,6 @@ INLINE S dot(S sum, W w, W x) {
 }
 INLINE S no_sums(void) { return _mm512_setzero_si512(); }
 INLINE W pair(const int16_t *x) { return _mm512_set1_epi32(*(const int32_t *)x); }
-INLINE W widened(const int16_t *w) { return _mm512_loadu_si512(w); }
-INLINE S load_sums(const int32_t *s) { return _mm512_loadu_si512(s); }
-INLINE void store_sums(int32_t *s, S v) { _mm512_storeu_si512(s, v); }
 /** One pair of inputs of two panels. */
 INLINE W widen(const int8_t *w, size_t panel) {
   return _mm512_cvtepi8_epi16(_mm256_inserti128_si256(
@@ -62,9 +54,6 @@ typedef __m256i W;
 INLINE S dot(S sum, W w, W x) { return dot8(sum, w, x); }
 INLINE S no_sums(void) { return _mm256_setzero_si256(); }
 INLINE W pair(const int16_t *x) { return _mm256_set1_epi32(*(const int32_t *)x); }
-INLINE W widened(const int16_t *w) { return _mm256_loadu_si256((const void *)w); }
-INLINE S load_sums(const int32_t *s) { return _mm256_loadu_si256((const void *)s); }
-INLINE void store_sums(int32_t *s, S v) { _mm256_storeu_si256((void *)s, v); }
 INLINE W widen(const int8_t *w, size_t panel) { (void)panel; return _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)w)); }
 typedef struct { __m256i even, odd; } P;
 INLINE P no_panel(void) { return (P){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
@@ -87,7 +76,6 @@ INLINE S dot(S s, W w, W x) {
 }
 INLINE S no_sums(void) { const int32x4_t z = vdupq_n_s32(0); return (S){{z, z, z, z}}; }
 INLINE W pair(const int16_t *x) { const int16x8_t v = vreinterpretq_s16_s32(vdupq_n_s32(*(const int32_t *)x)); return (W){v, v}; }
-INLINE W widened(const int16_t *w) { return (W){vld1q_s16(w), vld1q_s16(w + 8)}; }
 INLINE W widen(const int8_t *w, size_t panel) {
   (void)panel;
   const int8x16_t v = vld1q_s8(w);
@@ -101,13 +89,6 @@ INLINE i8 panel_sums(P s) {
   __builtin_memcpy((char *)&v + 16, &high, 16);
   return v;
 }
-INLINE S load_sums(const int32_t *s) {
-  const int32x4_t z = vdupq_n_s32(0);
-  S v;
-  for (int i = 0; i < 4; i++) v.part[i] = vzip1q_s32(vcombine_s32(vld1_s32(s + 2 * i), vdup_n_s32(0)), z);
-  return v;
-}
-INLINE void store_sums(int32_t *s, S v) { *(i8u *)s = panel_sums(v); }
 INLINE P no_panel(void) { return no_sums(); }
 typedef struct { W even, odd; } X2;
 #define two_pairs(x) ((X2){pair(x), pair((x) + 2)})
@@ -178,22 +159,15 @@ INLINE void finish_wide(float *y, const float *b, S s, const float *scale, float
 #endif
 }
 
-/** Some rows by two vectors of outputs: of weights made int16 and laid side by side before, or as they are. */
-INLINE void int8_tile(int rows, int wide, const void *w, size_t panel, u32 pairs, const int16_t *x, size_t xs, int32_t *sums) {
-  S s0[TILE], s1[TILE];
-  for (int r = 0; r < rows; r++) {
-    s0[r] = load_sums(sums + r * 2 * LANES);
-    s1[r] = load_sums(sums + r * 2 * LANES + LANES);
-  }
+/** A few rows by two vectors of outputs. */
+INLINE void int8_rows(int rows, const Linear *l, u32 p, const int16_t *x, const float *scales, float *y, size_t ys, int mode) {
+  const u32 pairs = (l->n_in + 1) / 2;
+  const size_t panel = (size_t)pairs * 16, xs = 2 * (size_t)pairs, at = (size_t)p * 8;
+  const int8_t *w = (const int8_t *)l->w + p * panel;
+  S s0[MOST_ROWS], s1[MOST_ROWS];
+  for (int r = 0; r < rows; r++) s0[r] = s1[r] = no_sums();
   for (u32 k = 0; k < pairs; k++) {
-    W w0, w1;
-    if (wide) {
-      w0 = widened((const int16_t *)w + (size_t)k * 4 * LANES);
-      w1 = widened((const int16_t *)w + (size_t)k * 4 * LANES + 2 * LANES);
-    } else {
-      w0 = widen((const int8_t *)w + (size_t)k * 16, panel);
-      w1 = widen((const int8_t *)w + WIDE * panel + (size_t)k * 16, panel);
-    }
+    const W w0 = widen(w + (size_t)k * 16, panel), w1 = widen(w + WIDE * panel + (size_t)k * 16, panel);
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++) {
       const W v = pair(x + r * xs + 2 * k);
@@ -201,68 +175,34 @@ INLINE void int8_tile(int rows, int wide, const void *w, size_t panel, u32 pairs
       s1[r] = dot(s1[r], w1, v);
     }
   }
+  const float *b = l->b ? l->b + at : 0, *scale = l->scale + at;
   for (int r = 0; r < rows; r++) {
-    store_sums(sums + r * 2 * LANES, s0[r]);
-    store_sums(sums + r * 2 * LANES + LANES, s1[r]);
+    finish_wide(y + r * ys + at, b, s0[r], scale, scales[r], mode);
+    finish_wide(y + r * ys + at + LANES, b ? b + LANES : 0, s1[r], scale + LANES, scales[r], mode);
   }
 }
 
-typedef void Int8Tile(const void *, size_t, u32, const int16_t *, size_t, int32_t *);
-#define INT8_TILE(R, NAME, WIDENED) \
-  static __attribute__((noinline)) void NAME(const void *w, size_t panel, u32 pairs, const int16_t *x, size_t xs, int32_t *sums) { \
-    int8_tile(R, WIDENED, w, panel, pairs, x, xs, sums); \
+typedef void Int8Rows(const Linear *, u32, const int16_t *, const float *, float *, size_t, int);
+#define INT8_ROWS(R) \
+  static __attribute__((noinline)) void int8_rows##R(const Linear *l, u32 p, const int16_t *x, const float *scales, float *y, size_t ys, int mode) { \
+    int8_rows(R, l, p, x, scales, y, ys, mode); \
   }
-INT8_TILE(1, int8_direct1, 0)
-INT8_TILE(2, int8_direct2, 0)
-INT8_TILE(3, int8_direct3, 0)
-INT8_TILE(4, int8_direct4, 0)
-INT8_TILE(5, int8_direct5, 0)
-INT8_TILE(6, int8_direct6, 0)
+INT8_ROWS(1)
+INT8_ROWS(2)
+INT8_ROWS(3)
+INT8_ROWS(4)
+INT8_ROWS(5)
+INT8_ROWS(6)
 #if LANES == 16
-INT8_TILE(7, int8_direct7, 0)
-INT8_TILE(8, int8_direct8, 0)
+INT8_ROWS(7)
+INT8_ROWS(8)
 #endif
-static Int8Tile *const int8_directs[] = {
-  0, int8_direct1, int8_direct2, int8_direct3, int8_direct4, int8_direct5, int8_direct6,
+static Int8Rows *const int8_some[] = {
+  0, int8_rows1, int8_rows2, int8_rows3, int8_rows4, int8_rows5, int8_rows6,
 #if LANES == 16
-  int8_direct7, int8_direct8,
+  int8_rows7, int8_rows8,
 #endif
 };
-INT8_TILE(TILE, int8_whole, 1)
-INT8_TILE(TILE / 2, int8_half, 1)
-INT8_TILE(1, int8_one, 1)
-
-/** Many rows by two vectors of outputs. */
-static void int8_rows(const Linear *l, u32 p, u32 rows, const int16_t *x, const float *scales, float *y, size_t ys, int mode) {
-  _Alignas(64) int16_t side[DEPTH / 2 * 4 * LANES];
-  _Alignas(64) int32_t sums[ROWS_AT_ONCE * 2 * LANES];
-  const u32 pairs = (l->n_in + 1) / 2;
-  const size_t panel = (size_t)pairs * 16, xs = 2 * (size_t)pairs;
-  const int8_t *w = (const int8_t *)l->w + p * panel;
-  __builtin_memset(sums, 0, (size_t)rows * 2 * LANES * 4);
-  if (rows <= MOST_DIRECT) int8_directs[rows](w, panel, pairs, x, xs, sums);
-  else if (rows < ROWS_COPIED) {
-    int8_directs[(rows + 1) / 2](w, panel, pairs, x, xs, sums);
-    int8_directs[rows - (rows + 1) / 2](w, panel, pairs, x + (rows + 1) / 2 * xs, xs, sums + (rows + 1) / 2 * 2 * LANES);
-  } else
-    for (u32 k = 0; k < pairs; k += DEPTH / 2) {
-      const u32 depth = min_u32(DEPTH / 2, pairs - k);
-      for (int q = 0; q < PAIR; q++)
-        for (u32 i = 0; i < depth; i++)
-          *(s16 *)(side + (size_t)i * 4 * LANES + q * 16) = __builtin_convertvector(*(const c16 *)(w + q * panel + (size_t)(k + i) * 16), s16);
-      u32 r = 0;
-      for (; r + TILE <= rows; r += TILE) int8_whole(side, 0, depth, x + r * xs + 2 * k, xs, sums + r * 2 * LANES);
-      for (; r + TILE / 2 <= rows; r += TILE / 2) int8_half(side, 0, depth, x + r * xs + 2 * k, xs, sums + r * 2 * LANES);
-      for (; r < rows; r++) int8_one(side, 0, depth, x + r * xs + 2 * k, xs, sums + r * 2 * LANES);
-    }
-  const size_t at = (size_t)p * 8;
-  for (u32 r = 0; r < rows; r++)
-    for (int q = 0; q < PAIR; q++)
-      finish_sums(
-        y + r * ys + at + q * 8, l->b ? l->b + at + q * 8 : 0, *(const i8u *)(sums + r * 2 * LANES + q * 8),
-        l->scale + at + q * 8, scales[r], mode
-      );
-}
 
 static void linear_int8(Thread *t, const Linear *l, u32 rows, const int16_t *x, const float *scales, float *y, size_t ys, int mode) {
   if (rows == 1) return int8_row(t, l, x, scales[0], y, mode);
@@ -273,9 +213,8 @@ static void linear_int8(Thread *t, const Linear *l, u32 rows, const int16_t *x, 
     u32 p = begin;
     for (; p + PAIR <= end; p += PAIR)
       for (u32 r = 0; r < rows;) {
-        const u32 left = rows - r;
-        const u32 count = left >= ROWS_COPIED ? min_u32(left, ROWS_AT_ONCE) : left < 2 * MOST_DIRECT ? left : MOST_DIRECT;
-        int8_rows(l, p, count, x + r * xs, scales + r, y + r * ys, ys, mode);
+        const u32 count = rows_now(rows - r);
+        int8_some[count](l, p, x + r * xs, scales + r, y + r * ys, ys, mode);
         r += count;
       }
     for (; p < end; p++)

@@ -1,6 +1,7 @@
 /**
  * y = x w + b, weights in panels of 8 outputs [n_out / 8, n_in, 8], as float32 or float16. Every output has one
- * accumulator and adds its products in order of the input, in every kernel here.
+ * accumulator and adds its products in order of the input, in every kernel here. Weights are read
+ * as they lie, by a few rows at a time: bringing them side by side first for many rows was no faster (Zen 5).
  */
 
 /** 8 weights. */
@@ -93,7 +94,7 @@ INLINE void linear_row(Thread *t, const Linear *l, const float *x, float *y, int
 enum { WIDE = LANES / 8, UNIT = 4, PAIR = 2 * WIDE };
 
 /** A few rows by two vectors of outputs, straight from the panels. */
-INLINE void rows_direct(
+INLINE void rows_pair(
   int rows, const void *w, size_t at, u32 n_in, const float *x, size_t xs, float *y, size_t ys, const float *b, int mode, int half
 ) {
   const size_t panel = (size_t)n_in * 8;
@@ -115,92 +116,40 @@ INLINE void rows_direct(
   }
 }
 
-#define ROWS_DIRECT(R) \
-  static __attribute__((noinline)) void rows_direct##R(const void *w, size_t at, u32 n_in, const float *x, size_t xs, float *y, size_t ys, const float *b, int mode, int half) { \
-    if (half) rows_direct(R, w, at, n_in, x, xs, y, ys, b, mode, 1); \
-    else rows_direct(R, w, at, n_in, x, xs, y, ys, b, mode, 0); \
+#define ROWS_PAIR(R) \
+  static __attribute__((noinline)) void rows_pair##R(const void *w, size_t at, u32 n_in, const float *x, size_t xs, float *y, size_t ys, const float *b, int mode, int half) { \
+    if (half) rows_pair(R, w, at, n_in, x, xs, y, ys, b, mode, 1); \
+    else rows_pair(R, w, at, n_in, x, xs, y, ys, b, mode, 0); \
   }
-ROWS_DIRECT(1)
-ROWS_DIRECT(2)
-ROWS_DIRECT(3)
-ROWS_DIRECT(4)
-ROWS_DIRECT(5)
-ROWS_DIRECT(6)
+ROWS_PAIR(1)
+ROWS_PAIR(2)
+ROWS_PAIR(3)
+ROWS_PAIR(4)
+ROWS_PAIR(5)
+ROWS_PAIR(6)
 #if LANES == 16
-ROWS_DIRECT(7)
-ROWS_DIRECT(8)
-enum { MOST_DIRECT = 8, TILE = 12 };
+ROWS_PAIR(7)
+ROWS_PAIR(8)
+enum { MOST_ROWS = 8 };
 #else
-enum { MOST_DIRECT = 6, TILE = 6 };
+enum { MOST_ROWS = 6 };
 #endif
-typedef void RowsDirect(const void *, size_t, u32, const float *, size_t, float *, size_t, const float *, int, int);
-static RowsDirect *const rows_directs[] = {
-  0, rows_direct1, rows_direct2, rows_direct3, rows_direct4, rows_direct5, rows_direct6,
+typedef void RowsPair(const void *, size_t, u32, const float *, size_t, float *, size_t, const float *, int, int);
+static RowsPair *const rows_pairs[] = {
+  0, rows_pair1, rows_pair2, rows_pair3, rows_pair4, rows_pair5, rows_pair6,
 #if LANES == 16
-  rows_direct7, rows_direct8,
+  rows_pair7, rows_pair8,
 #endif
 };
+
+/** How many of the rows that are left are done now: the last ones in two halves rather than one and a rest. */
+static u32 rows_now(u32 left) {
+  return left <= MOST_ROWS ? left : left < 2 * MOST_ROWS ? (left + 1) / 2 : MOST_ROWS;
+}
 
 /** Several rows by one panel: what is left of a matrix's panels. */
 INLINE void rows_panel(const void *w, size_t at, u32 n_in, u32 rows, const float *x, size_t xs, float *y, size_t ys, const float *b, int mode, int half) {
   for (u32 r = 0; r < rows; r++) row_streams(w, at, 0, 1, n_in, x + r * xs, y + r * ys, b, mode, half);
-}
-
-/** From so many rows on, weights are brought side by side first: DEPTH inputs of two vectors of outputs at a time. */
-enum { ROWS_COPIED = 2 * TILE, DEPTH = 256, ROWS_AT_ONCE = 120 };
-
-/** TILE rows, or fewer, by two vectors of outputs that lie side by side: [depth, 2, LANES]. Goes on from s. */
-INLINE void tile_some(int rows, const float *w, u32 depth, const float *x, size_t xs, float *s) {
-  V s0[TILE], s1[TILE];
-  for (int r = 0; r < rows; r++) {
-    s0[r] = loadv(s + r * 2 * LANES);
-    s1[r] = loadv(s + r * 2 * LANES + LANES);
-  }
-  for (u32 k = 0; k < depth; k++) {
-    const V w0 = loadv(w + (size_t)k * 2 * LANES), w1 = loadv(w + (size_t)k * 2 * LANES + LANES);
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) {
-      const V v = (V)(x[r * xs + k]);
-      s0[r] = fmav(w0, v, s0[r]);
-      s1[r] = fmav(w1, v, s1[r]);
-    }
-  }
-  for (int r = 0; r < rows; r++) {
-    storev(s + r * 2 * LANES, s0[r]);
-    storev(s + r * 2 * LANES + LANES, s1[r]);
-  }
-}
-
-static __attribute__((noinline)) void tile_whole(const float *w, u32 depth, const float *x, size_t xs, float *s) {
-  tile_some(TILE, w, depth, x, xs, s);
-}
-static __attribute__((noinline)) void tile_half(const float *w, u32 depth, const float *x, size_t xs, float *s) {
-  tile_some(TILE / 2, w, depth, x, xs, s);
-}
-static __attribute__((noinline)) void tile_one(const float *w, u32 depth, const float *x, size_t xs, float *s) {
-  tile_some(1, w, depth, x, xs, s);
-}
-
-/** Many rows by two vectors of outputs. */
-INLINE void rows_copied(const void *w, size_t at, u32 n_in, u32 rows, const float *x, size_t xs, float *y, size_t ys, const float *b, int mode, int half) {
-  _Alignas(64) float side[DEPTH * 2 * LANES];
-  _Alignas(64) float sums[ROWS_AT_ONCE * 2 * LANES];
-  const size_t panel = (size_t)n_in * 8;
-  __builtin_memset(sums, 0, (size_t)rows * 2 * LANES * 4);
-  for (u32 k = 0; k < n_in; k += DEPTH) {
-    const u32 depth = min_u32(DEPTH, n_in - k);
-    for (int p = 0; p < PAIR; p++)
-      for (u32 i = 0; i < depth; i++)
-        store8(side + (size_t)i * 2 * LANES + p * 8, weights(w, at + p * panel + (size_t)(k + i) * 8, half));
-    u32 r = 0;
-    for (; r + TILE <= rows; r += TILE) tile_whole(side, depth, x + r * xs + k, xs, sums + r * 2 * LANES);
-    for (; r + TILE / 2 <= rows; r += TILE / 2) tile_half(side, depth, x + r * xs + k, xs, sums + r * 2 * LANES);
-    for (; r < rows; r++) tile_one(side, depth, x + r * xs + k, xs, sums + r * 2 * LANES);
-  }
-  for (u32 r = 0; r < rows; r++) {
-    finishv(y + r * ys, b, loadv(sums + r * 2 * LANES), mode);
-    finishv(y + r * ys + LANES, b ? b + LANES : 0, loadv(sums + r * 2 * LANES + LANES), mode);
-  }
 }
 
 INLINE void linear(Thread *t, const Linear *l, u32 rows, const float *x, size_t xs, float *y, size_t ys, int mode, int half) {
@@ -214,16 +163,9 @@ INLINE void linear(Thread *t, const Linear *l, u32 rows, const float *x, size_t 
       const float *b = l->b ? l->b + p * 8 : 0;
       float *to = y + p * 8;
       for (u32 r = 0; r < rows;) {
-        const u32 left = rows - r;
-        if (left >= ROWS_COPIED) {
-          const u32 count = min_u32(left, ROWS_AT_ONCE);
-          rows_copied(l->w, at, n_in, count, x + r * xs, xs, to + r * ys, ys, b, mode, half);
-          r += count;
-        } else {
-          const u32 count = left <= MOST_DIRECT ? left : left < 2 * MOST_DIRECT ? (left + 1) / 2 : MOST_DIRECT;
-          rows_directs[count](l->w, at, n_in, x + r * xs, xs, to + r * ys, ys, b, mode, half);
-          r += count;
-        }
+        const u32 count = rows_now(rows - r);
+        rows_pairs[count](l->w, at, n_in, x + r * xs, xs, to + r * ys, ys, b, mode, half);
+        r += count;
       }
     }
     for (; p < end; p++)

@@ -1,7 +1,7 @@
 /** Training's products: C = A B in whatever order the factors lie; each element is one sum over k in ascending order. */
 
 /** The block of A that is in panels of TILE rows at a time, and the inputs that are gone through in one go. */
-enum { COLUMNS = 2 * LANES, SHARED_ROWS = 1536, SHARED_DEPTH = 768 };
+enum { TILE = LANES == 16 ? 12 : 6, COLUMNS = 2 * LANES, DEPTH = 256, SHARED_ROWS = 1536, SHARED_DEPTH = 768 };
 /** So many units of work for each thread at least, where there is enough of it; panels that are made in one go. */
 enum { UNITS = 8, GROUP = 8 };
 /** Values from one panel's end to the next: a multiple of 4 KiB has the first cache hold few of them. */
@@ -13,6 +13,10 @@ enum { GAP = 16 };
  */
 INLINE void tile_any(int rows, const float *w, size_t ws, const float *x, size_t xr, size_t xk, u32 depth, float *c, size_t cr, int go_on) {
   V s0[TILE], s1[TILE];
+  for (int r = 0; r < rows; r++) {
+    __builtin_prefetch(c + r * cr, 1);
+    __builtin_prefetch(c + r * cr + LANES, 1);
+  }
   for (int r = 0; r < rows; r++) {
     s0[r] = go_on ? loadv(c + r * cr) : (V)(0);
     s1[r] = go_on ? loadv(c + r * cr + LANES) : (V)(0);
