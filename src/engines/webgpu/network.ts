@@ -62,6 +62,8 @@ export class Network {
   private readonly pipelines = new Map<string, GPUComputePipeline>();
   private readonly groups = new Map<string, GPUBindGroup>();
   private generation = 0;
+  /** The list of the shape that was asked for last: a token's is the one before's. */
+  private last: (PassShape & { readonly list: readonly Dispatch[] }) | undefined;
   private readonly x: GPUBuffer;
   private readonly q: GPUBuffer;
   private readonly attended: GPUBuffer;
@@ -99,15 +101,27 @@ export class Network {
       this.device.destroyBuffer(this.logits);
       this.logits = larger;
       this.logitsRows = n_last;
-      this.groups.clear();
+      this.forget();
     }
     return this.logits;
   }
 
   /** What must be run for a pass, in order. */
-  dispatches({ rows, n_last }: PassShape): Dispatch[] {
-    if (this.generation !== this.cache.generation) this.groups.clear(); // of buffers that are no more
+  dispatches({ rows, n_last }: PassShape): readonly Dispatch[] {
+    if (this.generation !== this.cache.generation) this.forget(); // what is bound to buffers that are no more
     this.generation = this.cache.generation;
+    if (this.last?.rows === rows && this.last.n_last === n_last) return this.last.list;
+    const list = this.list(rows, n_last);
+    this.last = { rows, n_last, list };
+    return list;
+  }
+
+  private forget(): void {
+    this.groups.clear();
+    this.last = undefined;
+  }
+
+  private list(rows: number, n_last: number): Dispatch[] {
     const { embd, hidden } = this.orders;
     const { layers, logits } = this.weights;
     const list = [...this.embed(rows)];

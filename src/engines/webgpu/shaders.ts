@@ -16,6 +16,8 @@ export const PANEL = 8;
 export const PAGE = 32;
 /** Sums of slices that are added together before the rest. */
 const GROUP = 8;
+/** Registers that a thread may hold weights in while it waits. */
+const MOST_AHEAD = 64;
 /** A group's floats in shared memory: 8 of padding, so that threads of different groups meet different banks. */
 const GROUP_ROOM = PANEL * (GROUP + 1);
 /** Words before the rows' own in the buffer that tells what a pass is about: rows, rows with logits. */
@@ -94,21 +96,27 @@ export function linearShader(shape: LinearShape): string {
   const D = n / n_head;
   const D4 = Math.ceil(D / 4);
   // As many loads at a time as registers allow: memory is far, and only what is on its way hides it.
-  const unroll = Math.min(chunk, rows === 1 ? 8 : rows === 2 ? 4 : 2);
+  // Where a thread's weights fit into registers, they are on their way while LayerNorm waits for its sums.
+  const isAhead = rows === 1 && chunk * (isHalf ? 4 : 8) <= MOST_AHEAD;
+  const unroll = isAhead ? chunk : Math.min(chunk, rows === 1 ? 8 : rows === 2 ? 4 : 2);
   const isLogits = kind === "logits";
 
-  const step = (u: number, i: string): string => `
+  const fetch = (u: number, i: string): string => `
     let at${u} = (${i}) * ${slices}u + t;
     ${
       isHalf
         ? `let raw${u} = w[panel + at${u}];`
         : `let wa${u} = w[2u * (panel + at${u})]; let wb${u} = w[2u * (panel + at${u}) + 1u];`
     }
+    ${isAhead ? `let in${u} = input[from0 + at${u}];` : ""}`;
+  const read = (r: number, u: number): string => (isAhead ? `in${u}` : `input[from${r} + at${u}]`);
+  const step = (u: number, i: string): string => `
+    ${isAhead ? "" : fetch(u, i)}
     ${isNormed ? `let g${u} = v[at${u}]; let b${u} = v[${size}u + at${u}];` : ""}
     ${each(rows, (r) =>
       isNormed
-        ? `let x${u}_${r} = fma((input[from${r} + at${u}] - mean${r}) * scale${r}, g${u}, b${u});`
-        : `let x${u}_${r} = input[from${r} + at${u}];`,
+        ? `let x${u}_${r} = fma((${read(r, u)} - mean${r}) * scale${r}, g${u}, b${u});`
+        : `let x${u}_${r} = ${read(r, u)};`,
     )}`;
   const multiply = (u: number): string => `
     ${
@@ -140,17 +148,27 @@ export function linearShader(shape: LinearShape): string {
       (r) => `var ${result}${r} = 0.0;
     for (var j = 0u; j < ${groups}u; j++) { ${result}${r} += mid[${r * groups}u + j]; }`,
     )}`;
+  const square = (r: string, value: string): string =>
+    `let d${r} = ${value} - mean${r}; square${r} = fma(d${r}, d${r}, square${r});`;
   const norm = `
     ${each(rows, (r) => `var sum${r} = 0.0;`)}
-    for (var i = 0u; i < ${chunk}u; i++) {
+    ${
+      isAhead
+        ? each(chunk, (u) => `sum0 += in${u};`, " ")
+        : `for (var i = 0u; i < ${chunk}u; i++) {
       ${each(rows, (r) => `sum${r} += input[from${r} + i * ${slices}u + t];`)}
+    }`
     }
     ${reduce("total", "sum")}
     ${each(rows, (r) => `let mean${r} = total${r} * ${1 / n}; var square${r} = 0.0;`)}
-    for (var i = 0u; i < ${chunk}u; i++) {
+    ${
+      isAhead
+        ? each(chunk, (u) => `if (t * ${chunk}u + ${u}u < ${n}u) { ${square("0", `in${u}`)} }`)
+        : `for (var i = 0u; i < ${chunk}u; i++) {
       if (t * ${chunk}u + i < ${n}u) {
-        ${each(rows, (r) => `let d${r} = input[from${r} + i * ${slices}u + t] - mean${r}; square${r} = fma(d${r}, d${r}, square${r});`)}
+        ${each(rows, (r) => square(`${r}`, `input[from${r} + i * ${slices}u + t]`))}
       }
+    }`
     }
     workgroupBarrier();
     ${reduce("squares", "square")}
@@ -202,8 +220,9 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: v
     const read = isLogits ? `about_pass[${PASS_HEAD + 3}u + ${PASS_ROW}u * ${row}]` : row;
     return `let from${r} = ${read} * ${size}u; var low${r} = vec4f(); var high${r} = vec4f();`;
   })}
+  ${isAhead ? each(chunk, (u) => fetch(u, `${u}u`)) : ""}
   ${isNormed ? norm : ""}
-  for (var i = 0u; i < ${full}u; i += ${unroll}u) { ${block(unroll, "i")} }
+  ${isAhead ? block(chunk, "0u") : `for (var i = 0u; i < ${full}u; i += ${unroll}u) { ${block(unroll, "i")} }`}
   ${full < chunk ? `{ ${block(chunk - full, `${full}u`)} }` : ""}
   let mine = t / ${GROUP}u * ${GROUP_ROOM}u + t % ${GROUP}u * ${PANEL}u;
   ${each(Math.ceil(rows / together), (round) => {
