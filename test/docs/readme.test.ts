@@ -1,79 +1,58 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { suite, test } from "node:test";
+import { optionsPage } from "../../dist/scripts/docs/options-page.js";
+import { consoleBlocks, masked, runBlock } from "../../dist/scripts/docs/transcripts.js";
 import { assertDone, gpt2, ROOT, start, TEMPORARY } from "../support/spawn.js";
 
-const README = readFileSync(join(ROOT, "README.md"), "utf8");
-const PROMPT = "Model prompt >>> ";
+const DOCS = readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".md"));
+const PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", ...DOCS.map((name) => `docs/${name}`)];
+const read = (page: string): string => readFileSync(join(ROOT, page), "utf8");
+const README = read("README.md");
 
-/** A command of a transcript, what is piped into it, and what it prints. */
-interface Shown {
-  readonly line: string;
-  readonly args: string[];
-  readonly stdin: string;
-  readonly output: string;
-}
+/** The anchors of a page's headings, as GitHub makes them. */
+const anchors = (page: string): Set<string> =>
+  new Set(
+    [...read(page).matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
+      title
+        .toLowerCase()
+        .replace(/[^\w\- ]/g, "")
+        .replaceAll(" ", "-"),
+    ),
+  );
 
-/** The words of a command line, which may stand in double quotes. */
-const words = (line: string): string[] =>
-  [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare);
-
-/** The commands in the README's console blocks. At an interactive prompt, what was typed becomes the input. */
-function transcripts(): Shown[] {
-  const blocks = [...README.matchAll(/```console\n([\s\S]*?)```/g)].map(([, block]) => block);
-  return blocks
-    .flatMap((block) => block.split(/^\$ /m).slice(1))
-    .map((shown) => {
-      const [line, ...printed] = shown.replace(/\n$/, "").split("\n");
-      const [command, piped] = line.split(" | ").reverse();
-      const typed = printed.filter((each) => each.startsWith(PROMPT) && each.length > PROMPT.length);
-      const stdin = piped
-        ? words(piped).at(-1)!
-        : typed.map((each) => `${each.slice(PROMPT.length)}\n`).join("");
-      const output = printed.filter((each) => !each.startsWith(PROMPT.trim())).join("\n");
-      return { line, args: words(command.replace(/^npx /, "")).slice(1), stdin, output: `${output}\n` };
-    });
-}
-
-suite("README.md", { concurrency: 2 }, () => {
-  const shown = transcripts();
+suite("README.md and docs/", { concurrency: 2 }, () => {
+  const blocks = PAGES.flatMap((page) => consoleBlocks(read(page)).map((steps) => ({ page, steps })));
 
   test("there are transcripts of several commands", () => {
-    const commands = new Set(shown.map(({ args }) => args[0]));
-    for (const name of ["generate", "interactive", "score", "tokenize", "models", "verify"]) {
+    const commands = new Set(blocks.flatMap(({ steps }) => steps.map(({ args }) => args[0])));
+    for (const name of ["generate", "interactive", "score", "tokenize", "models", "verify", "finetune"]) {
       assert.ok(commands.has(name), `no transcript of ${name}`);
     }
   });
 
-  for (const { line, args, stdin, output } of shown) {
-    test(`shows what is printed: ${line}`, async () => {
-      const outcome = await gpt2(args, { stdin, cwd: ROOT });
-      assertDone(outcome);
-      if (args[0] === "models") {
-        // The places are the reader's own, and a checkout may hold other models.
-        const [title, demo] = output.split("\n").map((row) => row.replace(/\s+\/.*/, ""));
-        assert.ok(outcome.stdout.startsWith(title), "the table's title");
-        assert.ok(outcome.stdout.includes(demo.split(" ")[0]), "the demo model");
-        return;
-      }
-      assert.equal(outcome.stdout.trimEnd(), output.trimEnd());
+  for (const { page, steps } of blocks) {
+    test(`${page} shows what is printed: ${steps.map(({ line }) => line).join("; ")}`, async () => {
+      const printed = await runBlock(steps);
+      assert.deepEqual(
+        printed.map(masked),
+        steps.map(({ output }) => masked(output)),
+        "`npm run docs` writes what is printed now",
+      );
     });
   }
 
-  test("every command and every option of every command is described", async () => {
+  test("docs/options.md says what the program's definitions say", async () => {
+    assert.equal(read("docs/options.md"), await optionsPage(), "`npm run docs` writes it anew");
+  });
+
+  test("every command is described on the first page, which is short enough to read", async () => {
     const help = await gpt2(["--help"]);
     const commands = [...help.stdout.matchAll(/^ {2}([a-z]+)\b.* {2}/gm)].map(([, name]) => name);
     assert.ok(commands.length >= 9, `commands: ${commands}`);
-    const bench = new Set(["--shape", "--prompt", "--prefill", "--rounds"]); // gpt2 bench --help explains them
-    for (const name of commands) {
-      assert.ok(README.includes(`\`gpt2 ${name}`), `gpt2 ${name}`);
-      const { stdout } = await gpt2([name, "--help"]);
-      for (const [option] of stdout.matchAll(/(?<=^ {2}(?:-h, )?)--[a-z_]+/gm)) {
-        if (option !== "--help" && !bench.has(option))
-          assert.ok(README.includes(`\`${option}`), `${name} ${option}`);
-      }
-    }
+    for (const name of commands) assert.ok(README.includes(`\`gpt2 ${name}`), `gpt2 ${name}`);
+    assert.ok(README.split("\n").length <= 201, "at most 200 lines");
   });
 
   test("the library's example runs as it is printed, and prints what is shown", async () => {
@@ -86,13 +65,20 @@ suite("README.md", { concurrency: 2 }, () => {
     const outcome = await start(process.execPath, ["example.mjs"], { cwd: folder }).ended;
     assertDone(outcome);
     assert.equal(outcome.stderr, "");
-    assert.equal(outcome.stdout, `\n${output.replace(/\n$/, "")}`);
+    assert.equal(outcome.stdout.trim(), output.trim());
   });
 
-  test("every npm script that it names exists", () => {
-    const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { scripts: object };
-    for (const [, name] of README.matchAll(/npm run ([a-z_:-]+)/g)) {
-      assert.ok(Object.hasOwn(scripts, name), `npm run ${name}`);
+  test("every npm script and every page that is named exists", () => {
+    const { scripts } = JSON.parse(read("package.json")) as { scripts: object };
+    for (const page of PAGES) {
+      for (const [, name] of read(page).matchAll(/npm run ([a-z_:-]+)/g)) {
+        assert.ok(Object.hasOwn(scripts, name), `${page}: npm run ${name}`);
+      }
+      for (const [, target, anchor] of read(page).matchAll(/\]\(([^)#:]+)(?:#([^)]*))?\)/g)) {
+        const path = join(dirname(page), target);
+        assert.doesNotThrow(() => readFileSync(join(ROOT, path)), `${page}: ${target}`);
+        if (anchor) assert.ok(anchors(path).has(anchor), `${page}: ${target}#${anchor}`);
+      }
     }
   });
 });
