@@ -1,9 +1,16 @@
-import { mkdir, rmdir } from "node:fs/promises";
+import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { CATALOG, type Catalog, findModel, type ModelFile, OPTIONAL_FILE } from "../models/catalog.js";
+import {
+  CATALOG,
+  type Catalog,
+  findModel,
+  MOST_BYTES,
+  type ModelFile,
+  OPTIONAL_FILE,
+} from "../models/catalog.js";
 import { OPENAI_FILES } from "../models/files.js";
 import { EXIT, UserError } from "../system/errors.js";
-import { fileError } from "../system/files.js";
+import { fileError, makeFolder } from "../system/files.js";
 import { lockFolder } from "../system/lock.js";
 import { fetchFile } from "./fetch-file.js";
 import { below, sourcesOf } from "./hosts.js";
@@ -82,7 +89,7 @@ export async function downloadModel(
           owner: `OpenAI's ${known?.name}`,
           path: join(folder, file),
           urls: sources.map((source) => below(source, file)),
-          expected: known?.files[file] ?? {},
+          expected: { most: MOST_BYTES[file], ...known?.files[file] },
           patience,
           signal,
           onEvent: (event) => onFile({ ...event, file }),
@@ -129,7 +136,7 @@ function missingError(file: ModelFile, name: string, reason: string, ownHost: bo
 async function inFolder(folder: string, work: (check: () => Promise<void>) => Promise<void>): Promise<void> {
   let created: string | undefined;
   try {
-    created = await mkdir(folder, { recursive: true });
+    created = await makeFolder(folder);
   } catch (error) {
     throw fileError("create the folder", folder, error);
   }

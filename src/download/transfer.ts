@@ -182,9 +182,12 @@ async function receive(
   for await (const piece of answer.chunks()) {
     const chunk = piece.subarray(skip);
     skip = Math.max(0, skip - piece.length);
-    if (total !== undefined && part.size + chunk.length > total) {
+    const most = total ?? transfer.expected.most ?? Number.POSITIVE_INFINITY;
+    if (part.size + chunk.length > most) {
       await part.empty();
-      throw new TransferError(`more than the ${total} bytes that the file should have`);
+      throw new TransferError(
+        `more than the ${most} bytes that the file ${total === undefined ? "may" : "should"} have`,
+      );
     }
     await part.append(chunk);
     transfer.fetched += chunk.length;

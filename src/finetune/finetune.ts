@@ -1,11 +1,11 @@
-import { mkdir, rmdir } from "node:fs/promises";
+import { rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createTrainer, type TrainerChoice } from "../engines/create.js";
 import type { WeightSource } from "../model/hparams.js";
 import type { Trainer } from "../model/trainer.js";
 import { randomSeed } from "../random.js";
 import { messageOf, UsageError, UserError } from "../system/errors.js";
-import { fileError, replaceFile } from "../system/files.js";
+import { fileError, makeFolder, replaceFile } from "../system/files.js";
 import { type Lock, lockFolder } from "../system/lock.js";
 import { type Corpus, loadDataset } from "./dataset/corpus.js";
 import { batchAt, fitContext } from "./dataset/windows.js";
@@ -80,7 +80,7 @@ export const CURVE_FILE = "loss.svg";
  */
 export async function finetune(request: FinetuneRequest, events: FinetuneEvents): Promise<Finished> {
   const folder = runFolder(request.checkpoint_dir, request.run_name);
-  const created = await mkdir(folder, { recursive: true }).catch((error) => {
+  const created = await makeFolder(folder).catch((error) => {
     throw fileError("create", folder, error);
   });
   try {

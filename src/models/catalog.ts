@@ -3,6 +3,17 @@ import type { OPENAI_FILES } from "./files.js";
 
 export type ModelFile = (typeof OPENAI_FILES)[number];
 
+/** Far more than each file of the largest GPT-2 has. */
+export const MOST_BYTES: Readonly<Record<ModelFile, number>> = {
+  checkpoint: 1 << 20,
+  "encoder.json": 32 << 20,
+  "hparams.json": 1 << 20,
+  "model.ckpt.data-00000-of-00001": 32 * 2 ** 30,
+  "model.ckpt.index": 64 << 20,
+  "model.ckpt.meta": 1 << 30,
+  "vocab.bpe": 32 << 20,
+};
+
 /** The TensorFlow graph: nothing here reads it, so a host without it will do. */
 export const OPTIONAL_FILE: ModelFile = "model.ckpt.meta";
 
@@ -11,6 +22,8 @@ export interface KnownFile {
   readonly bytes?: number;
   /** Lower case hexadecimal. */
   readonly sha256?: string;
+  /** More than any such file has: where a host does not say how long its file is, the download ends here. */
+  readonly most?: number;
 }
 
 export interface KnownModel {

@@ -1,5 +1,5 @@
 import { realpath, rmdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { isSpecial, type SpecialTokens, specialTokensJson, TOKENS_FILE } from "../encoder/special-tokens.js";
 import { openHuggingFace } from "../formats/huggingface/open.js";
 import { namesInOrder } from "../formats/tensor-chunks.js";
@@ -19,6 +19,7 @@ import {
 import { UsageError, UserError } from "../system/errors.js";
 import { listFolder } from "../system/files.js";
 import { HPARAMS, isLeftover } from "./files.js";
+import { foreignModel, hubName } from "./foreign.js";
 import { loadHparams, loadVocabulary } from "./load.js";
 import { describeModel } from "./store.js";
 
@@ -130,6 +131,11 @@ async function checkTarget(
 }
 
 async function openForeign(folder: string): Promise<Foreign> {
+  const found = await stat(folder).catch(() => undefined);
+  if (found?.isFile()) throw new UserError(`${folder} ${foreignModel(folder)}`);
+  const typed = relative(process.cwd(), folder);
+  const what = found ? undefined : hubName(typed);
+  if (what !== undefined) throw new UserError(`${typed} ${what}`);
   const names = await listFolder(folder);
   const isOurs = names.includes(HPARAMS);
   if (isOurs && (await hasCheckpoint(folder))) {
@@ -151,7 +157,7 @@ async function openForeign(folder: string): Promise<Foreign> {
     throw new UserError(`${join(folder, HPARAMS)} is missing beside the checkpoint: put the model's there`);
   }
   throw new UserError(
-    `${folder} holds no model to import: it needs a TensorFlow checkpoint with hparams.json, or config.json with model.safetensors`,
+    `${folder} holds no model to import: it needs a TensorFlow checkpoint with hparams.json, or config.json with model.safetensors or pytorch_model.bin`,
   );
 }
 

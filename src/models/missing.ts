@@ -1,10 +1,15 @@
+import { resolve } from "node:path";
 import { UsageError, UserError } from "../system/errors.js";
 import { canonicalName, listModels } from "./catalog.js";
-import { DEMO, DEMOS, isPath, modelsDirs } from "./store.js";
+import { foreignModel, hubName } from "./foreign.js";
+import { DEMO, DEMOS, expandPath, isPath, modelsDirs } from "./store.js";
 
 /** The error for a model that findModel() did not find: what is wrong with its name, or how to get it. */
 export function missingModel(name: string, models_dir?: string): UserError {
   if (isPath(name)) {
+    const foreign = foreignModel(resolve(expandPath(name)));
+    const what = foreign ?? hubName(name);
+    if (what !== undefined) return new UserError(`${name} ${what}`);
     return new UserError(
       `${name} is not a model folder: it needs hparams.json, and model.json or model.ckpt.index`,
     );

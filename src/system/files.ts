@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { link, lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { link, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { messageOf, UserError } from "./errors.js";
 
 /** A UserError for a failed file operation, with the reason in plain words. */
@@ -76,6 +77,30 @@ export async function elsewhereIfReadOnly<T>(next: string, work: () => Promise<T
     const { code } = ((error instanceof UserError && error.cause) || {}) as NodeJS.ErrnoException;
     if (!["EACCES", "EPERM", "EROFS"].includes(code ?? "")) throw error;
     throw new UserError(`${messageOf(error)}: ${next}`, { cause: error });
+  }
+}
+
+/**
+ * Creates a folder and those above it that are missing. (mkdir of Node with `recursive` never ends where the system
+ * says of a new folder that it is not there, as below /proc.)
+ * @returns the first folder that was created; undefined where all were there
+ * @throws the system's error, which fileError() explains
+ */
+export async function makeFolder(path: string): Promise<string | undefined> {
+  try {
+    await mkdir(path);
+    return path;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const parent = dirname(path);
+    if (code === "ENOENT" && parent !== path && !(await exists(parent))) {
+      const first = await makeFolder(parent);
+      await mkdir(path);
+      return first;
+    }
+    // Some systems refuse to create what is there by another name than EEXIST: a drive, a read-only disk.
+    if ((await stat(path).catch(() => undefined))?.isDirectory()) return undefined;
+    throw error;
   }
 }
 

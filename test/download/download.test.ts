@@ -266,6 +266,12 @@ describe("a download that goes well", () => {
     await own();
     await assertComplete();
   });
+
+  test("a chunked answer that does not end is cut where no such file goes on", async () => {
+    server.fault("/own/hparams.json", { kind: "chunked", body: Buffer.alloc((1 << 20) + 1, " ") }, 9);
+    await assertFails(own(), /hparams\.json: more than the 1048576 bytes that the file may have/);
+    server.clear();
+  });
 });
 
 describe("a download that is cut", () => {

@@ -511,6 +511,22 @@ describe("what strangers' folders are like", () => {
   });
 });
 
+test("what is no folder to import, and what is no model of ours: the line says what to give instead", async () => {
+  const folder = join(FIXTURES, "f32");
+  const file = join(folder, "model.safetensors");
+  assertFails(await gpt2(["import", file]), 1, /is a file of a model: name the folder that holds it/);
+  const hub = "openai-community/gpt2";
+  assertFails(
+    await gpt2(["import", hub]),
+    1,
+    /^gpt2: openai-community\/gpt2 is not a folder here.*`gpt2 import`/,
+  );
+  const generate = ["generate", "a", "--length", "1", "--model_name"];
+  assertFails(await gpt2([...generate, folder]), 1, /f32 is a Hugging Face model: `gpt2 import` it/);
+  assertFails(await gpt2([...generate, file]), 1, /is a file of a model: name the folder/);
+  assertFails(await gpt2([...generate, hub]), 1, /is not a folder here.*hub/);
+});
+
 test("rows of the embedding beyond the vocabulary belong to no token: they are left out, also of a bare checkpoint", async () => {
   const padded = fresh();
   const source = await openModel(MICRO);
@@ -635,7 +651,7 @@ describe("gpt2 import", { concurrency: 2 }, () => {
     assertFails(
       await gpt2(["import", join(f32, "config.json")]),
       1,
-      /config\.json: a part of the path is no folder/,
+      /config\.json is a file: name the folder that holds it/,
     );
     assertFails(await gpt2(["import"]), 2, /missing.*folder/);
     assert.deepEqual(readdirSync(models_dir).sort(), ["file", "other"]);

@@ -1,8 +1,8 @@
-import { type FileHandle, lstat, mkdir, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, lstat, open, rename, rm } from "node:fs/promises";
 import { join, parse } from "node:path";
 import type { FinishReason } from "../../sampling/sample.js";
 import { UserError } from "../../system/errors.js";
-import { exists, fileError, renameToNew } from "../../system/files.js";
+import { exists, fileError, makeFolder, renameToNew } from "../../system/files.js";
 import { note, tell } from "../terminal/output.js";
 import type { OwnSink } from "./sink.js";
 
@@ -119,7 +119,7 @@ export class SampleFiles implements OwnSink {
     { perFile, count, extension }: { perFile: number; count: number; extension: string },
   ): Promise<SampleFiles> {
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
     } catch (error) {
       throw fileError("create", folder, error);
     }

@@ -1,10 +1,9 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Encoder } from "../../encoder/encoder.js";
 import { createEngine, type EngineOptions } from "../../engines/create.js";
 import type { Hparams, WeightSource } from "../../model/hparams.js";
 import { inOrder, sample } from "../../sampling/sample.js";
-import { fileError, replaceFile } from "../../system/files.js";
+import { fileError, makeFolder, replaceFile } from "../../system/files.js";
 
 /** How samples are written while a model is being trained. */
 export interface SampleRequest {
@@ -59,7 +58,7 @@ export async function keepSamples(
   text: string,
 ): Promise<void> {
   const place = join(folder, run_name);
-  await mkdir(place, { recursive: true }).catch((error) => {
+  await makeFolder(place).catch((error) => {
     throw fileError("create", place, error);
   });
   await replaceFile(join(place, `samples-${step}`), text);

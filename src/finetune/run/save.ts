@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "../../formats/crc32.js";
 import { MANIFEST } from "../../formats/tfjs/format.js";
@@ -6,7 +6,7 @@ import { manifestFromAbove } from "../../formats/tfjs/manifest.js";
 import { writeWeights } from "../../formats/tfjs/write.js";
 import type { WeightSource } from "../../model/hparams.js";
 import { messageOf, quote, UserError } from "../../system/errors.js";
-import { fileError, readSmallFile, replaceFile, syncFolder } from "../../system/files.js";
+import { fileError, makeFolder, readSmallFile, replaceFile, syncFolder } from "../../system/files.js";
 import { LOSS_PART } from "./losses.js";
 import type { TrainingOptions } from "./options.js";
 
@@ -135,7 +135,7 @@ export async function writeSave(
   const part = join(run, `${name}.part`);
   try {
     await rm(part, { recursive: true, force: true });
-    await mkdir(part, { recursive: true }).catch((error) => {
+    await makeFolder(part).catch((error) => {
       throw fileError("create", part, error);
     });
     if (state.tensors.size > 0) await writeWeights(join(part, STATE), state, { dtype: "float32" });

@@ -1,8 +1,7 @@
-import { mkdir } from "node:fs/promises";
 import { endianness } from "node:os";
 import { sizeOf, type WeightSource } from "../../model/hparams.js";
 import { UserError } from "../../system/errors.js";
-import { fileError } from "../../system/files.js";
+import { fileError, makeFolder } from "../../system/files.js";
 import { FileSet } from "../file-set.js";
 import { namesInOrder, tensorPieces } from "../tensor-chunks.js";
 
@@ -33,7 +32,7 @@ export async function writeSafetensors(
   if (endianness() !== "LE") throw new UserError("safetensors can be written on little-endian machines only");
   const { companions = new Map<string, Uint8Array>(), onProgress, signal } = options;
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
   } catch (error) {
     throw fileError("create", folder, error);
   }

@@ -1,8 +1,7 @@
-import { mkdir } from "node:fs/promises";
 import { endianness } from "node:os";
 import { sizeOf, type WeightSource } from "../../model/hparams.js";
 import { UserError } from "../../system/errors.js";
-import { fileError } from "../../system/files.js";
+import { fileError, makeFolder } from "../../system/files.js";
 import { crc32c, maskCrc } from "../crc32c.js";
 import { FileSet } from "../file-set.js";
 import { namesInOrder, tensorPieces } from "../tensor-chunks.js";
@@ -45,7 +44,7 @@ export async function writeCheckpoint(
   if (endianness() !== "LE") throw new UserError("checkpoints can be written on little-endian machines only");
   const { companions = new Map<string, Uint8Array>(), isOld = () => false } = options;
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
   } catch (error) {
     throw fileError("create", folder, error);
   }

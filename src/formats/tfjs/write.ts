@@ -1,8 +1,7 @@
-import { mkdir } from "node:fs/promises";
 import { endianness } from "node:os";
 import { sizeOf, type WeightSource } from "../../model/hparams.js";
 import { UserError } from "../../system/errors.js";
-import { fileError } from "../../system/files.js";
+import { fileError, makeFolder } from "../../system/files.js";
 import { crc32 } from "../crc32.js";
 import { FileSet } from "../file-set.js";
 import { encodeFloat16, FLOAT16_OVERFLOW } from "../float16.js";
@@ -53,7 +52,7 @@ export async function writeWeights(
   const total =
     [...source.tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0) * widthOf(dtype);
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
   } catch (error) {
     throw fileError("create", folder, error);
   }
