@@ -10,13 +10,14 @@ import { type Lock, lockFolder } from "../system/lock.js";
 import { type Corpus, loadDataset } from "./dataset/corpus.js";
 import { batchAt, fitContext } from "./dataset/windows.js";
 import { svgCurve } from "./run/chart.js";
+import { runFolder } from "./run/folder.js";
 import { type Losses, LossLog } from "./run/losses.js";
 import { type LoopOptions, TRAINING_DEFAULTS, type TrainingOptions } from "./run/options.js";
 import { resumeAt } from "./run/resume.js";
 import { checkRoom } from "./run/room.js";
 import { drawSamples, keepSamples } from "./run/samples.js";
 import { publish, tidyRun } from "./run/save.js";
-import { chooseStart, runFolder, type Start, type StartRequest } from "./run/start.js";
+import { chooseStart, type Start, type StartRequest } from "./run/start.js";
 import { type TrainEvents, train } from "./train.js";
 
 /** A training as the user wants it. */
@@ -69,6 +70,8 @@ export interface Finished {
   readonly step: number;
   readonly losses: Losses;
   readonly isInterrupted: boolean;
+  /** The vocabulary has `<|endoftext|>`: the model can write without a prompt. */
+  readonly hasEndOfText: boolean;
 }
 
 const LOCK = { file: ".finetune.lock", name: "training" };
@@ -160,7 +163,8 @@ async function trainIn(
           onSample: (at) => writeSamples(at, { request, start, options: chosen, trainer, corpus, events }),
         },
       });
-      return { ...trained, folder, losses: log.losses };
+      const hasEndOfText = start.base.encoder.endOfText !== undefined;
+      return { ...trained, folder, losses: log.losses, hasEndOfText };
     } finally {
       await log.close();
     }

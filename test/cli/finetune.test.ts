@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { lossRows, someText, weightBytes, writeText } from "../support/finetuning.js";
@@ -94,6 +102,64 @@ describe("gpt2 finetune", { concurrency: 2 }, () => {
     const greedy = ["generate", "The lamp was lit", "--run_name", "run1", "--temperature", "0"];
     const { stdout } = await gpt2(greedy, { cwd: folder });
     assert.equal(stdout, `${poem}\n`);
+  });
+
+  test("several columns of a table that is written in another way; what was recognised is said", async () => {
+    const folder = place();
+    const table = 'title; "comment, or none"; n\nA king; "he said \\"no\\"; twice"; 1\nA queen; ; 2\n'.repeat(
+      20,
+    );
+    writeFileSync(join(folder, "t.csv"), table);
+    const columns = ["--column", "title", "--column", "2", "--validation", "0"];
+    const args = ["finetune", "t.csv", ...training().slice(2), ...columns, "--steps", "1"];
+    const first = await gpt2(args, { cwd: folder });
+    assertDone(first);
+    assert.match(
+      first.stderr,
+      /^warning: t\.csv is read with semicolons between columns, \\" for a quote inside a text, spaces before quotes, as its first rows show$/m,
+    );
+    // Going on with the same columns is going on with the same dataset; one of them alone is not.
+    const again = await gpt2(args, { cwd: folder });
+    assertDone(again);
+    assert.doesNotMatch(again.stderr, /column title/);
+    const other = await gpt2(args.toSpliced(args.indexOf("--column"), 2), { cwd: folder });
+    assertDone(other);
+    assert.match(other.stderr, /column title,2 -> 2/);
+  });
+
+  test("records in JSON: a line that is not JSON ends it, and nothing is left", async () => {
+    const folder = place();
+    writeFileSync(join(folder, "r.jsonl"), '\ufeff{"text": "one"}\n{"text": "two}\n');
+    const args = ["finetune", "r.jsonl", ...training().slice(2), "--steps", "1"];
+    assertFails(await gpt2(args, { cwd: folder }), 1, /r\.jsonl, line 2 is not JSON: /);
+    assert.ok(!existsSync(join(folder, "checkpoint")));
+  });
+
+  test("the command that it ends with works, also without <|endoftext|>", { skip: NO_SHELL }, async () => {
+    for (const ending of ["<|endoftext|>", "<|nothing|>"]) {
+      const folder = place();
+      const model = join(folder, "model");
+      cpSync(MICRO, model, { recursive: true });
+      const vocabulary = readFileSync(join(MICRO, "encoder.json"), "utf8");
+      assert.ok(vocabulary.includes('"<|endoftext|>"'));
+      writeFileSync(join(model, "encoder.json"), vocabulary.replace("<|endoftext|>", ending));
+      const args = [
+        "finetune",
+        "text.txt",
+        "--model_name",
+        "./model",
+        "--steps",
+        "1",
+        "--context_length",
+        "8",
+      ];
+      const { stderr } = await gpt2([...args, "--sample_every", "0"], { cwd: folder });
+      const [, command] = /^write with it: gpt2 (.*)$/m.exec(stderr) ?? [];
+      assert.equal(command?.split(" ")[0], ending === "<|endoftext|>" ? "unconditional" : "generate");
+      const outcome = await shell(`gpt2 ${command} --length 4`, { cwd: folder });
+      assertDone(outcome);
+      assert.notEqual(outcome.stdout.trim(), "");
+    }
   });
 
   test("a model from scratch with a vocabulary of its own", async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { mkdirSync, symlinkSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { join, relative } from "node:path";
+import { join, relative, sep } from "node:path";
 import { before, describe, test } from "node:test";
 import { loadDataset } from "../../dist/src/finetune/dataset/corpus.js";
 import { UsageError } from "../../dist/src/system/errors.js";
@@ -23,7 +23,7 @@ describe("folders and patterns", () => {
     assert.equal(corpus.documents, 5);
     assert.equal(corpus.notices.length, 2);
     assert.match(corpus.notices[0]!, /hidden: .*books.\.git, .*c.\.DS_Store$/);
-    assert.match(corpus.notices[1]!, /no text: .*cover\.jpg$/);
+    assert.match(corpus.notices[1]!, /not text: .*cover\.jpg$/);
   });
 
   test("a pattern that the shell did not expand", async () => {
@@ -76,9 +76,10 @@ describe("folders and patterns", () => {
   });
 });
 
-describe("tables", () => {
-  const rows = (...texts: string[]): string => texts.map((text) => START + text + END).join("");
+/** What the rows of a table with these texts are. */
+const rows = (...texts: string[]): string => texts.map((text) => START + text + END).join("");
 
+describe("tables", () => {
   test("each row of the first column is a document; the first line is no row", async () => {
     const corpus = await loadDataset(write("t.csv", "title,votes\nfirst,1\nsecond,2\n"), gpt2);
     assert.equal(decodeAll(corpus), rows("first", "second"));
@@ -123,10 +124,65 @@ describe("tables", () => {
     );
   });
 
-  test("a table without commas is told", async () => {
-    const { notices } = await loadDataset(write("semi.csv", "title;votes\none;1\n"), gpt2);
-    assert.match(notices.join(), /semi\.csv: no comma parts its first line/);
-    assert.deepEqual((await loadDataset(write("lone.csv", "title\none; two\n"), gpt2)).notices, []);
+  test("several columns make one document, in the order they are named", async () => {
+    const path = write("two.csv", "id,title,text\n1,One,uno\n2,,due\n3,Three,\n4,,\n");
+    assert.equal(await textOf(path, { column: ["title", "text"] }), rows("One\nuno", "due", "Three"));
+    assert.equal(await textOf(path, { column: ["3", "id"] }), rows("uno\n1", "due\n2", "3", "4"));
+  });
+
+  /** The texts of the column `text`, and the notices, which name the file. */
+  const read = async (name: string, data: string): Promise<[string, string]> => {
+    const corpus = await loadDataset(write(name, data), gpt2, { column: "text" });
+    return [decodeAll(corpus), corpus.notices.map((line) => line.replace(folder + sep, "")).join("; ")];
+  };
+  const seen = (name: string, what: string): string => `${name} is read with ${what}, as its first rows show`;
+
+  test("another delimiter is recognised and told", async () => {
+    const semicolons = seen("d.csv", "semicolons between columns");
+    for (const [data, notice] of [
+      ['text;n\nHello, you;1\n"a; b";2\n', semicolons],
+      [
+        "text;n\nHello, you;1\nragged; a; row\nnone\nx;2\n",
+        `${semicolons}; d.csv: 1 row with more columns than the first line names; a text that holds the delimiter must stand in quotes, or it is cut there`,
+      ],
+      ["id, or number;text\n1;Hello, you, there\n2;x\n", semicolons], // a comma in the first line too
+      ["n\ttext\n1\tHello; you\n", seen("d.csv", "tabs between columns")],
+      ["n|text\n1|Hello, you\n", seen("d.csv", "bars between columns")],
+    ] as const) {
+      const [text, notices] = await read("d.csv", data);
+      assert.ok(text.includes(`${START}Hello`) && !/;1|\d\t|\d\|/.test(text), text);
+      assert.equal(notices, notice);
+    }
+    assert.equal((await read("d.tsv", "n,text\n1,Hello\n"))[1], seen("d.tsv", "commas between columns"));
+  });
+
+  test("what only looks like another delimiter is not one", async () => {
+    for (const data of [
+      "text\none; two\n",
+      "text,n\na;b,1\nc;d,2\n",
+      "text; or not,n\na,1\nb\n",
+      "text\none\ttwo\nthree | four\n",
+    ]) {
+      const corpus = await loadDataset(write("lone.csv", data), gpt2);
+      assert.deepEqual(corpus.notices, []);
+      assert.equal(corpus.documents, data.split("\n").length - 2);
+    }
+  });
+
+  test('\\" for a quote and spaces before quotes are recognised and told', async () => {
+    assert.deepEqual(
+      await read("e.csv", 'id,text\n1,"He said \\"hi\\", twice"\n2,"two, \\"x\\""\n3,C:\\dir\n'),
+      [rows('He said "hi", twice', 'two, "x"', "C:\\dir"), seen("e.csv", '\\" for a quote inside a text')],
+    );
+    assert.deepEqual(await read("s.csv", 'id, text\n1, "one, two"\n2, "a ""b"""\n'), [
+      rows("one, two", 'a "b"'),
+      seen("s.csv", "spaces before quotes"),
+    ]);
+    // Backslashes in a table that doubles its quotes, and quotes in texts without any, stay what they are.
+    assert.deepEqual(await read("p.csv", 'id,text\n1,"C:\\"\n2,"a ""b"", \\""c"\n3,5" pipe\n'), [
+      rows("C:\\", 'a "b", \\"c', '5" pipe'),
+      "",
+    ]);
   });
 
   test("an abort ends the reading of a table", async () => {
@@ -158,9 +214,13 @@ describe("tables", () => {
     assert.ok(unknown instanceof UsageError);
     await fails(csv, /no column "3"/, { column: "3" });
     await fails(csv, /no column "0"/, { column: "0" });
-    await fails(write("f.txt", "text"), /--column is for \.csv and \.tsv files, and .*f\.txt is none/, {
-      column: "1",
-    });
+    await fails(
+      write("f.txt", "text"),
+      /--column is for \.csv, \.tsv, \.json and \.jsonl files, and .*f\.txt is none/,
+      {
+        column: "1",
+      },
+    );
     await fails(write("h.csv", "title\n"), /h\.csv has one line only/);
     await fails(write("e.csv", ""), /e\.csv is empty/);
     await fails(write("b.csv", "title\n\n \n"), /there is no text in .*b\.csv/);
@@ -187,5 +247,120 @@ describe("tables", () => {
     );
     assert.equal(corpus.documents, 30_000);
     assert.equal(bytes.decode(corpus.tokens), rows(...texts));
+  });
+});
+
+describe("records in JSON", () => {
+  const documents = (...texts: string[]): string => texts.map((text) => text + END).join("");
+
+  test("a line each: the field text, other fields where they are named", async () => {
+    const lines =
+      '{"id": 1, "text": "one \\u00e9\\nline", "by": null}\n\n{"id":2,"text":"two","by":"me"}\n{"by":"you","text":" "}\n{"text":null,"by":""}\n"three"';
+    for (const name of ["r.jsonl", "r.ndjson", "r.JSON"]) {
+      const corpus = await loadDataset(write(name, lines), gpt2);
+      assert.equal(decodeAll(corpus), documents("one é\nline", "two", "three"));
+      assert.match(corpus.notices.join(), /^[^,]*: 2 records without text left out$/);
+    }
+    const path = write("r.jsonl", lines);
+    assert.equal(await textOf(path, { column: "by" }), documents("me", "you", "three"));
+    assert.equal(
+      await textOf(path, { column: ["id", "text"] }),
+      documents("1\none é\nline", "2\ntwo", "three"),
+    );
+  });
+
+  test("byte order marks, UTF-16, newlines of all systems", async () => {
+    const lines = '\ufeff{"text":"one"}\r\n{"text":"two"}\r\n';
+    for (const data of [lines, Buffer.from(lines, "utf16le"), Buffer.from(lines, "utf16le").swap16()]) {
+      assert.equal(await textOf(write("m.jsonl", data)), documents("one", "two"));
+      assert.equal(await textOf(write("m.json", data)), documents("one", "two"));
+    }
+    const table = "\ufefftitle;n\r\none;1\r\ntwo;2\r\n";
+    for (const data of [table, Buffer.from(table, "utf16le"), Buffer.from(table, "utf16le").swap16()]) {
+      assert.equal(await textOf(write("m.csv", data), { column: "title" }), rows("one", "two"));
+    }
+  });
+
+  test("an array of objects or of texts; one object", async () => {
+    assert.equal(await textOf(write("a.json", '[{"text": "one"},\n "two"]\n')), documents("one", "two"));
+    assert.equal(await textOf(write("o.json", '{\n "text": "one"\n}\n')), documents("one"));
+  });
+
+  test("half a pair of surrogates becomes U+FFFD", async () => {
+    assert.equal(
+      await textOf(write("h.jsonl", '{"text":"a\\ud83d \\ud83d\\ude00"}')),
+      documents("a\ufffd 😀"),
+    );
+  });
+
+  test("many records over many chunks, one of them longer than a chunk", async () => {
+    const texts = Array.from({ length: 20_000 }, (_, i) => `record ${i}`).toSpliced(
+      9,
+      0,
+      "long ".repeat(200_000),
+    );
+    const corpus = await loadDataset(
+      write("many.jsonl", texts.map((text) => JSON.stringify({ text })).join("\n")),
+      bytes,
+    );
+    assert.equal(corpus.documents, texts.length);
+    assert.equal(bytes.decode(corpus.tokens), documents(...texts));
+  });
+
+  test("faults name the line, or what there is instead", async () => {
+    await fails(
+      write("f.jsonl", '{"id":1,"body":"x"}\n'),
+      /f\.jsonl, line 1 has no field "text": its fields are "id", "body"; name one with --column/,
+    );
+    await fails(
+      write("f.jsonl", '{"text":"x"}\n\n{"body":"y"}\n'),
+      /f\.jsonl, line 3 has no field "text": its fields are "body"; remove it, or give it a text/,
+    );
+    await fails(write("f.jsonl", '{"text":"x"}\n'), /no field "a", "b"/, { column: ["a", "b"] });
+    await fails(write("f.jsonl", '{"text":"x"}\n{}\n'), /line 2 has no field "text": it is an empty object/);
+    await fails(write("f.jsonl", '{"text":"x"}\n\n{"text":\n'), /f\.jsonl, line 3 is not JSON/);
+    await fails(
+      write("f.jsonl", '{"text":"x"}\n{"text":{}}\n'),
+      /f\.jsonl, line 2: the field "text" is an object, not a text/,
+    );
+    await fails(write("f.json", "[1, 2"), /f\.json is not JSON/);
+    await fails(
+      write("f.json", "[1, 2]"),
+      /f\.json, record 1 has no field "text": it is a number, not an object/,
+    );
+    await fails(write("f.jsonl", " \n"), /f\.jsonl is empty/);
+  });
+
+  test("files in a folder that hold no such records are left out and named", async () => {
+    write("code/a.txt", "text");
+    write("code/package.json", '{"name":"x"}');
+    write("code/tsconfig.json", "{ // comment\n}");
+    const corpus = await loadDataset(join(folder, "code"), gpt2);
+    assert.equal(decodeAll(corpus), documents("text"));
+    assert.match(
+      corpus.notices.join("; "),
+      /no field "text": \S*package\.json; .*not JSON: \S*tsconfig\.json$/,
+    );
+  });
+});
+
+describe("names that are not UTF-8", { skip: process.platform !== "linux" }, () => {
+  test("are found in a folder, by a pattern, and as a shell hands them on", async () => {
+    write("old/a.txt", "a");
+    for (const [byte, text] of [
+      [0xe8, "b"],
+      [0xe9, "c"],
+    ] as const) {
+      writeFileSync(
+        Buffer.concat([Buffer.from(join(folder, "old/caf")), Buffer.of(byte), Buffer.from(".txt")]),
+        text,
+      );
+    }
+    const both = `b${END}c${END}`;
+    const mangled = join(folder, "old/caf\ufffd.txt");
+    assert.equal(await textOf(join(folder, "old")), `a${END}${both}`);
+    assert.equal(await textOf(join(folder, "old/*.txt")), `a${END}${both}`);
+    assert.equal(await textOf([mangled, mangled]), both);
+    await fails(join(folder, "old/x\ufffd.txt"), /cannot read .*x\ufffd\.txt/);
   });
 });

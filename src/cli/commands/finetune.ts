@@ -135,7 +135,7 @@ function commandToGoOn({ command, dataset }: Call, stepsLeft: number): string {
     const name = option.attributeName();
     if (name === "steps" || BEGINNING.includes(name) || !isTyped(command, name)) return [];
     const value: unknown = command.getOptionValue(name);
-    if (typeof value !== "boolean") return [`--${name}`, String(value)];
+    if (typeof value !== "boolean") return [value].flat().flatMap((one) => [`--${name}`, String(one)]);
     return option.negate !== value ? [option.long ?? ""] : [];
   });
   const steps = Number.isFinite(stepsLeft) ? ["--steps", String(stepsLeft)] : [];
@@ -149,7 +149,7 @@ function shown(folder: string): string {
 }
 
 /** Says what there is now, and what can be done with it. */
-function tellEnd(call: Call, { folder, step, isInterrupted }: Finished): void {
+function tellEnd(call: Call, { folder, step, isInterrupted, hasEndOfText }: Finished): void {
   const { command, options, display } = call;
   if (step === 0) {
     note("stopped before the first step: nothing was saved");
@@ -164,7 +164,11 @@ function tellEnd(call: Call, { folder, step, isInterrupted }: Finished): void {
   const { run_name, checkpoint_dir } = options;
   const where = isTyped(command, "checkpoint_dir") ? ` --checkpoint_dir ${shellQuote(checkpoint_dir)}` : "";
   note(`step ${step} is saved in ${shown(folder)}, the curve in ${CURVE_FILE} there`);
-  note(`write with it: gpt2 unconditional --run_name ${shellQuote(run_name)}${where} --nsamples 1`);
+  const model = `--run_name ${shellQuote(run_name)}${where}`;
+  const write = hasEndOfText // without one, there is nothing to begin from but a prompt
+    ? `gpt2 unconditional ${model} --nsamples 1`
+    : `gpt2 generate ${model} "The first words"`;
+  note(`write with it: ${write}`);
 }
 
 /** Trains, and tells how it ended; the exit code. */
@@ -203,9 +207,9 @@ export function addFinetune(program: Command, finish: (code: number) => void): v
   const command = program
     .command("finetune")
     .description(
-      "Trains a model on text files, folders, globs, or .csv files (a text a row), and saves it in checkpoint/<run_name>,\nwhich is a model folder. Ctrl-C saves and ends; the same command again goes on, with the options of the run where\nnone are given.",
+      "Trains a model on text files, folders, globs, or .csv and .jsonl files (a text a row), and saves it in checkpoint/<run_name>,\nwhich is a model folder. Ctrl-C saves and ends; the same command again goes on, with the options of the run where\nnone are given.",
     )
-    .argument("<dataset...>", "text files, folders, globs, .csv or .tsv files")
+    .argument("<dataset...>", "text files, folders, globs; .csv, .tsv, .json or .jsonl files")
     .addHelpText("before", "Example: gpt2 finetune mytext.txt --model_name stories --steps 200\n");
   addFinetuneOptions(command);
   command.action(async (dataset: string[], options: FinetuneOptions) => {

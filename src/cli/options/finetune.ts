@@ -21,7 +21,7 @@ export interface FinetuneOptions extends LoopOptions, Partial<Omit<TrainingOptio
   readonly checkpoint_dir: string;
   readonly restore_from: string;
   readonly overwrite?: boolean;
-  readonly column?: string;
+  readonly column?: readonly string[];
   readonly from_scratch?: boolean;
   readonly n_layer?: number;
   readonly n_head?: number;
@@ -118,7 +118,8 @@ export function addFinetuneOptions(command: Command): void {
   command
     .option(
       "--column <name>",
-      "of a .csv or .tsv: the column with the text, its name or its number (default: the first)",
+      "what holds the text: a column of a .csv or .tsv, by name or number (default: the first), or a field of a .json or .jsonl (default: text); again for several, joined by newlines",
+      (name: string, before: readonly string[] = []) => [...before, name],
     )
     .addOption(
       new Option(

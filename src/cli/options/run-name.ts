@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Command } from "commander";
-import { runFolder } from "../../finetune/run/start.js";
+import { runFolder } from "../../finetune/run/folder.js";
 import { isModelFolder } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";
 

@@ -1,7 +1,7 @@
 import type { Encoder } from "../../encoder/encoder.js";
 import { UserError } from "../../system/errors.js";
 import { type ReadOptions, readParts } from "./documents.js";
-import { count, summary } from "./notices.js";
+import { count, summary } from "./files.js";
 import { NumberList, type Tokens } from "./token-list.js";
 
 /** How a dataset is read and parted. */
@@ -29,11 +29,12 @@ export interface Corpus {
  * Reads a dataset and encodes it piece by piece: the text is never held whole.
  *
  * A text file is a document. So is each row of a .csv or .tsv file, with `<|startoftext|>` before it, which is
- * ordinary text to a GPT-2 (so `--prefix "<|startoftext|>"` begins one). The vocabulary's end-of-text id stands
- * behind every document, and for every `<|endoftext|>` in a text. Without such an id, documents are joined.
+ * ordinary text to a GPT-2 (so `--prefix "<|startoftext|>"` begins one), and each record of a .json or .jsonl file,
+ * without a mark before it. The vocabulary's end-of-text id follows every document, and stands for every
+ * `<|endoftext|>` in a text. Without such an id, documents are joined.
  * Source of the format: gpt-2-simple.
  *
- * @param dataset a text file, a folder, a glob, or a .csv or .tsv file; or several of these
+ * @param dataset a text file, a folder, a glob, or a .csv, .tsv, .json or .jsonl file; or several of these
  * @throws UserError when something cannot be read, or there are no two tokens in it; RangeError for `validation`
  */
 export async function loadDataset(

@@ -1,6 +1,7 @@
-import { CsvError, type Parser, parse } from "csv-parse";
+import { CsvError, type Options, type Parser, parse } from "csv-parse";
+import { parse as parseAtOnce } from "csv-parse/sync";
 import { messageOf, UsageError, UserError } from "../../system/errors.js";
-import { count } from "./notices.js";
+import { count } from "./files.js";
 
 /** A row longer than this most likely comes of a quote that nothing closes. */
 const ROW_BYTES = 1 << 23;
@@ -10,36 +11,135 @@ export function isTable(path: string): boolean {
   return /\.(csv|tsv)$/i.test(path);
 }
 
+/** How a table is written. */
+interface Dialect {
+  readonly delimiter: string;
+  /** What stands before a quote inside a quoted text: another quote, or a backslash. */
+  readonly escape: string;
+  /** Spaces may stand before a quoted text. */
+  readonly ltrim: boolean;
+}
+
+const DELIMITERS: Readonly<Record<string, string>> = {
+  ",": "commas",
+  ";": "semicolons",
+  "\t": "tabs",
+  "|": "bars",
+};
+
+/** Lines that a dialect is recognised from: each misplaced quote costs a tenth of a millisecond. */
+const SAMPLE_LINES = 100;
+/** As much text at most. */
+const SAMPLE_CHARACTERS = 1 << 16;
+
 /**
- * The texts in one column of a table; the first line names the columns. Rows whose text is empty are left out,
- * with a notice. Quoted texts may hold delimiters, quotes and newlines; rows may be too short or too long.
+ * How a table is written, from its first rows: with the delimiter that its name says, unless only another one parts
+ * its first line, or parts all rows alike where the other does not; then with the fewest misplaced quotes.
+ */
+function recognise(head: string, usual: string): Dialect {
+  const lines = head.slice(0, SAMPLE_CHARACTERS).split("\n");
+  const isCut = lines.length > SAMPLE_LINES || head.length > SAMPLE_CHARACTERS;
+  const text =
+    isCut && lines.length > 1 ? lines.slice(0, -1).slice(0, SAMPLE_LINES).join("\n") : lines.join("\n");
+  const dialects = Object.keys(DELIMITERS).flatMap((delimiter) =>
+    ['"', "\\"].flatMap((mark) => [false, true].map((ltrim) => ({ delimiter, escape: mark, ltrim }))),
+  );
+  const tried = dialects.map((dialect) => ({ dialect, ...tryOut(text, dialect) }));
+  const best = (delimiter: string): (typeof tried)[number] =>
+    tried
+      .filter((one) => one.dialect.delimiter === delimiter)
+      .reduce((a, b) => (b.faults < a.faults ? b : a)); // the plain one where they are equal
+  const own = best(usual);
+  if (own.isEven && own.columns > 1) return own.dialect;
+  const others = Object.keys(DELIMITERS).filter((delimiter) => delimiter !== usual);
+  const other = others
+    .map(best)
+    .filter(({ columns, isEven, parted }) => columns > 1 && (isEven || (own.columns === 1 && parted > 0.5)))
+    .reduce<typeof own | undefined>((a, b) => (a && a.columns >= b.columns ? a : b), undefined);
+  return (other ?? own).dialect;
+}
+
+/** How a sample of a table reads in a dialect. */
+interface Reading {
+  /** Rows with a quote in a place where none can be. */
+  readonly faults: number;
+  /** Of the first line. */
+  readonly columns: number;
+  /** Each row has as many columns as the first line. */
+  readonly isEven: boolean;
+  /** The part of the other rows that have two columns at least. */
+  readonly parted: number;
+}
+
+function tryOut(text: string, dialect: Dialect): Reading {
+  let faults = 0;
+  const options: Options = {
+    ...parserOptions(dialect),
+    relax_quotes: false,
+    skip_records_with_error: true,
+    on_skip: () => {
+      faults++;
+      return undefined;
+    },
+  };
+  const rows = parseAtOnce(text, options) as unknown as string[][];
+  const columns = rows[0]?.length ?? 0;
+  const parted = rows.slice(1).filter((row) => row.length > 1).length / Math.max(1, rows.length - 1);
+  return { faults, columns, isEven: rows.length > 1 && rows.every((row) => row.length === columns), parted };
+}
+
+const parserOptions = (dialect: Dialect): Options => ({
+  ...dialect,
+  record_delimiter: "\n",
+  relax_column_count: true,
+  relax_quotes: true, // a quote inside a text without quotes stands for itself
+  max_record_size: ROW_BYTES,
+});
+
+/** What was recognised that is not usual; "" where nothing is. */
+function describe({ delimiter, ltrim, ...dialect }: Dialect, usual: string): string {
+  const phrases = [
+    delimiter === usual ? "" : `${DELIMITERS[delimiter]} between columns`,
+    dialect.escape === "\\" ? '\\" for a quote inside a text' : "",
+    ltrim ? "spaces before quotes" : "",
+  ];
+  return phrases.filter((phrase) => phrase !== "").join(", ");
+}
+
+/**
+ * The texts in one column of a table, or in several, joined by newlines; the first line names the columns. Rows
+ * whose text is empty are left out, with a notice. Quoted texts may hold delimiters, quotes and newlines; rows may be
+ * too short or too long. Another delimiter, `\"` and spaces before quotes are recognised, with a notice.
  * @param chunks the file's text
- * @param path .tsv: tabs between the columns; else commas
- * @param column name or number from 1. A column of that name comes first
+ * @param path .tsv: tabs between the columns; else commas, where the first rows do not show another delimiter
+ * @param columns names or numbers from 1; none: the first. A column of that name comes first
  * @returns the texts of the rows that end in each chunk
  * @throws UserError when there is no row, or a quote is not closed; UsageError when there is no such column
  */
 export async function* columnTexts(
   chunks: AsyncIterable<string>,
   path: string,
-  column?: string,
+  columns: readonly string[] = [],
   onNotice: (notice: string) => void = () => {},
 ): AsyncGenerator<string[]> {
-  const delimiter = /\.tsv$/i.test(path) ? "\t" : ",";
-  const parser = parse({
-    delimiter,
-    record_delimiter: "\n",
-    relax_column_count: true,
-    relax_quotes: true, // a quote inside a text without quotes stands for itself
-    max_record_size: ROW_BYTES,
-  });
+  const usual = /\.tsv$/i.test(path) ? "\t" : ",";
   const parsed: string[][] = [];
+  let parser: Parser | undefined;
   let header: string[] | undefined;
-  let place = 0;
+  let places: readonly number[] = [];
   let line = 1; // on which the row that is being read begins
   let rows = 0;
   let empty = 0;
   let longer = 0;
+  const begin = (head: string): Parser => {
+    const dialect = recognise(head, usual);
+    const found = describe(dialect, usual);
+    if (found !== "") onNotice(`${path} is read with ${found}, as its first rows show`);
+    const made = parse(parserOptions(dialect));
+    made.on("data", (row: string[]) => parsed.push(row)); // row by row through an iterator takes twice as long
+    made.on("error", () => {}); // feed() tells of it
+    return made;
+  };
   /** The texts of the rows that were parsed since the last call. */
   const take = (): string[] => {
     const texts: string[] = [];
@@ -47,31 +147,26 @@ export async function* columnTexts(
       line += row.reduce((n, field) => n + newlines(field), 1);
       if (!header) {
         header = row;
-        place = placeOf(column, header, path);
-        if (row.length === 1 && delimiter === "," && /[;\t]/.test(row[0]!))
-          onNotice(
-            `${path}: no comma parts its first line, so a row is one text; name a table with tabs .tsv`,
-          );
+        places = columns.length === 0 ? [0] : columns.map((column) => placeOf(column, row, path));
         continue;
       }
       rows++;
       if (row.length > header.length) longer++;
-      const text = row[place] ?? "";
-      if (text.trim() === "") empty++;
+      const text = joined(places.map((place) => row[place] ?? ""));
+      if (text === "") empty++;
       else texts.push(text);
     }
     return texts;
   };
-  parser.on("data", (row: string[]) => parsed.push(row)); // row by row through an iterator takes twice as long
-  parser.on("error", () => {}); // feed() tells of it
   for await (const chunk of chunks) {
+    parser ??= begin(chunk);
     await feed(parser, chunk).catch((error) => {
       take();
       throw rowError(error, path, line);
     });
     yield take();
   }
-  await feed(parser).catch((error) => {
+  await feed(parser ?? begin("")).catch((error) => {
     throw rowError(error, path, line);
   });
   yield take();
@@ -86,6 +181,11 @@ export async function* columnTexts(
         "a text that holds the delimiter must stand in quotes, or it is cut there",
     );
   }
+}
+
+/** The texts of a row as one, a line each; without those that are nothing but whitespace. */
+export function joined(texts: readonly string[]): string {
+  return texts.filter((text) => text.trim() !== "").join("\n");
 }
 
 /** Parses a chunk or, without one, what remains when the text is over. */
@@ -103,8 +203,7 @@ function newlines(text: string): number {
   return n;
 }
 
-function placeOf(column: string | undefined, header: readonly string[], path: string): number {
-  if (column === undefined) return 0;
+function placeOf(column: string, header: readonly string[], path: string): number {
   const names = header.map((name) => name.trim());
   const named = names.indexOf(column.trim());
   if (named >= 0) return named;

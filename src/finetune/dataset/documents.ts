@@ -1,9 +1,9 @@
 import { lastBorder } from "../../encoder/split.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { columnTexts, isTable } from "./csv.js";
-import { type DataFile, listFiles } from "./files.js";
-import { summary } from "./notices.js";
-import { BinaryFileError, readText } from "./text.js";
+import { type DataFile, listFiles, summary } from "./files.js";
+import { hasRecords, recordTexts } from "./json.js";
+import { NoTextError, readText } from "./text.js";
 
 /** Before the text of each row of a table; ordinary text to a GPT-2, whose vocabulary has no id for it. */
 export const START_OF_TEXT = "<|startoftext|>";
@@ -12,8 +12,11 @@ export const END_OF_TEXT = "<|endoftext|>";
 
 /** How a dataset is read. */
 export interface ReadOptions {
-  /** The column of .csv and .tsv files that holds the text: its name, or its number from 1. Default: the first. */
-  readonly column?: string;
+  /**
+   * What holds the text of a row, one or several, joined by newlines. In .csv and .tsv files a column's name, or its
+   * number from 1; default: the first. In .json and .jsonl files a field; default: text.
+   */
+  readonly column?: string | readonly string[];
   readonly signal?: AbortSignal;
   /** Called with the bytes that were read, of how many. */
   readonly onProgress?: (bytes: number, total: number) => void;
@@ -96,7 +99,7 @@ function begunLength(text: string): number {
 
 /**
  * The parts of a dataset's documents, in order, some at a time.
- * @param dataset a text file, a folder, a glob, or a .csv or .tsv file; or several of these
+ * @param dataset a text file, a folder, a glob, or a .csv, .tsv, .json or .jsonl file; or several of these
  * @param splits whether `<|endoftext|>` in a text ends a document; false: it is ordinary text
  * @throws UserError when something cannot be read, or there is no text in it
  */
@@ -105,11 +108,12 @@ export async function* readParts(
   splits: boolean,
   options: ReadOptions = {},
 ): AsyncGenerator<Part[]> {
-  const { column, signal, onProgress, onNotice } = options;
+  const { signal, onProgress, onNotice } = options;
+  const columns = [options.column ?? []].flat();
   const files = await listFiles([dataset].flat(), onNotice);
-  if (column !== undefined && !files.some(({ path }) => isTable(path))) {
+  if (columns.length > 0 && !files.some(({ path }) => isTable(path) || hasRecords(path))) {
     throw new UsageError(
-      `--column is for .csv and .tsv files, and ${summary(files.map(({ path }) => path))} is none`,
+      `--column is for .csv, .tsv, .json and .jsonl files, and ${summary(files.map(({ path }) => path))} is none`,
     );
   }
   const total = files.reduce((sum, { size }) => sum + size, 0);
@@ -119,52 +123,57 @@ export async function* readParts(
     bytes += n;
     onProgress?.(bytes, Math.max(bytes, total));
   };
-  const binary: string[] = [];
+  const leftOut = new Map<string, string[]>(); // why -> paths
   let isEmpty = true;
   for (const file of files) {
     let isBegun = false;
     try {
-      for await (const parts of fileParts(file, splits, { column, onNotice }, onRead)) {
+      for await (const parts of fileParts(file, splits, columns, onNotice, onRead)) {
         if (parts.length === 0) continue;
         isBegun = true;
         yield parts;
       }
     } catch (error) {
-      if (file.isNamed || isBegun || !(error instanceof BinaryFileError)) throw error;
-      binary.push(file.path);
+      if (file.isNamed || isBegun || !(error instanceof NoTextError)) throw error;
+      leftOut.set(error.why, [...(leftOut.get(error.why) ?? []), file.path]);
     }
     isEmpty &&= !isBegun;
   }
-  if (binary.length > 0) onNotice?.(`left out, because no text: ${summary(binary)}`);
+  for (const [why, paths] of leftOut) onNotice?.(`left out, because ${why}: ${summary(paths)}`);
   if (isEmpty)
     throw new UserError(`there is no text in ${summary([dataset].flat())}: name a dataset that holds some`);
 }
 
 async function* fileParts(
-  { path }: DataFile,
+  { path, place }: DataFile,
   splits: boolean,
-  { column, onNotice }: ReadOptions,
+  columns: readonly string[],
+  onNotice: ReadOptions["onNotice"],
   onRead: (bytes: number) => void,
 ): AsyncGenerator<Part[]> {
   const cutter = new DocumentCutter(splits);
-  const chunks = readText(path, onNotice, onRead);
-  if (!isTable(path)) {
+  const chunks = readText(path, onNotice, onRead, place);
+  if (isTable(path)) {
+    for await (const texts of columnTexts(chunks, path, columns, onNotice)) {
+      yield texts.flatMap((text) => [
+        ...cutter.push(text.startsWith(START_OF_TEXT) ? text : START_OF_TEXT + text),
+        ...cutter.end(),
+      ]);
+    }
+  } else if (hasRecords(path)) {
+    for await (const texts of recordTexts(chunks, path, columns, onNotice)) {
+      yield texts.flatMap((text) => [...cutter.push(text), ...cutter.end()]);
+    }
+  } else {
     for await (const chunk of chunks) yield cutter.push(chunk);
     yield cutter.end();
-    return;
-  }
-  for await (const texts of columnTexts(chunks, path, column, onNotice)) {
-    yield texts.flatMap((text) => [
-      ...cutter.push(text.startsWith(START_OF_TEXT) ? text : START_OF_TEXT + text),
-      ...cutter.end(),
-    ]);
   }
 }
 
 /**
  * The dataset's text in pieces, in order: no token of loadDataset() reaches from one to the next, so each can be
  * counted by itself. `<|endoftext|>` is left out, and nothing marks where a document ends.
- * @param dataset a text file, a folder, a glob, or a .csv or .tsv file; or several of these
+ * @param dataset a text file, a folder, a glob, or a .csv, .tsv, .json or .jsonl file; or several of these
  * @throws UserError when something cannot be read, or there is no text in it
  */
 export async function* documentTexts(

@@ -1,20 +1,24 @@
-import type { Dirent } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
 import { expandPath } from "../../models/store.js";
 import { UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
-import { summary } from "./notices.js";
 
 /** A file of a dataset. */
 export interface DataFile {
+  /** As it is shown: bytes of a name that are not UTF-8 are U+FFFD. */
   readonly path: string;
+  /** As it is opened. */
+  readonly place: Place;
   /** Bytes. */
   readonly size: number;
   /** The user named this very file; others were found by a folder or a pattern, which may hold anything. */
   readonly isNamed: boolean;
 }
+
+/** A path; in bytes where a name may be one that no string can hold, as on a disk of the 1990s. */
+type Place = string | Buffer;
 
 /**
  * The files of a dataset: those of a folder and its subfolders, and those that match a pattern, in the order of
@@ -28,39 +32,68 @@ export async function listFiles(
 ): Promise<DataFile[]> {
   const files: DataFile[] = [];
   const hidden: string[] = [];
+  const located = new Set<string>();
   for (const given of dataset) {
     const path = (await isThere(given)) ? given : expandPath(given);
     if (!(await isThere(path)) && isDynamicPattern(path)) {
       files.push(...(await matches(path, hidden)));
       continue;
     }
-    const info = await stat(path).catch((error) => {
-      throw fileError("read", path, error);
-    });
-    if (info.isFile()) {
-      files.push({ path, size: info.size, isNamed: true });
-    } else if (info.isDirectory()) {
-      const found = await walk(path, hidden, new Set());
-      if (found.length === 0) {
-        throw new UserError(
-          `the folder ${path} holds no file to train on: put texts into it, or name another`,
-        );
+    if (located.has(path)) continue; // one of several whose names look the same: all of them were found
+    const places = await locate(path);
+    if (places.some((place) => typeof place !== "string")) located.add(path);
+    for (const place of places) {
+      const info = await stat(place).catch((error) => {
+        throw fileError("read", path, error);
+      });
+      if (info.isFile()) {
+        files.push({ path, place, size: info.size, isNamed: true });
+      } else if (info.isDirectory()) {
+        const found = await walk(path, place, hidden, new Set());
+        if (found.length === 0) {
+          throw new UserError(
+            `the folder ${path} holds no file to train on: put texts into it, or name another`,
+          );
+        }
+        files.push(...found);
+      } else {
+        throw new UserError(`${path} is neither a file nor a folder: save the text to a file and name that`);
       }
-      files.push(...found);
-    } else {
-      throw new UserError(`${path} is neither a file nor a folder: save the text to a file and name that`);
     }
   }
   if (hidden.length > 0) onNotice(`left out, because hidden: ${summary(hidden)}`);
   return files;
 }
 
-async function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
+async function exists(place: Place): Promise<boolean> {
+  return stat(place).then(
     () => true,
     () => false,
   );
 }
+
+async function isThere(path: string): Promise<boolean> {
+  return exists((await locate(path))[0]);
+}
+
+/**
+ * The files or folders that a path may mean. A shell or a pattern gives a name that is not UTF-8 with U+FFFD in it:
+ * then it is looked for among the names of its folder.
+ */
+async function locate(path: string): Promise<Place[]> {
+  if (!path.includes("\ufffd") || (await exists(path))) return [path];
+  const name = basename(path);
+  const found: Place[] = [];
+  for (const folder of await locate(dirname(path))) {
+    for (const entry of await readdir(folder, { encoding: "buffer" }).catch(() => [])) {
+      if (entry.toString() === name) found.push(below(folder, entry));
+    }
+  }
+  return found.length > 0 ? found : [path];
+}
+
+const below = (folder: Place, name: Buffer): Buffer =>
+  Buffer.concat([Buffer.from(folder), Buffer.from(sep), name]);
 
 /** What a shell would have made of the pattern: files, and folders with all that is in them. */
 async function matches(pattern: string, hidden: string[]): Promise<DataFile[]> {
@@ -69,35 +102,58 @@ async function matches(pattern: string, hidden: string[]): Promise<DataFile[]> {
   const seen = new Set<string>();
   const files = new Map<string, DataFile>();
   for (const path of paths.map((found) => found.replace(/\/$/, "")).sort()) {
-    for (const file of await follow(path, hidden, seen)) files.set(resolve(file.path), file);
+    for (const place of await locate(path)) {
+      for (const file of await follow(path, place, hidden, seen)) files.set(keyOf(file.place), file);
+    }
   }
   if (files.size === 0)
     throw new UserError(`no file matches ${pattern}: check the pattern, or name a file or folder`);
   return [...files.values()];
 }
 
+/** The same for each way to write a place. */
+function keyOf(place: Place): string {
+  return resolve(Buffer.from(place).toString("latin1"));
+}
+
 /** The files in a folder and below it. @param seen the real paths of folders that were walked: links can lead in a circle */
-async function walk(folder: string, hidden: string[], seen: Set<string>): Promise<DataFile[]> {
-  let entries: Dirent[];
+async function walk(path: string, place: Place, hidden: string[], seen: Set<string>): Promise<DataFile[]> {
+  let names: Buffer[];
   try {
-    const real = await realpath(folder);
+    const real = (await realpath(place, { encoding: "buffer" })).toString("latin1");
     if (seen.has(real)) return [];
     seen.add(real);
-    entries = await readdir(folder, { withFileTypes: true });
+    names = await readdir(place, { encoding: "buffer" });
   } catch (error) {
-    throw fileError("read", folder, error);
+    throw fileError("read", path, error);
   }
+  const shown = names.map((bytes) => ({ name: bytes.toString(), bytes }));
+  shown.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : Buffer.compare(a.bytes, b.bytes)));
   const files: DataFile[] = [];
-  for (const name of entries.map((entry) => entry.name).sort()) {
-    if (name.startsWith(".")) hidden.push(join(folder, name));
-    else files.push(...(await follow(join(folder, name), hidden, seen)));
+  for (const { name, bytes } of shown) {
+    if (name.startsWith(".")) hidden.push(join(path, name));
+    else files.push(...(await follow(join(path, name), below(place, bytes), hidden, seen)));
   }
   return files;
 }
 
 /** A file, or the files in a folder; nothing for a device, a pipe, or a link that leads nowhere. */
-async function follow(path: string, hidden: string[], seen: Set<string>): Promise<DataFile[]> {
-  const info = await stat(path).catch(() => undefined);
-  if (info?.isDirectory()) return walk(path, hidden, seen);
-  return info?.isFile() ? [{ path, size: info.size, isNamed: false }] : [];
+async function follow(path: string, place: Place, hidden: string[], seen: Set<string>): Promise<DataFile[]> {
+  const info = await stat(place).catch(() => undefined);
+  if (info?.isDirectory()) return walk(path, place, hidden, seen);
+  return info?.isFile() ? [{ path, place, size: info.size, isNamed: false }] : [];
+}
+
+/** So many names fit a line. */
+const NAMED = 3;
+
+/** The first names of a list, and how many more there are. */
+export function summary(names: readonly string[]): string {
+  const more = names.length - NAMED;
+  return names.slice(0, NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+}
+
+/** "1 row", "2 rows". */
+export function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? "" : "s"}`;
 }

@@ -2,27 +2,37 @@ import { type FileHandle, open } from "node:fs/promises";
 import { UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import { encodingOf, UTF_8 } from "../../system/text-encoding.js";
-import { count } from "./notices.js";
+import { count } from "./files.js";
 
 const CHUNK_BYTES = 1 << 18;
 
-/** The file is no text. */
-export class BinaryFileError extends UserError {
-  override name = "BinaryFileError";
+/** The file holds nothing to train on; one that was not named is left out. */
+export class NoTextError extends UserError {
+  override name = "NoTextError";
+
+  /** @param why as in "left out, because no text" */
+  constructor(
+    message: string,
+    readonly why: string,
+  ) {
+    super(message);
+  }
 }
 
 /**
  * Reads a text file in chunks: UTF-8, or UTF-16 with a byte order mark. The mark is left out, `\r\n` and `\r`
  * become `\n` (as where Python reads a text), and bytes that mean nothing become U+FFFD, with a notice.
  * @param onRead called with the number of bytes of each chunk
- * @throws UserError when the file cannot be read; BinaryFileError when it holds the character NUL
+ * @param place how the file is opened, where its path is not UTF-8
+ * @throws UserError when the file cannot be read; NoTextError when it holds the character NUL
  */
 export async function* readText(
   path: string,
   onNotice: (notice: string) => void = () => {},
   onRead: (bytes: number) => void = () => {},
+  place: string | Buffer = path,
 ): AsyncGenerator<string> {
-  const file = await open(path, "r").catch((error) => {
+  const file = await open(place, "r").catch((error) => {
     throw fileError("read", path, error);
   });
   try {
@@ -42,8 +52,9 @@ export async function* readText(
       }
       const decoded = decoder.decode(chunk, { stream: !isOver });
       if (decoded.includes("\0")) {
-        throw new BinaryFileError(
-          `${path} holds the character NUL, so it is no text: name a text in UTF-8, a .csv or a .tsv file`,
+        throw new NoTextError(
+          `${path} holds the character NUL, so it is not text: name a text, .csv, .tsv, .json or .jsonl file in UTF-8`,
+          "not text",
         );
       }
       faults.add(chunk, decoded);

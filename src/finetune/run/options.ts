@@ -16,8 +16,8 @@ export interface TrainingOptions {
   readonly context_length?: number;
   /** The part of the dataset that is held out, 0 to below 1. */
   readonly validation: number;
-  /** Of a .csv. */
-  readonly column?: string;
+  /** Of a .csv, or fields of a .jsonl: see ReadOptions. */
+  readonly column?: string | readonly string[];
 }
 
 /** What a training prints, writes and keeps. Steps count from 1. */
@@ -78,11 +78,16 @@ export interface Changes {
 
 /** What changes when a run that was saved with `before` goes on with `now`. */
 export function compareOptions(before: TrainingOptions, now: TrainingOptions): Changes {
-  const differ = (key: keyof TrainingOptions): boolean => before[key] !== now[key];
+  const differ = (key: keyof TrainingOptions): boolean => !isSame(before[key], now[key]);
   const phrase = (key: keyof TrainingOptions): string =>
     `${key} ${before[key] ?? "by default"} -> ${now[key] ?? "by default"}`;
   return {
     phrases: [...OTHER_KEYS, ...STATE_KEYS].filter(differ).map(phrase),
     isStateLost: STATE_KEYS.some(differ),
   };
+}
+
+/** Whether two values of an option are equal; one column is what a list of it is. */
+export function isSame(a: unknown, b: unknown): boolean {
+  return JSON.stringify([a].flat()) === JSON.stringify([b].flat());
 }

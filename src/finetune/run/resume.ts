@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Trainer } from "../../model/trainer.js";
 import type { Corpus } from "../dataset/corpus.js";
-import { compareOptions, type TrainingOptions } from "./options.js";
+import { compareOptions, isSame, type TrainingOptions } from "./options.js";
 import { openState } from "./restore.js";
 import type { Progress } from "./save.js";
 import type { Start } from "./start.js";
@@ -43,7 +43,7 @@ export async function resumeAt(
   const { phrases, isStateLost } = compareOptions(before.options, options);
   const changes = [...phrases];
   const isPartedAnew =
-    before.options.validation !== options.validation || before.options.column !== options.column;
+    before.options.validation !== options.validation || !isSame(before.options.column, options.column);
   if (before.fingerprint !== fingerprint && !isPartedAnew) changes.push("another dataset");
   if (before.context !== context) changes.push(`rows of ${before.context} -> ${context} tokens`);
   if (before.trainer !== trainer.name) changes.push(`backend ${before.trainer} -> ${trainer.name}`);
