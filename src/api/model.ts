@@ -2,7 +2,7 @@ import type { EngineOptions } from "../engines/create.js";
 import type { Engine, Hparams, LogitsWanted, Sequence, Step } from "../model/hparams.js";
 import * as load from "../models/load.js";
 import { missingModel } from "../models/missing.js";
-import { findModel } from "../models/store.js";
+import { findModelFolder } from "../models/store.js";
 
 /** Text <-> ids, as OpenAI's encoder has it. */
 export interface Encoder {
@@ -124,7 +124,7 @@ class QueuedEngine implements Engine {
  */
 export async function loadModel(nameOrPath: string, options: LoadOptions = {}): Promise<Model> {
   const { models_dir, ...engineOptions } = options;
-  const folder = findModel(nameOrPath, models_dir);
+  const folder = findModelFolder(nameOrPath, models_dir);
   if (folder === undefined) throw missingModel(nameOrPath, models_dir);
   const { hparams, encoder, engine } = await load.loadModel(folder, engineOptions);
   return new LoadedModel(folder, hparams, encoder, engine);

@@ -3,19 +3,19 @@ import { join } from "node:path";
 import {
   CATALOG,
   type Catalog,
-  findModel,
+  catalogEntry,
   MOST_BYTES,
   type ModelFile,
   OPTIONAL_FILE,
 } from "../models/catalog.js";
 import { OPENAI_FILES } from "../models/files.js";
 import { EXIT, UserError } from "../system/errors.js";
-import { fileError, makeFolder } from "../system/files.js";
+import { makeFolder } from "../system/files.js";
 import { lockFolder } from "../system/lock.js";
 import { fetchFile } from "./fetch-file.js";
 import { below, sourcesOf } from "./hosts.js";
 import type { Timeouts } from "./http.js";
-import { type FileEvent, PATIENCE, type Patience } from "./job.js";
+import { type FileEvent, PATIENCE, type Patience } from "./transfer.js";
 
 /** What happens during a download: a file's events, or a warning that does not end it. */
 export type DownloadEvent =
@@ -68,7 +68,7 @@ export async function downloadModel(
 ): Promise<DownloadResult> {
   const catalog = options.catalog ?? CATALOG;
   let sources = sourcesOf(name, options.baseUrl, catalog);
-  const known = findModel(name, catalog);
+  const known = catalogEntry(name, catalog);
   const patience: Patience = {
     retries: options.retries ?? PATIENCE.retries,
     retryDelay: options.retryDelay ?? PATIENCE.retryDelay,
@@ -134,12 +134,7 @@ function missingError(file: ModelFile, name: string, reason: string, ownHost: bo
 
 /** Does something in a locked folder; a folder that was made for it and stays empty is removed. */
 async function inFolder(folder: string, work: (check: () => Promise<void>) => Promise<void>): Promise<void> {
-  let created: string | undefined;
-  try {
-    created = await makeFolder(folder);
-  } catch (error) {
-    throw fileError("create the folder", folder, error);
-  }
+  const created = makeFolder(folder);
   try {
     const lock = await lockFolder(folder, { file: ".download.lock", name: "download" });
     try {

@@ -3,9 +3,8 @@ import { rm, stat } from "node:fs/promises";
 import { UserError } from "../system/errors.js";
 import { fileError } from "../system/files.js";
 import { showUrl, TransferError } from "./http.js";
-import type { FileJob } from "./job.js";
 import { PartFile, sha256Of } from "./part-file.js";
-import { fetchFrom, report, type Transfer } from "./transfer.js";
+import { type FileJob, fetchFrom, report, type Transfer } from "./transfer.js";
 
 export type FileResult =
   | {

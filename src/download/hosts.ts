@@ -1,4 +1,4 @@
-import { CATALOG, type Catalog, findModel, listModels } from "../models/catalog.js";
+import { CATALOG, type Catalog, catalogEntry, listModels } from "../models/catalog.js";
 import { UsageError } from "../system/errors.js";
 import { showUrl } from "./http.js";
 
@@ -15,7 +15,7 @@ export function sourcesOf(name: string, baseUrl: string | undefined, catalog: Ca
       `${JSON.stringify(name)} is no model name: use letters, digits and . _ - only, beginning with a letter or digit`,
     );
   }
-  const known = findModel(name, catalog);
+  const known = catalogEntry(name, catalog);
   if (baseUrl !== undefined) {
     const base = parseBaseUrl(baseUrl);
     // One's own copy may use OpenAI's present folder name, or the old one.

@@ -1,7 +1,8 @@
 import { createHash, type Hash } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { fileError } from "../system/files.js";
+import { dirname } from "node:path";
+import { fileError, syncFolder } from "../system/files.js";
 
 /** Where the bytes of an unfinished file came from: enough to know whether more may be added to them. */
 export interface Origin {
@@ -146,6 +147,7 @@ export class PartFile {
       if (size !== this.bytes) throw new Error(`it has ${size} bytes where ${this.bytes} were written`);
       await this.file.close();
       await rename(this.part, this.path);
+      await syncFolder(dirname(this.path));
       await rm(this.note, { force: true });
     } catch (error) {
       throw fileError("write", this.path, error);

@@ -5,7 +5,7 @@ import type { WeightSource } from "../model/hparams.js";
 import type { Trainer } from "../model/trainer.js";
 import { randomSeed } from "../random.js";
 import { messageOf, UsageError, UserError } from "../system/errors.js";
-import { fileError, makeFolder, replaceFile } from "../system/files.js";
+import { makeFolder, replaceFile } from "../system/files.js";
 import { type Lock, lockFolder } from "../system/lock.js";
 import { type Corpus, loadDataset } from "./dataset/corpus.js";
 import { batchAt, fitContext } from "./dataset/windows.js";
@@ -83,9 +83,7 @@ export const CURVE_FILE = "loss.svg";
  */
 export async function finetune(request: FinetuneRequest, events: FinetuneEvents): Promise<Finished> {
   const folder = runFolder(request.checkpoint_dir, request.run_name);
-  const created = await makeFolder(folder).catch((error) => {
-    throw fileError("create", folder, error);
-  });
+  const created = makeFolder(folder);
   try {
     const lock = await lockFolder(folder, LOCK);
     try {

@@ -136,13 +136,13 @@ export const MODELS: readonly KnownModel[] = [
 export const CATALOG: Catalog = { models: MODELS, hosts: HOSTS };
 
 /** The catalog's entry under this name or alias. */
-export function findModel(name: string, catalog: Catalog = CATALOG): KnownModel | undefined {
+export function catalogEntry(name: string, catalog: Catalog = CATALOG): KnownModel | undefined {
   return catalog.models.find((model) => model.name === name || model.alias === name);
 }
 
 /** The name of one of OpenAI's models, e.g. "117M" for "124M"; undefined for any other name. */
 export function canonicalName(name: string): string | undefined {
-  return findModel(name)?.name;
+  return catalogEntry(name)?.name;
 }
 
 /** All names of the catalog, for messages: "117M (= 124M), 345M (= 355M), 774M, 1558M". */

@@ -4,7 +4,7 @@ import { canonicalName, listModels } from "./catalog.js";
 import { foreignModel, hubName } from "./foreign.js";
 import { DEMO, DEMOS, expandPath, isPath, modelsDirs } from "./store.js";
 
-/** The error for a model that findModel() did not find: what is wrong with its name, or how to get it. */
+/** The error for a model that findModelFolder() did not find: what is wrong with its name, or how to get it. */
 export function missingModel(name: string, models_dir?: string): UserError {
   if (isPath(name)) {
     const foreign = foreignModel(resolve(expandPath(name)));

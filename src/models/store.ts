@@ -100,7 +100,7 @@ export function listStored(option?: string): StoredModel[] {
  * Finds a model by its name (either of OpenAI's two names for one) or by a path.
  * @returns its folder, or undefined
  */
-export function findModel(name: string, option?: string): string | undefined {
+export function findModelFolder(name: string, option?: string): string | undefined {
   if (isPath(name)) {
     const path = resolve(expandPath(name));
     return isModelFolder(path) ? path : undefined;
@@ -115,7 +115,7 @@ export function findModel(name: string, option?: string): string | undefined {
  * @returns undefined where nothing of it is there
  */
 export function findStored(name: string, option?: string): StoredModel | undefined {
-  const folder = isPath(name) ? resolve(expandPath(name)) : findModel(name, option);
+  const folder = isPath(name) ? resolve(expandPath(name)) : findModelFolder(name, option);
   if (folder) return describeModel(folder);
   const stored = listStored(option);
   return namesOf(name)

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { link, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { lstatSync, mkdirSync, statSync } from "node:fs";
+import { link, lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { messageOf, UserError } from "./errors.js";
 
 /** A UserError for a failed file operation, with the reason in plain words. */
@@ -13,6 +14,7 @@ export function fileError(action: string, path: string, error: unknown): UserErr
     EROFS: "the disk is read-only",
     ENOSPC: "the disk is full",
     EDQUOT: "the disk quota is used up",
+    EEXIST: "it exists and is not a folder",
     EISDIR: "it is a folder",
     ENOTDIR: "a part of the path is no folder",
     EMFILE: "too many open files",
@@ -81,26 +83,32 @@ export async function elsewhereIfReadOnly<T>(next: string, work: () => Promise<T
 }
 
 /**
- * Creates a folder and those above it that are missing. (mkdir of Node with `recursive` never ends where the system
- * says of a new folder that it is not there, as below /proc.)
- * @returns the first folder that was created; undefined where all were there
- * @throws the system's error, which fileError() explains
+ * Creates a folder and those above it that are missing. Node's own recursive mkdir never returns where the system
+ * says "no such file or folder" although the folder above is there, as below /proc.
+ * @param mode permissions of what is created
+ * @returns the topmost folder that was created; undefined where all were there
+ * @throws UserError
  */
-export async function makeFolder(path: string): Promise<string | undefined> {
+export function makeFolder(path: string, mode?: number): string | undefined {
   try {
-    await mkdir(path);
-    return path;
+    return make(resolve(path), mode);
   } catch (error) {
+    throw fileError("create", path, error);
+  }
+}
+
+function make(folder: string, mode: number | undefined): string | undefined {
+  try {
+    mkdirSync(folder, { mode });
+    return folder;
+  } catch (error) {
+    // Not every system says EEXIST of a folder that is there: a drive, a read-only disk. Another process may be as quick.
+    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return undefined;
+    const above = dirname(folder);
     const { code } = error as NodeJS.ErrnoException;
-    const parent = dirname(path);
-    if (code === "ENOENT" && parent !== path && !(await exists(parent))) {
-      const first = await makeFolder(parent);
-      await mkdir(path);
-      return first;
-    }
-    // Some systems refuse to create what is there by another name than EEXIST: a drive, a read-only disk.
-    if ((await stat(path).catch(() => undefined))?.isDirectory()) return undefined;
-    throw error;
+    if (code !== "ENOENT" || lstatSync(above, { throwIfNoEntry: false })) throw error;
+    const topmost = make(above, mode);
+    return make(folder, mode) && topmost;
   }
 }
 

@@ -46,16 +46,17 @@ export async function lockFolder(folder: string, { file, name, staleMs = STALE_M
     started: startOf(process.pid),
     token: randomBytes(8).toString("hex"),
   });
+  held.add(content); // before the file is there: another call in this process may find it at once
   for (let attempt = 0; !(await create(path, content)); attempt++) {
     const holder = readHolder(path);
     if (holder && (attempt > 3 || isHeld(holder, staleMs))) {
+      held.delete(content);
       throw new UserError(
         `another ${name} is at work in ${folder} (process ${holder.pid} on ${holder.host}): wait until it has ended, or stop it`,
       );
     }
     if (holder) await removeStale(path, holder.content);
   }
-  held.add(content);
   await removeLeftovers(path);
   const heartbeat = setInterval(() => {
     const now = new Date();

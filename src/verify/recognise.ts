@@ -1,4 +1,4 @@
-import { findModel, type KnownModel } from "../models/catalog.js";
+import { catalogEntry, type KnownModel } from "../models/catalog.js";
 import { type Check, checksOf } from "./check.js";
 import { OPENAI_117M } from "./known/openai-117M.js";
 import { SHAKESPEARE } from "./known/shakespeare.js";
@@ -22,7 +22,7 @@ export interface KnownWeights {
 const KNOWN_WEIGHTS: readonly KnownWeights[] = [
   {
     title: "OpenAI's 117M",
-    fingerprint: findModel("117M")?.fingerprint ?? "",
+    fingerprint: catalogEntry("117M")?.fingerprint ?? "",
     isOpenAi: true,
     reference: OPENAI_117M,
   },

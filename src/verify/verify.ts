@@ -3,7 +3,7 @@ import type { EngineOptions } from "../engines/create.js";
 import { openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import { openWeights } from "../formats/tfjs/read.js";
 import { countParameters } from "../model/hparams.js";
-import { findModel } from "../models/catalog.js";
+import { catalogEntry } from "../models/catalog.js";
 import { loadHparams, loadModel } from "../models/load.js";
 import { listFolder } from "../system/files.js";
 import { type Check, checksOf, type Progress } from "./check.js";
@@ -41,7 +41,7 @@ async function* parts(
   hasFailed: () => boolean,
 ): AsyncGenerator<Check> {
   const contents = contentsOf(await listFolder(folder));
-  const expected = findModel(basename(folder));
+  const expected = catalogEntry(basename(folder));
   yield* checkFiles(folder, contents, expected, options);
 
   const hparams = await loadHparams(folder).catch(() => undefined); // the file's own check said why

@@ -199,7 +199,11 @@ describe("models that are missing or damaged: one line, exit code 1", { concurre
     await mkdir(empty, { recursive: true });
     assertFails(await generate(empty), 1, /empty is not a model folder.*hparams\.json/);
     assertFails(await generate(join(TEMPORARY, "gone")), 1, /gone is not a model folder/);
-    assertFails(await generate(join(MICRO, "hparams.json")), 1, /hparams\.json is not a model folder/);
+    assertFails(
+      await generate(join(MICRO, "hparams.json")),
+      1,
+      /hparams\.json is a file: name the folder that holds it/,
+    );
   });
 
   const DATA = "model.ckpt.data-00000-of-00001";
@@ -301,6 +305,22 @@ describe("models that are missing or damaged: one line, exit code 1", { concurre
     assert.match(debug.stderr, /^gpt2: --seed must[^\n]+\n/);
     assert.match(debug.stderr, /^ +at .*options\/parse\.js:\d+/m);
     assertFails(other, 2, /--seed/);
+  });
+
+  // Node's own recursive mkdir never returns there.
+  test("folders that no one can make", { skip: process.platform !== "linux" }, async () => {
+    const text = join(TEMPORARY, "a text.txt");
+    await writeFile(text, "Once upon a time. ".repeat(100));
+    const tries = [
+      ["generate", "a", ...micro("--length", "1", "--nsamples", "1", "--folder", "/proc/nope/a")],
+      ["export", MICRO, "--out", "/proc/nope/b"],
+      ["convert", MICRO, "--out", "/proc/nope"],
+      ["import", MICRO, "--name", "x", "--models_dir", "/proc/nope/c"],
+      ["finetune", text, ...micro("--steps", "1", "--checkpoint_dir", "/proc/nope/d")],
+      ["download", "117M", "--models_dir", "/proc/nope/e", "--base_url", "http://127.0.0.1:9/"],
+    ];
+    const outcomes = await Promise.all(tries.map((args) => gpt2(args)));
+    for (const outcome of outcomes) assertFails(outcome, 1, /cannot create \/proc\/nope/);
   });
 
   test("a backend that is not installed", async () => {

@@ -271,6 +271,9 @@ describe("a download that goes well", () => {
     server.fault("/own/hparams.json", { kind: "chunked", body: Buffer.alloc((1 << 20) + 1, " ") }, 9);
     await assertFails(own(), /hparams\.json: more than the 1048576 bytes that the file may have/);
     server.clear();
+    server.fault("/own/hparams.json", { kind: "headers", headers: { "content-length": "1048577" } }, 9);
+    await assertFails(own(), /the host says 1048577 bytes, and such a file has at most 1048576/);
+    server.clear();
   });
 });
 

@@ -1,29 +1,45 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, suite, test } from "node:test";
+import { after, describe, test } from "node:test";
 import { makeFolder } from "../../dist/src/system/files.js";
 
-const TEMPORARY = mkdtempSync(join(tmpdir(), "gpt2-files-"));
+const temporary = mkdtempSync(join(tmpdir(), "gpt2-files-"));
+after(() => rmSync(temporary, { recursive: true, force: true }));
 
-suite("makeFolder", () => {
-  after(() => rmSync(TEMPORARY, { recursive: true, force: true }));
+const isRefused = (path: string, reason: RegExp): void =>
+  assert.throws(() => makeFolder(path), { name: "UserError", message: reason });
 
-  test("creates what is missing and says where it began", async () => {
-    assert.equal(await makeFolder(join(TEMPORARY, "a", "b", "c")), join(TEMPORARY, "a"));
-    assert.equal(await makeFolder(join(TEMPORARY, "a", "b", "d")), join(TEMPORARY, "a", "b", "d"));
-    assert.equal(await makeFolder(join(TEMPORARY, "a", "b")), undefined);
-    assert.ok(existsSync(join(TEMPORARY, "a", "b", "c")));
+describe("makeFolder", () => {
+  test("makes what is missing and says where that begins", () => {
+    const path = join(temporary, "a", "b", "c");
+    assert.equal(makeFolder(path), join(temporary, "a"));
+    assert.ok(statSync(path).isDirectory());
+    assert.equal(makeFolder(path), undefined);
+    assert.equal(makeFolder(join(path, "d")), join(path, "d"));
+    assert.equal(makeFolder("/"), undefined);
   });
 
-  test("a file in the way is an error", async () => {
-    writeFileSync(join(TEMPORARY, "file"), "");
-    await assert.rejects(makeFolder(join(TEMPORARY, "file")), { code: "EEXIST" });
-    await assert.rejects(makeFolder(join(TEMPORARY, "file", "x")), { code: "ENOTDIR" });
+  test("a link to a folder is one", { skip: process.platform === "win32" }, () => {
+    mkdirSync(join(temporary, "real"));
+    symlinkSync("real", join(temporary, "linked"));
+    assert.equal(makeFolder(join(temporary, "linked")), undefined);
+    makeFolder(join(temporary, "linked", "inside"));
+    assert.ok(existsSync(join(temporary, "real", "inside")));
   });
 
-  test("below /proc it ends", { skip: process.platform !== "linux", timeout: 10_000 }, async () => {
-    await assert.rejects(makeFolder("/proc/nope/x"), { code: "ENOENT" });
+  test("a file, or a link to nothing, in the way", { skip: process.platform === "win32" }, () => {
+    writeFileSync(join(temporary, "file"), "");
+    symlinkSync("nowhere", join(temporary, "dangling"));
+    for (const name of ["file", "dangling"]) {
+      isRefused(join(temporary, name), /^cannot create .*: it exists and is not a folder$/);
+      isRefused(join(temporary, name, "below", "it"), /^cannot create .*below/);
+    }
+  });
+
+  test("comes back where the system has no room for folders", { skip: process.platform !== "linux" }, () => {
+    isRefused("/proc/nope", /^cannot create \/proc\/nope: no such file or folder$/);
+    isRefused("/proc/nope/further/down", /^cannot create \/proc\/nope\/further\/down: /);
   });
 });

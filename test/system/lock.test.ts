@@ -32,6 +32,16 @@ suite("locks", () => {
     await (await lockFolder(TEMPORARY, WORK)).release();
   });
 
+  test("of several calls in one process, one gets it and keeps it", async () => {
+    for (let round = 0; round < 50; round++) {
+      const calls = await Promise.allSettled([1, 2, 3, 4].map(() => lockFolder(TEMPORARY, WORK)));
+      const locks = calls.filter((call) => call.status === "fulfilled");
+      assert.equal(locks.length, 1);
+      await locks[0].value.check();
+      await locks[0].value.release();
+    }
+  });
+
   test("a process of this machine holds its lock however long it does nothing, and not a moment longer", async () => {
     child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1e6)"]);
     holder({ pid: child.pid, host: hostname() });

@@ -8,7 +8,7 @@ import { openCheckpoint } from "../../dist/src/formats/tensorflow/checkpoint.js"
 import { writeCheckpoint } from "../../dist/src/formats/tensorflow/write-checkpoint.js";
 import { openWeights } from "../../dist/src/formats/tfjs/read.js";
 import { countParameters, sizeOf } from "../../dist/src/model/hparams.js";
-import { findModel } from "../../dist/src/models/catalog.js";
+import { catalogEntry } from "../../dist/src/models/catalog.js";
 import { exportModel } from "../../dist/src/models/export.js";
 import { importModel } from "../../dist/src/models/import.js";
 import { fingerprint } from "../../dist/src/verify/fingerprint.js";
@@ -38,18 +38,18 @@ describe("a model by its numbers", () => {
     const wanted = "70ecca8178653c1e4c14e27247690288c4d7ee9d12430afdf8475171867d3d1d";
     assert.equal(fingerprint(checks), wanted);
     assert.equal(fingerprint(new Map([...checks].reverse())), wanted, "in any order");
-    assert.equal(findModel("117M")?.fingerprint, wanted);
+    assert.equal(catalogEntry("117M")?.fingerprint, wanted);
   });
 
   test("the catalog's sizes and parameters fit each other and OpenAI's own file", () => {
     for (const name of ["117M", "345M", "774M", "1558M"]) {
-      const known = findModel(name)!;
+      const known = catalogEntry(name)!;
       assert.equal(countParameters(known.hparams!), known.parameters, name);
       assert.equal(known.files[DATA]?.bytes, 4 * known.parameters, name);
     }
     assert.deepEqual(
       JSON.parse(readFileSync(join(OPENAI, "hparams.json"), "utf8")),
-      findModel("117M")?.hparams,
+      catalogEntry("117M")?.hparams,
     );
   });
 

@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { convert } from "../../models/convert.js";
-import { expandPath, findModel, isPath } from "../../models/store.js";
+import { expandPath, findModelFolder, isPath } from "../../models/store.js";
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
 import { elsewhereIfReadOnly } from "../../system/files.js";
 import { addModelsDir } from "../options/engine.js";
@@ -59,7 +59,7 @@ export function addConvert(program: Command): void {
     .addHelpText("before", "Example: gpt2 convert 117M\n");
   addModelsDir(command).action(
     async (name: string, options: { dtype: Dtype; out?: string; models_dir?: string }) => {
-      const folder = isPath(name) ? resolve(expandPath(name)) : findModel(name, options.models_dir);
+      const folder = isPath(name) ? resolve(expandPath(name)) : findModelFolder(name, options.models_dir);
       if (!folder)
         throw new UsageError(`there is no model ${JSON.stringify(name)} here: give the path of its folder`);
       const out = options.out === undefined ? undefined : resolve(expandPath(options.out));

@@ -1,7 +1,7 @@
 import { basename, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { EXPORT_FORMATS, type ExportFormat, exportModel } from "../../models/export.js";
-import { expandPath, findModel, isModelFolder, isPath } from "../../models/store.js";
+import { expandPath, findModelFolder, isModelFolder, isPath } from "../../models/store.js";
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
 import { addModelsDir } from "../options/engine.js";
 import { oneOf } from "../options/parse.js";
@@ -20,7 +20,7 @@ interface ExportCommandOptions {
 function folderOf(name: string, { checkpoint_dir, models_dir }: ExportCommandOptions): string {
   const places = isPath(name)
     ? [resolve(expandPath(name))]
-    : [resolve(expandPath(checkpoint_dir), name), findModel(name, models_dir)];
+    : [resolve(expandPath(checkpoint_dir), name), findModelFolder(name, models_dir)];
   const folder = places.find((place) => place !== undefined && name !== "" && isModelFolder(place));
   if (folder !== undefined) return folder;
   throw new UsageError(

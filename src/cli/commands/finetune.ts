@@ -7,7 +7,7 @@ import { CURVE_FILE, type FinetuneRequest, type Finished, finetune } from "../..
 import { type Base, folderBase, readVocabulary, scratchBase } from "../../finetune/run/base.js";
 import type { Hparams } from "../../model/hparams.js";
 import { canonicalName } from "../../models/catalog.js";
-import { findModel } from "../../models/store.js";
+import { findModelFolder } from "../../models/store.js";
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
 import {
   addFinetuneOptions,
@@ -71,7 +71,7 @@ async function namedVocabulary({
   model_name,
   models_dir,
 }: FinetuneOptions): Promise<ReadonlyMap<string, Uint8Array>> {
-  const folder = findModel(model_name, models_dir);
+  const folder = findModelFolder(model_name, models_dir);
   if (!folder && canonicalName(model_name)) return readVocabulary(openAiVocabulary());
   return readVocabulary(folder ?? (await modelFolder(model_name, models_dir)));
 }

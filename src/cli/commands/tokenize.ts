@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type Encoder, loadEncoder, openAiVocabulary } from "../../encoder/encoder.js";
 import { canonicalName } from "../../models/catalog.js";
-import { findModel } from "../../models/store.js";
+import { findModelFolder } from "../../models/store.js";
 import { UsageError } from "../../system/errors.js";
 import { addModelsDir } from "../options/engine.js";
 import { oneOf } from "../options/parse.js";
@@ -20,7 +20,7 @@ interface TokenizeOptions {
 
 /** The model's encoder; OpenAI's vocabulary serves their models without a download. */
 async function encoderOf(name: string, models_dir: string | undefined): Promise<Encoder> {
-  const folder = findModel(name, models_dir);
+  const folder = findModelFolder(name, models_dir);
   if (!folder && canonicalName(name)) return loadEncoder(openAiVocabulary());
   return loadEncoder(folder ?? (await modelFolder(name, models_dir)));
 }

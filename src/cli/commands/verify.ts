@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { Command } from "commander";
 import type { EngineOptions } from "../../engines/create.js";
-import { findModel } from "../../models/catalog.js";
+import { catalogEntry } from "../../models/catalog.js";
 import { missingModel } from "../../models/missing.js";
 import { describeModel, findStored } from "../../models/store.js";
 import { EXIT, UserError } from "../../system/errors.js";
@@ -64,7 +64,7 @@ function nextStep(folder: string, checks: readonly Check[]): string {
   if (failed.has("weights") && isOnly("weights", "recognition") && hasCheckpoint) {
     return `the checkpoint is right: gpt2 convert ${shellQuote(folder)} makes the weights anew`;
   }
-  const expected = findModel(basename(folder));
+  const expected = catalogEntry(basename(folder));
   const remove = `gpt2 models rm ${shellQuote(folder)}`;
   if (!expected) {
     return `put right what it names, or remove the model with ${remove} and import, convert or train it again`;

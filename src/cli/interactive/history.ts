@@ -1,7 +1,6 @@
 import {
   closeSync,
   fchmodSync,
-  mkdirSync,
   openSync,
   readFileSync,
   realpathSync,
@@ -14,7 +13,7 @@ import {
 import { dirname, join } from "node:path";
 import envPaths from "env-paths";
 import { messageOf } from "../../system/errors.js";
-import { fileError } from "../../system/files.js";
+import { fileError, makeFolder } from "../../system/files.js";
 
 /** So many lines are kept. */
 const KEPT = 1000;
@@ -104,7 +103,7 @@ function parseEntry(line: string): string | undefined {
 
 /** Adds a line; where that makes too many, the file is written anew without the oldest. */
 function append(file: string, line: string): void {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  makeFolder(dirname(file), 0o700);
   const lock = `${file}.lock`;
   const isOurs = takeLock(lock);
   try {

@@ -1,7 +1,7 @@
 import { canonicalName } from "../../models/catalog.js";
 import { loadModel, type Model } from "../../models/load.js";
 import { missingModel } from "../../models/missing.js";
-import { findModel, isPath } from "../../models/store.js";
+import { findModelFolder, isPath } from "../../models/store.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { tell } from "../terminal/output.js";
 
@@ -13,7 +13,7 @@ export async function loadNamedModel(options: GeneratingOptions, signal?: AbortS
 
 /** The folder of the model with this name or path, which may have been downloaded just now. */
 export async function modelFolder(name: string, models_dir: string | undefined): Promise<string> {
-  return findModel(name, models_dir) ?? (await offered(name, models_dir));
+  return findModelFolder(name, models_dir) ?? (await offered(name, models_dir));
 }
 
 async function offered(name: string, models_dir: string | undefined): Promise<string> {

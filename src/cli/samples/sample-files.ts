@@ -118,11 +118,7 @@ export class SampleFiles implements OwnSink {
     folder: string,
     { perFile, count, extension }: { perFile: number; count: number; extension: string },
   ): Promise<SampleFiles> {
-    try {
-      await makeFolder(folder);
-    } catch (error) {
-      throw fileError("create", folder, error);
-    }
+    makeFolder(folder);
     const create = (): Promise<SampleFile> =>
       SampleFile.createNumbered(folder, `gpt2_gentext_${timeStamp(new Date())}`, extension);
     return new SampleFiles(perFile, count, create, false);

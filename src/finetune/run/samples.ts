@@ -3,7 +3,7 @@ import type { Encoder } from "../../encoder/encoder.js";
 import { createEngine, type EngineOptions } from "../../engines/create.js";
 import type { Hparams, WeightSource } from "../../model/hparams.js";
 import { inOrder, sample } from "../../sampling/sample.js";
-import { fileError, makeFolder, replaceFile } from "../../system/files.js";
+import { makeFolder, replaceFile } from "../../system/files.js";
 
 /** How samples are written while a model is being trained. */
 export interface SampleRequest {
@@ -58,8 +58,6 @@ export async function keepSamples(
   text: string,
 ): Promise<void> {
   const place = join(folder, run_name);
-  await makeFolder(place).catch((error) => {
-    throw fileError("create", place, error);
-  });
+  makeFolder(place);
   await replaceFile(join(place, `samples-${step}`), text);
 }

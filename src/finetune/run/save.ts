@@ -135,9 +135,7 @@ export async function writeSave(
   const part = join(run, `${name}.part`);
   try {
     await rm(part, { recursive: true, force: true });
-    await makeFolder(part).catch((error) => {
-      throw fileError("create", part, error);
-    });
+    makeFolder(part);
     if (state.tensors.size > 0) await writeWeights(join(part, STATE), state, { dtype: "float32" });
     const companions = new Map(modelFiles).set(RUN_FILE, Buffer.from(describeRun(progress, modelFiles)));
     await writeWeights(part, weights, { dtype: "float32", companions });

@@ -1,7 +1,7 @@
 import { endianness } from "node:os";
 import { sizeOf, type WeightSource } from "../../model/hparams.js";
 import { UserError } from "../../system/errors.js";
-import { fileError, makeFolder } from "../../system/files.js";
+import { makeFolder } from "../../system/files.js";
 import { FileSet } from "../file-set.js";
 import { namesInOrder, tensorPieces } from "../tensor-chunks.js";
 
@@ -31,11 +31,7 @@ export async function writeSafetensors(
 ): Promise<number> {
   if (endianness() !== "LE") throw new UserError("safetensors can be written on little-endian machines only");
   const { companions = new Map<string, Uint8Array>(), onProgress, signal } = options;
-  try {
-    await makeFolder(folder);
-  } catch (error) {
-    throw fileError("create", folder, error);
-  }
+  makeFolder(folder);
   const names = namesInOrder(source);
   const { header, total } = describe(source, names);
   const files = await FileSet.begin(folder);

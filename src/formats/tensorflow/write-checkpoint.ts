@@ -1,7 +1,7 @@
 import { endianness } from "node:os";
 import { sizeOf, type WeightSource } from "../../model/hparams.js";
 import { UserError } from "../../system/errors.js";
-import { fileError, makeFolder } from "../../system/files.js";
+import { makeFolder } from "../../system/files.js";
 import { crc32c, maskCrc } from "../crc32c.js";
 import { FileSet } from "../file-set.js";
 import { namesInOrder, tensorPieces } from "../tensor-chunks.js";
@@ -43,11 +43,7 @@ export async function writeCheckpoint(
 ): Promise<number> {
   if (endianness() !== "LE") throw new UserError("checkpoints can be written on little-endian machines only");
   const { companions = new Map<string, Uint8Array>(), isOld = () => false } = options;
-  try {
-    await makeFolder(folder);
-  } catch (error) {
-    throw fileError("create", folder, error);
-  }
+  makeFolder(folder);
   const files = await FileSet.begin(folder);
   try {
     await files.create(`${prefix}.data-00000-of-00001`);

@@ -1,7 +1,7 @@
 import { endianness } from "node:os";
 import { sizeOf, type WeightSource } from "../../model/hparams.js";
 import { UserError } from "../../system/errors.js";
-import { fileError, makeFolder } from "../../system/files.js";
+import { makeFolder } from "../../system/files.js";
 import { crc32 } from "../crc32.js";
 import { FileSet } from "../file-set.js";
 import { encodeFloat16, FLOAT16_OVERFLOW } from "../float16.js";
@@ -51,11 +51,7 @@ export async function writeWeights(
   const { dtype, generatedBy = "TensorFlow checkpoint" } = options;
   const total =
     [...source.tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0) * widthOf(dtype);
-  try {
-    await makeFolder(folder);
-  } catch (error) {
-    throw fileError("create", folder, error);
-  }
+  makeFolder(folder);
   const files = await FileSet.begin(folder);
   try {
     const shards = new ShardWriter(files, total);
