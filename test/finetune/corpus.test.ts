@@ -154,7 +154,7 @@ describe("text files", () => {
   test("what is no text, or cannot be read, is named", async () => {
     await fails(join(folder, "nowhere.txt"), /cannot read .*nowhere\.txt: no such file or folder/);
     await fails([write("ok.txt", "ok"), join(folder, "gone.txt")], /gone\.txt: no such file/);
-    await fails(write("image.png", Buffer.of(0x89, 0x50, 0x4e, 0x47, 0, 0, 0, 13)), /image\.png .*no text/);
+    await fails(write("image.png", Buffer.of(0x89, 0x50, 0x4e, 0x47, 0, 0, 0, 13)), /image\.png .*not text/);
     const late = Buffer.alloc(CHUNK + 10, "text ");
     late[CHUNK + 5] = 0;
     await fails(write("late.txt", late), /late\.txt holds the character NUL/);
