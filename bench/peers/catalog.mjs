@@ -8,6 +8,7 @@ const here = fileURLToPath(new URL(".", import.meta.url));
 const node = (script, ...args) => [process.execPath, join(here, script), ...args];
 
 const FLOAT32 = 4;
+const FLOAT16 = 2;
 const INT8 = 1;
 const Q8_0 = 34 / 32; // a float16 scale for 32 weights
 
@@ -19,6 +20,21 @@ export const PEERS = {
     command: () => node("gpt2.mjs", "--precision", "float32"),
   },
   "ours-int8": { precision: "int8", width: INT8, command: () => node("gpt2.mjs", "--precision", "int8") },
+  "ours-float16": {
+    precision: "float32", // float32's arithmetic on weights of half the width
+    width: FLOAT16,
+    command: () => node("gpt2.mjs", "--precision", "float16"),
+  },
+  "ours-wasm-float32": {
+    precision: "float32",
+    width: FLOAT32,
+    command: () => node("gpt2.mjs", "--precision", "float32", "--backend", "wasm"),
+  },
+  "ours-wasm-int8": {
+    precision: "int8",
+    width: INT8,
+    command: () => node("gpt2.mjs", "--precision", "int8", "--backend", "wasm"),
+  },
   "onnxruntime-float32": onnxruntime("float32", FLOAT32),
   "onnxruntime-int8": onnxruntime("int8", INT8),
   "tfjs-wasm": {

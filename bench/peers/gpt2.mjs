@@ -1,4 +1,4 @@
-// Ours, as built in dist/: --precision float32 or int8, or --backend tfjs-wasm. Random weights made in memory.
+// Ours, as built in dist/: --precision float32, float16 or int8; --backend wasm or tfjs-wasm. Random weights made in memory.
 import { benchRound, randomWeights, SHAPES } from "../../dist/src/bench.js";
 import { createEngine } from "../../dist/src/engines/create.js";
 import { readOptions, serve } from "./peer.mjs";
@@ -9,7 +9,7 @@ const hparams = SHAPES["124M"];
 const engine = await createEngine(hparams, randomWeights(hparams), {
   threads,
   precision: precision ?? "float32",
-  backend: backend ?? "wasm",
+  backend: backend ?? "auto",
 });
 const sizes = { prompt, decode: length, batch, batchDecode: batch_length, prefill };
 await serve(`gpt2 ${engine.name} ${engine.precision}`, () => benchRound(engine, sizes));
