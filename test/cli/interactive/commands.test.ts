@@ -48,7 +48,7 @@ describe("commands", posix, () => {
       assert.deepEqual(await session.command(`/set ${name} ${value}`), [`${name} ${value}`]);
     }
     const shown = (await session.command("/show")).join("\n");
-    assert.match(shown, /micro.*, wasm, float32\n/);
+    assert.match(shown, /micro.*, (native|wasm), float32\n/);
     for (const [name, value] of Object.entries(settings)) {
       assert.ok(
         shown.split("\n").some((line) => line.replace(/ +/, " ") === `${name} ${value}`),
