@@ -16,7 +16,7 @@ type AddCommand = (program: Command, finish: (code: number) => void) => void;
 /** The commands in the order of the help. The module of each is imported when it is called: a start loads no other. */
 const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<AddCommand> }>> = {
   interactive: {
-    summary: "prompt, continuation, and again",
+    summary: "continue one prompt after another",
     load: async () => (await import("./commands/interactive.js")).addInteractive,
   },
   unconditional: {
@@ -32,7 +32,7 @@ const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<A
     load: async () => (await import("./commands/finetune.js")).addFinetune,
   },
   download: {
-    summary: "fetch a model, verified and resumable",
+    summary: "fetch a model; resumes, and verifies what it fetched",
     load: async () => (await import("./commands/download.js")).addDownload,
   },
   convert: {
@@ -40,7 +40,7 @@ const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<A
     load: async () => (await import("./commands/convert.js")).addConvert,
   },
   import: {
-    summary: "a model of gpt-2-simple or Hugging Face -> a model here",
+    summary: "gpt-2-simple's or Hugging Face's files -> a model here",
     load: async () => (await import("./commands/import.js")).addImport,
   },
   export: {
@@ -48,11 +48,11 @@ const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<A
     load: async () => (await import("./commands/export.js")).addExport,
   },
   models: {
-    summary: "what is on this machine: list, path NAME, rm NAME",
+    summary: "models on this machine: list, path NAME, rm NAME",
     load: async () => (await import("./commands/models.js")).addModels,
   },
   verify: {
-    summary: "is a model on this machine what it should be?",
+    summary: "check that a model on this machine is intact",
     load: async () => (await import("./commands/verify.js")).addVerify,
   },
   score: {
@@ -94,7 +94,7 @@ export async function buildProgram(
     .description("GPT-2 in the terminal: continues your texts, or writes from nothing.")
     .usage("<command> [options]")
     .addHelpText("before", EXAMPLES)
-    .addHelpText("after", "\nEvery command explains itself: gpt2 generate --help")
+    .addHelpText("after", "\nEvery command has its own help: gpt2 generate --help")
     .option("-V, --version", "the versions of gpt2 and Node, and what computes")
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .helpCommand(false);
@@ -123,7 +123,7 @@ function explain(error: unknown): { line: string; exitCode: number } {
   if (error instanceof CommanderError) {
     const line = messageOf(error).replace(/^error: |\.$/g, "");
     const isText = error.code === "commander.unknownOption" && !/'--[a-z]/i.test(line);
-    const hint = isText ? ": put -- before a text that begins with -" : "";
+    const hint = isText ? ": put -- before text that begins with -" : "";
     return { line: `${line}${hint}; see gpt2 --help`, exitCode: EXIT.usage };
   }
   return { line: `${messageOf(error)} (an unexpected error: DEBUG=gpt2 shows where)`, exitCode: EXIT.failed };

@@ -302,6 +302,6 @@ function checkSpace(folder: string, bytes: number): void {
   if (bytes <= free) return;
   const inMB = (n: number): string => `${Math.ceil(n / 1e6)} MB`;
   throw new UserError(
-    `${folder} needs ${inMB(bytes)} more and its disk has ${inMB(free)} left: make room, or name another place with --models_dir`,
+    `${folder} needs ${inMB(bytes)} more and its disk has ${inMB(free)} left: make room, or choose another folder with --models_dir`,
   );
 }

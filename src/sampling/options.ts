@@ -28,13 +28,13 @@ export const SAMPLING_OPTIONS = {
   seed: {
     rule: whole(0, MAX_SEED),
     placeholder: "n",
-    text: "same seed, same text (default: random, told on stderr)",
+    text: "same seed, same text (default: random, printed on stderr)",
     keepsText: true, // a run's samples have one; it is compared by itself
   },
   nsamples: {
     rule: whole(1, MAX_COUNT),
     placeholder: "n",
-    text: "how many samples",
+    text: "number of samples",
     initial: 1,
     keepsText: true,
   },
@@ -48,30 +48,30 @@ export const SAMPLING_OPTIONS = {
   length: {
     rule: whole(1, MAX_COUNT),
     placeholder: "n",
-    text: "most new tokens (default: until the model ends the text, or its context is full)",
+    text: "maximum number of new tokens (default: until the model ends the text, or its context is full)",
   },
   temperature: {
     rule: decimal(0, Number.POSITIVE_INFINITY),
     placeholder: "t",
-    text: "how random: 0 takes the likeliest token, always",
+    text: "randomness; 0 always takes the likeliest token",
     initial: 1,
   },
   top_k: {
     rule: whole(0, MAX_COUNT),
     placeholder: "k",
-    text: "draw from the k likeliest tokens; 0 = from all; 40 is a good value",
+    text: "draw from the k likeliest tokens; 0 = all; 40 is a good value",
     initial: 0,
   },
   top_p: {
     rule: { type: "decimal", min: 0, max: 1, isAboveMin: true, hint: "1 turns it off" },
     placeholder: "p",
-    text: "draw from the smallest set of tokens whose probability reaches p; 1 = from all",
+    text: "draw from the smallest set of tokens whose total probability reaches p; 1 = all",
     initial: 1,
   },
   min_p: {
     rule: decimal(0, 1),
     placeholder: "p",
-    text: "draw from the tokens at least p times as probable as the likeliest; 0 = from all; 0.05 is a good value",
+    text: "draw from the tokens at least p times as probable as the likeliest; 0 = all; 0.05 is a good value",
     initial: 0,
   },
   repetition_penalty: {
@@ -83,16 +83,16 @@ export const SAMPLING_OPTIONS = {
   logit_bias: {
     rule: { type: "biases" },
     placeholder: "id=value",
-    text: "add a number to a token's logit, -inf forbids the token; can be given several times",
+    text: "add a number to a token's logit; -inf bans the token; may be repeated",
   },
   stop: {
     rule: { type: "texts" },
     placeholder: "text",
-    text: "end a sample before this text; \\n is a newline; can be given several times",
+    text: "end a sample before this text; \\n is a newline; may be repeated",
   },
   ignore_eos: {
     rule: { type: "flag" },
-    text: "print <|endoftext|> and go on instead of ending the sample there",
+    text: "print <|endoftext|> and continue instead of ending the sample there",
   },
 } as const satisfies Readonly<Record<string, SamplingOption>>;
 
@@ -125,7 +125,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
       [...value].every(([id, bias]) => Number.isSafeInteger(id) && id >= 0 && isBias(bias)),
   ],
   stop: [
-    "a text or a list of texts, none of them empty",
+    "a non-empty text or a list of them",
     (value) => isText(value) || (Array.isArray(value) && value.every(isText)),
   ],
   ignore_eos: ["true or false", (value) => typeof value === "boolean"],
@@ -142,7 +142,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
 export function checkOptions(options: object, names: readonly string[]): void {
   for (const [name, value] of Object.entries(options)) {
     if (!names.includes(name)) {
-      throw new RangeError(`there is no option ${JSON.stringify(name)}: there are ${names.join(", ")}`);
+      throw new RangeError(`unknown option ${JSON.stringify(name)}: the options are ${names.join(", ")}`);
     }
     if (value === undefined) continue;
     const [words, isGood, hint] = CHECKS[name];

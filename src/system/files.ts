@@ -70,7 +70,7 @@ export async function readSmallFileIfThere(
 
 /**
  * Does a piece of work that writes; where the place may not be written to, the error says what to do.
- * @param next the next step, e.g. "name another place with --models_dir"
+ * @param next the next step, e.g. "choose another folder with --models_dir"
  */
 export async function elsewhereIfReadOnly<T>(next: string, work: () => Promise<T>): Promise<T> {
   try {
@@ -165,7 +165,7 @@ export async function writeNewFile(path: string, data: string | Uint8Array): Pro
     await moveOrRemove(await writeBeside(path, data), (beside) => renameToNew(beside, path));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw fileError("write", path, error);
-    throw new UserError(`${path} is there already: choose another name`);
+    throw new UserError(`${path} already exists: choose another name`);
   }
 }
 

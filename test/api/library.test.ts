@@ -315,10 +315,10 @@ describe("generate", () => {
         { logit_bias: new Map(Array.from({ length: 400 }, (_, id) => [id, Number.NEGATIVE_INFINITY])) },
         /^logit_bias must leave/,
       ],
-      [{ numberOf: () => 1 }, /^there is no option "numberOf"/],
-      [{ topK: 40 }, /^there is no option "topK": there are .*top_k/],
-      [{ nsamples: 2 }, /^there is no option "nsamples"/],
-      [{ constructor: 1 }, /^there is no option "constructor"/],
+      [{ numberOf: () => 1 }, /^unknown option "numberOf"/],
+      [{ topK: 40 }, /^unknown option "topK": the options are .*top_k/],
+      [{ nsamples: 2 }, /^unknown option "nsamples"/],
+      [{ constructor: 1 }, /^unknown option "constructor"/],
     ];
     for (const [options, message] of wrong) {
       await assert.rejects(textOf("a", options), { name: "RangeError", message }, JSON.stringify(options));

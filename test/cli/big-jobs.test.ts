@@ -118,10 +118,10 @@ suite("big jobs", { concurrency: 2 }, () => {
     const args = ["generate", "ROMEO:", ...MODEL, "--resume", file];
     assertDone(await gpt2(args));
     const content = readFileSync(file, "utf8");
-    assertFails(await gpt2([...args, "--seed", "6"]), 1, /holds samples of the seed 5: give --seed 5/);
+    assertFails(await gpt2([...args, "--seed", "6"]), 1, /holds samples of seed 5: pass --seed 5/);
     assertFails(await gpt2(["generate", "JULIET:", ...args.slice(2)]), 1, /samples of another prompt/);
     assertFails(await gpt2([...args, "--format", "text"]), 2, /--resume writes jsonl/);
-    assertFails(await gpt2([...args, "--out", "x"]), 2, /leave --out/);
+    assertFails(await gpt2([...args, "--out", "x"]), 2, /drop --out/);
     assert.equal(readFileSync(file, "utf8"), content);
     const letter = join(TEMPORARY, "letter.txt");
     writeFileSync(letter, "Dear Juliet,\n");

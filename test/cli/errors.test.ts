@@ -135,8 +135,8 @@ describe("wrong commands and arguments: one line, exit code 2", { concurrency: 3
     [["generate", "a", "--model_name", "__proto__"], /unknown model "__proto__"/],
     [["generate", "a", "--model_name", ""], /unknown model ""/],
     [["generate", "-x"], /unknown option '-x'/],
-    [["generate", "- item one"], /unknown option '- item one': put -- before a text that begins with -/],
-    [["tokenize", "-5 degrees"], /put -- before a text/],
+    [["generate", "- item one"], /unknown option '- item one': put -- before text that begins with -/],
+    [["tokenize", "-5 degrees"], /put -- before text/],
     [["generate", "--tempature", "1"], /'--tempature' \(Did you mean --temperature\?\); see gpt2 --help$/m],
     [
       ["generate", "a", "--top_p", "0.0"],

@@ -194,7 +194,7 @@ describe("gpt2 finetune", { concurrency: 2 }, () => {
     const args = ["finetune", "rows.csv", "--column", "text", ...micro("--steps", "2")];
     const first = await gpt2(args, { cwd: a });
     assertDone(first);
-    const [, seed] = /^seed (\d+) \(--seed \1 trains the same again\)$/m.exec(first.stderr) ?? [];
+    const [, seed] = /^seed (\d+) \(--seed \1 reproduces this\)$/m.exec(first.stderr) ?? [];
     assertDone(await gpt2([...args, "--seed", seed], { cwd: b }));
     await assertSame(a, b);
   });
@@ -221,7 +221,7 @@ describe("interrupted", { concurrency: 2, skip: NO_SHELL }, () => {
       assert.equal(code, 130, stderr);
       const step = Number(counterOf(folder));
       assert.ok(step >= 9 && step < 150, `step ${step}`);
-      const [, line] = /^go on with: (gpt2 finetune text\.txt .*)$/m.exec(stderr) ?? [];
+      const [, line] = /^continue with: (gpt2 finetune text\.txt .*)$/m.exec(stderr) ?? [];
       assert.ok(line?.endsWith(` --steps ${150 - step}`) && !line.includes("model_name"), stderr);
       if (signal !== "SIGINT") return;
       const whole = place();
@@ -369,7 +369,7 @@ describe("what cannot be", { concurrency: 2 }, () => {
     [2, /--n_vocab needs --from_scratch/, "text.txt", "--n_vocab", "300", ...model],
     [
       2,
-      /--n_embd must be a multiple of --n_head: 130 is not one of 4/,
+      /--n_embd must be a multiple of --n_head: 130 is not a multiple of 4/,
       "text.txt",
       "--from_scratch",
       "--n_embd",
@@ -498,10 +498,10 @@ describe("on a terminal", { concurrency: 2, skip: NO_TERMINAL }, () => {
     const { code, stdout } = await terminal.ends();
     assert.equal(code, 130);
     const rows = screen(terminal.raw).join("\n");
-    assert.match(rows, /(?:\n|\^C)stopping after this batch, with a save \(Ctrl-C again leaves at once\)\n/);
+    assert.match(rows, /(?:\n|\^C)saving and stopping after this batch \(Ctrl-C again quits at once\)\n/);
     assert.match(
       rows,
-      /\nstopped: step \d+ is saved in \S+run1\ngo on with: gpt2 finetune text\.txt --sample_every 0\n/,
+      /\nstopped: step \d+ is saved in \S+run1\ncontinue with: gpt2 finetune text\.txt --sample_every 0\n/,
     );
     assert.match(stdout, /\r\n$/);
     assert.ok(Number(counterOf(folder)) >= 30);

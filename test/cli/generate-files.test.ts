@@ -142,9 +142,9 @@ describe("nfiles and folder", { concurrency: 2 }, () => {
         assert.equal(names.length, 3);
         for (const name of names) {
           assert.match(name, /^gpt2_gentext_20\d{6}_\d{6}(_[23])?\.txt$/);
-          assert.ok(outcome.stderr.includes(`${join("gen", name)} is written\n`), outcome.stderr);
+          assert.ok(outcome.stderr.includes(`wrote ${join("gen", name)}\n`), outcome.stderr);
         }
-        const paths = [...outcome.stderr.matchAll(/^(.*) is written$/gm)].map(([, path]) => path);
+        const paths = [...outcome.stderr.matchAll(/^wrote (.*)$/gm)].map(([, path]) => path);
         return paths.map((path) => read(cwd, path));
       }),
     );
@@ -201,8 +201,7 @@ describe("nfiles and folder", { concurrency: 2 }, () => {
       assert.equal(stdout, "");
       assert.deepEqual(readdirSync(join(cwd, "gen")), [name]);
       assert.ok(read(cwd, "gen", name).startsWith(PROMPT));
-      if (signal === "SIGINT")
-        assert.ok(stderr.includes(`${join("gen", name)} holds what was written so far\n`));
+      if (signal === "SIGINT") assert.ok(stderr.includes(`the samples so far are in ${join("gen", name)}\n`));
     }
   });
 
@@ -210,7 +209,7 @@ describe("nfiles and folder", { concurrency: 2 }, () => {
     skip: NO_SHELL,
   }, async () => {
     const cwd = fresh();
-    // This seed ends its first sample of its own accord, the second goes on until it is stopped.
+    // This seed ends its first sample of its own accord, the second goes on until stopped.
     const eos = SAMPLES.findIndex(({ finish_reason }) => finish_reason === "eos");
     assert.ok(eos >= 0, "a sample that ends");
     const args = ["generate", PROMPT, ...micro("--seed", "6", "--length", "1000000"), "--batch_size", "2"];
@@ -272,10 +271,10 @@ describe("out", { concurrency: 2 }, () => {
     const outcome = await generate(cwd, PROMPT, "--nsamples=3", "--out", "my story.txt");
     assertDone(outcome);
     assert.equal(outcome.stdout, "");
-    assert.match(outcome.stderr, /^my story\.txt is written$/m);
+    assert.match(outcome.stderr, /^wrote my story\.txt$/m);
     assert.equal(read(cwd, "my story.txt"), joined(texts(0, 3)));
     const again = [PROMPT, "--format=jsonl", "--nsamples=2", "--out", "my story.txt"];
-    assertFails(await generate(cwd, ...again), 1, /my story\.txt is there already: .*--overwrite/);
+    assertFails(await generate(cwd, ...again), 1, /my story\.txt already exists: .*--overwrite/);
     assert.equal(read(cwd, "my story.txt"), joined(texts(0, 3)));
     assertDone(await generate(cwd, ...again, "--overwrite"));
     assert.deepEqual(parseLines(read(cwd, "my story.txt")), SAMPLES.slice(0, 2));
@@ -294,7 +293,7 @@ describe("out", { concurrency: 2 }, () => {
       program.child.kill("SIGINT");
       const { code, stderr } = await program.ended;
       assert.equal(code, 130);
-      assert.ok(stderr.includes(`${wanted} holds what was written so far\n`), stderr);
+      assert.ok(stderr.includes(`the samples so far are in ${wanted}\n`), stderr);
     }
     assert.equal(read(cwd, "story.txt"), "old");
     assert.deepEqual(readdirSync(cwd).sort(), [
@@ -320,7 +319,7 @@ describe("out", { concurrency: 2 }, () => {
     assert.equal(outcome.code, 1);
     assert.match(
       outcome.stderr,
-      /\ngpt2: story\.txt has come there meanwhile: the samples are in story\.unfinished\.txt\n$/,
+      /\ngpt2: story\.txt was created by another program meanwhile: the samples are in story\.unfinished\.txt\n$/,
     );
     assert.equal(read(cwd, "story.txt"), "another's");
     assert.ok(read(cwd, "story.unfinished.txt").length > 1500);
@@ -351,7 +350,7 @@ describe("out", { concurrency: 2 }, () => {
       assert.equal(outcome.code, 1);
       assert.match(
         outcome.stderr,
-        /x\.unfinished\.txt holds what was written so far\ngpt2: cannot write .*x\.unfinished\.txt: /,
+        /the samples so far are in .*x\.unfinished\.txt\ngpt2: cannot write .*x\.unfinished\.txt: /,
       );
       assert.deepEqual(readdirSync(cwd).sort(), ["folder", "x.unfinished.txt"]);
     }

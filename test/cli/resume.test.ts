@@ -53,7 +53,7 @@ suite("--resume", { concurrency: 2 }, () => {
     assertDone(outcome);
     assert.match(
       outcome.stderr,
-      /warning: \S*.*x\.jsonl had lines that are not samples: they are in .*odd-lines/,
+      /warning: \S*.*x\.jsonl had lines that are not samples: they were moved to .*odd-lines/,
     );
     assert.equal(read(cwd, "x.jsonl"), [LINES[0], LINES[3], LINES[4], LINES[1], LINES[2]].join(""));
     assert.equal(read(cwd, "x.jsonl.odd-lines"), `${odd}${LINES[0]}a note\n`);
@@ -115,7 +115,7 @@ suite("--resume", { concurrency: 2 }, () => {
     const cwd = fresh();
     for (const text of ["{}", "not json", "null", '{"options":null,"model":"x"}']) {
       writeFileSync(join(cwd, "x.jsonl.run.json"), text);
-      assertFails(await resume(cwd), 1, /x\.jsonl\.run\.json is not what --resume writes/);
+      assertFails(await resume(cwd), 1, /x\.jsonl\.run\.json is not a record written by --resume/);
       assert.equal(read(cwd, "x.jsonl.run.json"), text);
     }
   });

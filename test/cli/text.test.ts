@@ -124,7 +124,7 @@ describe("the same seed gives the same text", { concurrency: 2 }, () => {
 
   test("a random seed is told on stderr and writes the same again", async () => {
     const first = await gpt2(["unconditional", ...micro("--nsamples", "1", "--length", "9")]);
-    const [, seed] = /^seed (\d+) \(--seed \1 writes the same again\)$/m.exec(first.stderr) ?? [];
+    const [, seed] = /^seed (\d+) \(--seed \1 reproduces this\)$/m.exec(first.stderr) ?? [];
     assert.ok(seed, first.stderr);
     const again = await gpt2(["unconditional", ...micro("--nsamples", "1", "--length", "9", "--seed", seed)]);
     assert.equal(again.stdout, first.stdout);

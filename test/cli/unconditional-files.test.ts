@@ -55,11 +55,11 @@ describe("unconditional to files", { concurrency: 2 }, () => {
     const outcome = await unconditional(cwd, "--nsamples=3", "--out", "all.txt");
     assertDone(outcome);
     assert.equal(outcome.stdout, "");
-    assert.match(outcome.stderr, /^all\.txt is written$/m);
+    assert.match(outcome.stderr, /^wrote all\.txt$/m);
     assert.equal(read(cwd, "all.txt"), shown(1, 2, 3));
     assert.equal(read(cwd, "all.txt"), (await unconditional(cwd, "--nsamples=3")).stdout);
     const again = ["--nsamples=2", "--format=jsonl", "--out", "all.txt"];
-    assertFails(await unconditional(cwd, ...again), 1, /all\.txt is there already: .*--overwrite/);
+    assertFails(await unconditional(cwd, ...again), 1, /all\.txt already exists: .*--overwrite/);
     assert.equal(read(cwd, "all.txt"), shown(1, 2, 3));
     assertDone(await unconditional(cwd, ...again, "--overwrite"));
     assert.equal(read(cwd, "all.txt"), lines(1, 2));
@@ -99,7 +99,7 @@ describe("unconditional to files", { concurrency: 2 }, () => {
 
   test("for ever is no file: --nsamples must be said; nothing is begun", async () => {
     const cwd = fresh();
-    const wanted = /a file must come to an end: say with --nsamples how many samples it gets/;
+    const wanted = /a file needs an end: pass --nsamples/;
     for (const args of [
       ["--out", "x"],
       ["--nfiles=2"],

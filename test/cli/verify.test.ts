@@ -112,7 +112,7 @@ describe("gpt2 verify", { concurrency: 2 }, () => {
     );
     assert.match(
       await next("mine", damaged),
-      /failed: put right what it names, or remove the model with gpt2 models rm \S+ and import, convert or train/,
+      /failed: fix what the failed checks name, or remove the model with gpt2 models rm \S+ and import, convert or train/,
     );
   });
 
@@ -192,7 +192,7 @@ describe("on a terminal", { skip: NO_TERMINAL }, () => {
     terminal.type(CTRL_C);
     const { code, stdout } = await terminal.ends();
     assert.equal(code, 130, stdout);
-    assert.match(stdout, /\n(\^C)?gpt2: verifying was stopped; nothing was changed\r\n$/);
+    assert.match(stdout, /\n(\^C)?gpt2: verification stopped; nothing was changed\r\n$/);
     assert.doesNotMatch(stdout, /is what it should be/);
   });
 });

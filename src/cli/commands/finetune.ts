@@ -41,7 +41,7 @@ function typedSizes({ command, options }: Call): Partial<Hparams> {
   const typed = SIZES.filter((name) => isTyped(command, name));
   const [alone] = options.n_vocab === undefined ? typed : [...typed, "n_vocab"];
   if (alone !== undefined && !options.from_scratch) {
-    throw new UsageError(`--${alone} needs --from_scratch: a model that is there has its sizes`);
+    throw new UsageError(`--${alone} needs --from_scratch: an existing model's sizes are fixed`);
   }
   return Object.fromEntries(typed.map((name) => [name, options[name]]));
 }
@@ -51,14 +51,14 @@ async function newVocabulary(
   { dataset, options, display, signal }: Call,
   n_vocab: number,
 ): Promise<ReadonlyMap<string, Uint8Array>> {
-  display.say(`making a vocabulary of ${n_vocab} tokens`);
+  display.say(`building a vocabulary of ${n_vocab} tokens`);
   const texts = documentTexts(dataset, { column: options.column, signal });
   const made = await trainVocabulary(texts, n_vocab, { signal }).catch((error) => {
     signal.throwIfAborted(); // says it better
     throw error;
   });
   if (made.n_vocab < n_vocab) {
-    display.onNotice(`the dataset gives a vocabulary of ${made.n_vocab} tokens, not of ${n_vocab}`);
+    display.onNotice(`the dataset is only enough for a vocabulary of ${made.n_vocab} tokens, not ${n_vocab}`);
   }
   return new Map([
     ["encoder.json", Buffer.from(made.encoderJson)],
@@ -84,7 +84,7 @@ async function findBase(call: Call): Promise<Base> {
   const sizes = { ...SCRATCH_SIZES, ...typedSizes(call) };
   if (sizes.n_embd % sizes.n_head !== 0) {
     throw new UsageError(
-      `--n_embd must be a multiple of --n_head: ${sizes.n_embd} is not one of ${sizes.n_head}`,
+      `--n_embd must be a multiple of --n_head: ${sizes.n_embd} is not a multiple of ${sizes.n_head}`,
     );
   }
   if (n_vocab === undefined) return scratchBase(sizes, await namedVocabulary(options));
@@ -158,7 +158,7 @@ function tellEnd(call: Call, { folder, step, isInterrupted, hasEndOfText }: Fini
   if (isInterrupted) {
     note(`stopped: step ${step} is saved in ${shown(folder)}`);
     const left = display.lastStep - step;
-    if (left > 0) note(`go on with: ${commandToGoOn(call, left)}`);
+    if (left > 0) note(`continue with: ${commandToGoOn(call, left)}`);
     return;
   }
   const { run_name, checkpoint_dir } = options;
@@ -207,7 +207,7 @@ export function addFinetune(program: Command, finish: (code: number) => void): v
   const command = program
     .command("finetune")
     .description(
-      "Trains a model on text files, folders, globs, or .csv and .jsonl files (a text a row), and saves it in checkpoint/<run_name>,\nwhich is a model folder. Ctrl-C saves and ends; the same command again goes on, with the options of the run where\nnone are given.",
+      "Trains a model on text files, folders, globs, or .csv and .jsonl files (a text per row), and saves it in checkpoint/<run_name>,\na model folder. Ctrl-C saves and stops; run the same command again to continue. Options you leave out keep the\nrun's values.",
     )
     .argument("<dataset...>", "text files, folders, globs; .csv, .tsv, .json or .jsonl files")
     .addHelpText("before", "Example: gpt2 finetune mytext.txt --model_name stories --steps 200\n");

@@ -66,10 +66,10 @@ export function addGenerate(program: Command, finish: (code: number) => void): v
   const command = program
     .command("generate")
     .description(
-      "Prints the prompt and its continuation. The prompt is the argument, --prefix, --prompt_file, or standard\ninput; of two, standard input comes first. Several samples are parted by a line of 20 `=`. With --out, or --nfiles and --folder, samples go to files.",
+      "Prints the prompt and its continuation. The prompt is the argument, --prefix, --prompt_file, or standard\ninput, which goes before any of the others. Several samples are separated by a line of 20 `=`. With --out, or --nfiles and --folder, samples go to files.",
     )
     .argument("[prompt]", "the text to continue")
-    .option("--prefix <text>", "the prompt, as gpt-2-simple has it")
+    .option("--prefix <text>", "the prompt, under gpt-2-simple's name")
     .option("--prompt_file <file>", "read the prompt from a file")
     .addOption(
       new Option("--include_prefix <bool>", "true, or false: print the prompt with each sample")
@@ -81,7 +81,7 @@ export function addGenerate(program: Command, finish: (code: number) => void): v
       return unescaped(text);
     })
     .addOption(
-      new Option("--sample_delim <text>", "what stands between two samples; \\n is a newline")
+      new Option("--sample_delim <text>", "the text between two samples; \\n is a newline")
         .argParser(unescaped)
         .default(DELIMITER, "20 `=` and a newline"),
     )

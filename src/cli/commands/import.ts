@@ -23,7 +23,7 @@ function checkName(name: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
   if (/^[.~]|[/\\:*?"<>|$%\0-\x1f]|[. ]$/.test(name) || name === "" || name.length > 200) {
     throw new UsageError(
-      `${JSON.stringify(name)} cannot be a model's name, which becomes a folder's: give another with --name`,
+      `${JSON.stringify(name)} cannot be a model's name because it cannot be a folder's: choose another with --name`,
     );
   }
   return name;
@@ -70,12 +70,12 @@ export function addImport(program: Command): void {
   const command = program
     .command("import")
     .description(
-      "Takes a folder with a TensorFlow checkpoint as OpenAI's scripts and gpt-2-simple leave it (checkpoint,\nhparams.json, encoder.json, vocab.bpe), or Hugging Face's config.json, model.safetensors and vocab.json with\nmerges.txt (or tokenizer.json), and writes a model that every command takes. The folder stays as it is.",
+      "Takes a folder with a TensorFlow checkpoint as OpenAI's scripts and gpt-2-simple write it (checkpoint,\nhparams.json, encoder.json, vocab.bpe), or Hugging Face's config.json, model.safetensors and vocab.json with\nmerges.txt (or tokenizer.json), and writes a model that every command accepts. The folder is left unchanged.",
     )
     .argument("<folder>", "the folder with the other program's files")
     .option("--name <name>", "the model's name here (default: the folder's)")
     .option("--dtype <type>", "float32, or float16: half the size", oneOf("--dtype", DTYPES), "float32")
-    .option("--overwrite", "replace a model that has this name already")
+    .option("--overwrite", "replace a model that already has this name")
     .addHelpText("before", "Example: gpt2 import ~/Downloads/distilgpt2\n");
   addModelsDir(command).action((folder: string, options: ImportCommandOptions) =>
     importWithBar(resolve(expandPath(folder)), options),

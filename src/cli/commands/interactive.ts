@@ -46,9 +46,9 @@ export function addInteractive(program: Command, finish: (code: number) => void)
   const command = program
     .command("interactive")
     .description(
-      'Asks for a prompt and continues it, again and again. On a terminal, /help tells what else can be typed: commands, and prompts of several lines between lines of """. From a pipe or a file every line is a prompt, whatever it begins with.',
+      'Asks for a prompt and continues it, again and again. On a terminal, /help lists what else you can type: commands, and prompts of several lines between lines of """. From a pipe or a file, every line is a prompt, whatever it begins with.',
     )
-    .option("--no_history", "neither read nor keep the lines of other sessions; so does $GPT2_NO_HISTORY")
+    .option("--no_history", "do not read or write the history file; the same as setting $GPT2_NO_HISTORY")
     .addHelpText("before", "Example: gpt2 interactive --top_k 40\n");
   addGeneratingOptions(command, { default: 1, min: 1 }).action(
     async (options: GeneratingOptions & { no_history?: boolean }) => {

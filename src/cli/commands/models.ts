@@ -99,16 +99,17 @@ function storedModel(name: string, models_dir: string | undefined): StoredModel 
 
 /** What `gpt2 models rm` is about to do, for its question: every file by its name. */
 function whatGoes({ path, files, bytes, target }: StoredModel): string {
-  if (target !== undefined) return `Remove the link ${path}? The model itself, ${target}, stays.`;
+  if (target !== undefined) return `Remove the link ${path}? The model itself, ${target}, is kept.`;
   return `Remove from ${path}: ${files.join(", ")} (${showBytes(bytes)})?`;
 }
 
 async function remove(name: string, options: ModelsOptions): Promise<void> {
   const model = storedModel(name, options.models_dir);
   const { path, files, bytes, isPackaged, target } = model;
-  if (isPackaged) throw new UserError(`the demo model ${name} is part of the program and is not removed`);
+  if (isPackaged) throw new UserError(`the demo model ${name} comes with gpt2 and cannot be removed`);
   if (!options.yes) {
-    if (!canAsk()) throw new UsageError(`gpt2 models rm asks first: pass --yes where nobody can answer`);
+    if (!canAsk())
+      throw new UsageError(`gpt2 models rm asks first, and there is no terminal to ask on: pass --yes`);
     if (!(await ask(whatGoes(model), "no"))) {
       note("nothing was removed");
       return;
@@ -116,7 +117,7 @@ async function remove(name: string, options: ModelsOptions): Promise<void> {
   }
   if (target !== undefined) {
     await removeFile(path);
-    note(`removed the link ${path}; the model itself, ${target}, stays`);
+    note(`removed the link ${path}; the model itself, ${target}, is kept`);
     return;
   }
   for (const file of files) await removeFile(join(path, file));
@@ -125,7 +126,7 @@ async function remove(name: string, options: ModelsOptions): Promise<void> {
     () => false,
   );
   note(
-    `removed ${files.length} files, ${showBytes(bytes)}${isEmpty ? "" : `; ${path} holds other files and stays`}`,
+    `removed ${files.length} files, ${showBytes(bytes)}${isEmpty ? "" : `; ${path} holds other files and is kept`}`,
   );
 }
 
@@ -141,19 +142,14 @@ export function addModels(program: Command): void {
   const command = program
     .command("models")
     .description(
-      "list (default) shows the models; path NAME prints a model's folder; rm NAME removes a model's files, and only\nthem, after asking.",
+      "list (default) shows the models; path NAME prints a model's folder; rm NAME removes a model's files, and nothing\nelse, after asking.",
     )
-    .argument(
-      "[action]",
-      "list, path or rm",
-      oneOf("the action of gpt2 models", ["list", "path", "rm"]),
-      "list",
-    )
+    .argument("[action]", "list, path or rm", oneOf("the action", ["list", "path", "rm"]), "list")
     .argument("[name]", "a model's name, or the path of its folder")
     .option("--yes", "rm: do not ask")
     .option(
       "--format <format>",
-      "list: text, jsonl, or names: nothing but them",
+      "list: text, jsonl, or names only",
       oneOf("--format", ["text", "jsonl", "names"]),
       "text",
     )

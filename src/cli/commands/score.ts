@@ -36,7 +36,7 @@ async function score(
       throw new UsageError(`--stride must be at most the model's context, ${hparams.n_ctx}, not ${stride}`);
     }
     if (encoder.startOfText === undefined) {
-      throw new UserError(`${folder}: the vocabulary has no <|endoftext|>, which a score begins from`);
+      throw new UserError(`${folder}: the vocabulary has no <|endoftext|>, which scoring starts from`);
     }
     const ids = encoder.encode(text);
     const logprobs = await logProbabilities(engine, encoder.startOfText, ids, stride, signal);
@@ -63,13 +63,13 @@ export function addScore(program: Command): void {
   const command = program
     .command("score")
     .description(
-      "Prints the natural logarithm of each token's probability given <|endoftext|> and the text before it, then the\ntotal, the perplexity and the bits per byte. Every byte counts, the newline at the end too.",
+      "Prints the natural logarithm of each token's probability given <|endoftext|> and the text before it, then the\ntotal, the perplexity and the bits per byte. Every byte counts, including a final newline.",
     )
     .argument("[file]", "the text (default: standard input)")
     .option("--model_name <name>", "a model's name, or the path of its folder", "117M")
     .option(
       "--stride <n>",
-      "a text longer than the context is read in windows that begin n tokens apart (default: half the context)",
+      "read a text longer than the context in windows n tokens apart (default: half the context)",
       wholeNumber("--stride", 1, 1_000_000),
     )
     .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text")
@@ -82,11 +82,11 @@ export function addScore(program: Command): void {
     const windows = text.split("\r\n").length - 1;
     if (windows > 0)
       note(
-        `warning: ${windows} line ends are \\r\\n, as on Windows: each \\r counts as it stands, and GPT-2 has seldom seen one`,
+        `warning: ${windows} line ends are \\r\\n, as on Windows: each \\r is scored, and GPT-2 has rarely seen one`,
       );
     if (text === "") throw new UserError(`${file ?? "standard input"} is empty: there is nothing to score`);
     const output = new Output();
-    const stopped = new UserError("scoring was stopped", { exitCode: EXIT.interrupted });
+    const stopped = new UserError("scoring stopped", { exitCode: EXIT.interrupted });
     const controller = new AbortController();
     await whileInterruptible(
       () => controller.abort(stopped),

@@ -30,7 +30,7 @@ function parseIds(text: string): number[] {
   const words = text.split(/[\s,[\]]+/).filter((word) => word !== "");
   return words.map((word) => {
     if (!/^\d{1,9}$/.test(word))
-      throw new UsageError(`${JSON.stringify(word)} is no token id: ids are whole numbers from 0`);
+      throw new UsageError(`${JSON.stringify(word)} is not a token id: ids are whole numbers from 0`);
     return Number(word);
   });
 }
@@ -51,18 +51,18 @@ export function addTokenize(program: Command): void {
   const command = program
     .command("tokenize")
     .description(
-      "Prints the ids of a text's tokens on one line. Every byte counts, the newline at a file's end too.",
+      "Prints the ids of a text's tokens on one line. Every byte counts, including the newline at the end of a file.",
     )
     .argument("[text...]", "the text, or with --decode the ids (default: --file, or standard input)")
     .option("--file <file>", "read the text or the ids from a file")
     .option("--decode", "turn ids into text")
-    .option("--count", "print the number of tokens only")
+    .option("--count", "print only the number of tokens")
     .option("--format <format>", "text, or jsonl: {text, ids}", oneOf("--format", ["text", "jsonl"]), "text")
-    .option("--model_name <name>", "whose vocabulary", "117M")
+    .option("--model_name <name>", "the model whose vocabulary to use", "117M")
     .addHelpText("before", 'Example: gpt2 tokenize "Hello, world"\n');
   addModelsDir(command).action(async (words: string[], options: TokenizeOptions) => {
     if (words.length > 1 && !options.decode)
-      throw new UsageError("put the text into quotes: it came as several arguments");
+      throw new UsageError("quote the text: it came as several arguments");
     const input = await readInput(words.length > 0 ? words.join(" ") : undefined, options);
     const encoder = await encoderOf(options.model_name, options.models_dir);
     const ids = options.decode ? parseIds(input) : encoder.encode(input);

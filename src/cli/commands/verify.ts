@@ -57,17 +57,17 @@ function nextStep(folder: string, checks: readonly Check[]): string {
   const failed = new Set(checks.filter(({ result }) => result === "failed").map(({ part }) => part));
   const isOnly = (...parts: Check["part"][]): boolean => [...failed].every((part) => parts.includes(part));
   if (isOnly("reference")) {
-    return "the files are right and what is computed is not: see whether another --backend does better";
+    return "the files are right but the results are not: try another --backend";
   }
-  if (describeModel(folder)?.isPackaged) return "the model is a part of the program: install gpt2 again";
+  if (describeModel(folder)?.isPackaged) return "the model comes with gpt2: install gpt2 again";
   const hasCheckpoint = checks.some(({ part, result }) => part === "checkpoint" && result === "ok");
   if (failed.has("weights") && isOnly("weights", "recognition") && hasCheckpoint) {
-    return `the checkpoint is right: gpt2 convert ${shellQuote(folder)} makes the weights anew`;
+    return `the checkpoint is right: gpt2 convert ${shellQuote(folder)} rebuilds the weights`;
   }
   const expected = catalogEntry(basename(folder));
   const remove = `gpt2 models rm ${shellQuote(folder)}`;
   if (!expected) {
-    return `put right what it names, or remove the model with ${remove} and import, convert or train it again`;
+    return `fix what the failed checks name, or remove the model with ${remove} and import, convert or train it again`;
   }
   const download = `gpt2 download ${expected.name}`;
   // Where it knows no sha256, a download takes a file of the right size for good.
@@ -111,12 +111,12 @@ export function addVerify(program: Command): void {
   const command = program
     .command("verify")
     .description(
-      "Checks a model's files, checksums, numbers and vocabulary; of OpenAI's 117M and the demo models also what they\ncompute. Changes nothing; the exit code is 0 when no check failed, else 1.",
+      "Checks a model's files, checksums, numbers and vocabulary; for OpenAI's 117M and the demo models, also what\nthey compute. Changes nothing; the exit code is 0 when no check failed, else 1.",
     )
     .argument("[name]", "a model's name, or the path of its folder", "117M")
     .option(
       "--format <format>",
-      "text, or jsonl: one JSON object a check",
+      "text, or jsonl: one JSON object per check",
       oneOf("--format", ["text", "jsonl"]),
       "text",
     )
@@ -128,7 +128,7 @@ export function addVerify(program: Command): void {
   command.action(async (name: string, options: VerifyCommandOptions) => {
     const model = findStored(name, options.models_dir);
     if (!model) throw missingModel(name, options.models_dir);
-    const stopped = new UserError("verifying was stopped; nothing was changed", {
+    const stopped = new UserError("verification stopped; nothing was changed", {
       exitCode: EXIT.interrupted,
     });
     const controller = new AbortController();

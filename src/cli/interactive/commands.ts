@@ -20,7 +20,7 @@ const ASK: Next = { type: "ask" };
 
 /** For commands that take nothing. */
 function takesNothing(command: string, argument: string): void {
-  if (argument !== "") throw new UsageError(`/${command} takes nothing behind it`);
+  if (argument !== "") throw new UsageError(`/${command} takes no arguments`);
 }
 
 function set(name: string, value: string, { settings }: Session): Next {
@@ -41,7 +41,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   set: {
     usage: "/set NAME VALUE",
-    help: "change an option that /show lists; the value default is the one in --help",
+    help: "change an option that /show lists; VALUE may be default",
     run: (argument, session) => {
       const [, name, value] = /^(\S*)\s*(.*)$/.exec(argument) ?? ["", "", ""];
       if (name === "")
@@ -51,7 +51,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   show: {
     usage: "/show",
-    help: "the options as they are",
+    help: "show the current options",
     run: (argument, { settings, model }) => {
       takesNothing("show", argument);
       tell(`${settings.options.model_name}, ${model.engine.name}, ${model.engine.precision}`);
@@ -61,15 +61,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   seed: {
     usage: "/seed N",
-    help: "the same as /set seed N; without N a random one",
+    help: "the same as /set seed N; without N, a random seed",
     run: (argument, session) => set("seed", argument || "default", session),
   },
   more: {
     usage: "/more",
-    help: "go on from the last sample",
+    help: "continue the last sample",
     run: (argument, { lastText }) => {
       takesNothing("more", argument);
-      if (lastText === undefined) throw new UsageError("there is nothing to go on from yet: type a prompt");
+      if (lastText === undefined) throw new UsageError("there is nothing to continue yet: type a prompt");
       return { type: "prompt", prompt: lastText };
     },
   },
@@ -77,11 +77,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     usage: "/save FILE",
     help: "write prompts and samples to a new file; FILE.jsonl: as JSON lines",
     run: async (argument, session) => {
-      if (argument === "") throw new UsageError("/save takes the name of a file");
+      if (argument === "") throw new UsageError("/save needs a file name, such as /save FILE");
       if (session.lastText === undefined) throw new UsageError("there is nothing to save yet: type a prompt");
       const path = expandPath(argument);
       const count = await session.save(path);
-      note(`${path} is written: ${count} ${count === 1 ? "sample" : "samples"}`);
+      note(`wrote ${path}: ${count} ${count === 1 ? "sample" : "samples"}`);
       return ASK;
     },
   },

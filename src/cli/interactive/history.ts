@@ -71,8 +71,8 @@ export class History {
     try {
       work(this.path);
     } catch (error) {
-      const reason = messageOf(fileError("keep the history in", this.path, error));
-      this.complain(`${reason}; --no_history does without`);
+      const reason = messageOf(fileError("write the history to", this.path, error));
+      this.complain(`${reason}; --no_history turns it off`);
       this.path = undefined;
     }
   }

@@ -21,11 +21,11 @@ function texts(value: string): string[] {
   let rest = value;
   while (rest !== "") {
     const [whole, quoted] = /^("(?:[^"\\]|\\.)*")\s*/.exec(rest) ?? [];
-    if (whole === undefined) throw new UsageError(`a text in quotes does not end: ${rest}`);
+    if (whole === undefined) throw new UsageError(`unterminated quote: ${rest}`);
     try {
       found.push(JSON.parse(quoted) as string);
     } catch {
-      throw new UsageError(`${quoted} is not a text in quotes as JSON has it`);
+      throw new UsageError(`${quoted} is not a JSON string`);
     }
     rest = rest.slice(whole.length);
   }
@@ -86,9 +86,9 @@ export class Settings {
     const name = CHANGEABLE.find((each) => each === wanted);
     if (name !== undefined) return name;
     if (this.option(wanted)) {
-      throw new UsageError(`${wanted} cannot change in a session: leave with /quit, start with --${wanted}`);
+      throw new UsageError(`${wanted} cannot change during a session: /quit, then start with --${wanted}`);
     }
-    throw new UsageError(`there is no ${JSON.stringify(typed)} to set: there are ${CHANGEABLE.join(", ")}`);
+    throw new UsageError(`there is no option ${JSON.stringify(typed)}: there are ${CHANGEABLE.join(", ")}`);
   }
 
   private option(name: string): Option | undefined {

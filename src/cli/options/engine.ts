@@ -26,7 +26,7 @@ export function addGpu(command: Command): void {
 
 /** Adds --threads. */
 export function addThreads(command: Command): void {
-  const text = "how many threads compute (default: what this machine or container allows)";
+  const text = "threads to compute with (default: as many as this machine or container allows)";
   addValue(command, "--threads <n>", text, wholeNumber("--threads", 1, MAX_THREADS));
 }
 
@@ -36,7 +36,7 @@ export function addEngineOptions(command: Command): Command {
   addValue(
     command,
     "--precision <name>",
-    "how weights are held: auto, float32, float16 (half of the memory), int8 (rounded to 8 bits: a quarter, faster)",
+    "how weights are held: auto, float32, float16 (half the memory), int8 (rounded to 8 bits: a quarter of the memory, faster)",
     oneOf("--precision", PRECISIONS),
     "auto",
   );

@@ -26,16 +26,16 @@ const MAX_FILES = 1_000_000;
 /** Adds the options that send samples to files. */
 export function addFileOptions(command: Command): Command {
   return command
-    .option("--out <file>", "write the samples to this file, gpt-2-simple's destination_path")
-    .option("--overwrite", "let --out replace a file that is there")
+    .option("--out <file>", "write the samples to this file (gpt-2-simple's destination_path)")
+    .option("--overwrite", "let --out replace an existing file")
     .option(
       "--nfiles <n>",
-      "write so many files with nsamples samples each (default: 1 with --folder)",
+      "write n files of nsamples samples each (default: 1 with --folder)",
       wholeNumber("--nfiles", 1, MAX_FILES),
     )
     .option(
       "--folder <dir>",
-      `where the files go, as gpt2_gentext_<date>_<time>.txt; nothing there is changed (default: ${FOLDER} with --nfiles)`,
+      `where to write the files, as gpt2_gentext_<date>_<time>.txt; existing files are kept (default: ${FOLDER} with --nfiles)`,
     )
     .option("--out_dir <dir>", "another name for --folder");
 }
@@ -67,7 +67,7 @@ export async function openSink(
   const isInFolder = nfiles !== undefined || folder !== undefined;
   if (options.resume !== undefined) {
     if (out !== undefined || isInFolder) {
-      throw new UsageError("--resume names the file itself: leave --out, --nfiles and --folder away");
+      throw new UsageError("--resume names the file itself: drop --out, --nfiles and --folder");
     }
     return openResumed(command, options, prompt);
   }
@@ -75,11 +75,11 @@ export async function openSink(
     throw new UsageError("give --out for one file, or --nfiles and --folder for several, not both");
   }
   if (overwrite && out === undefined) {
-    throw new UsageError("--overwrite goes with --out FILE: files in --folder take no other's place");
+    throw new UsageError("--overwrite goes with --out FILE: files in --folder never replace others");
   }
   if (out === undefined && !isInFolder) return undefined;
   if (nsamples === 0) {
-    throw new UsageError("a file must come to an end: say with --nsamples how many samples it gets");
+    throw new UsageError("a file needs an end: pass --nsamples");
   }
   const { count } = numberSamples(options, countSamples(options));
   if (out !== undefined) return SampleFiles.oneFile(expandPath(out), count, overwrite === true);

@@ -55,7 +55,7 @@ function parseSteps(text: string): number {
     return wholeNumber("--steps", 1, MAX_COUNT)(text);
   } catch {
     throw new UsageError(
-      `--steps must be a whole number from 1, or -1: until it is stopped; not ${JSON.stringify(text)}`,
+      `--steps must be a whole number from 1, or -1 to train until stopped, not ${JSON.stringify(text)}`,
     );
   }
 }
@@ -68,38 +68,38 @@ export function addFinetuneOptions(command: Command): void {
 
   command.option(
     "--model_name <name>",
-    "the model to begin from: its name, or the path of its folder",
+    "the model to start from: its name, or the path of its folder",
     "117M",
   );
   addModelsDir(command);
   command
     .option("--run_name <name>", "name of the run: its folder in --checkpoint_dir", RUN_NAME)
-    .option("--checkpoint_dir <dir>", "where runs are", CHECKPOINT_DIR)
+    .option("--checkpoint_dir <dir>", "where runs are kept", CHECKPOINT_DIR)
     .option(
       "--restore_from <what>",
-      "latest: go on with the run, where it has been saved; fresh: begin from the model; PATH: begin from that model folder or run",
+      "latest: continue the run from its last save; fresh: start from the model; PATH: start from that model folder or run",
       anyText(["latest", "fresh"]),
       "latest",
     )
-    .option("--overwrite", "begin a run anew that is there: its saves go when the new one is saved");
+    .option("--overwrite", "start an existing run over: its saves are removed once the new run is saved");
   addValue(
     command,
     "--steps <n>",
-    "how many steps from here on; -1 = until it is stopped",
+    "steps to train from here; -1 = until stopped",
     parseSteps,
     LOOP_DEFAULTS.steps,
   );
 
-  count("batch_size", `rows that are read at once (default: ${batch_size})`, 1);
+  count("batch_size", `rows per batch (default: ${batch_size})`, 1);
   count(
     "accumulate_gradients",
-    `batches whose gradients are added up for one step (default: ${accumulate_gradients})`,
+    `batches whose gradients are summed for each step (default: ${accumulate_gradients})`,
     1,
   );
   addValue(
     command,
     "--learning_rate <r>",
-    `how far each step goes (default: ${learning_rate})`,
+    `step size (default: ${learning_rate})`,
     decimalNumber("--learning_rate", "a number above 0", (n) => n > 0),
   );
   addValue(
@@ -108,17 +108,21 @@ export function addFinetuneOptions(command: Command): void {
     `adam or sgd (default: ${optimizer})`,
     oneOf("--optimizer", ["adam", "sgd"]),
   );
-  count("context_length", "tokens of a row (default: the model's context, or what the dataset has)", 1);
+  count(
+    "context_length",
+    "tokens per row (default: the model's context, or the whole dataset if shorter)",
+    1,
+  );
   addValue(
     command,
     "--seed <n>",
-    "of the data's order and of samples: same seed, same training (default: random, told on stderr)",
+    "seed of the data order and samples; same seed, same training (default: random, printed on stderr)",
     wholeNumber("--seed", 0, MAX_SEED),
   );
   command
     .option(
       "--column <name>",
-      "what holds the text: a column of a .csv or .tsv, by name or number (default: the first), or a field of a .json or .jsonl (default: text); again for several, joined by newlines",
+      "where the text is: a column of a .csv or .tsv, by name or number (default: the first), or a field of a .json or .jsonl (default: text); repeat it for several, joined by newlines",
       (name: string, before: readonly string[] = []) => [...before, name],
     )
     .addOption(
@@ -127,39 +131,39 @@ export function addFinetuneOptions(command: Command): void {
         `hold this part of the dataset out and measure the loss on it; 0 = none (default: ${100 * validation}%)`,
       ).argParser(parsePart),
     );
-  count("validate_every", "measure it after so many steps", 1, LOOP_DEFAULTS.validate_every);
+  count("validate_every", "measure the validation loss every n steps", 1, LOOP_DEFAULTS.validate_every);
 
-  count("save_every", "save after so many steps", 1, LOOP_DEFAULTS.save_every);
-  count("max_checkpoints", "how many saves stay; 0 = all", 0, LOOP_DEFAULTS.max_checkpoints);
-  count("print_every", "print the loss after so many steps", 1, LOOP_DEFAULTS.print_every);
-  count("sample_every", "write samples after so many steps; 0 = never", 0, LOOP_DEFAULTS.sample_every);
-  count("sample_length", "most tokens of a sample (default: one less than the model's context)", 1);
-  count("sample_num", "how many samples", 1, LOOP_DEFAULTS.sample_num);
+  count("save_every", "save every n steps", 1, LOOP_DEFAULTS.save_every);
+  count("max_checkpoints", "saves to keep; 0 = all", 0, LOOP_DEFAULTS.max_checkpoints);
+  count("print_every", "print the loss every n steps", 1, LOOP_DEFAULTS.print_every);
+  count("sample_every", "write samples every n steps; 0 = never", 0, LOOP_DEFAULTS.sample_every);
+  count("sample_length", "maximum tokens per sample (default: one less than the model's context)", 1);
+  count("sample_num", "number of samples", 1, LOOP_DEFAULTS.sample_num);
 
   command.option(
     "--only_train_transformer_layers",
-    "leave the embeddings and the last norm as they are: less memory",
+    "freeze the embeddings and the final layer norm: less memory",
   );
   count(
     "lora_rank",
-    "train matrices of this rank beside the layers' own alone (LoRA): least memory; 0 = off",
+    "train only low-rank matrices of this rank added to the layers' own (LoRA): least memory; 0 = off",
     0,
   );
   command.option(
     "--recompute",
-    "compute the layers twice instead of keeping what they gave: less memory, slower",
+    "recompute the layers' activations instead of keeping them: less memory, slower",
   );
-  command.option("--no-recompute", "keep it (default)");
+  command.option("--no-recompute", "keep activations in memory (default)");
 
-  command.option("--from_scratch", "begin with a new model that has learned nothing");
+  command.option("--from_scratch", "start from a new, untrained model");
   const { n_layer, n_head, n_embd, n_ctx } = SCRATCH_SIZES;
   count("n_layer", `of a new model: layers (default: ${n_layer})`, 1);
-  count("n_head", `of a new model: heads of its attention (default: ${n_head})`, 1);
+  count("n_head", `of a new model: attention heads (default: ${n_head})`, 1);
   count("n_embd", `of a new model: width, a multiple of --n_head (default: ${n_embd})`, 1);
   count("n_ctx", `of a new model: context in tokens (default: ${n_ctx})`, 1);
   count(
     "n_vocab",
-    "of a new model: make a vocabulary of so many tokens from the dataset (default: the model's)",
+    "of a new model: build a vocabulary of n tokens from the dataset (default: the model's)",
     257,
   );
 

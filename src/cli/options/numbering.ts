@@ -31,17 +31,17 @@ export function addNumberingOptions(command: Command): Command {
     .addOption(
       new Option(
         "--first_sample <n>",
-        "begin with the n-th sample of the numbered stream (default: 1)",
+        "start at the n-th sample of the numbered stream (default: 1)",
       ).argParser(wholeNumber("--first_sample", 1, MAX_COUNT)),
     )
     .addOption(
       new Option(
         "--shard <i/n>",
-        "write every n-th sample from the i-th on: what n machines write together is one run",
+        "write every n-th sample, starting at the i-th: n machines together write one run",
       ).argParser(parseShard),
     )
     .option(
       "--resume <file>",
-      "append the samples as jsonl to this file, without those that it holds; give the same options again",
+      "append samples to this file as jsonl, skipping those it already holds; pass the same options again",
     );
 }

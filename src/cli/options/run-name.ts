@@ -21,9 +21,9 @@ export function addRunModel(command: Command): void {
   command
     .option(
       "--run_name <name>",
-      `the model that gpt2 finetune trained under this name (${RUN_NAME} is its default)`,
+      `use the model that gpt2 finetune trained under this name (${RUN_NAME} is its default)`,
     )
-    .option("--checkpoint_dir <dir>", `where runs are (default: ${CHECKPOINT_DIR})`)
+    .option("--checkpoint_dir <dir>", `where runs are kept (default: ${CHECKPOINT_DIR})`)
     .hook("preAction", () => {
       const { run_name, checkpoint_dir } = command.opts<{ run_name?: string; checkpoint_dir?: string }>();
       if (run_name === undefined && checkpoint_dir === undefined) return;

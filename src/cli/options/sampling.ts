@@ -39,7 +39,7 @@ export function addBias(text: string, before: ReadonlyMap<number, number>): Read
   const bias = /^-inf(inity)?$/i.test(value) ? -Infinity : toDecimal(value ?? "");
   if (id === undefined || !isBias(bias)) {
     throw new UsageError(
-      `--logit_bias must be ID=VALUE, a token's id and a number from -1e9 to 1e9 or -inf, not ${JSON.stringify(text)}`,
+      `--logit_bias must be ID=VALUE, a token id and a number from -1e9 to 1e9 or -inf, not ${JSON.stringify(text)}`,
     );
   }
   return new Map(before).set(Number(id), bias);
@@ -66,7 +66,7 @@ function samplingOption(name: SamplingOptionName, nsamples: { default: number; m
     return option.argParser(add).default([], "none");
   }
   if (name === "nsamples") {
-    if (nsamples.min === 0) option.description += "; 0 = for ever";
+    if (nsamples.min === 0) option.description += "; 0 = until stopped";
     return option.argParser(numberOf(flag, { ...rule, min: nsamples.min })).default(nsamples.default);
   }
   option.argParser(numberOf(flag, rule));
@@ -85,11 +85,11 @@ export function addGeneratingOptions(command: Command, nsamples: { default: numb
   addValue(
     command,
     "--format <format>",
-    "text, or jsonl: one JSON object a sample",
+    "text, or jsonl: one JSON object per sample",
     oneOf("--format", ["text", "jsonl"]),
     "text",
   );
-  command.option("--quiet", "no notes on stderr: neither the seed nor speeds; warnings and errors stay");
+  command.option("--quiet", "print no notes (seed, speeds) on stderr; warnings and errors are still printed");
   command.hook("preAction", () => silenceNotes(command.opts<GeneratingOptions>().quiet === true));
   return addEngineOptions(command);
 }

@@ -76,11 +76,11 @@ export class ResumedFile implements OwnSink {
       const other = found.done.size > 0 && record && differences(record.options, wanted.options);
       if (other) {
         throw new UserError(
-          `${path} holds samples of other options (${other}): give the same, or ${ANOTHER}`,
+          `${path} holds samples of other options (${other}): pass the same options, or ${ANOTHER}`,
         );
       }
       await tidy(path, found);
-      if (found.done.size > 0) note(`${path} holds ${countOf(found.done.size, "sample")}: going on`);
+      if (found.done.size > 0) note(`${path} holds ${countOf(found.done.size, "sample")}: continuing`);
       const file = await open(path, "a");
       return new ResumedFile(file, lock, path, wanted.options, record, found.done, found.seed);
     } catch (error) {
@@ -98,7 +98,7 @@ export class ResumedFile implements OwnSink {
     if (this.done.size > 0) {
       if (!this.record) {
         tell(
-          `warning: ${recordPath(this.path)} is missing: nothing tells which model and options wrote ${this.path}; they are taken to be these`,
+          `warning: ${recordPath(this.path)} is missing: assuming ${this.path} was written with this model and these options`,
         );
       } else if (this.record.model !== mark) {
         throw new UserError(
@@ -155,7 +155,7 @@ async function readSamples(path: string, { seed, prompt }: Wanted): Promise<Foun
         throw new UserError(`${path} holds samples of another prompt: ${ANOTHER}`);
       if (known !== undefined && sample.seed !== known) {
         throw new UserError(
-          `${path} holds samples of the seed ${sample.seed}: give --seed ${sample.seed}, or ${ANOTHER}`,
+          `${path} holds samples of seed ${sample.seed}: pass --seed ${sample.seed}, or ${ANOTHER}`,
         );
       }
       known = sample.seed;
@@ -188,7 +188,7 @@ async function tidy(path: string, { lines }: Found): Promise<void> {
     }
     await appendFile(aside, bytes.at(-1) === 10 ? bytes : Buffer.concat([bytes, Buffer.from("\n")]));
   }
-  if (odd.length > 0) tell(`warning: ${path} had lines that are not samples: they are in ${aside} now`);
+  if (odd.length > 0) tell(`warning: ${path} had lines that are not samples: they were moved to ${aside}`);
   const whole = kept.at(-1)?.end ?? 0;
   if (kept.length <= 1 && (kept[0]?.start ?? 0) === 0) {
     // All that goes stands at the end.

@@ -12,7 +12,7 @@ import type { Layout, OwnSink } from "./sink.js";
 export function chooseSeed(options: GeneratingOptions): number {
   if (options.seed !== undefined) return options.seed;
   const seed = randomSeed();
-  note(`seed ${seed} (--seed ${seed} writes the same again)`);
+  note(`seed ${seed} (--seed ${seed} reproduces this)`);
   return seed;
 }
 

@@ -62,7 +62,9 @@ class SampleFile {
       else await renameToNew(this.unfinished, this.path);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw fileError("write", this.path, error);
-      throw new UserError(`${this.path} has come there meanwhile: the samples are in ${this.unfinished}`);
+      throw new UserError(
+        `${this.path} was created by another program meanwhile: the samples are in ${this.unfinished}`,
+      );
     }
   }
 
@@ -132,7 +134,7 @@ export class SampleFiles implements OwnSink {
     const found = await lstat(path).catch(() => undefined);
     if (found && !found.isFile()) throw new UserError(`${path} is not a regular file: choose another --out`);
     if (found && !overwrite) {
-      throw new UserError(`${path} is there already: choose another --out, or replace it with --overwrite`);
+      throw new UserError(`${path} already exists: choose another --out, or pass --overwrite`);
     }
     const files = new SampleFiles(count, count, () => SampleFile.create(path), overwrite);
     files.current = await files.create(); // before the model is loaded: a folder that is missing shows at once
@@ -159,13 +161,13 @@ export class SampleFiles implements OwnSink {
     const { current } = this;
     await current.finish(this.overwrite);
     this.current = undefined;
-    note(`${current.path} is written`);
+    note(`wrote ${current.path}`);
   }
 
   async close(): Promise<void> {
     const left = await this.current?.leave();
     this.current = undefined;
-    if (left !== undefined) tell(`${left} holds what was written so far`);
+    if (left !== undefined) tell(`the samples so far are in ${left}`);
   }
 }
 

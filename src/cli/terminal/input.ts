@@ -14,7 +14,7 @@ function decode(bytes: Uint8Array, from: string): string {
   try {
     return new TextDecoder(label, { fatal: true }).decode(bytes);
   } catch {
-    tell(`warning: ${from} is not all valid ${label.toUpperCase()}: what is not becomes U+FFFD`);
+    tell(`warning: ${from} is not all valid ${label.toUpperCase()}: invalid bytes become U+FFFD`);
     return new TextDecoder(label).decode(bytes);
   }
 }
@@ -35,7 +35,8 @@ export function checkStdin(): void {
   } catch {
     // Closed (`<&-`): it reads as empty.
   }
-  if (isFolder) throw new UserError("cannot read standard input: it is a folder; name a file in it");
+  if (isFolder)
+    throw new UserError("cannot read standard input: it is a folder: redirect from a file instead");
 }
 
 /** Standard input's bytes, until it ends or is destroyed. */

@@ -44,7 +44,7 @@ export class TrainingDisplay implements FinetuneEvents {
 
   /** The user wants it to end. */
   onStopping(): void {
-    if (this.begin) this.say("stopping after this batch, with a save (Ctrl-C again leaves at once)");
+    if (this.begin) this.say("saving and stopping after this batch (Ctrl-C again quits at once)");
   }
 
   onReading(bytes: number, total: number): void {
@@ -66,7 +66,7 @@ export class TrainingDisplay implements FinetuneEvents {
     this.say(
       `${from}: ${number(trainer.n_trained)} parameters trained by ${trainer.name} on ${number(corpus.tokens.length)} tokens${held}; a step reads ${rows} x ${number(context)} = ${number(rows * context)} tokens; ${until}`,
     );
-    if (isNewSeed) note(`seed ${seed} (--seed ${seed} trains the same again)`);
+    if (isNewSeed) note(`seed ${seed} (--seed ${seed} reproduces this)`);
     this.goOn();
   }
 
@@ -107,7 +107,7 @@ export class TrainingDisplay implements FinetuneEvents {
   }
 
   onValidating(step: number): void {
-    this.pauseFor(`measuring the held-out part at step ${step} ...`);
+    this.pauseFor(`measuring the validation loss at step ${step} ...`);
   }
 
   onSaving(step: number): void {

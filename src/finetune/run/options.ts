@@ -22,7 +22,7 @@ export interface TrainingOptions {
 
 /** What a training prints, writes and keeps. Steps count from 1. */
 export interface LoopOptions {
-  /** How many steps from here on; -1: until it is stopped. */
+  /** How many steps from here on; -1: until stopped. */
   readonly steps: number;
   readonly sample_every: number;
   /** Most tokens of a sample; undefined: one less than the model's context. */

@@ -172,7 +172,7 @@ describe("editing and history", posix, () => {
     await session.shows(/two$/);
     await session.line("");
     const stdout = session.raw;
-    assert.equal((stdout.match(/warning: cannot keep the history in [^\n]*--no_history/g) ?? []).length, 1);
+    assert.equal((stdout.match(/warning: cannot write the history to [^\n]*--no_history/g) ?? []).length, 1);
     await session.leave();
     assert.equal(await readFile(data, "utf8"), "a file where a folder should be");
   });

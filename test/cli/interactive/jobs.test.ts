@@ -49,7 +49,7 @@ class Shell extends Terminal {
 
   async saves(): Promise<string[]> {
     this.type(`/save ${this.saved}\r`);
-    await this.shows(/is written[\s\S]*Model prompt >>> $/);
+    await this.shows(/wrote [\s\S]*Model prompt >>> $/);
     return parseLines(await readFile(this.saved, "utf8")).map(({ prompt }) => prompt);
   }
 

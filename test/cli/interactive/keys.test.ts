@@ -80,7 +80,7 @@ describe("keys at the prompt", { concurrency: 2, skip: NO_TERMINAL }, () => {
     await session.line("of");
     const said = await session.line("/save ~/a session.txt");
     const path = join(TEMPORARY, "home", "a session.txt");
-    assert.ok(said.includes(`${path} is written: 1 sample\r\n`), said);
+    assert.ok(said.includes(`wrote ${path}: 1 sample\r\n`), said);
     assert.match(readFileSync(path, "utf8"), /^Model prompt >>> of\n={40} SAMPLE 1 /);
     await session.leave();
   });
