@@ -96,7 +96,7 @@ async function statOf(path: string): Promise<Stats | undefined> {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw fileError("read", path, error);
   }
-  if (!found.isFile()) throw new UserError(`${path} is in the way and is no file: move it to another place`);
+  if (!found.isFile()) throw new UserError(`${path} is in the way and is not a file: move it elsewhere`);
   return found;
 }
 

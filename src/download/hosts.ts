@@ -12,7 +12,7 @@ export function sourcesOf(name: string, baseUrl: string | undefined, catalog: Ca
   // First and last character: no "..", no hidden folders, no option-like names, no "name." (Windows drops the dot).
   if (!/^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_-])?$/.test(name)) {
     throw new UsageError(
-      `${JSON.stringify(name)} is no model name: use letters, digits and . _ - only, beginning with a letter or digit`,
+      `${JSON.stringify(name)} is not a model name: use letters, digits and . _ - only, beginning with a letter or digit`,
     );
   }
   const known = catalogEntry(name, catalog);

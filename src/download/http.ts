@@ -168,8 +168,8 @@ export function parseRetryAfter(value: string | null): number | undefined {
 }
 
 const UNREACHABLE: Readonly<Record<string, string>> = {
-  ENOTFOUND: "this name of a host is not known (is this machine online?)",
-  EAI_AGAIN: "the name of the host could not be looked up (is this machine online?)",
+  ENOTFOUND: "host not found: is this machine online?",
+  EAI_AGAIN: "the host name could not be looked up: is this machine online?",
   ECONNREFUSED: "the connection was refused",
   EHOSTUNREACH: "the host cannot be reached",
   ENETUNREACH: "the network cannot be reached",

@@ -83,7 +83,7 @@ async function checkFile(
     const isSize = known.bytes === undefined || found.size === known.bytes;
     if (known.sha256 === undefined) {
       if (!isSize) return failed(name, `it has ${size}, and ${owner} has ${showCount(known.bytes ?? 0)}`);
-      if (known.bytes !== undefined) return ok(name, `${size} as published; of no sha256 it is known`);
+      if (known.bytes !== undefined) return ok(name, `${size} as published; its sha256 is not published`);
       return ok(name, size);
     }
     const sha256 = isSize ? await sha256Of(path, found.size, onProgress, signal) : "";

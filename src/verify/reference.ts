@@ -63,7 +63,7 @@ export async function* checkReference(
     const show = (id: number | undefined): string =>
       id === undefined ? "nothing" : `${id} (${JSON.stringify(encoder.decode([id]))})`;
     const difference = `token ${at + 1} is ${show(found[at])}, not ${show(ids[at])}`;
-    yield failed(quote(prompt), `goes on otherwise than ${source}: ${difference}`);
+    yield failed(quote(prompt), `continues differently from ${source}: ${difference}`);
   }
   for (const { ids, position, values, mean, tolerance, source } of logits) {
     signal?.throwIfAborted();

@@ -641,7 +641,7 @@ describe("what is there already", () => {
 
   test("a folder in the file's place, a file in the folder's place", async () => {
     await mkdir(join(folder, "encoder.json"), { recursive: true });
-    await assert.rejects(own(), /encoder\.json is in the way and is no file/);
+    await assert.rejects(own(), /encoder\.json is in the way and is not a file/);
     const file = join(temporary, "a file");
     await writeFile(file, "mine");
     await assert.rejects(downloadModel("own", file, { baseUrl: server.url }), UserError);

@@ -134,7 +134,7 @@ describe("what a model computes", () => {
         ids[5] = ids[5] === 7 ? 8 : 7;
         return JSON.stringify(prompt);
       },
-      /^goes on otherwise than the test's reference: token 6 is 203 \(".*"\), not 7 \("\("\)$/,
+      /^continues differently from the test's reference: token 6 is 203 \(".*"\), not 7 \("\("\)$/,
     ],
     [
       "an id too many",

@@ -252,7 +252,7 @@ class CpuEngine implements Engine {
       }
       for (let i = 0; i < ids.length; i++) {
         if (!Number.isInteger(ids[i]) || ids[i] < 0 || ids[i] >= n_vocab) {
-          throw new RangeError(`${ids[i]} is no token id below n_vocab ${n_vocab}`);
+          throw new RangeError(`${ids[i]} is not a token id below n_vocab ${n_vocab}`);
         }
       }
     }
