@@ -186,11 +186,7 @@ describe("a models folder that is read-only", () => {
       assert.equal(outcome.stdout, (await generate(micro("a"))).stdout);
       assertDone(await run("models"));
       const address = ["--base_url", "http://127.0.0.1:9"];
-      assertFails(
-        await run("download", "new", ...address),
-        1,
-        /folder .*new: permission denied: .*--models_dir/,
-      );
+      assertFails(await run("download", "new", ...address), 1, /new: permission denied: .*--models_dir/);
       assertFails(await run("download", "own", ...address), 1, /own.*: permission denied: .*--models_dir/);
       assertFails(await run("convert", "own"), 1, /own.*: permission denied: .*--out FOLDER/);
       assertFails(await run("models", "rm", "own", "--yes"), 1, /own.*: permission denied/);
