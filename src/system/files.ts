@@ -3,6 +3,7 @@ import { lstatSync, mkdirSync, statSync } from "node:fs";
 import { link, lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { messageOf, UserError } from "./errors.js";
+import { isLfsPointer, lfsFault } from "./lfs.js";
 
 /** A UserError for a failed file operation, with the reason in plain words. */
 export function fileError(action: string, path: string, error: unknown): UserError {
@@ -37,14 +38,18 @@ export async function listFolder(path: string): Promise<string[]> {
  * not read to find out that it is none.
  * @param limit bytes that it may have
  * @param next the next step for a file that is none or too large, e.g. "download the model again"
- * @throws UserError when it cannot be read, is no file or is larger
+ * @throws UserError when it cannot be read, is no file, is larger, or is a Git LFS pointer in place of the file
  */
 export async function readSmallFile(path: string, limit: number, next: string): Promise<Buffer> {
   try {
     const found = await stat(path); // before it is opened: a pipe would wait for a writer
     if (found.isDirectory()) throw Object.assign(new Error("a folder"), { code: "EISDIR" });
     if (!found.isFile()) throw new UserError(`cannot read ${path}: it is no file: ${next}`);
-    if (found.size <= limit) return await readFile(path);
+    if (found.size <= limit) {
+      const bytes = await readFile(path);
+      if (isLfsPointer(bytes)) throw lfsFault(path);
+      return bytes;
+    }
     throw new UserError(
       `cannot read ${path}: it has ${found.size} bytes, too many for what its name says: ${next}`,
     );

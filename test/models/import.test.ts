@@ -443,9 +443,15 @@ describe("what strangers' folders are like", () => {
   test("Git LFS pointers are called by their name", async () => {
     for (const [name, file] of [
       ["f32", "model.safetensors"],
+      ["f32", "config.json"],
       ["f32", "vocab.json"],
+      ["f32", "merges.txt"],
       ["micro", "model.ckpt.data-00000-of-00001"],
       ["micro", "model.ckpt.index"],
+      ["micro", "checkpoint"],
+      ["micro", "hparams.json"],
+      ["micro", "encoder.json"],
+      ["micro", "vocab.bpe"],
     ] as const) {
       const folder = changed(name, (f) => writeFileSync(join(f, file), LFS));
       await assert.rejects(

@@ -3,8 +3,8 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { showShape, sizeOf, type TensorInfo } from "../../model/hparams.js";
 import { quote, shorten, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
+import { refuseLfsPointer } from "../../system/lfs.js";
 import { asFloat32, BFLOAT16, FLOAT16, FLOAT32, type FloatType } from "../floats.js";
-import { refuseLfsPointer } from "../lfs.js";
 import { type BlockType, Q4_0, Q4_K, Q6_K, Q8_0 } from "./quantized.js";
 
 /** The head of a GPT-2's file has 2 to 3 MB, most of it the vocabulary. */

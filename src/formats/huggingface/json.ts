@@ -1,7 +1,6 @@
 import { messageOf, UserError } from "../../system/errors.js";
 import { readSmallFileIfThere } from "../../system/files.js";
 import { decodeText } from "../../system/text-encoding.js";
-import { isLfsPointer, lfsFault } from "../lfs.js";
 
 /** The largest of these files, a tokenizer.json, has a few MB. */
 const LIMIT = 32 << 20;
@@ -26,7 +25,6 @@ export async function readJson(path: string): Promise<unknown> {
 
 /** The value of a file's text. @throws UserError when it is no JSON */
 export function parseJson(text: string, path: string): unknown {
-  if (isLfsPointer(text)) throw lfsFault(path);
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {

@@ -2,9 +2,9 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { showShape, sizeOf, type TensorInfo } from "../../model/hparams.js";
 import { quote, shorten, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
+import { refuseLfsPointer } from "../../system/lfs.js";
 import { readStretches } from "../byte-ranges.js";
 import { BFLOAT16, FLOAT16, FLOAT32, FLOAT64, type FloatType } from "../floats.js";
-import { refuseLfsPointer } from "../lfs.js";
 
 /** Eight bytes at the beginning: the length of the header. */
 const PREFIX_BYTES = 8;

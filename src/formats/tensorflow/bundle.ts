@@ -1,6 +1,5 @@
 import { shorten, UserError } from "../../system/errors.js";
 import { readSmallFile } from "../../system/files.js";
-import { isLfsPointer, lfsFault } from "../lfs.js";
 import { readTable } from "./table.js";
 import { FormatError, messageFields } from "./wire.js";
 
@@ -41,7 +40,6 @@ const SHARD_LIMIT = 100_000; // five digits in the data files' names
  */
 export async function readIndex(path: string): Promise<BundleIndex> {
   const bytes = await readSmallFile(path, INDEX_LIMIT, "download the model again");
-  if (isLfsPointer(bytes)) throw lfsFault(path);
   try {
     return parseIndex(bytes);
   } catch (error) {

@@ -3,11 +3,11 @@ import { isAbsolute, join, normalize, win32 } from "node:path";
 import { type ScannableSource, showShape, sizeOf, type TensorInfo } from "../../model/hparams.js";
 import { shorten, UserError } from "../../system/errors.js";
 import { fileError, readSmallFile } from "../../system/files.js";
+import { refuseLfsPointer } from "../../system/lfs.js";
 import { decodeText } from "../../system/text-encoding.js";
 import { readStretches } from "../byte-ranges.js";
 import { crc32c, unmaskCrc } from "../crc32c.js";
 import { asFloat32, type FloatType } from "../floats.js";
-import { refuseLfsPointer } from "../lfs.js";
 import { type BundleEntry, type BundleIndex, readIndex } from "./bundle.js";
 import { FLOAT_TYPES } from "./dtypes.js";
 

@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { type ScannableSource, sizeOf, type TensorInfo } from "../../model/hparams.js";
 import { shorten, UserError } from "../../system/errors.js";
 import { fileError, readSmallFile } from "../../system/files.js";
+import { refuseLfsPointer } from "../../system/lfs.js";
 import { decodeText } from "../../system/text-encoding.js";
 import { readStretches, type Stretch } from "../byte-ranges.js";
 import { crc32 } from "../crc32.js";
 import { asFloat32, FLOAT16, FLOAT32 } from "../floats.js";
-import { isLfsPointer, lfsFault, refuseLfsPointer } from "../lfs.js";
 import { MANIFEST, type ManifestGroup, SHARD_BYTES, type WeightsDtype } from "./format.js";
 import { parseManifest, storedBytes } from "./manifest.js";
 
@@ -39,7 +39,6 @@ interface Stored extends TensorInfo {
 export async function openWeights(folder: string): Promise<ScannableSource> {
   const path = join(folder, MANIFEST);
   const text = await readSmallFile(path, MANIFEST_LIMIT, AGAIN);
-  if (isLfsPointer(text)) throw lfsFault(path);
   const manifest = parseManifest(decodeText(text), path);
   const checks = manifest.userDefinedMetadata?.crc32;
   const stored = new Map<string, Stored>();

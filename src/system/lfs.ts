@@ -1,11 +1,11 @@
 import { open } from "node:fs/promises";
-import { UserError } from "../system/errors.js";
+import { UserError } from "./errors.js";
 
 const FIRST_LINE = "version https://git-lfs.github.com/spec/v1";
 
 /** Whether a file's beginning is that of a Git LFS pointer: a few lines in place of a large file. */
-export function isLfsPointer(head: string | Uint8Array): boolean {
-  return (typeof head === "string" ? head : Buffer.from(head).toString("latin1")).startsWith(FIRST_LINE);
+export function isLfsPointer(head: Uint8Array): boolean {
+  return Buffer.from(head.subarray(0, FIRST_LINE.length)).toString("latin1") === FIRST_LINE;
 }
 
 /** What to say of a pointer. */
