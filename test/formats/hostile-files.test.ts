@@ -11,9 +11,7 @@ import { crc32 } from "../../dist/src/formats/crc32.js";
 import { openHuggingFace } from "../../dist/src/formats/huggingface/open.js";
 import { readTokenizer } from "../../dist/src/formats/huggingface/tokenizer.js";
 import { openCheckpoint } from "../../dist/src/formats/tensorflow/checkpoint.js";
-import { uncompressBlock } from "../../dist/src/formats/tensorflow/snappy.js";
 import { readTable } from "../../dist/src/formats/tensorflow/table.js";
-import { FormatError } from "../../dist/src/formats/tensorflow/wire.js";
 import { writeIndex } from "../../dist/src/formats/tensorflow/write-bundle.js";
 import { parseManifest } from "../../dist/src/formats/tfjs/manifest.js";
 import { openWeights } from "../../dist/src/formats/tfjs/read.js";
@@ -133,27 +131,6 @@ test("model.json: nested values, long shapes, names that Windows reads in anothe
     async () => checkParameters(await loadHparams(folder), source),
     /1, 1, \.\.\. \(100\d sizes\)\]/,
   );
-});
-
-test("snappy: a literal that leads back, streams that are shorter or longer than they say", () => {
-  const fails = (hex: string, reason: RegExp): void => {
-    assert.throws(
-      () => uncompressBlock(Buffer.from(hex, "hex"), 100),
-      (error) => error instanceof FormatError && reason.test(error.message),
-      hex,
-    );
-  };
-  const plain = uncompressBlock(Buffer.from("1400614a0100", "hex"), 100);
-  assert.equal(Buffer.from(plain).toString(), "a".repeat(20));
-  fails("0afcfaffffff00000000000000", /cut off/); // 2^32 - 5 bytes: snappyjs goes back by 5 and stays there
-  fails("1300614a0100", /it has 20 bytes where it says 19/);
-  fails("1500614a0100", /it has 20 bytes where it says 21/);
-  fails("1400614a0200", /from before its beginning/);
-  fails("14006101", /cut off/);
-  fails("1400614f01000080", /from before its beginning/); // snappyjs takes it for a place ahead
-  fails("ffffffffffff", /its length has no end/);
-  fails(`9001${"00".repeat(1)}61fe0100fe0100`, /it has 129 bytes where it says 144/);
-  fails("810100" + "61fe0100fe0100", /it has 129 bytes/); // more than 100 are not wanted
 });
 
 test("an index that names a block twice, or has more entries than any checkpoint", () => {

@@ -70,6 +70,37 @@ export function referenceUncompress(stored: Buffer): Buffer | undefined {
   return filled === length ? out : undefined;
 }
 
+/** A block compressed: copies of at most 64 bytes from where the same four bytes stood last, the rest as it is. */
+export function compress(plain: Buffer): Buffer {
+  const parts = [varint(plain.length)];
+  const seen = new Map<number, number>();
+  let literal = 0;
+  const endLiteral = (end: number): void => {
+    for (; literal < end; literal += 60) {
+      const part = plain.subarray(literal, Math.min(end, literal + 60));
+      parts.push(Buffer.of((part.length - 1) << 2), part);
+    }
+    literal = end;
+  };
+  for (let at = 0; at + 4 <= plain.length; ) {
+    const four = plain.readUInt32LE(at);
+    const from = seen.get(four);
+    seen.set(four, at);
+    if (from === undefined || at - from > 0xffff) {
+      at++;
+      continue;
+    }
+    endLiteral(at);
+    let size = 4;
+    while (size < 64 && at + size < plain.length && plain[at + size] === plain[from + size]) size++;
+    parts.push(Buffer.of(((size - 1) << 2) | 2, (at - from) & 255, (at - from) >> 8));
+    at += size;
+    literal = at;
+  }
+  endLiteral(plain.length);
+  return Buffer.concat(parts);
+}
+
 export function plainOf({ stored, type }: Block): Buffer {
   const plain = type === 0 ? stored : referenceUncompress(stored);
   if (!plain) throw new Error("the fixture's block cannot be read");

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
 import { openCheckpoint } from "../../../../dist/src/formats/tensorflow/checkpoint.js";
 import { bytes, entry, fixed, header, number } from "../../../support/write-checkpoint.js";
 import { changeBytes, changeInPlace } from "../bytes.js";
@@ -8,6 +7,7 @@ import { hostilePaths } from "../json.js";
 import {
   type Block,
   blockOf,
+  compress,
   plainOf,
   putTogether,
   type Row,
@@ -17,8 +17,6 @@ import {
   takeApart,
 } from "../table.js";
 import { checkSource, type Files, filesIn, type Target } from "../target.js";
-
-const { compress } = createRequire(import.meta.url)("snappyjs") as { compress(plain: Buffer): Buffer };
 
 const INDEX = "model.ckpt.index";
 const CHECKPOINT = /^(checkpoint|model\.ckpt\.(index|data-.*))$/;
