@@ -129,6 +129,8 @@ interface Form {
   readonly single: string;
   readonly index: string;
   readonly shard: RegExp;
+  /** Plain names that a list may give: it may come from anywhere. */
+  readonly named: RegExp;
   readonly open: (path: string) => Promise<TensorFile>;
 }
 
@@ -138,12 +140,14 @@ const FORMS: readonly Form[] = [
     single: "model.safetensors",
     index: "model.safetensors.index.json",
     shard: /^model-(\d{5})-of-(\d{5})\.safetensors$/,
+    named: /^[\w.-]{1,200}\.safetensors$/,
     open: openSafetensors,
   },
   {
     single: "pytorch_model.bin",
     index: "pytorch_model.bin.index.json",
     shard: /^pytorch_model-(\d{5})-of-(\d{5})\.bin$/,
+    named: /^pytorch_model[\w.-]{0,200}\.bin$/,
     open: openTorchFile,
   },
 ];
@@ -151,11 +155,12 @@ const FORMS: readonly Form[] = [
 /** The folder's files of tensors; `path` is what messages name. */
 async function openFiles(folder: string): Promise<{ path: string; files: TensorFile[] }> {
   const names = await readdir(folder);
-  for (const { single, index, shard, open } of FORMS) {
+  for (const form of FORMS) {
+    const { single, index, shard, open } = form;
     const shards = names.filter((name) => shard.test(name)).sort();
     if (names.includes(single))
       return { path: join(folder, single), files: [await open(join(folder, single))] };
-    if (names.includes(index)) return openIndex(folder, index, open);
+    if (names.includes(index)) return openIndex(folder, form);
     if (shards.length > 0) return openShards(folder, shards, shard, open);
   }
   throw missing(folder, names);
@@ -164,8 +169,7 @@ async function openFiles(folder: string): Promise<{ path: string; files: TensorF
 /** Shards as a list names them. */
 async function openIndex(
   folder: string,
-  index: string,
-  open: Form["open"],
+  { index, named, open }: Form,
 ): Promise<{ path: string; files: TensorFile[] }> {
   const path = join(folder, index);
   const map = ((await readJson(path)) as { weight_map?: unknown } | null)?.weight_map;
@@ -174,8 +178,7 @@ async function openIndex(
   }
   const shards = new Map<string, TensorFile>();
   for (const [tensor, name] of Object.entries(map)) {
-    // Plain names alone: the list may come from anywhere.
-    if (typeof name !== "string" || !/^[\w.-]{1,200}\.(safetensors|bin)$/.test(name)) {
+    if (typeof name !== "string" || !named.test(name)) {
       throw new UserError(`${path}: ${quote(name)} is not the name of a file beside it`);
     }
     const shard = shards.get(name) ?? (await open(join(folder, name)));
