@@ -4,7 +4,7 @@ import { type FileHandle, lstat, open, readdir, rename, rm } from "node:fs/promi
 import { join } from "node:path";
 import { UserError } from "../system/errors.js";
 import { fileError, syncFolder } from "../system/files.js";
-import { isAtWork, isRunning, type Lock, lockFolder } from "../system/lock.js";
+import { isAtWork, isRunning, type Lock, lockFolder, removeStaleLock } from "../system/lock.js";
 
 /** Two sets that take their places at once would leave a mixture: one writer at a time. */
 const LOCK = { file: ".writing.lock", name: "gpt2 command" };
@@ -159,8 +159,10 @@ const PART = /^(.+)\.(\d+-[0-9a-f]{8})(\.old)?\.part$/;
  */
 export function restoreInterrupted(folder: string): void {
   try {
-    if (readdirSync(folder).some((name) => name.endsWith(".old.part")) && !isAtWork(folder, LOCK))
-      tidy(folder);
+    const isLeft = (name: string): boolean => name.endsWith(".old.part") || name === LOCK.file;
+    if (!readdirSync(folder).some(isLeft) || isAtWork(folder, LOCK)) return;
+    tidy(folder);
+    removeStaleLock(folder, LOCK);
   } catch {
     // Whoever reads the folder next says what is wrong with it.
   }

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { Encoder, loadSpecialTokens, openAiVocabulary, VOCABULARY_BYTES } from "../encoder/encoder.js";
 import { createEngine, type EngineOptions } from "../engines/create.js";
+import { restoreInterrupted } from "../formats/file-set.js";
 import { hasCheckpoint, openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import { hasWeights, openWeights } from "../formats/tfjs/read.js";
 import {
@@ -27,6 +28,7 @@ export interface Model {
 
 /** Reads a model folder's hparams.json. */
 export async function loadHparams(folder: string): Promise<Hparams> {
+  restoreInterrupted(folder);
   const file = join(folder, HPARAMS);
   const json = await readSmallFile(file, HPARAMS_BYTES, "download the model again");
   return parseHparams(decodeText(json), file);

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
-import { link, open, readdir, readFile, rename, rm, utimes } from "node:fs/promises";
+import { linkSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import { link, open, readdir, rm, utimes } from "node:fs/promises";
 import { hostname, uptime } from "node:os";
 import { dirname, join } from "node:path";
 import { UserError } from "./errors.js";
@@ -55,7 +55,7 @@ export async function lockFolder(folder: string, { file, name, staleMs = STALE_M
         `another ${name} is at work in ${folder} (process ${holder.pid} on ${holder.host}): wait until it has ended, or stop it`,
       );
     }
-    if (holder) await removeStale(path, holder.content);
+    if (holder) removeStale(path, holder.content);
   }
   await removeLeftovers(path);
   const heartbeat = setInterval(() => {
@@ -160,6 +160,13 @@ function readHolder(path: string): Holder | undefined {
   }
 }
 
+/** Removes the lock of a process that is gone. */
+export function removeStaleLock(folder: string, { file, staleMs = STALE_MS }: Work): void {
+  const path = join(folder, file);
+  const holder = readHolder(path);
+  if (holder && !isHeld(holder, staleMs)) removeStale(path, holder.content);
+}
+
 /** A name for a file that becomes a lock, or was one, and the process that must remove it. */
 const besideOf = (path: string): string => `${path}.${process.pid}-${randomBytes(4).toString("hex")}`;
 
@@ -210,14 +217,14 @@ function isHeld({ content, pid, host, started, touched }: Holder, staleMs: numbe
 }
 
 /** Removes a stale lock, and gives it back when someone else was quicker and it is a new one by now. */
-async function removeStale(path: string, content: string): Promise<void> {
+function removeStale(path: string, content: string): void {
   const aside = besideOf(path);
   try {
-    await rename(path, aside);
-    if ((await readFile(aside, "utf8")) !== content) await link(aside, path);
+    renameSync(path, aside);
+    if (readFileSync(aside, "utf8") !== content) linkSync(aside, path);
   } catch {
     // Removed or replaced meanwhile: the next attempt to create ours will tell.
   } finally {
-    await rm(aside, { force: true });
+    rmSync(aside, { force: true });
   }
 }
