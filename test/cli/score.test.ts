@@ -146,7 +146,7 @@ suite("gpt2 tokenize", { concurrency: 2 }, () => {
   test("wrong usage: one line", async () => {
     assertFails(await gpt2(["tokenize", "--decode", "12x"]), 2, /"12x"/);
     assertFails(await gpt2(["tokenize", "--decode", "50257"]), 1, /50257/);
-    assertFails(await gpt2(["tokenize", "two", "words"]), 2, /quotes/);
+    assertFails(await gpt2(["tokenize", "two", "words"]), 2, /quote the text/);
     assertFails(await gpt2(["tokenize", "a", "--file", "b"]), 2, /--file/);
     assertFails(await gpt2(["tokenize", "a", "--model_name", "nonsense"]), 2, /nonsense/);
   });
