@@ -281,7 +281,7 @@ describe("gpt2 download", { concurrency: 2 }, () => {
       assertFails(
         await download(name, []),
         1,
-        new RegExp(`${name} comes with the program.*--model_name ${name}`),
+        new RegExp(`${name} comes with gpt2.*--model_name ${name}`),
       );
     }
   });

@@ -57,11 +57,14 @@ async function loadWasm(): Promise<LoadedTf> {
 }
 
 /** Starts tfjs-backend-webgpu on a GPU of the package webgpu. It looks for both in a browser's globals. */
+/** TensorFlow.js keeps its first device for good, and Dawn ends with its last reference, whoever still computes. */
+const gpus: unknown[] = [];
+
 async function loadWebgpu(name?: string): Promise<LoadedTf> {
   const { findGpu } = await import("../webgpu/adapter.js");
   const found = await findGpu(name);
+  gpus.push(found);
   Object.assign(globalThis, found.globals);
-  // `found` stays referenced: Dawn ends with its last reference, whoever still computes.
   const navigator = { gpu: { requestAdapter: async () => found.adapter }, userAgent: "node" };
   Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true, writable: true });
   const tf = require("@tensorflow/tfjs-core") as Tf;
