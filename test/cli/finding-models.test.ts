@@ -278,11 +278,7 @@ describe("gpt2 download", { concurrency: 2 }, () => {
 
   test("a demo model needs no download", async () => {
     for (const name of ["stories", "shakespeare"]) {
-      assertFails(
-        await download(name, []),
-        1,
-        new RegExp(`${name} comes with gpt2.*--model_name ${name}`),
-      );
+      assertFails(await download(name, []), 1, new RegExp(`${name} comes with gpt2.*--model_name ${name}`));
     }
   });
 });
