@@ -3,7 +3,7 @@ import { UserError } from "../system/errors.js";
 import { fileError } from "../system/files.js";
 
 /** Bytes that stand together in one file. */
-export interface Stretch {
+export interface ByteRange {
   readonly path: string;
   readonly offset: number;
   readonly length: number;
@@ -13,21 +13,21 @@ export interface Stretch {
 const CHUNK_BYTES = 4 << 20;
 
 /**
- * Reads stretches of files one after the other and hands their bytes on in chunks. While the caller looks at
+ * Reads ranges of files one after the other and hands their bytes on in chunks. While the caller looks at
  * one chunk, the next one is being read.
- * @param stretches their bytes follow one another as if they stood in one file
+ * @param ranges their bytes follow one another as if they stood in one file
  * @param into where all bytes go (may be shared memory); without it two chunks of memory take turns
  * @param visit called with each chunk and the number of bytes before it. Every chunk but the last is 4 MiB,
- *   whatever the stretches' lengths; its memory is used again afterwards unless it lies in `into`
+ *   whatever the ranges' lengths; its memory is used again afterwards unless it lies in `into`
  * @throws UserError when a file cannot be read or ends early
  */
-export async function readStretches(
-  stretches: readonly Stretch[],
+export async function readRanges(
+  ranges: readonly ByteRange[],
   into: Uint8Array | undefined,
   visit: (chunk: Uint8Array, before: number) => void,
 ): Promise<void> {
-  const total = stretches.reduce((sum, { length }) => sum + length, 0);
-  const reader = new StretchReader(stretches);
+  const total = ranges.reduce((sum, { length }) => sum + length, 0);
+  const reader = new RangeReader(ranges);
   const spare = [0, 1].map(() => new Uint8Array(into ? 0 : Math.min(total, CHUNK_BYTES)));
   const readChunk = (before: number): Promise<Uint8Array> => {
     const length = Math.min(CHUNK_BYTES, total - before);
@@ -52,19 +52,19 @@ export async function readStretches(
   }
 }
 
-/** Reads on through stretches; holds one file open at a time. */
-class StretchReader {
+/** Reads on through ranges; holds one file open at a time. */
+class RangeReader {
   private index = 0;
-  /** Bytes of the current stretch that are read. */
+  /** Bytes of the current range that are read. */
   private done = 0;
   private file: FileHandle | undefined;
 
-  constructor(private readonly stretches: readonly Stretch[]) {}
+  constructor(private readonly ranges: readonly ByteRange[]) {}
 
   /** Fills the chunk to its last byte. */
   async fill(chunk: Uint8Array): Promise<Uint8Array> {
     for (let filled = 0; filled < chunk.length; ) {
-      const { path, offset, length } = this.stretches[this.index];
+      const { path, offset, length } = this.ranges[this.index];
       const wanted = Math.min(chunk.length - filled, length - this.done);
       let bytesRead = 0;
       try {

@@ -1,3 +1,5 @@
+import * as zlib from "node:zlib";
+
 /**
  * Continues a 32-bit cyclic redundancy check over some bytes.
  * @param crc the check of the bytes before these; 0 at the beginning
@@ -71,4 +73,27 @@ export function createCrc(polynomial: number): Crc {
     register = byByte(bytes, head + middle, bytes.length, register);
     return ~register >>> 0;
   };
+}
+
+/** zlib.crc32 came with Node 20.15 and 22.2; the types that we build with do not know it. */
+const native = (zlib as { crc32?: (bytes: Uint8Array, crc?: number) => number }).crc32;
+
+/** CRC-32 as in zlib, gzip and PNG: continues `crc` over the bytes. */
+export const crc32 = native ?? createCrc(0xedb88320);
+
+/** CRC-32C (Castagnoli): the check of blocks and tensors in a TensorFlow checkpoint. */
+export const crc32c = createCrc(0x82f63b78);
+
+/**
+ * Undoes the masking that TensorFlow and LevelDB apply to a check before storing it.
+ * Source: LevelDB's doc/log_format.md and util/crc32c.h.
+ */
+export function unmaskCrc(masked: number): number {
+  const rotated = (masked - 0xa282ead8) | 0;
+  return ((rotated >>> 17) | (rotated << 15)) >>> 0;
+}
+
+/** The masking that unmaskCrc() undoes: a check of bytes that hold checks would be weak without it. */
+export function maskCrc(crc: number): number {
+  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }

@@ -2,7 +2,7 @@ import { join, resolve } from "node:path";
 import { VOCABULARY_BYTES } from "../encoder/encoder.js";
 import { TOKENS_FILE } from "../encoder/special-tokens.js";
 import { openCheckpoint } from "../formats/tensorflow/checkpoint.js";
-import type { WeightsDtype } from "../formats/tfjs/format.js";
+import type { WeightsDtype } from "../formats/tfjs/manifest.js";
 import { writeWeights } from "../formats/tfjs/write.js";
 import { checkParameters, countParameters, HPARAMS_BYTES, parseHparams } from "../model/hparams.js";
 import { readSmallFile, readSmallFileIfThere } from "../system/files.js";

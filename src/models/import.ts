@@ -5,7 +5,7 @@ import { openHuggingFace } from "../formats/huggingface/open.js";
 import { namesInOrder } from "../formats/tensor-chunks.js";
 import { finiteSource } from "../formats/tensor-file.js";
 import { hasCheckpoint, openCheckpoint } from "../formats/tensorflow/checkpoint.js";
-import type { WeightsDtype } from "../formats/tfjs/format.js";
+import type { WeightsDtype } from "../formats/tfjs/manifest.js";
 import { hasWeights, openWeights } from "../formats/tfjs/read.js";
 import { writeWeights } from "../formats/tfjs/write.js";
 import {

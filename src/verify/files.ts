@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { readStretches } from "../formats/byte-ranges.js";
+import { readRanges } from "../formats/byte-ranges.js";
 import { type Hparams, parseHparams } from "../model/hparams.js";
 import { type KnownFile, type KnownModel, OPTIONAL_FILE } from "../models/catalog.js";
 import { HPARAMS, isWeightsOf, OPENAI_FILES, VOCABULARY } from "../models/files.js";
@@ -114,7 +114,7 @@ async function sha256Of(
   signal?: AbortSignal,
 ): Promise<string> {
   const hash = createHash("sha256");
-  await readStretches([{ path, offset: 0, length: size }], undefined, (chunk, before) => {
+  await readRanges([{ path, offset: 0, length: size }], undefined, (chunk, before) => {
     signal?.throwIfAborted();
     hash.update(chunk);
     onProgress?.(basename(path), before + chunk.length, size);

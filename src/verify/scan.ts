@@ -1,6 +1,5 @@
-import { crc32c } from "../formats/crc32c.js";
-import { decodeFloat16, encodeFloat16 } from "../formats/float16.js";
-import { BFLOAT16, FLOAT16, FLOAT64 } from "../formats/floats.js";
+import { crc32c } from "../formats/crc.js";
+import { BFLOAT16, decodeFloat16, encodeFloat16, FLOAT16, FLOAT64 } from "../formats/floats.js";
 import { type ScannableSource, sizeOf, type TensorInfo } from "../model/hparams.js";
 import { messageOf, UserError } from "../system/errors.js";
 import { showCount } from "./check.js";

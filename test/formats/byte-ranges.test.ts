@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
-import { readStretches } from "../../dist/src/formats/byte-ranges.js";
+import { readRanges } from "../../dist/src/formats/byte-ranges.js";
 import { UserError } from "../../dist/src/system/errors.js";
 
 const TEMPORARY = mkdtempSync(join(tmpdir(), "gpt2-byte-ranges-"));
@@ -24,7 +24,7 @@ const expected = (ranges: readonly ReturnType<typeof range>[]): Buffer =>
     ),
   );
 
-suite("readStretches", () => {
+suite("readRanges", () => {
   after(() => rmSync(TEMPORARY, { recursive: true }));
 
   const cases = {
@@ -47,7 +47,7 @@ suite("readStretches", () => {
         const into = isInto ? new Uint8Array(all.length) : undefined;
         const parts: Buffer[] = [];
         let total = 0;
-        await readStretches(ranges, into, (chunk, before) => {
+        await readRanges(ranges, into, (chunk, before) => {
           assert.equal(before, total);
           assert.equal(chunk.length, Math.min(CHUNK, all.length - before));
           total += chunk.length;
@@ -63,11 +63,11 @@ suite("readStretches", () => {
     const short = join(TEMPORARY, "short");
     writeFileSync(short, Buffer.alloc(CHUNK + 8));
     const ranges = [range(1, 0, CHUNK), { path: short, offset: 0, length: CHUNK + 8 }];
-    await readStretches(ranges, undefined, () => undefined);
+    await readRanges(ranges, undefined, () => undefined);
     truncateSync(short, CHUNK + 7);
     const fails = (wanted: RegExp) =>
       assert.rejects(
-        readStretches(ranges, undefined, () => undefined),
+        readRanges(ranges, undefined, () => undefined),
         (error) => error instanceof UserError && wanted.test(error.message),
       );
     await fails(/short ends early: /);
@@ -76,7 +76,7 @@ suite("readStretches", () => {
     // The chunk that is being read meanwhile fails too: the first error is the one that counts.
     const first = new Error("the first");
     await assert.rejects(
-      readStretches(ranges, undefined, () => {
+      readRanges(ranges, undefined, () => {
         throw first;
       }),
       (error) => error === first,

@@ -4,7 +4,7 @@ import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { crc32c, unmaskCrc } from "../../dist/src/formats/crc32c.js";
+import { crc32c, unmaskCrc } from "../../dist/src/formats/crc.js";
 import { type BundleEntry, readIndex } from "../../dist/src/formats/tensorflow/bundle.js";
 import {
   findCheckpoint,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { unmaskCrc } from "../../dist/src/formats/crc32c.js";
+import { unmaskCrc } from "../../dist/src/formats/crc.js";
 import { readIndex } from "../../dist/src/formats/tensorflow/bundle.js";
 import { openCheckpoint } from "../../dist/src/formats/tensorflow/checkpoint.js";
 import { writeCheckpoint } from "../../dist/src/formats/tensorflow/write-checkpoint.js";

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { crc32 } from "../../formats/crc32.js";
+import { crc32 } from "../../formats/crc.js";
 import { hasWeights, openWeights } from "../../formats/tfjs/read.js";
 import { checkParameters, sizeOf, type WeightSource } from "../../model/hparams.js";
 import { loadHparams } from "../../models/load.js";

@@ -1,8 +1,7 @@
 import { readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { crc32 } from "../../formats/crc32.js";
-import { MANIFEST } from "../../formats/tfjs/format.js";
-import { manifestFromAbove } from "../../formats/tfjs/manifest.js";
+import { crc32 } from "../../formats/crc.js";
+import { MANIFEST, manifestFromAbove } from "../../formats/tfjs/manifest.js";
 import { writeWeights } from "../../formats/tfjs/write.js";
 import type { WeightSource } from "../../model/hparams.js";
 import { messageOf, quote, UserError } from "../../system/errors.js";

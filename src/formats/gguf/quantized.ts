@@ -1,6 +1,6 @@
 // The blocks in which ggml keeps quantised values, and their values as float32, with the roundings that ggml has.
 // Source: ggml/src/ggml-quants.c (dequantize_row_...) and ggml-common.h (the blocks' layouts).
-import { decodeFloat16, encodeFloat16 } from "../float16.js";
+import { decodeFloat16, encodeFloat16 } from "../floats.js";
 
 /** A way to keep values in blocks. */
 export interface BlockType {

@@ -1,10 +1,13 @@
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { showShape, sizeOf, type TensorInfo } from "../../model/hparams.js";
+import { endianness } from "node:os";
+import { showShape, sizeOf, type TensorInfo, type WeightSource } from "../../model/hparams.js";
 import { quote, shorten, UserError } from "../../system/errors.js";
-import { fileError } from "../../system/files.js";
+import { fileError, makeFolder } from "../../system/files.js";
 import { refuseLfsPointer } from "../../system/lfs.js";
-import { readStretches } from "../byte-ranges.js";
+import { readRanges } from "../byte-ranges.js";
+import { FileSet } from "../file-set.js";
 import { BFLOAT16, FLOAT16, FLOAT32, FLOAT64, type FloatType } from "../floats.js";
+import { namesInOrder, tensorPieces } from "../tensor-chunks.js";
 
 /** Eight bytes at the beginning: the length of the header. */
 const PREFIX_BYTES = 8;
@@ -64,19 +67,19 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
     read: async (name, target) => {
       const { tensor, type } = find(name);
       if (target.length > sizeOf(tensor.shape)) throw new RangeError(`${name} has fewer values`);
-      const stretch = { path, offset: tensor.offset, length: target.length * type.width };
+      const range = { path, offset: tensor.offset, length: target.length * type.width };
       const into = type.decode
         ? undefined
         : new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
-      await readStretches([stretch], into, (chunk, before) => {
+      await readRanges([range], into, (chunk, before) => {
         const first = before / type.width;
         type.decode?.(chunk, target.subarray(first, first + chunk.length / type.width));
       });
     },
     scan: async (name, visit) => {
       const { tensor, type } = find(name);
-      const stretch = { path, offset: tensor.offset, length: tensor.bytes };
-      await readStretches([stretch], undefined, (chunk) => {
+      const range = { path, offset: tensor.offset, length: tensor.bytes };
+      await readRanges([range], undefined, (chunk) => {
         if (!type.decode) return visit(chunk);
         const values = new Float32Array(chunk.length / type.width);
         type.decode(chunk, values);
@@ -200,4 +203,73 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 
 function isSize(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+export interface WriteSafetensorsOptions {
+  /** Called now and then with the number of bytes written and their total. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+  /** Small files that are put in place together with the weights: name -> content. */
+  readonly companions?: ReadonlyMap<string, Uint8Array>;
+}
+
+/** Its header is padded so that the tensors begin at a multiple of this. */
+const ALIGNMENT = 8;
+
+/**
+ * Writes tensors as one safetensors file of float32, in the order of their names. One tensor at a time is in
+ * memory; everything is written beside its place and put there when it is complete.
+ * Source: github.com/huggingface/safetensors, "Format".
+ * @returns number of bytes of weights
+ * @throws UserError when the source or the disk fails; the signal's reason on an abort
+ */
+export async function writeSafetensors(
+  folder: string,
+  file: string,
+  source: WeightSource,
+  options: WriteSafetensorsOptions = {},
+): Promise<number> {
+  if (endianness() !== "LE") throw new UserError("safetensors can be written on little-endian machines only");
+  const { companions = new Map<string, Uint8Array>(), onProgress, signal } = options;
+  makeFolder(folder);
+  const names = namesInOrder(source);
+  const { header, total } = describe(source, names);
+  const files = await FileSet.begin(folder);
+  try {
+    await files.create(file);
+    await files.append(header);
+    let done = 0;
+    for await (const { bytes } of tensorPieces(source, names, signal)) {
+      await files.append(bytes);
+      done += bytes.length;
+      onProgress?.(done, total);
+    }
+    await files.finish();
+    for (const [name, content] of companions) await files.add(name, content);
+    signal?.throwIfAborted();
+    await files.commit(file, () => false);
+  } catch (error) {
+    await files.discard();
+    throw error;
+  }
+  return total;
+}
+
+/** The length of the header in eight bytes, and the header. */
+function describe(source: WeightSource, names: readonly string[]): { header: Buffer; total: number } {
+  // Its reader in transformers asks which framework's order of numbers it is.
+  const entries: [string, unknown][] = [["__metadata__", { format: "pt" }]];
+  let total = 0;
+  for (const name of names) {
+    const shape = source.tensors.get(name)?.shape ?? [];
+    const begin = total;
+    total += 4 * sizeOf(shape);
+    entries.push([name, { dtype: "F32", shape, data_offsets: [begin, total] }]);
+  }
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+  const length = Math.ceil(json.length / ALIGNMENT) * ALIGNMENT;
+  const header = Buffer.alloc(8 + length, " ");
+  header.writeBigUInt64LE(BigInt(length));
+  json.copy(header, 8);
+  return { header, total };
 }

@@ -3,7 +3,7 @@ import type { Encoder } from "../../encoder/encoder.js";
 import type { Hparams, TensorInfo, WeightSource } from "../../model/hparams.js";
 import { configJson } from "./config.js";
 import { huggingFaceName, huggingFaceShape, PREFIX } from "./names.js";
-import { type WriteSafetensorsOptions, writeSafetensors } from "./write-safetensors.js";
+import { type WriteSafetensorsOptions, writeSafetensors } from "./safetensors.js";
 
 /** What is written. */
 export interface ToWrite {

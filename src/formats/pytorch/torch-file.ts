@@ -4,7 +4,7 @@ import { showShape, sizeOf, type TensorInfo } from "../../model/hparams.js";
 import { shorten, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import { refuseLfsPointer } from "../../system/lfs.js";
-import { readStretches } from "../byte-ranges.js";
+import { readRanges } from "../byte-ranges.js";
 import { asFloat32, BFLOAT16, FLOAT16, FLOAT32, FLOAT64, type FloatType } from "../floats.js";
 import type { TensorFile } from "../tensor-file.js";
 import { type Callable, PickleError, type PickleWorld, Tuple, unpickle } from "./pickle.js";
@@ -253,7 +253,7 @@ function torchFile(path: string, root: unknown): TorchFile {
       const { tensor, float } = find(name);
       if (isContiguous(tensor)) {
         const range = bytesOf(path, tensor, sizeOf(tensor.shape));
-        return readStretches([range], undefined, (chunk) => {
+        return readRanges([range], undefined, (chunk) => {
           const values = asFloat32(chunk, float);
           visit(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
         });
@@ -300,7 +300,7 @@ async function readValues(
     const into = float.decode
       ? undefined
       : new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
-    await readStretches([bytesOf(path, tensor, target.length)], into, (chunk, before) => {
+    await readRanges([bytesOf(path, tensor, target.length)], into, (chunk, before) => {
       const first = before / float.width;
       float.decode?.(chunk, target.subarray(first, first + chunk.length / float.width));
     });
@@ -310,7 +310,7 @@ async function readValues(
   const span = shape.reduce((sum, n, axis) => sum + (n - 1) * stride[axis], 1);
   const stored = new Float32Array(span);
   const place = { ...bytesOf(path, tensor, span) };
-  await readStretches([place], undefined, (chunk, before) => {
+  await readRanges([place], undefined, (chunk, before) => {
     stored.set(asFloat32(chunk, float), before / float.width);
   });
   for (let i = 0; i < target.length; i++) {

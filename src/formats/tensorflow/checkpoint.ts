@@ -5,12 +5,18 @@ import { shorten, UserError } from "../../system/errors.js";
 import { fileError, readSmallFile } from "../../system/files.js";
 import { refuseLfsPointer } from "../../system/lfs.js";
 import { decodeText } from "../../system/text-encoding.js";
-import { readStretches } from "../byte-ranges.js";
-import { crc32c, unmaskCrc } from "../crc32c.js";
-import { asFloat32, type FloatType } from "../floats.js";
+import { readRanges } from "../byte-ranges.js";
+import { crc32c, unmaskCrc } from "../crc.js";
+import { asFloat32, BFLOAT16, FLOAT16, FLOAT32, FLOAT64, type FloatType } from "../floats.js";
 import { type BundleEntry, type BundleIndex, readIndex } from "./bundle.js";
-import { FLOAT_TYPES } from "./dtypes.js";
 
+/** By TensorFlow's number of the type. Source: tensorflow/core/framework/types.proto. */
+const FLOAT_TYPES: ReadonlyMap<number, FloatType> = new Map([
+  [1, FLOAT32],
+  [2, FLOAT64],
+  [14, BFLOAT16],
+  [19, FLOAT16],
+]);
 const AGAIN = "download the model again";
 const INDEX = ".index";
 /** The text file `checkpoint` has a few lines; a page of an error saved under its name may have more. */
@@ -215,16 +221,16 @@ async function readTensor(name: string, tensor: Stored, target: Float32Array): P
   });
 }
 
-/** Reads a tensor's stored bytes as readStretches() does, and compares their checksum at the end. */
+/** Reads a tensor's stored bytes as readRanges() does, and compares their checksum at the end. */
 async function readChecked(
   name: string,
   { entry, file }: Stored,
   into: Uint8Array | undefined,
   visit: (chunk: Uint8Array, before: number) => void,
 ): Promise<void> {
-  const stretch = { path: file, offset: entry.offset, length: entry.size };
+  const range = { path: file, offset: entry.offset, length: entry.size };
   let crc = 0;
-  await readStretches([stretch], into, (chunk, before) => {
+  await readRanges([range], into, (chunk, before) => {
     crc = crc32c(chunk, crc);
     visit(chunk, before);
   });

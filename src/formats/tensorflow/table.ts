@@ -1,4 +1,4 @@
-import { crc32c, unmaskCrc } from "../crc32c.js";
+import { crc32c, unmaskCrc } from "../crc.js";
 import { uncompressBlock } from "./snappy.js";
 import { ByteReader, FormatError } from "./wire.js";
 

@@ -2,11 +2,11 @@ import { endianness } from "node:os";
 import { sizeOf, type WeightSource } from "../../model/hparams.js";
 import { UserError } from "../../system/errors.js";
 import { makeFolder } from "../../system/files.js";
-import { crc32c, maskCrc } from "../crc32c.js";
+import { crc32c, maskCrc } from "../crc.js";
 import { FileSet } from "../file-set.js";
 import { namesInOrder, tensorPieces } from "../tensor-chunks.js";
 import type { BundleEntry } from "./bundle.js";
-import { writeIndex } from "./write-bundle.js";
+import { writeIndex } from "./bundle.js";
 
 export interface WriteCheckpointOptions {
   /** Called now and then with the number of bytes written and their total. */

@@ -1,6 +1,6 @@
-import { crc32c, maskCrc } from "../crc32c.js";
+import { crc32c, maskCrc } from "../crc.js";
 import type { TableEntry } from "./table.js";
-import { ByteWriter } from "./write-wire.js";
+import { ByteWriter } from "./wire.js";
 
 /** TensorFlow closes a block that has reached so many bytes. Source: core/lib/io/table_options.h. */
 export const BLOCK_SIZE = 256 << 10;

@@ -5,11 +5,17 @@ import { shorten, UserError } from "../../system/errors.js";
 import { fileError, readSmallFile } from "../../system/files.js";
 import { refuseLfsPointer } from "../../system/lfs.js";
 import { decodeText } from "../../system/text-encoding.js";
-import { readStretches, type Stretch } from "../byte-ranges.js";
-import { crc32 } from "../crc32.js";
+import { type ByteRange, readRanges } from "../byte-ranges.js";
+import { crc32 } from "../crc.js";
 import { asFloat32, FLOAT16, FLOAT32 } from "../floats.js";
-import { MANIFEST, type ManifestGroup, SHARD_BYTES, type WeightsDtype } from "./format.js";
-import { parseManifest, storedBytes } from "./manifest.js";
+import {
+  MANIFEST,
+  type ManifestGroup,
+  parseManifest,
+  SHARD_BYTES,
+  storedBytes,
+  type WeightsDtype,
+} from "./manifest.js";
 
 /** The model.json of the largest GPT-2 has 120 KB. */
 const MANIFEST_LIMIT = 4 << 20;
@@ -27,7 +33,7 @@ export async function hasWeights(folder: string): Promise<boolean> {
 /** A tensor and where its bytes stand. */
 interface Stored extends TensorInfo {
   readonly dtype: WeightsDtype;
-  readonly stretches: readonly Stretch[];
+  readonly ranges: readonly ByteRange[];
   readonly crc32: number | undefined;
 }
 
@@ -50,7 +56,7 @@ export async function openWeights(folder: string): Promise<ScannableSource> {
       stored.set(entry.name, {
         shape: entry.shape,
         dtype: entry.quantization?.dtype ?? "float32",
-        stretches: cut(shards, first, bytes),
+        ranges: cut(shards, first, bytes),
         crc32: checks?.[entry.name],
       });
       first += bytes;
@@ -76,9 +82,9 @@ export async function openWeights(folder: string): Promise<ScannableSource> {
 }
 
 /** The files of a group with their sizes, which must add up to the tensors' bytes. */
-async function measureShards(group: ManifestGroup, folder: string, manifest: string): Promise<Stretch[]> {
+async function measureShards(group: ManifestGroup, folder: string, manifest: string): Promise<ByteRange[]> {
   const shards = await Promise.all(
-    group.paths.map(async (name): Promise<Stretch> => {
+    group.paths.map(async (name): Promise<ByteRange> => {
       const path = join(folder, name);
       let length: number;
       try {
@@ -107,8 +113,8 @@ async function measureShards(group: ManifestGroup, folder: string, manifest: str
 }
 
 /** The parts of the files that hold `bytes` bytes from `first` on, counted through all files. */
-function cut(shards: readonly Stretch[], first: number, bytes: number): Stretch[] {
-  const parts: Stretch[] = [];
+function cut(shards: readonly ByteRange[], first: number, bytes: number): ByteRange[] {
+  const parts: ByteRange[] = [];
   let start = 0;
   for (const { path, length } of shards) {
     const from = Math.max(first, start);
@@ -137,7 +143,7 @@ async function readTensor(
   });
 }
 
-/** Reads a tensor's stored bytes as readStretches() does, and compares their checksum at the end, if there is one. */
+/** Reads a tensor's stored bytes as readRanges() does, and compares their checksum at the end, if there is one. */
 async function readChecked(
   name: string,
   tensor: Stored,
@@ -145,14 +151,14 @@ async function readChecked(
   manifest: string,
   visit: (chunk: Uint8Array, before: number) => void,
 ): Promise<void> {
-  const { stretches } = tensor;
+  const { ranges } = tensor;
   let crc = 0;
-  await readStretches(stretches, into, (chunk, before) => {
+  await readRanges(ranges, into, (chunk, before) => {
     if (tensor.crc32 !== undefined) crc = crc32(chunk, crc);
     visit(chunk, before);
   });
   if (tensor.crc32 !== undefined && crc !== tensor.crc32) {
-    const where = stretches[0]?.path ?? manifest;
+    const where = ranges[0]?.path ?? manifest;
     throw new UserError(`${where} is damaged: the checksum of ${shorten(name)} does not fit: ${AGAIN}`);
   }
 }

@@ -2,9 +2,9 @@ import { endianness } from "node:os";
 import { sizeOf, type WeightSource } from "../../model/hparams.js";
 import { UserError } from "../../system/errors.js";
 import { makeFolder } from "../../system/files.js";
-import { crc32 } from "../crc32.js";
+import { crc32 } from "../crc.js";
 import { FileSet } from "../file-set.js";
-import { encodeFloat16, FLOAT16_OVERFLOW } from "../float16.js";
+import { encodeFloat16, FLOAT16_OVERFLOW } from "../floats.js";
 import {
   isShardName,
   MANIFEST,
@@ -14,7 +14,7 @@ import {
   shardName,
   type WeightsDtype,
   widthOf,
-} from "./format.js";
+} from "./manifest.js";
 
 export interface WriteOptions {
   /** How values are stored; float16 halves the size. */
