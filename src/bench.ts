@@ -1,27 +1,9 @@
-import {
-  countParameters,
-  type Engine,
-  type Hparams,
-  parameterShapes,
-  type WeightSource,
-} from "./model/hparams.js";
+import type { Engine } from "./model/engine.js";
+import type { Hparams } from "./model/hparams.js";
+import { countParameters, parameterShapes } from "./model/parameters.js";
+import type { WeightSource } from "./model/weight-source.js";
 import { uniform } from "./random.js";
 import { argmax } from "./sampling/draw.js";
-
-/** OpenAI's sizes by name, for `gpt2 bench --shape`: only the width and depth differ. */
-export const SHAPES: Readonly<Record<string, Hparams>> = Object.fromEntries(
-  (
-    [
-      ["124M", 12, 12, 768],
-      ["355M", 24, 16, 1024],
-      ["774M", 36, 20, 1280],
-      ["1558M", 48, 25, 1600],
-    ] as const
-  ).map(([name, n_layer, n_head, n_embd]) => [
-    name,
-    { n_vocab: 50257, n_ctx: 1024, n_embd, n_head, n_layer },
-  ]),
-);
 
 /**
  * Random weights made in memory, one tensor at a time: as much arithmetic as real ones, no file needed.

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SHAPES } from "../../dist/src/bench.js";
-import { countParameters } from "../../dist/src/model/hparams.js";
+import { countParameters } from "../../dist/src/model/parameters.js";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const node = (script, ...args) => [process.execPath, join(here, script), ...args];

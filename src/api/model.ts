@@ -1,5 +1,6 @@
 import type { EngineOptions } from "../engines/create.js";
-import type { Engine, Hparams, LogitsWanted, Sequence, Step } from "../model/hparams.js";
+import type { Engine, LogitsWanted, Sequence, Step } from "../model/engine.js";
+import type { Hparams } from "../model/hparams.js";
 import * as load from "../models/load.js";
 import { missingModel } from "../models/missing.js";
 import { findModelFolder } from "../models/store.js";

@@ -1,5 +1,8 @@
-import { checkParameters, type Engine, type Hparams, type WeightSource } from "../model/hparams.js";
+import type { Engine } from "../model/engine.js";
+import type { Hparams } from "../model/hparams.js";
+import { checkParameters } from "../model/parameters.js";
 import type { Trainer, TrainerOptions } from "../model/trainer.js";
+import type { WeightSource } from "../model/weight-source.js";
 import { messageOf, UsageError, UserError } from "../system/errors.js";
 import { isInstalled } from "../system/package.js";
 import { type Precision, weightBytes } from "./cpu/inference/weights.js";

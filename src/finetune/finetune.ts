@@ -1,8 +1,8 @@
 import { rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createTrainer, type TrainerChoice } from "../engines/create.js";
-import type { WeightSource } from "../model/hparams.js";
 import type { Trainer } from "../model/trainer.js";
+import type { WeightSource } from "../model/weight-source.js";
 import { randomSeed } from "../random.js";
 import { messageOf, UsageError, UserError } from "../system/errors.js";
 import { makeFolder, replaceFile } from "../system/files.js";

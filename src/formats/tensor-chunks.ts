@@ -1,4 +1,5 @@
-import { sizeOf, type WeightSource } from "../model/hparams.js";
+import { sizeOf } from "../model/parameters.js";
+import type { WeightSource } from "../model/weight-source.js";
 
 /** Values handed on at a time. */
 const PIECE = 1 << 18;

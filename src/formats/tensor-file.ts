@@ -1,4 +1,4 @@
-import type { TensorInfo, WeightSource } from "../model/hparams.js";
+import type { TensorInfo, WeightSource } from "../model/weight-source.js";
 import type { UserError } from "../system/errors.js";
 
 /** A file of named tensors, whatever its format. */

@@ -1,6 +1,8 @@
 import { fraction, philox4x32 } from "../random.js";
 import { cosAndSin, log } from "../system/exact-math.js";
-import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "./hparams.js";
+import type { Hparams } from "./hparams.js";
+import { parameterShapes, sizeOf } from "./parameters.js";
+import type { WeightSource } from "./weight-source.js";
 
 /** The counter's last word: no sample's number is so large, so no text and no start share random numbers. */
 const START = 0x73746172;

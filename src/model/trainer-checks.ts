@@ -1,5 +1,6 @@
 import { UserError } from "../system/errors.js";
-import type { Hparams, WeightSource } from "./hparams.js";
+import type { Hparams } from "./hparams.js";
+import type { WeightSource } from "./weight-source.js";
 
 /**
  * Checks a batch that a trainer is given: one row or more of 2 to n_ctx + 1 token ids, all equally long.

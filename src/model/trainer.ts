@@ -1,4 +1,5 @@
-import type { Hparams, WeightSource } from "./hparams.js";
+import type { Hparams } from "./hparams.js";
+import type { WeightSource } from "./weight-source.js";
 
 /** How a model is trained. Names are gpt-2-simple's. */
 export interface TrainerOptions {

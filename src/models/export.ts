@@ -4,13 +4,9 @@ import type { Encoder } from "../encoder/encoder.js";
 import { isSpecial, specialTokensJson, TOKENS_FILE } from "../encoder/special-tokens.js";
 import { writeHuggingFace } from "../formats/huggingface/write.js";
 import { STATE, writeCheckpoint } from "../formats/tensorflow/write-checkpoint.js";
-import {
-  checkParameters,
-  countParameters,
-  type Hparams,
-  hparamsJson,
-  type WeightSource,
-} from "../model/hparams.js";
+import { type Hparams, hparamsJson } from "../model/hparams.js";
+import { checkParameters, countParameters } from "../model/parameters.js";
+import type { WeightSource } from "../model/weight-source.js";
 import { quote, UsageError, UserError } from "../system/errors.js";
 import { listFolder, readSmallFileIfThere } from "../system/files.js";
 import { COUNTER, HPARAMS, isFileOf, isLeftover } from "./files.js";

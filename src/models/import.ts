@@ -8,14 +8,9 @@ import { hasCheckpoint, openCheckpoint } from "../formats/tensorflow/checkpoint.
 import type { WeightsDtype } from "../formats/tfjs/manifest.js";
 import { hasWeights, openWeights } from "../formats/tfjs/read.js";
 import { writeWeights } from "../formats/tfjs/write.js";
-import {
-  checkParameters,
-  countParameters,
-  type Hparams,
-  hparamsJson,
-  type TensorInfo,
-  type WeightSource,
-} from "../model/hparams.js";
+import { type Hparams, hparamsJson } from "../model/hparams.js";
+import { checkParameters, countParameters } from "../model/parameters.js";
+import type { TensorInfo, WeightSource } from "../model/weight-source.js";
 import { UsageError, UserError } from "../system/errors.js";
 import { listFolder } from "../system/files.js";
 import { HPARAMS, isLeftover } from "./files.js";

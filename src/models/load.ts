@@ -4,16 +4,10 @@ import { createEngine, type EngineOptions } from "../engines/create.js";
 import { restoreInterrupted } from "../formats/file-set.js";
 import { hasCheckpoint, openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import { hasWeights, openWeights } from "../formats/tfjs/read.js";
-import {
-  checkParameters,
-  type Engine,
-  HPARAMS_BYTES,
-  type Hparams,
-  parseHparams,
-  sizeOf,
-  type TensorInfo,
-  type WeightSource,
-} from "../model/hparams.js";
+import type { Engine } from "../model/engine.js";
+import { HPARAMS_BYTES, type Hparams, parseHparams } from "../model/hparams.js";
+import { checkParameters, sizeOf } from "../model/parameters.js";
+import type { TensorInfo, WeightSource } from "../model/weight-source.js";
 import { UserError } from "../system/errors.js";
 import { listFolder, readSmallFile } from "../system/files.js";
 import { decodeText } from "../system/text-encoding.js";

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Engine, Sequence, Step } from "../model/hparams.js";
+import type { Engine, Sequence, Step } from "../model/engine.js";
 import { uniform } from "../random.js";
 import { type DrawOptions, makeDraw } from "./draw.js";
 import { StopMatcher } from "./stop.js";

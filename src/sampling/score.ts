@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Engine } from "../model/hparams.js";
+import type { Engine } from "../model/engine.js";
 import { UserError } from "../system/errors.js";
 import { log } from "../system/exact-math.js";
 import { expNegative, NOT_NUMBERS } from "./draw.js";

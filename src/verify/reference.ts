@@ -1,4 +1,4 @@
-import type { Engine } from "../model/hparams.js";
+import type { Engine } from "../model/engine.js";
 import type { Model } from "../models/load.js";
 import { promptIds } from "../sampling/prompt.js";
 import { sample } from "../sampling/sample.js";

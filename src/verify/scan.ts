@@ -1,6 +1,7 @@
 import { crc32c } from "../formats/crc.js";
 import { BFLOAT16, decodeFloat16, encodeFloat16, FLOAT16, FLOAT64 } from "../formats/floats.js";
-import { type ScannableSource, sizeOf, type TensorInfo } from "../model/hparams.js";
+import { sizeOf } from "../model/parameters.js";
+import type { ScannableSource, TensorInfo } from "../model/weight-source.js";
 import { messageOf, UserError } from "../system/errors.js";
 import { showCount } from "./check.js";
 import { fingerprint } from "./fingerprint.js";

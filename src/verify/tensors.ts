@@ -1,4 +1,6 @@
-import { checkParameters, countParameters, type Hparams, type ScannableSource } from "../model/hparams.js";
+import type { Hparams } from "../model/hparams.js";
+import { checkParameters, countParameters } from "../model/parameters.js";
+import type { ScannableSource } from "../model/weight-source.js";
 import { messageOf, UserError } from "../system/errors.js";
 import { type Check, checksOf, type Progress, showCount } from "./check.js";
 import { type Numbers, scanTensors } from "./scan.js";

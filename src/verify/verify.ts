@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import type { EngineOptions } from "../engines/create.js";
 import { openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import { openWeights } from "../formats/tfjs/read.js";
-import { countParameters } from "../model/hparams.js";
+import { countParameters } from "../model/parameters.js";
 import { catalogEntry } from "../models/catalog.js";
 import { loadHparams, loadModel } from "../models/load.js";
 import { listFolder } from "../system/files.js";

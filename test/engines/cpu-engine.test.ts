@@ -10,7 +10,9 @@ import { type CpuOptions, createCpuEngine } from "../../dist/src/engines/cpu/inf
 import { cpuQuota, defaultThreads } from "../../dist/src/engines/cpu/runtime/cpu-quota.js";
 import { openCheckpoint } from "../../dist/src/formats/tensorflow/checkpoint.js";
 import { openWeights } from "../../dist/src/formats/tfjs/read.js";
-import type { Engine, Hparams, Sequence, WeightSource } from "../../dist/src/model/hparams.js";
+import type { Engine, Sequence } from "../../dist/src/model/engine.js";
+import type { Hparams } from "../../dist/src/model/hparams.js";
+import type { WeightSource } from "../../dist/src/model/weight-source.js";
 import { UserError } from "../../dist/src/system/errors.js";
 import { generator, randomParameters, referenceLogits, sourceOf } from "../support/wasm-reference.js";
 import { HELD_OUT } from "../support/wasm-text.js";

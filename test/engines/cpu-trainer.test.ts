@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type CpuTrainerOptions, createCpuTrainer } from "../../dist/src/engines/cpu/training/trainer.js";
-import type { Hparams, WeightSource } from "../../dist/src/model/hparams.js";
+import type { Hparams } from "../../dist/src/model/hparams.js";
 import type { Trainer } from "../../dist/src/model/trainer.js";
+import type { WeightSource } from "../../dist/src/model/weight-source.js";
 import { UserError } from "../../dist/src/system/errors.js";
 import { MICRO, withSource } from "../support/models.js";
 import { mergeLora, places, readAll, referenceLoss, slope, widen } from "../support/training-reference.js";

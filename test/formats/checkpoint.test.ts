@@ -11,7 +11,9 @@ import {
   hasCheckpoint,
   openCheckpoint,
 } from "../../dist/src/formats/tensorflow/checkpoint.js";
-import { checkParameters, parseHparams, sizeOf, type WeightSource } from "../../dist/src/model/hparams.js";
+import { parseHparams } from "../../dist/src/model/hparams.js";
+import { checkParameters, sizeOf } from "../../dist/src/model/parameters.js";
+import type { WeightSource } from "../../dist/src/model/weight-source.js";
 import { UserError } from "../../dist/src/system/errors.js";
 import {
   bytes,

@@ -15,7 +15,9 @@ import { openCheckpoint } from "../../dist/src/formats/tensorflow/checkpoint.js"
 import { readTable } from "../../dist/src/formats/tensorflow/table.js";
 import { parseManifest } from "../../dist/src/formats/tfjs/manifest.js";
 import { openWeights } from "../../dist/src/formats/tfjs/read.js";
-import { checkParameters, parseHparams, type TensorInfo } from "../../dist/src/model/hparams.js";
+import { parseHparams } from "../../dist/src/model/hparams.js";
+import { checkParameters } from "../../dist/src/model/parameters.js";
+import type { TensorInfo } from "../../dist/src/model/weight-source.js";
 import { convert } from "../../dist/src/models/convert.js";
 import { loadHparams } from "../../dist/src/models/load.js";
 import { messageOf, quote, shorten, UserError } from "../../dist/src/system/errors.js";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { openSafetensors, writeSafetensors } from "../../dist/src/formats/huggingface/safetensors.js";
-import { sizeOf } from "../../dist/src/model/hparams.js";
+import { sizeOf } from "../../dist/src/model/parameters.js";
 import { UserError } from "../../dist/src/system/errors.js";
 import { joinSafetensors, splitSafetensors } from "../support/safetensors.js";
 

@@ -9,7 +9,8 @@ import { decodeFloat16, encodeFloat16 } from "../../dist/src/formats/floats.js";
 import { manifestFromAbove } from "../../dist/src/formats/tfjs/manifest.js";
 import { hasWeights, openWeights } from "../../dist/src/formats/tfjs/read.js";
 import { type WriteOptions, writeWeights } from "../../dist/src/formats/tfjs/write.js";
-import { sizeOf, type WeightSource } from "../../dist/src/model/hparams.js";
+import { sizeOf } from "../../dist/src/model/parameters.js";
+import type { WeightSource } from "../../dist/src/model/weight-source.js";
 import { UserError } from "../../dist/src/system/errors.js";
 
 const fixtures = join(import.meta.dirname, "../fixtures");

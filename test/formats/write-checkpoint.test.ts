@@ -11,7 +11,8 @@ import { findCheckpoint, openCheckpoint } from "../../dist/src/formats/tensorflo
 import { readTable } from "../../dist/src/formats/tensorflow/table.js";
 import { writeCheckpoint } from "../../dist/src/formats/tensorflow/write-checkpoint.js";
 import { writeTable } from "../../dist/src/formats/tensorflow/write-table.js";
-import { parameterShapes, sizeOf, type WeightSource } from "../../dist/src/model/hparams.js";
+import { parameterShapes, sizeOf } from "../../dist/src/model/parameters.js";
+import type { WeightSource } from "../../dist/src/model/weight-source.js";
 import { maskedCrc, slowCrc32c } from "../support/write-checkpoint.js";
 
 const root = join(import.meta.dirname, "../..");

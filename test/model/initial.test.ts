@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Hparams, parameterShapes, sizeOf } from "../../dist/src/model/hparams.js";
+import type { Hparams } from "../../dist/src/model/hparams.js";
 import { initialWeights, loraStart, loraTargets, normal } from "../../dist/src/model/initial.js";
+import { parameterShapes, sizeOf } from "../../dist/src/model/parameters.js";
 import { MAX_SEED } from "../../dist/src/random.js";
 
 const HPARAMS: Hparams = { n_vocab: 500, n_ctx: 100, n_embd: 48, n_head: 3, n_layer: 8 };

@@ -12,7 +12,7 @@ import {
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { writeCheckpoint } from "../../dist/src/formats/tensorflow/write-checkpoint.js";
-import { sizeOf } from "../../dist/src/model/hparams.js";
+import { sizeOf } from "../../dist/src/model/parameters.js";
 import { exportModel } from "../../dist/src/models/export.js";
 import { importModel } from "../../dist/src/models/import.js";
 import { loadModel, openModel } from "../../dist/src/models/load.js";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Engine, Hparams, Sequence, Step } from "../../dist/src/model/hparams.js";
+import type { Engine, Sequence, Step } from "../../dist/src/model/engine.js";
+import type { Hparams } from "../../dist/src/model/hparams.js";
 import { uniform } from "../../dist/src/random.js";
 import {
   fitPrompt,

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { loadEncoder } from "../../dist/src/encoder/encoder.js";
-import type { Engine, Hparams, WeightSource } from "../../dist/src/model/hparams.js";
+import type { Engine } from "../../dist/src/model/engine.js";
+import type { Hparams } from "../../dist/src/model/hparams.js";
+import type { WeightSource } from "../../dist/src/model/weight-source.js";
 import { sample } from "../../dist/src/sampling/sample.js";
 import { type Fixture, MICRO, SHAKESPEARE, withSource } from "./models.js";
 import { randomParameters, referenceLogits, sourceOf } from "./wasm-reference.js";

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { Hparams, WeightSource } from "../../dist/src/model/hparams.js";
+import type { Hparams } from "../../dist/src/model/hparams.js";
+import type { WeightSource } from "../../dist/src/model/weight-source.js";
 import { loadHparams, openModel } from "../../dist/src/models/load.js";
 
 const root = new URL("../../", import.meta.url);

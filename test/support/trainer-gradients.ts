@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { countParameters } from "../../dist/src/model/hparams.js";
+import { countParameters } from "../../dist/src/model/parameters.js";
 import { OTHER_ROWS, ROWS, TOLERANCE, type TrainerTests } from "./trainer-tests.js";
 import {
   close,

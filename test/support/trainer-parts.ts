@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { parameterShapes } from "../../dist/src/model/hparams.js";
 import { loraStart, loraTargets } from "../../dist/src/model/initial.js";
+import { parameterShapes } from "../../dist/src/model/parameters.js";
 import { LORA, microWeights, ROWS, TOLERANCE, type TrainerTests, train } from "./trainer-tests.js";
 import { close, gradientOf, largest, microGradients, readAll, same, saved } from "./training.js";
 

@@ -1,6 +1,8 @@
 import { test } from "node:test";
-import { type Hparams, parameterShapes, type WeightSource } from "../../dist/src/model/hparams.js";
+import type { Hparams } from "../../dist/src/model/hparams.js";
+import { parameterShapes } from "../../dist/src/model/parameters.js";
 import type { Trainer, TrainerOptions } from "../../dist/src/model/trainer.js";
+import type { WeightSource } from "../../dist/src/model/weight-source.js";
 import { MICRO, withSource } from "./models.js";
 import { EXPECTED, type Rows, readAll } from "./training.js";
 

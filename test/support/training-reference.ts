@@ -1,4 +1,5 @@
-import { type Hparams, parameterShapes, sizeOf } from "../../dist/src/model/hparams.js";
+import type { Hparams } from "../../dist/src/model/hparams.js";
+import { parameterShapes, sizeOf } from "../../dist/src/model/parameters.js";
 
 /** Parameters in float64, by name. */
 export type Parameters = ReadonlyMap<string, Float64Array>;

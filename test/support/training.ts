@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../dist/src/model/hparams.js";
+import type { Hparams } from "../../dist/src/model/hparams.js";
+import { parameterShapes, sizeOf } from "../../dist/src/model/parameters.js";
 import type { Trainer } from "../../dist/src/model/trainer.js";
+import type { WeightSource } from "../../dist/src/model/weight-source.js";
 import { inProject } from "./models.js";
 import { referenceLogits } from "./wasm-reference.js";
 

@@ -1,4 +1,6 @@
-import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../dist/src/model/hparams.js";
+import type { Hparams } from "../../dist/src/model/hparams.js";
+import { parameterShapes, sizeOf } from "../../dist/src/model/parameters.js";
+import type { WeightSource } from "../../dist/src/model/weight-source.js";
 
 /** A small generator of numbers in [-1, 1), the same ones every time. */
 export function generator(seed: number): () => number {

@@ -7,7 +7,7 @@ import { readIndex } from "../../dist/src/formats/tensorflow/bundle.js";
 import { openCheckpoint } from "../../dist/src/formats/tensorflow/checkpoint.js";
 import { writeCheckpoint } from "../../dist/src/formats/tensorflow/write-checkpoint.js";
 import { openWeights } from "../../dist/src/formats/tfjs/read.js";
-import { countParameters, sizeOf } from "../../dist/src/model/hparams.js";
+import { countParameters, sizeOf } from "../../dist/src/model/parameters.js";
 import { catalogEntry } from "../../dist/src/models/catalog.js";
 import { exportModel } from "../../dist/src/models/export.js";
 import { importModel } from "../../dist/src/models/import.js";

@@ -6,11 +6,13 @@ import {
   median,
   millions,
   randomWeights,
-  SHAPES,
   warmUp,
 } from "../../bench.js";
 import { createEngine, type EngineOptions } from "../../engines/create.js";
-import type { Engine, Hparams, WeightSource } from "../../model/hparams.js";
+import type { Engine } from "../../model/engine.js";
+import type { Hparams } from "../../model/hparams.js";
+import { SHAPES } from "../../model/openai-shapes.js";
+import type { WeightSource } from "../../model/weight-source.js";
 import { openFolder } from "../../models/load.js";
 import { UsageError } from "../../system/errors.js";
 import { addEngineOptions, addModelsDir } from "../options/engine.js";

@@ -1,7 +1,7 @@
 import { rmdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { checkParameters, countParameters } from "../../model/hparams.js";
+import { checkParameters, countParameters } from "../../model/parameters.js";
 import { loadHparams, openModel } from "../../models/load.js";
 import { findStored, listStored, modelsDirs, type StoredModel } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";

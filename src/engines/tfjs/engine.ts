@@ -1,5 +1,7 @@
 import type { Tensor, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
-import type { Engine, Hparams, LogitsWanted, Sequence, Step, WeightSource } from "../../model/hparams.js";
+import type { Engine, LogitsWanted, Sequence, Step } from "../../model/engine.js";
+import type { Hparams } from "../../model/hparams.js";
+import type { WeightSource } from "../../model/weight-source.js";
 import { loadTf, type Tf, type TfjsBackend } from "./backend.js";
 import { type Loading, loadParameters, Network, type Past } from "./model.js";
 

@@ -1,5 +1,7 @@
 import type { Tensor, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
-import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../model/hparams.js";
+import type { Hparams } from "../../model/hparams.js";
+import { parameterShapes, sizeOf } from "../../model/parameters.js";
+import type { WeightSource } from "../../model/weight-source.js";
 import type { Tf } from "./backend.js";
 import { Layers, MASKED } from "./layers.js";
 

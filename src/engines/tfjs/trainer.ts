@@ -1,8 +1,10 @@
 import type { Scalar, Tensor, Tensor2D, Variable } from "@tensorflow/tfjs-core";
-import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../model/hparams.js";
+import type { Hparams } from "../../model/hparams.js";
 import { loraStart, loraTargets } from "../../model/initial.js";
+import { parameterShapes, sizeOf } from "../../model/parameters.js";
 import type { Trainer, TrainerOptions } from "../../model/trainer.js";
 import { checkRows, checkState } from "../../model/trainer-checks.js";
+import type { WeightSource } from "../../model/weight-source.js";
 import { loadTf, type Tf, type TfjsBackend } from "./backend.js";
 import { registerGradients } from "./gradients.js";
 import { type Batch, LORA_SCALE, loraNames, TrainingNetwork } from "./loss.js";

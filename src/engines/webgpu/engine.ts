@@ -1,5 +1,7 @@
 import { setImmediate } from "node:timers/promises";
-import type { Engine, Hparams, LogitsWanted, Sequence, Step, WeightSource } from "../../model/hparams.js";
+import type { Engine, LogitsWanted, Sequence, Step } from "../../model/engine.js";
+import type { Hparams } from "../../model/hparams.js";
+import type { WeightSource } from "../../model/weight-source.js";
 import { messageOf, UserError } from "../../system/errors.js";
 import { findGpu } from "./adapter.js";
 import { Device, type DeviceCounts, MAP_READ, USAGE } from "./device.js";

@@ -1,4 +1,5 @@
-import type { Hparams, Sequence } from "../../model/hparams.js";
+import type { Sequence } from "../../model/engine.js";
+import type { Hparams } from "../../model/hparams.js";
 import { UserError } from "../../system/errors.js";
 import { type Device, USAGE } from "./device.js";
 import { PAGE } from "./shaders.js";

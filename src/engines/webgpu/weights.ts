@@ -1,4 +1,6 @@
-import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../model/hparams.js";
+import type { Hparams } from "../../model/hparams.js";
+import { parameterShapes, sizeOf } from "../../model/parameters.js";
+import type { WeightSource } from "../../model/weight-source.js";
 import { type Device, USAGE } from "./device.js";
 import { type Order, ordered } from "./order.js";
 import { PANEL, packShader, type Storage } from "./shaders.js";

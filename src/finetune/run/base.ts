@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { Encoder, openAiVocabulary, VOCABULARY_BYTES } from "../../encoder/encoder.js";
 import { isSpecial, specialTokensJson, TOKENS_FILE } from "../../encoder/special-tokens.js";
-import { type Hparams, hparamsJson, parseHparams, type WeightSource } from "../../model/hparams.js";
+import { type Hparams, hparamsJson, parseHparams } from "../../model/hparams.js";
 import { initialWeights } from "../../model/initial.js";
+import type { WeightSource } from "../../model/weight-source.js";
 import { HPARAMS, VOCABULARY } from "../../models/files.js";
 import { openFolder } from "../../models/load.js";
 import { readSmallFileIfThere } from "../../system/files.js";

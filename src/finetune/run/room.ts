@@ -1,6 +1,7 @@
 import { statfs } from "node:fs/promises";
-import { sizeOf, type WeightSource } from "../../model/hparams.js";
+import { sizeOf } from "../../model/parameters.js";
 import type { Trainer } from "../../model/trainer.js";
+import type { WeightSource } from "../../model/weight-source.js";
 import { UserError } from "../../system/errors.js";
 
 const bytesOf = ({ tensors }: WeightSource): number =>

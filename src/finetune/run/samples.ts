@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import type { Encoder } from "../../encoder/encoder.js";
 import { createEngine, type EngineOptions } from "../../engines/create.js";
-import type { Hparams, WeightSource } from "../../model/hparams.js";
+import type { Hparams } from "../../model/hparams.js";
+import type { WeightSource } from "../../model/weight-source.js";
 import { inOrder, sample } from "../../sampling/sample.js";
 import { makeFolder, replaceFile } from "../../system/files.js";
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { crc32 } from "../../formats/crc.js";
 import { MANIFEST, manifestFromAbove } from "../../formats/tfjs/manifest.js";
 import { writeWeights } from "../../formats/tfjs/write.js";
-import type { WeightSource } from "../../model/hparams.js";
+import type { WeightSource } from "../../model/weight-source.js";
 import { messageOf, quote, UserError } from "../../system/errors.js";
 import { fileError, makeFolder, readSmallFile, replaceFile, syncFolder } from "../../system/files.js";
 import { LOSS_PART } from "./losses.js";

@@ -1,6 +1,7 @@
 // GGUF, the files of llama.cpp and ollama. Source: ggml/docs/gguf.md.
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { showShape, sizeOf, type TensorInfo } from "../../model/hparams.js";
+import { showShape, sizeOf } from "../../model/parameters.js";
+import type { TensorInfo } from "../../model/weight-source.js";
 import { quote, shorten, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import { refuseLfsPointer } from "../../system/lfs.js";

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { type Encoder, loadEncoder, openAiVocabulary } from "../../encoder/encoder.js";
 import type { SpecialTokens } from "../../encoder/special-tokens.js";
-import type { Hparams, WeightSource } from "../../model/hparams.js";
+import type { Hparams } from "../../model/hparams.js";
+import type { WeightSource } from "../../model/weight-source.js";
 import { UserError } from "../../system/errors.js";
 import { parseConfig } from "./config.js";
 import { readSmallText } from "./json.js";

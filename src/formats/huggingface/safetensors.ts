@@ -1,6 +1,7 @@
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { endianness } from "node:os";
-import { showShape, sizeOf, type TensorInfo, type WeightSource } from "../../model/hparams.js";
+import { showShape, sizeOf } from "../../model/parameters.js";
+import type { TensorInfo, WeightSource } from "../../model/weight-source.js";
 import { quote, shorten, UserError } from "../../system/errors.js";
 import { fileError, makeFolder } from "../../system/files.js";
 import { refuseLfsPointer } from "../../system/lfs.js";

@@ -1,14 +1,9 @@
 import { createHash } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import {
-  type Hparams,
-  parameterShapes,
-  showShape,
-  sizeOf,
-  type TensorInfo,
-  type WeightSource,
-} from "../../model/hparams.js";
+import type { Hparams } from "../../model/hparams.js";
+import { parameterShapes, showShape, sizeOf } from "../../model/parameters.js";
+import type { TensorInfo, WeightSource } from "../../model/weight-source.js";
 import { quote, UserError } from "../../system/errors.js";
 import { openTorchFile } from "../pytorch/torch-file.js";
 import type { TensorFile } from "../tensor-file.js";

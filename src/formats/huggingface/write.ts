@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Encoder } from "../../encoder/encoder.js";
-import type { Hparams, TensorInfo, WeightSource } from "../../model/hparams.js";
+import type { Hparams } from "../../model/hparams.js";
+import type { TensorInfo, WeightSource } from "../../model/weight-source.js";
 import { configJson } from "./config.js";
 import { huggingFaceName, huggingFaceShape, PREFIX } from "./names.js";
 import { type WriteSafetensorsOptions, writeSafetensors } from "./safetensors.js";

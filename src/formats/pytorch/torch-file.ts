@@ -1,6 +1,7 @@
 // Files that torch.save writes: pytorch_model.bin, ckpt.pt. Source: torch/serialization.py, torch/_utils.py.
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { showShape, sizeOf, type TensorInfo } from "../../model/hparams.js";
+import { showShape, sizeOf } from "../../model/parameters.js";
+import type { TensorInfo } from "../../model/weight-source.js";
 import { shorten, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import { refuseLfsPointer } from "../../system/lfs.js";

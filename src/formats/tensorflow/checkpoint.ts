@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { isAbsolute, join, normalize, win32 } from "node:path";
-import { type ScannableSource, showShape, sizeOf, type TensorInfo } from "../../model/hparams.js";
+import { showShape, sizeOf } from "../../model/parameters.js";
+import type { ScannableSource, TensorInfo } from "../../model/weight-source.js";
 import { shorten, UserError } from "../../system/errors.js";
 import { fileError, readSmallFile } from "../../system/files.js";
 import { refuseLfsPointer } from "../../system/lfs.js";

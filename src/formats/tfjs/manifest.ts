@@ -1,4 +1,4 @@
-import { sizeOf } from "../../model/hparams.js";
+import { sizeOf } from "../../model/parameters.js";
 import { quote, UserError } from "../../system/errors.js";
 
 /** The file that describes the others. */

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { type ScannableSource, sizeOf, type TensorInfo } from "../../model/hparams.js";
+import { sizeOf } from "../../model/parameters.js";
+import type { ScannableSource, TensorInfo } from "../../model/weight-source.js";
 import { shorten, UserError } from "../../system/errors.js";
 import { fileError, readSmallFile } from "../../system/files.js";
 import { refuseLfsPointer } from "../../system/lfs.js";

@@ -1,5 +1,6 @@
 import { endianness } from "node:os";
-import { sizeOf, type WeightSource } from "../../model/hparams.js";
+import { sizeOf } from "../../model/parameters.js";
+import type { WeightSource } from "../../model/weight-source.js";
 import { UserError } from "../../system/errors.js";
 import { makeFolder } from "../../system/files.js";
 import { crc32 } from "../crc.js";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { sizeOf, type WeightSource } from "../../../dist/src/model/hparams.js";
+import { sizeOf } from "../../../dist/src/model/parameters.js";
+import type { WeightSource } from "../../../dist/src/model/weight-source.js";
 import { UserError } from "../../../dist/src/system/errors.js";
 import { inProject } from "../../support/models.js";
 import type { Draw } from "./draw.js";

@@ -1,6 +1,8 @@
 import { setImmediate } from "node:timers/promises";
 import { BLOCK_ROWS, InferenceJob, PAGE } from "../../../../assembly/abi.js";
-import type { Engine, Hparams, LogitsWanted, Sequence, Step, WeightSource } from "../../../model/hparams.js";
+import type { Engine, LogitsWanted, Sequence, Step } from "../../../model/engine.js";
+import type { Hparams } from "../../../model/hparams.js";
+import type { WeightSource } from "../../../model/weight-source.js";
 import { UserError } from "../../../system/errors.js";
 import { defaultThreads } from "../runtime/cpu-quota.js";
 import { hasWasmFeatures } from "../runtime/features.js";

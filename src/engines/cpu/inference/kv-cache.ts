@@ -1,5 +1,6 @@
 import { PAGE, PANEL } from "../../../../assembly/abi.js";
-import type { Hparams, Sequence } from "../../../model/hparams.js";
+import type { Sequence } from "../../../model/engine.js";
+import type { Hparams } from "../../../model/hparams.js";
 import type { Heap } from "../runtime/heap.js";
 
 /** A sequence with the addresses of its pages, each of them PAGE positions of keys and values for every layer. */

@@ -1,5 +1,7 @@
 import { InferenceJob, PANEL, WeightType } from "../../../../assembly/abi.js";
-import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../../model/hparams.js";
+import type { Hparams } from "../../../model/hparams.js";
+import { parameterShapes, sizeOf } from "../../../model/parameters.js";
+import type { WeightSource } from "../../../model/weight-source.js";
 import type { Heap } from "../runtime/heap.js";
 import type { Pool } from "../runtime/pool.js";
 import { LAYER, LINEAR, NORM, PACK, type RecordType, read, type Values, write } from "../runtime/records.js";

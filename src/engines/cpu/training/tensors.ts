@@ -1,4 +1,5 @@
-import { sizeOf, type TensorInfo, type WeightSource } from "../../../model/hparams.js";
+import { sizeOf } from "../../../model/parameters.js";
+import type { TensorInfo, WeightSource } from "../../../model/weight-source.js";
 import type { Heap } from "../runtime/heap.js";
 
 /** Values that tensors are set apart by: a cache line. */

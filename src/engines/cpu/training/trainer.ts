@@ -1,7 +1,9 @@
-import { type Hparams, parameterShapes, sizeOf, type WeightSource } from "../../../model/hparams.js";
+import type { Hparams } from "../../../model/hparams.js";
 import { loraStart, loraTargets } from "../../../model/initial.js";
+import { parameterShapes, sizeOf } from "../../../model/parameters.js";
 import type { Trainer, TrainerOptions } from "../../../model/trainer.js";
 import { checkRows, checkState } from "../../../model/trainer-checks.js";
+import type { WeightSource } from "../../../model/weight-source.js";
 import { UserError } from "../../../system/errors.js";
 import { power } from "../../../system/exact-math.js";
 import { defaultThreads } from "../runtime/cpu-quota.js";

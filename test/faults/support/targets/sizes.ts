@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseConfig } from "../../../../dist/src/formats/huggingface/config.js";
 import { openHuggingFace } from "../../../../dist/src/formats/huggingface/open.js";
-import { checkParameters } from "../../../../dist/src/model/hparams.js";
+import { checkParameters } from "../../../../dist/src/model/parameters.js";
 import { loadHparams, loadVocabulary, openModel } from "../../../../dist/src/models/load.js";
 import { MICRO } from "../../../support/models.js";
 import { changeBytes } from "../bytes.js";
