@@ -1,6 +1,10 @@
-/** The addon: kernels(memory, control, thread) gives the functions that a WebAssembly program imports. */
+/**
+ * The addon: kernels(memory, control, thread) gives the functions that a WebAssembly program imports, and
+ * crc32c(bytes, crc) is there where the processor has an instruction for it.
+ */
 #include "border.h"
 #include "cpu.h"
+#include "crc.h"
 
 /** What happens for one function of one instance. */
 typedef struct {
@@ -108,15 +112,40 @@ static napi_value kernels(napi_env env, napi_callback_info info) {
   return object;
 }
 
-/* { "avx512+vnni": kernels, ... }: what this processor can run, the best first */
+/* bytes: Uint8Array, crc: of the bytes before these; the CRC-32C of all of them */
+static napi_value checksum(napi_env env, napi_callback_info info) {
+  napi_value arguments[2], result = NULL, buffer;
+  size_t n = 2, length, offset;
+  void *bytes;
+  napi_typedarray_type type;
+  bool typed = false;
+  u32 crc;
+  if (napi_get_cb_info(env, info, &n, arguments, NULL, NULL) != napi_ok) return NULL;
+  if (
+    n < 2 || napi_is_typedarray(env, arguments[0], &typed) != napi_ok || !typed ||
+    napi_get_typedarray_info(env, arguments[0], &type, &length, &bytes, &buffer, &offset) != napi_ok ||
+    type != napi_uint8_array || napi_get_value_uint32(env, arguments[1], &crc) != napi_ok
+  ) return fault(env, "crc32c", "not bytes and a checksum");
+  napi_create_uint32(env, crc32c(bytes, length, crc), &result);
+  return result;
+}
+
+/* { kernels: { "avx512+vnni": kernels, ... }, crc32c }: what this processor can run, the best set first */
 NAPI_MODULE_INIT() {
+  napi_value sets, function;
+  if (napi_create_object(env, &sets) != napi_ok || napi_set_named_property(env, exports, "kernels", sets) != napi_ok)
+    return NULL;
   for (const Choice *c = choices(); c->name; c++) {
-    napi_value function;
     if (!c->here) continue;
     if (
       napi_create_function(env, "kernels", NAPI_AUTO_LENGTH, kernels, (void *)c->kernels, &function) != napi_ok ||
-      napi_set_named_property(env, exports, c->name, function) != napi_ok
+      napi_set_named_property(env, sets, c->name, function) != napi_ok
     ) return NULL;
   }
+  if (
+    has_crc32c() &&
+    (napi_create_function(env, "crc32c", NAPI_AUTO_LENGTH, checksum, NULL, &function) != napi_ok ||
+     napi_set_named_property(env, exports, "crc32c", function) != napi_ok)
+  ) return NULL;
   return exports;
 }

@@ -18,6 +18,8 @@ const headers = join(modules, "node-api-headers");
 
 const AVX2 = ["-mavx2", "-mfma", "-mf16c", "-mbmi2", "-mpopcnt"];
 const AVX512 = [...AVX2, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mevex512"];
+/** CRC-32C's instruction. */
+const CRC = { x64: ["-msse4.2"], arm64: ["-mcpu=generic+crc"] };
 /** Sets of kernels: how each is compiled. */
 const SETS = {
   x64: {
@@ -104,6 +106,7 @@ try {
     const target = `${ARCHES[arch]}-${SYSTEMS[platform]}`;
     const sources = [
       ...["addon", "inference", "training", "cpu"].map((source) => [source, `${source}.c`]),
+      ["crc", "crc.c", ...CRC[arch]],
       ["windows", "windows.c", "-fno-builtin"],
       ...Object.entries(SETS[arch]).map(([set, [lanes, ...flags]]) => [
         `kernels_${set}`,
@@ -154,7 +157,7 @@ async function guard(compiled) {
   process.stdout.write((await run(program)).stdout);
 }
 
-/** What src/engines/cpu/runtime/native.ts knows the files by. */
+/** What src/system/addon.ts knows the files by. */
 async function writeDigests() {
   const file = join(root, "sha256.json");
   const known = only ? JSON.parse(await readFile(file, "utf8").catch(() => "{}")) : {};

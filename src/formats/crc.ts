@@ -1,4 +1,5 @@
 import * as zlib from "node:zlib";
+import { loadAddon } from "../system/addon.js";
 
 /**
  * Continues a 32-bit cyclic redundancy check over some bytes.
@@ -81,8 +82,25 @@ const native = (zlib as { crc32?: (bytes: Uint8Array, crc?: number) => number })
 /** CRC-32 as in zlib, gzip and PNG: continues `crc` over the bytes. */
 export const crc32 = native ?? createCrc(0xedb88320);
 
+const bySoftware = createCrc(0x82f63b78);
+let byInstruction: Crc | undefined;
+/** Fewer bytes do not pay for loading the addon. */
+const WORTH_LOADING = 2 ** 20;
+
 /** CRC-32C (Castagnoli): the check of blocks and tensors in a TensorFlow checkpoint. */
-export const crc32c = createCrc(0x82f63b78);
+export function crc32c(bytes: Uint8Array, crc = 0): number {
+  if (bytes.length >= WORTH_LOADING) byInstruction ??= findInstruction();
+  return (byInstruction ?? bySoftware)(bytes, crc);
+}
+
+/** The processor's own CRC-32C, where there is one that gives the known check of "123456789"; else ours. */
+function findInstruction(): Crc {
+  const addon = loadAddon();
+  if (typeof addon === "string" || !addon.crc32c) return bySoftware;
+  const native = addon.crc32c;
+  const digits = new TextEncoder().encode("123456789");
+  return native(digits, 0) === 0xe3069283 ? (bytes, crc = 0) => native(bytes, crc) : bySoftware;
+}
 
 /**
  * Undoes the masking that TensorFlow and LevelDB apply to a check before storing it.

@@ -3,7 +3,8 @@ import { cpSync, existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { type Native, openAddon } from "../../dist/src/engines/cpu/runtime/native.js";
+import { kernelSets, type Native } from "../../dist/src/engines/cpu/runtime/native.js";
+import { openAddon } from "../../dist/src/system/addon.js";
 import { PACKAGE_ROOT } from "../../dist/src/system/package.js";
 
 const platform = `${process.platform}-${process.arch}`;
@@ -19,7 +20,7 @@ describe("the addon's file", { skip: absent }, () => {
   };
 
   test("gives the sets of kernels that this processor runs", () => {
-    for (const { description } of openAddon(prebuilds, platform)) {
+    for (const { description } of kernelSets(openAddon(prebuilds, platform))) {
       assert.match(description, /^(avx2|avx512)(\+vnni)?$|^neon$/);
     }
   });
@@ -55,7 +56,7 @@ describe("the border", { skip: absent }, () => {
   };
   const linear = record(4096, 4, 8, 8192, 0, 0, 0, 0);
 
-  const sets: Native[] = absent ? [] : openAddon(prebuilds, platform);
+  const sets: Native[] = absent ? [] : kernelSets(openAddon(prebuilds, platform));
   for (const native of sets) {
     const kernels = native.kernels(bytes, CONTROL, 0);
     const refused = (name: string, args: number[], what: RegExp): void =>

@@ -3,14 +3,15 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { openAddon } from "../../dist/src/engines/cpu/runtime/native.js";
+import { kernelSets } from "../../dist/src/engines/cpu/runtime/native.js";
+import { openAddon } from "../../dist/src/system/addon.js";
 import { PACKAGE_ROOT } from "../../dist/src/system/package.js";
 import { Inputs, type Kernels, KernelWorld, wasmKernels } from "../support/kernel-world.js";
 
 const platform = `${process.platform}-${process.arch}`;
 const prebuilds = join(PACKAGE_ROOT, "prebuilds");
 const absent = existsSync(join(prebuilds, platform)) ? false : `no native kernels for ${platform}`;
-const sets = absent ? [] : openAddon(prebuilds, platform);
+const sets = absent ? [] : kernelSets(openAddon(prebuilds, platform));
 const known = process.arch === "arm64" ? ["neon"] : ["avx512+vnni", "avx512", "avx2+vnni", "avx2"];
 
 const PAGES = 48;

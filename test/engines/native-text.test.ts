@@ -5,13 +5,14 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { promisify } from "node:util";
-import { openAddon } from "../../dist/src/engines/cpu/runtime/native.js";
+import { kernelSets } from "../../dist/src/engines/cpu/runtime/native.js";
+import { openAddon } from "../../dist/src/system/addon.js";
 import { PACKAGE_ROOT } from "../../dist/src/system/package.js";
 
 const platform = `${process.platform}-${process.arch}`;
 const prebuilds = join(PACKAGE_ROOT, "prebuilds");
 const absent = existsSync(join(prebuilds, platform)) ? false : `no native kernels for ${platform}`;
-const sets = absent ? [] : openAddon(prebuilds, platform);
+const sets = absent ? [] : kernelSets(openAddon(prebuilds, platform));
 
 /** What a sampled batch of stories gives on stdout. */
 async function text(backend: string, kernels: string, ...options: string[]): Promise<string> {

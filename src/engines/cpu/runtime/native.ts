@@ -1,13 +1,6 @@
-/**
- * The native kernels: an addon for this platform that does the hot functions over the WebAssembly program's own
- * memory. native/ has its source, prebuilds/ the files. Without it everything works the same, by WebAssembly's kernels.
- */
-import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { join } from "node:path";
+/** The native kernels: the addon's hot functions over the WebAssembly program's own memory. */
+import { type Addon, loadAddon } from "../../../system/addon.js";
 import { messageOf } from "../../../system/errors.js";
-import { PACKAGE_ROOT } from "../../../system/package.js";
 
 /** A function that a WebAssembly program imports: numbers in, a number or nothing out. Throws RangeError at a fault. */
 export type NativeFunction = (...args: number[]) => number | undefined;
@@ -24,35 +17,21 @@ export interface Native {
   kernels(memory: Uint8Array, control: number, thread: number): Record<string, NativeFunction>;
 }
 
-/** Where the files are; prebuilds/sha256.json has their digests. */
-const PREBUILDS = join(PACKAGE_ROOT, "prebuilds");
-
-let loaded: Native | string | undefined;
-
 /** The best kernels for this processor, or those that $GPT2_KERNELS names; or why there are none: one line. */
 export function loadNative(): Native | string {
+  const addon = loadAddon();
+  if (typeof addon === "string") return addon;
   try {
-    loaded ??= choose(openAddon(PREBUILDS, `${process.platform}-${process.arch}`), process.env.GPT2_KERNELS);
+    return choose(kernelSets(addon), process.env.GPT2_KERNELS);
   } catch (error) {
-    loaded = messageOf(error);
+    return messageOf(error);
   }
-  return loaded;
 }
 
-/**
- * Loads a platform's file: every set of kernels that this processor can run, the best first.
- * @throws Error when there is no such file, or it is not the one that belongs to this package
- */
-export function openAddon(folder: string, platform: string): Native[] {
-  const file = join(folder, platform, "gpt2.node");
-  // A file that has been cut would end the process when its missing pages are touched: nothing unknown is loaded.
-  const digests = JSON.parse(readFileSync(join(folder, "sha256.json"), "utf8")) as Record<string, string>;
-  const digest = digests[platform];
-  if (digest === undefined) throw new Error(`there are no native kernels for ${platform}`);
-  if (createHash("sha256").update(readFileSync(file)).digest("hex") !== digest)
-    throw new Error(`${file} is not the file of this version: install gpt2 again`);
-  const sets = createRequire(import.meta.url)(file) as Record<string, Native["kernels"]>;
-  return Object.entries(sets).map(([description, kernels]) => ({ description, kernels }));
+/** Every set of kernels that this processor can run, the best first. */
+export function kernelSets({ kernels }: Addon): Native[] {
+  const sets = Object.entries(kernels) as [string, Native["kernels"]][];
+  return sets.map(([description, kernels]) => ({ description, kernels }));
 }
 
 /** The first, or the first of a name: avx2 means avx2+vnni too, where that is there. */

@@ -1,0 +1,48 @@
+/**
+ * The package's own native code, one file for each platform: native/ has its source, prebuilds/ the files. Without it
+ * everything works the same, by WebAssembly and JavaScript.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { messageOf } from "./errors.js";
+import { PACKAGE_ROOT } from "./package.js";
+
+/** What the file exports. */
+export interface Addon {
+  /** The sets of kernels that this processor can run, by name, the best first. */
+  readonly kernels: Readonly<Record<string, unknown>>;
+  /** Continues a CRC-32C over bytes, where the processor has an instruction for it. */
+  readonly crc32c?: (bytes: Uint8Array, crc: number) => number;
+}
+
+/** Where the files are; sha256.json there has their digests. */
+const PREBUILDS = join(PACKAGE_ROOT, "prebuilds");
+
+let loaded: Addon | string | undefined;
+
+/** The addon for this platform, loaded once in a process; or why there is none: one line. */
+export function loadAddon(): Addon | string {
+  try {
+    loaded ??= openAddon(PREBUILDS, `${process.platform}-${process.arch}`);
+  } catch (error) {
+    loaded = messageOf(error);
+  }
+  return loaded;
+}
+
+/**
+ * Loads a platform's file.
+ * @throws Error when there is no such file, or it is not the one that belongs to this package
+ */
+export function openAddon(folder: string, platform: string): Addon {
+  const file = join(folder, platform, "gpt2.node");
+  // A file that has been cut would end the process when its missing pages are touched: nothing unknown is loaded.
+  const digests = JSON.parse(readFileSync(join(folder, "sha256.json"), "utf8")) as Record<string, string>;
+  const digest = digests[platform];
+  if (digest === undefined) throw new Error(`there are no native kernels for ${platform}`);
+  if (createHash("sha256").update(readFileSync(file)).digest("hex") !== digest)
+    throw new Error(`${file} is not the file of this version: install gpt2 again`);
+  return createRequire(import.meta.url)(file) as Addon;
+}
