@@ -1,10 +1,16 @@
 import { inspect } from "node:util";
 import { Command, CommanderError } from "commander";
-import { EXIT, messageOf, UsageError, UserError } from "../system/errors.js";
+import { EXIT, messageOf, UsageError, UserError, writeOptionsAs } from "../system/errors.js";
 import { packageVersion } from "../system/package.js";
 import type { Shell } from "./completion/stubs.js";
 import { withUnderscores } from "./options/parse.js";
 import { Output } from "./terminal/output.js";
+import { shellQuote } from "./terminal/shell-quote.js";
+
+// Messages name an option as it is typed here: `--precision int8`.
+writeOptionsAs((name, value) =>
+  value === undefined || value === true ? `--${name}` : `--${name} ${shellQuote(String(value))}`,
+);
 
 const EXAMPLES = `Example: gpt2 generate "Once upon a time" --model_name stories
 

@@ -1,17 +1,45 @@
 /** The process's exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (128 + SIGINT). */
 export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
+/** How a message writes an option that it names; `value` is true where the option takes none. */
+export type OptionWriter = (name: string, value?: string | number | true) => string;
+
+/** As a property of the library's options: `precision`, `precision: "int8"`. */
+let written: OptionWriter = (name, value) =>
+  value === undefined ? name : `${name}: ${JSON.stringify(value)}`;
+
+/** Every message names an option by this, so that whoever reads it finds it: the command line shows flags. */
+export const option: OptionWriter = (name, value) => written(name, value);
+
+/** Sets how option() writes in this process; src/cli alone calls it, before it loads or runs anything else. */
+export function writeOptionsAs(writer: OptionWriter): void {
+  written = writer;
+}
+
+/** What a UserError has besides its reason. */
+export interface ErrorDetails {
+  /** The next step, as an imperative without a full stop: "choose another name". */
+  readonly next?: string;
+  readonly exitCode?: number;
+  readonly cause?: unknown;
+}
+
 /**
- * A failure that the user can act on. Its message is one line that names the thing and the next step; the
- * command line prints it without a stack. Anything else that is thrown is a fault of ours.
+ * A failure that the user can act on: the reason names the thing, `next` the next step. The message is both on one
+ * line, "reason: next"; the command line prints it without a stack. Anything else that is thrown is a fault of ours.
+ * No module edits another's message: it takes the reason and gives a next step of its own.
  */
 export class UserError extends Error {
   override name = "UserError";
   readonly exitCode: number;
+  readonly reason: string;
+  readonly next: string | undefined;
 
-  constructor(message: string, options: { exitCode?: number; cause?: unknown } = {}) {
-    super(printable(message, MESSAGE_LIMIT), { cause: options.cause });
-    this.exitCode = options.exitCode ?? EXIT.failed;
+  constructor(reason: string, { next, exitCode, cause }: ErrorDetails = {}) {
+    super(printable(next === undefined ? reason : `${reason}: ${next}`, MESSAGE_LIMIT), { cause });
+    this.reason = printable(reason, MESSAGE_LIMIT);
+    this.next = next === undefined ? undefined : printable(next, MESSAGE_LIMIT);
+    this.exitCode = exitCode ?? EXIT.failed;
   }
 }
 
@@ -19,9 +47,14 @@ export class UserError extends Error {
 export class UsageError extends UserError {
   override name = "UsageError";
 
-  constructor(message: string) {
-    super(message, { exitCode: EXIT.usage });
+  constructor(reason: string, details: Omit<ErrorDetails, "exitCode"> = {}) {
+    super(reason, { ...details, exitCode: EXIT.usage });
   }
+}
+
+/** Why something failed, without the next step of a UserError: for a message that has one of its own. */
+export function reasonOf(error: unknown): string {
+  return error instanceof UserError ? error.reason : messageOf(error);
 }
 
 /** The message of anything that was thrown, on one line. */
