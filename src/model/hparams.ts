@@ -1,7 +1,29 @@
 import { messageOf, quote, UserError } from "../system/errors.js";
 
-/** A model's sizes, with the names of OpenAI's hparams.json. */
-export interface Hparams {
+/**
+ * What GPT-2s put between the two products of an MLP, under Hugging Face's names: OpenAI's tanh approximation of
+ * GELU, GELU itself, and three others. Their other names for OpenAI's are in formats/huggingface/config.ts.
+ */
+export const ACTIVATIONS = ["gelu_new", "gelu", "relu", "silu", "quick_gelu"] as const;
+export type Activation = (typeof ACTIVATIONS)[number];
+
+/** What a GPT-2 computes, beside its sizes: the options of Hugging Face's config.json, under its names. */
+export interface Architecture {
+  /** Features between the two products of an MLP. */
+  readonly n_inner: number;
+  readonly activation_function: Activation;
+  /** Added to the variance in LayerNorm. */
+  readonly layer_norm_epsilon: number;
+  /** Whether attention's scores are divided by sqrt(n_embd / n_head). */
+  readonly scale_attn_weights: boolean;
+  /** Whether the scores of layer i (from 0) are divided by i + 1, too. */
+  readonly scale_attn_by_inverse_layer_idx: boolean;
+  /** Whether model/wte is the output matrix, too; if not, that is model/lm_head [n_vocab, n_embd]. */
+  readonly tie_word_embeddings: boolean;
+}
+
+/** A model's sizes, with the names of OpenAI's hparams.json; what is left out of the rest is as in OpenAI's models. */
+export interface Hparams extends Partial<Architecture> {
   readonly n_vocab: number;
   readonly n_ctx: number;
   readonly n_embd: number;
@@ -9,44 +31,127 @@ export interface Hparams {
   readonly n_layer: number;
 }
 
-const HPARAM_NAMES = ["n_vocab", "n_ctx", "n_embd", "n_head", "n_layer"] as const;
+/** What a model computes. Source of OpenAI's values: openai/gpt-2 src/model.py. */
+export function architectureOf(hparams: Hparams): Architecture {
+  return {
+    n_inner: hparams.n_inner ?? 4 * hparams.n_embd,
+    activation_function: hparams.activation_function ?? "gelu_new",
+    layer_norm_epsilon: hparams.layer_norm_epsilon ?? 1e-5,
+    scale_attn_weights: hparams.scale_attn_weights ?? true,
+    scale_attn_by_inverse_layer_idx: hparams.scale_attn_by_inverse_layer_idx ?? false,
+    tie_word_embeddings: hparams.tie_word_embeddings ?? true,
+  };
+}
+
+/** The options in which a model differs from OpenAI's; none of them for OpenAI's. */
+export function unlikeOpenAi(hparams: Hparams): Partial<Architecture> {
+  const { n_vocab, n_ctx, n_embd, n_head, n_layer } = hparams;
+  const openAi = architectureOf({ n_vocab, n_ctx, n_embd, n_head, n_layer });
+  const own = Object.entries(architectureOf(hparams));
+  return Object.fromEntries(own.filter(([name, value]) => openAi[name as keyof Architecture] !== value));
+}
+
+/** What attention's scores are multiplied by in a layer, as float32 operations give it. @param layer from 0 */
+export function attentionScale(hparams: Hparams, layer: number): number {
+  const { scale_attn_weights, scale_attn_by_inverse_layer_idx } = architectureOf(hparams);
+  const n_state = hparams.n_embd / hparams.n_head;
+  const scale = scale_attn_weights ? Math.fround(1 / Math.fround(Math.sqrt(n_state))) : 1;
+  return scale_attn_by_inverse_layer_idx ? Math.fround(scale / (layer + 1)) : scale;
+}
+
+/** Each size under OpenAI's name, and under Hugging Face's where that is another. */
+const SIZES = [
+  ["n_vocab", "vocab_size"],
+  ["n_ctx", "n_positions"],
+  ["n_embd", "n_embd"],
+  ["n_head", "n_head"],
+  ["n_layer", "n_layer"],
+] as const;
 /** Far above any GPT-2, low enough that no product of sizes leaves the exact integers of a double. */
-const HPARAM_LIMIT = 10_000_000;
+export const SIZE_LIMIT = 10_000_000;
 /** An hparams.json has a hundred bytes. */
 export const HPARAMS_BYTES = 1 << 20;
 
+const isSize = (value: unknown): boolean =>
+  Number.isInteger(value) && (value as number) >= 1 && (value as number) <= SIZE_LIMIT;
+const isFlag = (value: unknown): boolean => typeof value === "boolean";
+
+/** What each option must be: a test, and its words. */
+export const ARCHITECTURE_RULES: Readonly<
+  Record<keyof Architecture, { readonly accepts: (value: unknown) => boolean; readonly words: string }>
+> = {
+  n_inner: { accepts: isSize, words: "a positive whole number" },
+  activation_function: {
+    accepts: (value) => ACTIVATIONS.includes(value as Activation),
+    words: `one of ${ACTIVATIONS.join(", ")}`,
+  },
+  layer_norm_epsilon: {
+    accepts: (value) => typeof value === "number" && value >= 1e-30 && value <= 1,
+    words: "a number from 1e-30 to 1",
+  },
+  scale_attn_weights: { accepts: isFlag, words: "true or false" },
+  scale_attn_by_inverse_layer_idx: { accepts: isFlag, words: "true or false" },
+  tie_word_embeddings: { accepts: isFlag, words: "true or false" },
+};
+
 /**
- * Reads hparams.json.
+ * Reads hparams.json: OpenAI's, or that of a model that differs from OpenAI's (see hparamsJson).
  * @param json the file's text
  * @param file the file's path, for messages
- * @throws UserError when a value is missing, is no positive integer, or n_head does not divide n_embd
+ * @throws UserError when a value is missing or is none of its kind, or n_head does not divide n_embd
  */
 export function parseHparams(json: string, file: string): Hparams {
   const next = "download the model again, or name another model folder";
+  const fail = (what: string, options?: ErrorOptions): never => {
+    throw new UserError(`${file}${what}: ${next}`, options);
+  };
   let value: unknown;
   try {
     value = JSON.parse(json);
   } catch (error) {
-    throw new UserError(`${file} is not valid JSON (${messageOf(error)}): ${next}`, { cause: error });
+    fail(` is not valid JSON (${messageOf(error)})`, { cause: error });
   }
-  if (typeof value !== "object" || value === null) throw new UserError(`${file} holds no hparams: ${next}`);
-  const hparams: Partial<Record<keyof Hparams, number>> = {};
-  for (const name of HPARAM_NAMES) {
-    const n: unknown = (value as Record<string, unknown>)[name];
-    if (n === undefined) throw new UserError(`${file} has no ${name}: ${next}`);
-    if (typeof n !== "number" || !Number.isInteger(n) || n < 1 || n > HPARAM_LIMIT) {
-      throw new UserError(`${file}: ${name} must be a positive whole number, not ${quote(n)}: ${next}`);
-    }
-    hparams[name] = n;
+  if (typeof value !== "object" || value === null) fail(" holds no hparams");
+  const values = value as Readonly<Record<string, unknown>>;
+  const form = "vocab_size" in values && !("n_vocab" in values) ? 1 : 0;
+  const hparams: Record<string, unknown> = {};
+  for (const names of SIZES) {
+    const n = values[names[form]];
+    if (n === undefined) fail(` has no ${names[form]}`);
+    if (!isSize(n)) fail(`: ${names[form]} must be a positive whole number, not ${quote(n)}`);
+    hparams[names[0]] = n;
   }
-  const { n_embd, n_head } = hparams as Hparams;
-  if (n_embd % n_head !== 0) {
-    throw new UserError(`${file}: n_embd ${n_embd} is not a multiple of n_head ${n_head}: ${next}`);
-  }
-  return hparams as Hparams;
+  if (form === 1) Object.assign(hparams, parseOptions(values, fail));
+  const { n_embd, n_head } = hparams as unknown as Hparams;
+  if (n_embd % n_head !== 0) fail(`: n_embd ${n_embd} is not a multiple of n_head ${n_head}`);
+  return hparams as unknown as Hparams;
 }
 
-/** The text of an hparams.json, its keys in OpenAI's order. */
-export function hparamsJson({ n_vocab, n_ctx, n_embd, n_head, n_layer }: Hparams): string {
-  return `${JSON.stringify({ n_vocab, n_ctx, n_embd, n_head, n_layer }, undefined, 2)}\n`;
+/** The options of an hparams.json in Hugging Face's names: one that is not known here would change the model. */
+function parseOptions(
+  values: Readonly<Record<string, unknown>>,
+  fail: (what: string) => never,
+): Partial<Architecture> {
+  const options: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(values)) {
+    if (SIZES.some(([, theirs]) => theirs === name)) continue;
+    if (!Object.hasOwn(ARCHITECTURE_RULES, name))
+      fail(` has an option that is not known here, ${quote(name)}`);
+    const { accepts, words } = ARCHITECTURE_RULES[name as keyof Architecture];
+    if (!accepts(value)) fail(`: ${name} must be ${words}, not ${quote(value)}`);
+    options[name] = value;
+  }
+  return options;
+}
+
+/**
+ * The text of an hparams.json. A model that computes what OpenAI's do has their five numbers, in their order. Any other
+ * has Hugging Face's names for all of them, and the options in which it differs: a program that knows OpenAI's file
+ * alone finds no n_vocab there, and refuses what it would compute wrongly.
+ */
+export function hparamsJson(hparams: Hparams): string {
+  const options = unlikeOpenAi(hparams);
+  const form = Object.keys(options).length > 0 ? 1 : 0;
+  const sizes = Object.fromEntries(SIZES.map((names) => [names[form], hparams[names[0]]]));
+  return `${JSON.stringify({ ...sizes, ...options }, undefined, 2)}\n`;
 }

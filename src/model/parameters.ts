@@ -1,14 +1,19 @@
 import { shorten, UserError } from "../system/errors.js";
-import type { Hparams } from "./hparams.js";
+import { architectureOf, type Hparams } from "./hparams.js";
 import type { WeightSource } from "./weight-source.js";
+
+/** The output matrix of a model that has one of its own. */
+export const LM_HEAD = "model/lm_head";
 
 /**
  * Every parameter of a GPT-2 with its shape, under the names of OpenAI's checkpoints, in the order in which
- * the network uses them. Weights of linear layers are [1, n_in, n_out] (a convolution of width 1 there).
+ * the network uses them. Weights of linear layers are [1, n_in, n_out] (a convolution of width 1 there). An output
+ * matrix of its own, which OpenAI's models do not have, is model/lm_head.
  * Source: openai/gpt-2 src/model.py.
  */
 export function parameterShapes(hparams: Hparams): Map<string, readonly number[]> {
   const { n_vocab, n_ctx, n_embd, n_layer } = hparams;
+  const { n_inner, tie_word_embeddings } = architectureOf(hparams);
   const shapes = new Map<string, readonly number[]>();
   const linear = (name: string, n_in: number, n_out: number): void => {
     shapes.set(`${name}/w`, [1, n_in, n_out]);
@@ -26,10 +31,11 @@ export function parameterShapes(hparams: Hparams): Map<string, readonly number[]
     linear(`${h}/attn/c_attn`, n_embd, 3 * n_embd);
     linear(`${h}/attn/c_proj`, n_embd, n_embd);
     norm(`${h}/ln_2`);
-    linear(`${h}/mlp/c_fc`, n_embd, 4 * n_embd);
-    linear(`${h}/mlp/c_proj`, 4 * n_embd, n_embd);
+    linear(`${h}/mlp/c_fc`, n_embd, n_inner);
+    linear(`${h}/mlp/c_proj`, n_inner, n_embd);
   }
   norm("model/ln_f");
+  if (!tie_word_embeddings) shapes.set(LM_HEAD, [n_vocab, n_embd]);
   return shapes;
 }
 
@@ -48,7 +54,9 @@ export function showShape(shape: readonly number[]): string {
 export function countParameters(hparams: Hparams): number {
   // Not summed over parameterShapes: an hparams.json with a billion layers must not be built up first.
   const { n_vocab, n_ctx, n_embd, n_layer } = hparams;
-  return (n_vocab + n_ctx + 2) * n_embd + n_layer * (12 * n_embd * n_embd + 13 * n_embd);
+  const { n_inner, tie_word_embeddings } = architectureOf(hparams);
+  const layer = 4 * n_embd * n_embd + 9 * n_embd + 2 * n_embd * n_inner + n_inner;
+  return ((tie_word_embeddings ? 1 : 2) * n_vocab + n_ctx + 2) * n_embd + n_layer * layer;
 }
 
 /**
@@ -66,7 +74,7 @@ export function checkParameters(hparams: Hparams, source: WeightSource): void {
     );
   }
   // Before a list of names is made: tensors of no size, or of one number each, may stand for millions of layers.
-  const tensors = 12 * hparams.n_layer + 4;
+  const tensors = 12 * hparams.n_layer + (architectureOf(hparams).tie_word_embeddings ? 4 : 5);
   if (source.tensors.size !== tensors) {
     throw new UserError(
       `${source.path} holds ${source.tensors.size} tensors where hparams.json describes ${tensors}: ${hint}`,
