@@ -1,50 +1,18 @@
+import { basename, join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { finiteSource } from "../formats/tensor-file.js";
-import type { Trainer } from "../model/trainer.js";
-import { UserError } from "../system/errors.js";
-import type { Lock } from "../system/lock.js";
-import type { Corpus } from "./dataset/corpus.js";
+import { messageOf, UserError } from "../system/errors.js";
+import { replaceFile } from "../system/files.js";
 import { batchAt, validationWindows } from "./dataset/windows.js";
-import { type Losses, type LossLog, nextAverage } from "./run/losses.js";
-import type { LoopOptions } from "./run/options.js";
-import { type Progress, writeSave } from "./run/save.js";
+import { CURVE_FILE, svgCurve } from "./run/chart.js";
+import { nextAverage } from "./run/losses.js";
+import type { Progress } from "./run/run-file.js";
+import { writeSamples } from "./run/samples.js";
+import { writeSave } from "./run/save.js";
+import type { Training } from "./training.js";
 
 /** The held-out part is measured on so many windows at most: it costs a few percent of the time then. */
 const VALIDATION_WINDOWS = 16;
-
-/** What the loop tells while it runs. Each call is waited for. */
-export interface TrainEvents {
-  /** A batch has been read: `done` of the step's batches. `tokens` counts what was trained since the loop began. */
-  onBatch(step: number, done: number, tokens: number): void;
-  /** A line of the log. */
-  onLine(line: string): Promise<void>;
-  /** The held-out part is about to be measured; a line of the log follows. */
-  onValidating(step: number): void;
-  onSaving(step: number): void;
-  onSaved(step: number, losses: Losses): Promise<void>;
-  /** Writes samples with the model as it is. */
-  onSample(step: number): Promise<void>;
-}
-
-/** A training that is ready to run. */
-export interface Job {
-  readonly trainer: Trainer;
-  readonly corpus: Corpus;
-  /** The run's folder. */
-  readonly run: string;
-  /** Where it stands. */
-  readonly progress: Progress;
-  /** Steps of the saves that are there of this training, the latest first. */
-  readonly saves: readonly number[];
-  readonly modelFiles: ReadonlyMap<string, Uint8Array>;
-  readonly log: LossLog;
-  readonly options: LoopOptions;
-  readonly events: TrainEvents;
-  /** Ends the training after the batch that is being read, with a save. */
-  readonly signal: AbortSignal;
-  /** The right to write to the run's folder. */
-  readonly lock: Pick<Lock, "check">;
-}
 
 /** How a training ended. */
 export interface Trained {
@@ -103,7 +71,7 @@ function diverged(step: number, saved: number | undefined, reason: string): User
 }
 
 /** Runs the loop: batches, updates, log, validation, saves, samples. */
-class Training {
+class Loop {
   private progress: Progress;
   /** Steps of the saves that stay, the latest first. */
   private saves: readonly number[];
@@ -114,42 +82,46 @@ class Training {
   private readonly divergence: Divergence;
   private loss = Number.NaN;
 
-  constructor(private readonly job: Job) {
-    this.progress = job.progress;
-    this.saves = job.saves;
-    this.divergence = new Divergence(job.log.losses.losses.at(0), job.trainer.hparams.n_vocab);
-    this.windows = validationWindows(job.corpus.validation, job.progress.context, VALIDATION_WINDOWS);
+  constructor(private readonly training: Training) {
+    const { progress, saves, log, trainer, corpus } = training;
+    this.progress = progress;
+    this.saves = saves;
+    this.divergence = new Divergence(log.losses.losses.at(0), trainer.hparams.n_vocab);
+    this.windows = validationWindows(corpus.validation, progress.context, VALIDATION_WINDOWS);
   }
 
   /** Seconds of training over all sessions. */
   private get seconds(): number {
-    return this.job.progress.seconds + (performance.now() - this.started) / 1000;
+    return this.training.progress.seconds + (performance.now() - this.started) / 1000;
   }
 
   async run(): Promise<Trained> {
-    const { signal, options, events } = this.job;
-    const { steps, sample_every, save_every } = options;
-    const last = steps < 0 ? Number.POSITIVE_INFINITY : this.progress.step + steps;
+    const { request, trainer, last } = this.training;
+    const { signal, loop } = request;
+    const { sample_every, save_every } = loop;
     while (this.progress.step < last && !signal.aborted) {
       const step = this.progress.step + 1;
       const loss = await this.takeStep(step);
       if (loss === undefined) break;
       const average = nextAverage(this.progress.average, loss);
-      this.progress = { ...this.progress, step, updates: this.job.trainer.updates, average };
+      this.progress = { ...this.progress, step, updates: trainer.updates, average };
       this.loss = loss;
       await this.record(step, loss, step === last);
       this.divergence.add(step, loss, this.saves.at(0));
       if (step % save_every === 0 || step === last) await this.save();
-      if (sample_every > 0 && step % sample_every === 0 && !signal.aborted) await events.onSample(step);
+      if (sample_every > 0 && step % sample_every === 0 && !signal.aborted) {
+        await writeSamples(this.training, step);
+      }
     }
-    if (this.progress.step > this.job.progress.step && this.progress.step !== this.saves[0])
+    if (this.progress.step > this.training.progress.step && this.progress.step !== this.saves[0])
       await this.save();
     return { step: this.progress.step, isInterrupted: signal.aborted };
   }
 
   /** One update; its mean loss, or undefined when interrupted before it. */
   private async takeStep(step: number): Promise<number | undefined> {
-    const { trainer, corpus, events, signal } = this.job;
+    const { request, trainer, corpus, events } = this.training;
+    const { signal } = request;
     const { options, context } = this.progress;
     const { batch_size, accumulate_gradients, learning_rate, seed } = options;
     let sum = 0;
@@ -168,8 +140,8 @@ class Training {
 
   /** The step's row in loss.csv, and its line where one is due. */
   private async record(step: number, loss: number, isLast: boolean): Promise<void> {
-    const { log, options, events } = this.job;
-    const { print_every, validate_every } = options;
+    const { log, request, events } = this.training;
+    const { print_every, validate_every } = request.loop;
     const validation = step % validate_every === 0 || isLast ? await this.validate() : undefined;
     const [sum, weight] = this.progress.average;
     const row = { step, seconds: this.seconds, loss, average: sum / weight, validation };
@@ -182,7 +154,8 @@ class Training {
 
   /** The mean loss on the held-out part; undefined where there is none, or when interrupted. */
   private async validate(): Promise<number | undefined> {
-    const { trainer, signal, events } = this.job;
+    const { trainer, request, events } = this.training;
+    const { signal } = request;
     const { step, options } = this.progress;
     const { batch_size } = options;
     if (this.windows.length > 0) events.onValidating(step);
@@ -201,7 +174,8 @@ class Training {
   }
 
   private async save(): Promise<void> {
-    const { run, trainer, modelFiles, options, log, events, lock } = this.job;
+    const { request, trainer, base, log, events, lock } = this.training;
+    const { folder, loop } = request;
     const { step } = this.progress;
     this.divergence.check(step, this.loss, this.saves.at(0));
     await lock.check();
@@ -212,13 +186,15 @@ class Training {
       progress: this.progress,
       weights: finiteSource(weights, () => this.notANumber(step, "a weight")),
       state,
-      modelFiles,
+      modelFiles: base.modelFiles,
     };
-    const { max_checkpoints } = options;
+    const { max_checkpoints } = loop;
     const keep = [step, ...this.saves].slice(0, max_checkpoints === 0 ? undefined : max_checkpoints);
-    await writeSave(run, content, { keep, last: this.saves[0] });
+    await writeSave(folder, content, { keep, last: this.saves[0] });
     this.saves = keep;
     await log.settle();
+    const svg = svgCurve(`${basename(folder)}: loss`, log.losses);
+    await replaceFile(join(folder, CURVE_FILE), svg).catch((error) => events.onNotice(messageOf(error)));
     await events.onSaved(step, log.losses);
   }
 }
@@ -228,6 +204,6 @@ class Training {
  * @throws UserError when the disk fails, the training diverges, or another process has taken the folder over; the last
  *   good save is then as it was
  */
-export function train(job: Job): Promise<Trained> {
-  return new Training(job).run();
+export function train(training: Training): Promise<Trained> {
+  return new Loop(training).run();
 }

@@ -123,7 +123,8 @@ describe("a run", () => {
   test("validation is the mean loss on the held-out tokens, as the reference engine finds it", async () => {
     const folder = place();
     const { run, told } = await train(folder, { steps: 3, validation: 0.1, batch_size: 4 });
-    const { corpus, context } = told.begin!;
+    const { corpus, progress } = told.begin!;
+    const { context } = progress;
     const { validation: tokens } = corpus;
     assert.ok(tokens.length > 60 && tokens.length < 250);
     const engine = await createTfjsEngine(told.begin!.trainer.hparams, await openWeights(run), {
@@ -278,7 +279,7 @@ describe("going on", () => {
     const base = { context_length: undefined, accumulate_gradients: undefined, learning_rate: undefined };
     await train(folder, { steps: 2, batch_size: 3, lora_rank: 2, validation: 0.2, context_length: 10 });
     const same = await train(folder, { steps: 1, seed: undefined, ...base });
-    const { options, context } = same.told.begin!;
+    const { options, context } = same.told.begin!.progress;
     assert.deepEqual(same.told.notices, []);
     assert.equal(context, 10);
     assert.deepEqual(
@@ -419,6 +420,7 @@ describe("a damaged save", () => {
     rmSync(join(run, "step-6"), { recursive: true });
     rmSync(join(run, "model.json")); // a crash in the midst of it
     writeFileSync(join(run, "counter"), "");
+    writeFileSync(join(run, "tokens.json.0123abcd.part"), "{");
     const { told, step } = await train(folder, { steps: 1 });
     assert.deepEqual([told.notices, step], [[], 7]);
     assert.deepEqual(await weightBytes(run), await weightBytes(unbroken));
@@ -520,7 +522,7 @@ describe("saves", () => {
     for (const [i, restore_from] of [first.run, join(first.run, "step-3")].entries()) {
       const { run, told, step } = await train(folder, { steps: 1, restore_from, run_name: `next${i}` });
       assert.equal(step, 1);
-      assert.equal(told.begin?.base, restore_from);
+      assert.equal(told.begin?.base.name, restore_from);
       assert.ok(lossRows(run)[0].loss < lossRows(first.run)[0].loss);
     }
     await assert.rejects(
@@ -528,12 +530,6 @@ describe("saves", () => {
       clearly(/nothing is neither latest, nor fresh, nor the folder/),
     );
     assert.ok(!existsSync(join(folder, "checkpoint", "x")), "nothing stays of a run that did not begin");
-  });
-
-  test("a run's name cannot lead elsewhere", async () => {
-    for (const run_name of ["../x", "a/b", "..", "", "a\\b", "C:x", "a\0"]) {
-      await assert.rejects(train(place(), { run_name, steps: 1 }), UsageError);
-    }
   });
 });
 

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { loadEncoder } from "../../dist/src/encoder/encoder.js";
-import { readRun } from "../../dist/src/finetune/run/save.js";
+import { readRun } from "../../dist/src/finetune/run/run-file.js";
 import { crc32 } from "../../dist/src/formats/crc.js";
 import { openHuggingFace } from "../../dist/src/formats/huggingface/open.js";
 import { readTokenizer } from "../../dist/src/formats/huggingface/tokenizer.js";

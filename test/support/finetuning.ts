@@ -1,18 +1,14 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import {
-  type Begin,
-  type FinetuneEvents,
-  type FinetuneRequest,
-  type Finished,
-  finetune,
-} from "../../dist/src/finetune/finetune.js";
+import { type Finished, finetune } from "../../dist/src/finetune/finetune.js";
 import { folderBase } from "../../dist/src/finetune/run/base.js";
 import {
+  type FinetuneRequest,
   LOOP_DEFAULTS,
   type LoopOptions,
   type TrainingOptions,
 } from "../../dist/src/finetune/run/options.js";
+import type { FinetuneEvents, Training } from "../../dist/src/finetune/training.js";
 import { openWeights } from "../../dist/src/formats/tfjs/read.js";
 import { MICRO } from "./models.js";
 
@@ -40,12 +36,13 @@ export interface Told {
   readonly lines: string[];
   readonly samples: string[];
   readonly savedSteps: number[];
-  begin?: Begin;
+  begin?: Training;
 }
 
 export type Overrides = Partial<Omit<FinetuneRequest, "given" | "loop">> &
   Partial<TrainingOptions> &
   Partial<LoopOptions> & {
+    readonly run_name?: string;
     /** Called after each batch. */
     readonly onBatch?: (step: number, done: number) => void;
   };
@@ -95,8 +92,7 @@ export async function train(
     Object.fromEntries(Object.entries(overrides).filter(([name]) => names.includes(name)));
   const request: FinetuneRequest = {
     dataset: [join(folder, "text.txt")],
-    run_name: "run1",
-    checkpoint_dir: join(folder, "checkpoint"),
+    folder: join(folder, "checkpoint", overrides.run_name ?? "run1"),
     restore_from: "latest",
     overwrite: false,
     samples_dir: join(folder, "samples"),
@@ -109,7 +105,7 @@ export async function train(
     loop: { ...LOOP_DEFAULTS, sample_every: 0, ...among(LOOP) },
   };
   const finished = await finetune(request, events);
-  return { ...finished, told, run: finished.folder };
+  return { ...finished, told, run: request.folder };
 }
 
 /** loss.csv as rows of numbers (validation: NaN where there is none), the seconds left out. */

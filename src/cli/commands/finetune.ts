@@ -3,8 +3,10 @@ import type { Command } from "commander";
 import { openAiVocabulary } from "../../encoder/encoder.js";
 import { trainVocabulary } from "../../encoder/train.js";
 import { documentTexts } from "../../finetune/dataset/documents.js";
-import { CURVE_FILE, type FinetuneRequest, type Finished, finetune } from "../../finetune/finetune.js";
+import { type Finished, finetune } from "../../finetune/finetune.js";
 import { type Base, folderBase, readVocabulary, scratchBase } from "../../finetune/run/base.js";
+import { CURVE_FILE } from "../../finetune/run/chart.js";
+import type { FinetuneRequest } from "../../finetune/run/options.js";
 import type { Hparams } from "../../model/hparams.js";
 import { canonicalName } from "../../models/catalog.js";
 import { findModelFolder } from "../../models/store.js";
@@ -16,6 +18,7 @@ import {
   SCRATCH_SIZES,
   trainingOptions,
 } from "../options/finetune.js";
+import { runFolder } from "../options/run-name.js";
 import { modelFolder } from "../samples/find-model.js";
 import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
 import { note, Output } from "../terminal/output.js";
@@ -104,8 +107,7 @@ function requestOf(call: Call): FinetuneRequest {
     dataset,
     given: trainingOptions(options),
     loop: loopOptions(options),
-    run_name,
-    checkpoint_dir,
+    folder: runFolder(checkpoint_dir, run_name),
     restore_from,
     overwrite,
     backend,
@@ -149,7 +151,11 @@ function shown(folder: string): string {
 }
 
 /** Says what there is now, and what can be done with it. */
-function tellEnd(call: Call, { folder, step, isInterrupted, hasEndOfText }: Finished): void {
+function tellEnd(
+  call: Call,
+  { folder }: FinetuneRequest,
+  { step, isInterrupted, hasEndOfText }: Finished,
+): void {
   const { command, options, display } = call;
   if (step === 0) {
     note("stopped before the first step: nothing was saved");
@@ -194,7 +200,7 @@ async function act(command: Command, dataset: readonly string[], options: Finetu
     );
     display.draw(finished.losses);
     display.sum();
-    tellEnd(call, finished);
+    tellEnd(call, request, finished);
     await output.finish();
     return finished.isInterrupted && !output.closed.aborted ? EXIT.interrupted : EXIT.done;
   } finally {

@@ -1,12 +1,20 @@
 import { existsSync, readdirSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
-import { runFolder } from "../../finetune/run/folder.js";
-import { isModelFolder } from "../../models/store.js";
+import { expandPath, isModelFolder } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";
 
 export const CHECKPOINT_DIR = "checkpoint";
 export const RUN_NAME = "run1";
+
+/** The folder of a run. @throws UsageError when the name would lead elsewhere */
+export function runFolder(checkpoint_dir: string, run_name: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+  if (/^\.*$|[\0-\x1f/\\:]/.test(run_name)) {
+    throw new UsageError(`--run_name must be the name of a folder, not ${JSON.stringify(run_name)}`);
+  }
+  return join(resolve(expandPath(checkpoint_dir)), run_name);
+}
 
 /** Names of the runs in a folder that can be loaded. */
 function runsIn(checkpoint_dir: string): string[] {

@@ -1,7 +1,7 @@
 import { SingleBar } from "cli-progress";
-import type { Begin, FinetuneEvents } from "../../finetune/finetune.js";
 import { drawCurve } from "../../finetune/run/chart.js";
 import type { Losses } from "../../finetune/run/losses.js";
+import type { FinetuneEvents, Training } from "../../finetune/training.js";
 import { note, type Output } from "./output.js";
 import { type Bar, showSeconds, startBar } from "./progress.js";
 
@@ -15,7 +15,7 @@ export class TrainingDisplay implements FinetuneEvents {
   private readonly hasBar = process.stderr.isTTY === true;
   private bar: SingleBar | undefined;
   private reading: Bar | undefined;
-  private begin: Begin | undefined;
+  private training: Training | undefined;
   /** Milliseconds that went into batches, and when the clock was started; undefined: it stands. */
   private spent = 0;
   private running: number | undefined;
@@ -39,12 +39,12 @@ export class TrainingDisplay implements FinetuneEvents {
 
   /** The step that ends the training. */
   get lastStep(): number {
-    return this.begin?.last ?? 0;
+    return this.training?.last ?? 0;
   }
 
   /** The user wants it to end. */
   onStopping(): void {
-    if (this.begin) this.say("saving and stopping after this batch (Ctrl-C again quits at once)");
+    if (this.training) this.say("saving and stopping after this batch (Ctrl-C again quits at once)");
   }
 
   onReading(bytes: number, total: number): void {
@@ -54,14 +54,15 @@ export class TrainingDisplay implements FinetuneEvents {
     if (bytes >= total) this.clear();
   }
 
-  onBegin(begin: Begin): void {
-    this.begin = begin;
-    const { base, trainer, corpus, context, options, isNewSeed, step, last } = begin;
+  onBegin(training: Training): void {
+    this.training = training;
+    const { base, trainer, corpus, progress, isNewSeed, last } = training;
+    const { options, context, step } = progress;
     const number = (n: number): string => n.toLocaleString("en-US");
     const { batch_size, accumulate_gradients, seed } = options;
     const rows = batch_size * accumulate_gradients;
     const held = corpus.validation.length > 0 ? `, ${number(corpus.validation.length)} held out` : "";
-    const from = step === 0 ? base : `${base}, trained for ${number(step)} steps`;
+    const from = step === 0 ? base.name : `${base.name}, trained for ${number(step)} steps`;
     const until = Number.isFinite(last) ? `until step ${number(last)}` : "until Ctrl-C";
     this.say(
       `${from}: ${number(trainer.n_trained)} parameters trained by ${trainer.name} on ${number(corpus.tokens.length)} tokens${held}; a step reads ${rows} x ${number(context)} = ${number(rows * context)} tokens; ${until}`,
@@ -72,8 +73,9 @@ export class TrainingDisplay implements FinetuneEvents {
 
   onBatch(step: number, done: number, tokens: number): void {
     this.tokens = tokens;
-    if (!this.begin || !this.hasBar) return;
-    const { options, step: first, last } = this.begin;
+    if (!this.training || !this.hasBar) return;
+    const { progress, last } = this.training;
+    const { step: first, options } = progress;
     const { accumulate_gradients } = options;
     const seconds = (this.spent + performance.now() - (this.running ?? performance.now())) / 1000;
     const speed = tokens / Math.max(0.001, seconds);
@@ -116,7 +118,7 @@ export class TrainingDisplay implements FinetuneEvents {
 
   async onSaved(step: number, losses: Losses): Promise<void> {
     this.clear();
-    if (this.hasBar && step !== this.begin?.last) this.draw(losses);
+    if (this.hasBar && step !== this.training?.last) this.draw(losses);
     this.goOn();
   }
 
@@ -160,7 +162,7 @@ export class TrainingDisplay implements FinetuneEvents {
 
   /** Lets the clock of the speed run. */
   private goOn(): void {
-    if (this.begin) this.running ??= performance.now();
+    if (this.training) this.running ??= performance.now();
   }
 
   /** Stops it. */

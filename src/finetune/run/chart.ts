@@ -3,6 +3,9 @@ import { line } from "d3-shape";
 import asciiPlot from "simple-ascii-chart";
 import type { Losses } from "./losses.js";
 
+/** The curve's file in a run's folder. */
+export const CURVE_FILE = "loss.svg";
+
 type Point = [x: number, y: number];
 
 /** What is drawn: mean losses of up to `most` stretches of steps, and the held-out part's. */

@@ -1,3 +1,7 @@
+import type { TrainerChoice } from "../../engines/create.js";
+import type { Hparams } from "../../model/hparams.js";
+import type { Base } from "./base.js";
+
 /** What decides a training's numbers. Saved with a run, which goes on with it. Names are gpt-2-simple's. */
 export interface TrainingOptions {
   /** Rows that are read at once. */
@@ -33,6 +37,33 @@ export interface LoopOptions {
   readonly validate_every: number;
   /** How many saves stay; 0: all. */
   readonly max_checkpoints: number;
+}
+
+/** A training as the user wants it. */
+export interface FinetuneRequest {
+  /** Files, folders, globs. */
+  readonly dataset: readonly string[];
+  /** The options that were given; for the others a run that goes on keeps its own. */
+  readonly given: Partial<TrainingOptions>;
+  readonly loop: LoopOptions;
+  /** The run's folder: made where it is not there. */
+  readonly folder: string;
+  /** "latest", "fresh", or the path of a model folder. */
+  readonly restore_from: string;
+  readonly overwrite: boolean;
+  /** Finds the model that a new run begins from. */
+  readonly base: () => Promise<Base>;
+  /** The sizes that were asked for: a run that goes on must have them. */
+  readonly sizes: Partial<Hparams>;
+  /** The model that was named, if one was. */
+  readonly baseName?: string;
+  readonly backend?: TrainerChoice["backend"];
+  readonly threads?: number;
+  readonly gpu?: string;
+  /** Samples go into a folder of the run's name there. */
+  readonly samples_dir: string;
+  /** Ends the training well: a save, then finetune() returns. Before the first step it throws the signal's reason. */
+  readonly signal: AbortSignal;
 }
 
 /** gpt-2-simple's, where it has them: learning_rate, accumulate_gradients, batch_size, optimizer. */

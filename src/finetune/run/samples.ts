@@ -1,40 +1,56 @@
-import { join } from "node:path";
-import type { Encoder } from "../../encoder/encoder.js";
-import { createEngine, type EngineOptions } from "../../engines/create.js";
-import type { Hparams } from "../../model/hparams.js";
-import type { WeightSource } from "../../model/weight-source.js";
+import { basename, join } from "node:path";
+import { createEngine } from "../../engines/create.js";
 import { inOrder, sample } from "../../sampling/sample.js";
+import { messageOf, UserError } from "../../system/errors.js";
 import { makeFolder, replaceFile } from "../../system/files.js";
+import { batchAt } from "../dataset/windows.js";
+import type { Training } from "../training.js";
 
-/** How samples are written while a model is being trained. */
-export interface SampleRequest {
-  readonly hparams: Hparams;
-  readonly weights: WeightSource;
-  readonly encoder: Encoder;
-  readonly engine: Pick<EngineOptions, "backend" | "threads" | "gpu">;
-  /** The token that each sample goes on from, which is part of its text. */
-  readonly first: number;
-  readonly seed: number;
-  readonly sample_num: number;
-  readonly sample_length: number;
-  readonly signal: AbortSignal;
+/**
+ * Writes samples of a step, for the user and, where gpt-2-simple does, to <samples_dir>/<run>/samples-<step>. Training
+ * goes on without them where they cannot be had.
+ */
+export async function writeSamples(training: Training, step: number): Promise<void> {
+  const { samples_dir, folder } = training.request;
+  const { events } = training;
+  events.onSampling(step);
+  try {
+    const text = await drawSamples(training, step);
+    if (text === undefined) return;
+    await events.onSamples(text);
+    const place = join(samples_dir, basename(folder));
+    makeFolder(place);
+    await replaceFile(join(place, `samples-${step}`), text);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    events.onNotice(`no samples of step ${step}: ${messageOf(error)}`);
+  }
 }
 
 /**
- * Writes samples with the weights as they are, drawn as in gpt-2-simple: temperature 1, top_k 40. An engine is
- * made for them and disposed of; the weights are read and nothing else is touched.
+ * Samples with the weights as they are, drawn as in gpt-2-simple: temperature 1, top_k 40. An engine is made for
+ * them and disposed of; the weights are read and nothing else is touched.
  * @returns the texts, each under its number; undefined when interrupted
  */
-export async function drawSamples(request: SampleRequest): Promise<string | undefined> {
-  const { hparams, weights, encoder, first, seed, sample_num, sample_length, signal } = request;
-  const engine = await createEngine(hparams, weights, { ...request.engine, precision: "float32" });
+async function drawSamples(training: Training, step: number): Promise<string | undefined> {
+  const { request, base, corpus, trainer, progress } = training;
+  const { backend, threads, gpu, signal, loop } = request;
+  const { hparams, encoder } = base;
+  const { seed, accumulate_gradients: micro } = progress.options; // a batch that no gradient comes from
+  const [[first]] = batchAt(corpus.tokens, { seed, step, micro, batch_size: 1, context_length: 1 });
+  const engine = await createEngine(hparams, trainer.weights, {
+    backend,
+    threads,
+    gpu,
+    precision: "float32",
+  });
   try {
     const texts: string[] = [];
     const events = sample(engine, encoder, [first], {
       seed,
-      nsamples: sample_num,
+      nsamples: loop.sample_num,
       batch_size: 1,
-      length: sample_length,
+      length: loop.sample_length ?? Math.max(1, hparams.n_ctx - 1),
       temperature: 1,
       top_k: 40,
       top_p: 1,
@@ -49,16 +65,4 @@ export async function drawSamples(request: SampleRequest): Promise<string | unde
   } finally {
     await engine.dispose();
   }
-}
-
-/** Puts samples where gpt-2-simple does: <folder>/<run_name>/samples-<step>. */
-export async function keepSamples(
-  folder: string,
-  run_name: string,
-  step: number,
-  text: string,
-): Promise<void> {
-  const place = join(folder, run_name);
-  makeFolder(place);
-  await replaceFile(join(place, `samples-${step}`), text);
 }

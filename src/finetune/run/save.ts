@@ -1,45 +1,16 @@
 import { readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { crc32 } from "../../formats/crc.js";
 import { MANIFEST, manifestFromAbove } from "../../formats/tfjs/manifest.js";
 import { writeWeights } from "../../formats/tfjs/write.js";
 import type { WeightSource } from "../../model/weight-source.js";
-import { messageOf, quote, UserError } from "../../system/errors.js";
-import { fileError, makeFolder, readSmallFile, replaceFile, syncFolder } from "../../system/files.js";
+import { COUNTER } from "../../models/files.js";
+import { messageOf, UserError } from "../../system/errors.js";
+import { fileError, makeFolder, replaceFile, syncFolder } from "../../system/files.js";
 import { LOSS_PART } from "./losses.js";
-import type { TrainingOptions } from "./options.js";
+import { describeRun, type Progress, RUN_FILE } from "./run-file.js";
 
 /** Where the optimizer's state lies in a save. */
 export const STATE = "state";
-export const RUN_FILE = "run.json";
-export const COUNTER = "counter";
-const FORMAT = 1;
-/** A run.json has some 2 KB. */
-const RUN_BYTES = 1 << 20;
-
-/** How far a run is, and what its next steps depend on beside the weights and the optimizer's state. */
-export interface Progress {
-  /** 1, and one more each time the run was overwritten from the beginning. */
-  readonly run: number;
-  readonly step: number;
-  /** The optimizer's steps: fewer than `step` where it has begun anew. */
-  readonly updates: number;
-  /** Whether there is a state beside the weights. */
-  readonly hasState: boolean;
-  /** Of training, over all sessions. */
-  readonly seconds: number;
-  /** The moving average's numerator and denominator. */
-  readonly average: readonly [number, number];
-  readonly options: TrainingOptions;
-  /** Tokens of a row, as they fit the dataset. */
-  readonly context: number;
-  /** Of the dataset's tokens. */
-  readonly fingerprint: string;
-  /** What the run began from. */
-  readonly base: string;
-  /** What computed it, e.g. "wasm". */
-  readonly trainer: string;
-}
 
 /** What a save holds. */
 export interface SaveContent {
@@ -51,7 +22,8 @@ export interface SaveContent {
 }
 
 /** What replaceFile() writes beside the files of a run's folder. */
-const HALF_FILE = /^(counter|(hparams|encoder|model)\.json|vocab\.bpe|loss\.(csv|svg))\.[0-9a-f]{8}\.part$/;
+const HALF_FILE =
+  /^(counter|(hparams|encoder|model|tokens)\.json|vocab\.bpe|loss\.(csv|svg))\.[0-9a-f]{8}\.part$/;
 
 export const saveName = (step: number): string => `step-${step}`;
 
@@ -66,54 +38,6 @@ export async function listSaves(run: string): Promise<number[]> {
     .map((entry) => Number(/^step-(0|[1-9]\d{0,14})$/.exec(entry.name)?.[1] ?? -1))
     .filter((step) => step >= 0)
     .sort((a, b) => b - a);
-}
-
-/** run.json's text: with a checksum of itself and of the small files beside it. */
-function describeRun(progress: Progress, files: ReadonlyMap<string, Uint8Array>): string {
-  const run = {
-    progress,
-    files: Object.fromEntries([...files].map(([name, bytes]) => [name, crc32(bytes)])),
-  };
-  return `${JSON.stringify({ format: FORMAT, crc32: crc32(Buffer.from(JSON.stringify(run))), ...run }, null, 2)}\n`;
-}
-
-/** The checksum that stands in run.json; undefined for what nobody wrote, nested deeper than it can be. */
-function checkOf(run: unknown): number | undefined {
-  try {
-    return crc32(Buffer.from(JSON.stringify(run)));
-  } catch {
-    return undefined;
-  }
-}
-
-function isTree(value: unknown): boolean {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/**
- * Reads a save's run.json.
- * @throws UserError when it is missing, altered, or of another version of this program
- */
-export async function readRun(
-  folder: string,
-): Promise<{ progress: Progress; files: Readonly<Record<string, number>> }> {
-  const path = join(folder, RUN_FILE);
-  const text = (await readSmallFile(path, RUN_BYTES, "it is none of ours")).toString("utf8");
-  let json: { format?: unknown; crc32?: unknown; progress: Progress; files: Record<string, number> };
-  try {
-    json = JSON.parse(text) as typeof json;
-  } catch (error) {
-    throw new UserError(`${path} is not valid JSON`, { cause: error });
-  }
-  if (json?.format !== FORMAT) throw new UserError(`${path} was written by another version of gpt2`);
-  const { progress, files } = json;
-  if (!isTree(progress) || !isTree(files) || checkOf({ progress, files }) !== json.crc32) {
-    throw new UserError(`${path} is damaged: its checksum does not fit`);
-  }
-  // A save may come from anywhere, its checksum with it: no file outside its folder is read or replaced.
-  const odd = Object.keys(files).find((name) => !/^\w[\w.-]*$/.test(name));
-  if (odd !== undefined) throw new UserError(`${path}: ${quote(odd)} is not the name of a file beside it`);
-  return { progress, files };
 }
 
 /**
@@ -146,7 +70,7 @@ export async function writeSave(
     const cause = { cause: error };
     throw new UserError(`step ${progress.step} could not be saved: ${messageOf(error)}; ${left}`, cause);
   }
-  await publish(run, progress.step);
+  await publish(run, progress.step, modelFiles);
   for (const step of await listSaves(run)) {
     if (step !== progress.step && !keep.includes(step)) await removeSave(run, step);
   }
@@ -183,23 +107,24 @@ async function putInPlace(run: string, name: string): Promise<void> {
 /**
  * Makes the run's folder the model of one of its saves: model.json names that save's files, counter its step.
  * Every file is replaced by renaming; those that hold what they should stay untouched.
+ * @param modelFiles of the save
  */
-export async function publish(run: string, step: number): Promise<void> {
-  const name = saveName(step);
-  const put = async (file: string, content: Buffer): Promise<void> => {
-    const path = join(run, file);
-    const old = await readFile(path).catch(() => undefined);
-    if (!old?.equals(content)) await replaceFile(path, content);
-  };
-  const { files } = await readRun(join(run, name));
-  for (const file of [...Object.keys(files), MANIFEST]) {
-    const path = join(run, name, file);
-    const content = await readFile(path).catch((error) => {
-      throw fileError("read", path, error);
-    });
-    await put(file, file === MANIFEST ? Buffer.from(manifestFromAbove(content.toString(), name)) : content);
+export async function publish(
+  run: string,
+  step: number,
+  modelFiles: ReadonlyMap<string, Uint8Array>,
+): Promise<void> {
+  const path = join(run, saveName(step), MANIFEST);
+  const manifest = await readFile(path, "utf8").catch((error) => {
+    throw fileError("read", path, error);
+  });
+  const files = new Map(modelFiles)
+    .set(MANIFEST, Buffer.from(manifestFromAbove(manifest, saveName(step))))
+    .set(COUNTER, Buffer.from(`${step}\n`));
+  for (const [name, content] of files) {
+    const old = await readFile(join(run, name)).catch(() => undefined);
+    if (!old?.equals(content)) await replaceFile(join(run, name), content);
   }
-  await put(COUNTER, Buffer.from(`${step}\n`));
   await syncFolder(run);
 }
 

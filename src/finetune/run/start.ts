@@ -1,25 +1,15 @@
-import { join, resolve } from "node:path";
+import { createHash } from "node:crypto";
+import { basename, join, resolve } from "node:path";
 import type { Hparams } from "../../model/hparams.js";
 import { expandPath, isModelFolder } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";
+import type { Corpus } from "../dataset/corpus.js";
+import type { FinetuneEvents, Training } from "../training.js";
 import { type Base, folderBase } from "./base.js";
-import { newestSave, type Save } from "./restore.js";
-import { listSaves, readRun, saveName } from "./save.js";
-
-/** Where the user wants a run to begin. */
-export interface StartRequest {
-  readonly run_name: string;
-  readonly checkpoint_dir: string;
-  /** "latest", "fresh", or the path of a model folder. */
-  readonly restore_from: string;
-  readonly overwrite: boolean;
-  /** Finds the model that a new run begins from. */
-  readonly base: () => Promise<Base>;
-  /** The sizes that were asked for: a run that goes on must have them. */
-  readonly sizes: Partial<Hparams>;
-  /** The model that was named, if one was. */
-  readonly baseName?: string;
-}
+import { newestSave, openState, type Save } from "./newest-save.js";
+import { compareOptions, type FinetuneRequest, isSame, type TrainingOptions } from "./options.js";
+import { type Progress, readRun } from "./run-file.js";
+import { listSaves, saveName } from "./save.js";
 
 /** What a run begins from, and the save where it goes on. */
 export interface Start {
@@ -35,15 +25,11 @@ export interface Start {
  * Decides where a run begins: at its newest save that is whole, or at a model.
  * @throws UserError when that would overwrite a run, or there is nothing sound to begin from
  */
-export async function chooseStart(
-  folder: string,
-  request: StartRequest,
-  onNotice: (line: string) => void,
-): Promise<Start> {
-  const { restore_from, overwrite } = request;
+export async function chooseStart(request: FinetuneRequest, events: FinetuneEvents): Promise<Start> {
+  const { folder, restore_from, overwrite } = request;
   const steps = await listSaves(folder);
   const isTaken = steps.length > 0 || isModelFolder(folder);
-  if (restore_from === "latest" && isTaken && !overwrite) return goOn(folder, request, onNotice);
+  if (restore_from === "latest" && isTaken && !overwrite) return goOn(request, events);
   if (isTaken && !overwrite) {
     throw new UserError(
       `${folder} already holds a run: --restore_from latest continues it, --overwrite begins again, another --run_name keeps it`,
@@ -62,19 +48,15 @@ export async function chooseStart(
   return { base, number: 1 + Math.max(0, ...numbers), isOverwriting: isTaken };
 }
 
-async function goOn(
-  folder: string,
-  { run_name, sizes, baseName }: StartRequest,
-  onNotice: (line: string) => void,
-): Promise<Start> {
-  const save = await newestSave(folder, onNotice);
+async function goOn({ folder, sizes, baseName }: FinetuneRequest, events: FinetuneEvents): Promise<Start> {
+  const save = await newestSave(folder, events);
   if (!save) {
     throw new UserError(
       `${folder} holds a model that gpt2 finetune has not saved: begin from it with --restore_from ${folder} and another --run_name`,
     );
   }
-  const { base: begun, run } = save.progress;
-  const base = await folderBase(save.folder, begun);
+  const { base } = save;
+  const run_name = basename(folder);
   for (const [name, wanted] of Object.entries(sizes)) {
     const found = base.hparams[name as keyof Hparams];
     if (found !== wanted) {
@@ -83,10 +65,12 @@ async function goOn(
       );
     }
   }
-  if (baseName !== undefined && baseName !== begun) {
-    onNotice(`${run_name} was begun from ${begun} and goes on from its own save, not from ${baseName}`);
+  if (baseName !== undefined && baseName !== base.name) {
+    events.onNotice(
+      `${run_name} was begun from ${base.name} and goes on from its own save, not from ${baseName}`,
+    );
   }
-  return { base, save, number: run, isOverwriting: false };
+  return { base, save, number: save.progress.run, isOverwriting: false };
 }
 
 async function pathBase(restore_from: string): Promise<Base> {
@@ -95,4 +79,56 @@ async function pathBase(restore_from: string): Promise<Base> {
   throw new UserError(
     `--restore_from ${restore_from} is neither latest, nor fresh, nor the folder of a model or a run`,
   );
+}
+
+/** What a run is going to be trained with. */
+interface Ready extends Pick<Training, "corpus" | "trainer"> {
+  readonly options: TrainingOptions;
+  /** Tokens of a row. */
+  readonly context: number;
+}
+
+/** A number for the dataset's tokens: another dataset, vocabulary or part held out has another. */
+function fingerprintOf({ tokens, validation }: Corpus): string {
+  const hash = createHash("sha256").update(`${tokens.length} ${tokens.BYTES_PER_ELEMENT} `);
+  for (const { buffer, byteOffset, byteLength } of [tokens, validation]) {
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  return hash.digest("hex").slice(0, 32);
+}
+
+/**
+ * Where a training stands. Where it goes on from a save, the optimizer's state is put back and the user is told
+ * what is not as it was; with another optimizer, rank or choice of layers the state begins anew.
+ * @throws UserError when the state cannot be read
+ */
+export async function resumeAt(
+  start: Start,
+  { options, corpus, context, trainer }: Ready,
+  events: FinetuneEvents,
+): Promise<Progress> {
+  const { base, save, number } = start;
+  const fingerprint = fingerprintOf(corpus);
+  const now = { run: number, options, context, fingerprint, base: base.name, trainer: trainer.name };
+  if (!save) return { ...now, step: 0, updates: 0, hasState: false, seconds: 0, average: [0, 0] };
+  const before = save.progress;
+  const { phrases, isStateLost } = compareOptions(before.options, options);
+  const changes = [...phrases];
+  const isPartedAnew =
+    before.options.validation !== options.validation || !isSame(before.options.column, options.column);
+  if (before.fingerprint !== fingerprint && !isPartedAnew) changes.push("another dataset");
+  if (before.context !== context) changes.push(`rows of ${before.context} -> ${context} tokens`);
+  if (before.trainer !== trainer.name) changes.push(`backend ${before.trainer} -> ${trainer.name}`);
+  if (changes.length > 0) {
+    const anew = isStateLost ? "; the optimizer begins anew" : "";
+    events.onNotice(`the run goes on, but not as before: ${changes.join(", ")}${anew}`);
+  }
+  if (isStateLost) return { ...before, ...now, updates: 0, hasState: false };
+  const state = await openState(save.folder);
+  try {
+    await trainer.restore(before.updates, state);
+  } finally {
+    await state.close();
+  }
+  return { ...before, ...now };
 }

@@ -4,15 +4,19 @@ import { crc32 } from "../../formats/crc.js";
 import { hasWeights, openWeights } from "../../formats/tfjs/read.js";
 import { checkParameters, sizeOf } from "../../model/parameters.js";
 import type { WeightSource } from "../../model/weight-source.js";
-import { loadHparams } from "../../models/load.js";
 import { messageOf, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
-import { listSaves, type Progress, readRun, STATE, saveName } from "./save.js";
+import type { FinetuneEvents } from "../training.js";
+import { type Base, folderBase } from "./base.js";
+import { type Progress, readRun } from "./run-file.js";
+import { listSaves, STATE, saveName } from "./save.js";
 
 /** A save that is whole. */
 export interface Save {
   readonly folder: string;
   readonly progress: Progress;
+  /** The model in it. */
+  readonly base: Base;
   /** Steps of the run's saves up to this one, the latest first. */
   readonly steps: readonly number[];
 }
@@ -38,7 +42,7 @@ export async function openState(folder: string): Promise<WeightSource> {
  * Reads all of a save and compares every checksum.
  * @throws UserError that names what is missing or damaged
  */
-async function checkSave(folder: string): Promise<Progress> {
+async function checkSave(folder: string): Promise<Pick<Save, "progress" | "base">> {
   const { progress, files } = await readRun(folder);
   for (const [name, wanted] of Object.entries(files)) {
     const path = join(folder, name);
@@ -47,13 +51,14 @@ async function checkSave(folder: string): Promise<Progress> {
     });
     if (crc32(bytes) !== wanted) throw new UserError(`${path} is damaged: its checksum does not fit`);
   }
+  const base = await folderBase(folder, progress.base);
   const weights = await openWeights(folder);
-  checkParameters(await loadHparams(folder), weights);
+  checkParameters(base.hparams, weights);
   await verify(weights);
   const state = await openState(folder);
   if (progress.hasState && state.tensors.size === 0) throw new UserError(`${state.path} is missing`);
   await verify(state);
-  return progress;
+  return { progress, base };
 }
 
 /**
@@ -62,7 +67,10 @@ async function checkSave(folder: string): Promise<Progress> {
  * @returns undefined where the run has no save at all
  * @throws UserError when there are saves and none of them is whole
  */
-export async function newestSave(run: string, onNotice: (line: string) => void): Promise<Save | undefined> {
+export async function newestSave(
+  run: string,
+  events: Pick<FinetuneEvents, "onNotice">,
+): Promise<Save | undefined> {
   const found: { folder: string; number: number; step: number }[] = [];
   for (const step of await listSaves(run)) {
     const folder = join(run, saveName(step));
@@ -76,14 +84,14 @@ export async function newestSave(run: string, onNotice: (line: string) => void):
   found.sort((a, b) => (a.number === b.number ? b.step - a.step : b.number - a.number));
   for (const { folder, number, step } of found) {
     try {
-      const progress = await checkSave(folder);
+      const checked = await checkSave(folder);
       const earlier = found.filter((other) => other.number === number && other.step <= step);
-      return { folder, progress, steps: earlier.map((other) => other.step) };
+      return { folder, ...checked, steps: earlier.map((other) => other.step) };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       // What to do about a damaged model is another thing than about a damaged save.
       const reason = messageOf(error).replace(/: convert or download the model again$/, "");
-      onNotice(`the save of step ${step} cannot be used (${reason}): the one before it is`);
+      events.onNotice(`the save of step ${step} cannot be used (${reason}): the one before it is`);
     }
   }
   throw new UserError(

@@ -1,0 +1,83 @@
+import { join } from "node:path";
+import { crc32 } from "../../formats/crc.js";
+import { quote, UserError } from "../../system/errors.js";
+import { readSmallFile } from "../../system/files.js";
+import type { TrainingOptions } from "./options.js";
+
+/** The file of a save that says how far the run is. */
+export const RUN_FILE = "run.json";
+const FORMAT = 1;
+/** A run.json has some 2 KB. */
+const RUN_BYTES = 1 << 20;
+
+/** How far a run is, and what its next steps depend on beside the weights and the optimizer's state. */
+export interface Progress {
+  /** 1, and one more each time the run was overwritten from the beginning. */
+  readonly run: number;
+  readonly step: number;
+  /** The optimizer's steps: fewer than `step` where it has begun anew. */
+  readonly updates: number;
+  /** Whether there is a state beside the weights. */
+  readonly hasState: boolean;
+  /** Of training, over all sessions. */
+  readonly seconds: number;
+  /** The moving average's numerator and denominator. */
+  readonly average: readonly [number, number];
+  readonly options: TrainingOptions;
+  /** Tokens of a row, as they fit the dataset. */
+  readonly context: number;
+  /** Of the dataset's tokens. */
+  readonly fingerprint: string;
+  /** What the run began from. */
+  readonly base: string;
+  /** What computed it, e.g. "wasm". */
+  readonly trainer: string;
+}
+
+/** run.json's text: with a checksum of itself and of the small files beside it. */
+export function describeRun(progress: Progress, files: ReadonlyMap<string, Uint8Array>): string {
+  const run = {
+    progress,
+    files: Object.fromEntries([...files].map(([name, bytes]) => [name, crc32(bytes)])),
+  };
+  return `${JSON.stringify({ format: FORMAT, crc32: crc32(Buffer.from(JSON.stringify(run))), ...run }, null, 2)}\n`;
+}
+
+/** The checksum that stands in run.json; undefined for what nobody wrote, nested deeper than it can be. */
+function checkOf(run: unknown): number | undefined {
+  try {
+    return crc32(Buffer.from(JSON.stringify(run)));
+  } catch {
+    return undefined;
+  }
+}
+
+function isTree(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Reads a save's run.json.
+ * @throws UserError when it is missing, altered, or of another version of this program
+ */
+export async function readRun(
+  folder: string,
+): Promise<{ progress: Progress; files: Readonly<Record<string, number>> }> {
+  const path = join(folder, RUN_FILE);
+  const text = (await readSmallFile(path, RUN_BYTES, "it is none of ours")).toString("utf8");
+  let json: { format?: unknown; crc32?: unknown; progress: Progress; files: Record<string, number> };
+  try {
+    json = JSON.parse(text) as typeof json;
+  } catch (error) {
+    throw new UserError(`${path} is not valid JSON`, { cause: error });
+  }
+  if (json?.format !== FORMAT) throw new UserError(`${path} was written by another version of gpt2`);
+  const { progress, files } = json;
+  if (!isTree(progress) || !isTree(files) || checkOf({ progress, files }) !== json.crc32) {
+    throw new UserError(`${path} is damaged: its checksum does not fit`);
+  }
+  // A save may come from anywhere, its checksum with it: no file outside its folder is read or replaced.
+  const odd = Object.keys(files).find((name) => !/^\w[\w.-]*$/.test(name));
+  if (odd !== undefined) throw new UserError(`${path}: ${quote(odd)} is not the name of a file beside it`);
+  return { progress, files };
+}

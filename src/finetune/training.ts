@@ -1,0 +1,46 @@
+import type { Trainer } from "../model/trainer.js";
+import type { Lock } from "../system/lock.js";
+import type { Corpus } from "./dataset/corpus.js";
+import type { Base } from "./run/base.js";
+import type { Losses, LossLog } from "./run/losses.js";
+import type { FinetuneRequest } from "./run/options.js";
+import type { Progress } from "./run/run-file.js";
+
+/** What the user is told. Calls that return a promise are waited for. */
+export interface FinetuneEvents {
+  onNotice(line: string): void;
+  /** Bytes of the dataset that were read, of how many. */
+  onReading(bytes: number, total: number): void;
+  /** Everything is ready. */
+  onBegin(training: Training): void;
+  /** A batch has been read: `done` of the step's batches. `tokens` counts what was trained since the loop began. */
+  onBatch(step: number, done: number, tokens: number): void;
+  /** A line of the log. */
+  onLine(line: string): Promise<void>;
+  /** The held-out part is about to be measured; a line of the log follows. */
+  onValidating(step: number): void;
+  onSaving(step: number): void;
+  onSaved(step: number, losses: Losses): Promise<void>;
+  onSampling(step: number): void;
+  onSamples(text: string): Promise<void>;
+}
+
+/** A training that is ready to run: what its loop, its samples and its display need. */
+export interface Training {
+  readonly request: FinetuneRequest;
+  readonly events: FinetuneEvents;
+  readonly base: Base;
+  /** The seed was drawn just now. */
+  readonly isNewSeed: boolean;
+  readonly corpus: Corpus;
+  readonly trainer: Trainer;
+  /** Where it stands when it begins, and the options that hold. */
+  readonly progress: Progress;
+  /** Steps of the saves that are there of this training, the latest first. */
+  readonly saves: readonly number[];
+  /** The step that ends it; Infinity: none. */
+  readonly last: number;
+  readonly log: LossLog;
+  /** The right to write to the run's folder. */
+  readonly lock: Pick<Lock, "check">;
+}
