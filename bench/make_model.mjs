@@ -3,8 +3,9 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { millions, randomWeights, SHAPES } from "../dist/src/bench.js";
+import { millions, randomWeights } from "../dist/src/bench.js";
 import { writeWeights } from "../dist/src/formats/tfjs/write.js";
+import { SHAPES } from "../dist/src/model/openai-shapes.js";
 
 const [folder, shape = "124M"] = process.argv.slice(2);
 const hparams = SHAPES[shape];

@@ -9,8 +9,9 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { median, SHAPES } from "../dist/src/bench.js";
+import { median } from "../dist/src/bench.js";
 import { defaultThreads } from "../dist/src/engines/cpu/runtime/cpu-quota.js";
+import { SHAPES } from "../dist/src/model/openai-shapes.js";
 import { describeMachine, load } from "./peers/machine.mjs";
 
 const { values: options } = parseArgs({

@@ -1,7 +1,7 @@
 // The peers by name: how each is started, what it is compared with, how much it reads a token.
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { SHAPES } from "../../dist/src/bench.js";
+import { SHAPES } from "../../dist/src/model/openai-shapes.js";
 import { countParameters } from "../../dist/src/model/parameters.js";
 
 const here = fileURLToPath(new URL(".", import.meta.url));

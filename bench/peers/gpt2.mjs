@@ -1,6 +1,7 @@
 // Ours, as built in dist/: --precision float32, float16 or int8; --backend wasm or tfjs-wasm. Random weights made in memory.
-import { benchRound, randomWeights, SHAPES } from "../../dist/src/bench.js";
+import { benchRound, randomWeights } from "../../dist/src/bench.js";
 import { createEngine } from "../../dist/src/engines/create.js";
+import { SHAPES } from "../../dist/src/model/openai-shapes.js";
 import { readOptions, serve } from "./peer.mjs";
 
 const options = readOptions(["precision", "backend"]);
