@@ -1,6 +1,6 @@
 import { basename, join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { finiteSource } from "../formats/tensor-file.js";
+import { finiteSource } from "../formats/stored-tensors.js";
 import { messageOf, UserError } from "../system/errors.js";
 import { replaceFile } from "../system/files.js";
 import { batchAt, validationWindows } from "./dataset/windows.js";

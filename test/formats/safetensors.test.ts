@@ -34,7 +34,7 @@ async function refuses(bytes: Uint8Array, reason: RegExp): Promise<void> {
 const f32 = (...values: number[]): Buffer => Buffer.from(Float32Array.from(values).buffer);
 const one = { dtype: "F32", shape: [2], data_offsets: [0, 8] };
 
-test("every type of numbers, the first values of a tensor, names of any kind", async () => {
+test("every type of numbers, names of any kind", async () => {
   const halves = Buffer.from("003c00c1ff7b0100", "hex"); // 1, -2.5, 65504, 2^-24
   const brains = Buffer.from("803f20c0807f0100", "hex"); // 1, -2.5, Infinity, 2^-133
   const doubles = Buffer.from(Float64Array.of(0.1, -3).buffer);
@@ -65,23 +65,21 @@ test("every type of numbers, the first values of a tensor, names of any kind", a
   const file = await openSafetensors(fileOf(joinSafetensors(`${json}   `, data)));
   assert.equal(file.tensors.size, 8);
   assert.deepEqual(file.tensors.get("__proto__")?.dtype, "U8");
-  const read = async (name: string, n = sizeOf(file.tensors.get(name)?.shape ?? [])): Promise<number[]> => {
-    const target = new Float32Array(n);
+  const read = async (name: string): Promise<number[]> => {
+    const target = new Float32Array(sizeOf(file.tensors.get(name)?.shape ?? []));
     await file.read(name, target);
-    const scanned: Buffer[] = [];
-    await file.scan(name, (bytes) => scanned.push(Buffer.from(bytes)));
-    const all = Buffer.concat(scanned);
-    assert.ok(Buffer.from(target.buffer).equals(all.subarray(0, 4 * n)));
+    const scanned: number[] = [];
+    await file.scan(name, (values) => scanned.push(...values));
+    assert.deepEqual(scanned, [...target]);
     return [...target];
   };
   assert.deepEqual(await read("a name\nof ünïcode"), [1, -0]);
   assert.deepEqual(await read("f16"), [1, -2.5, 65504, 2 ** -24]);
-  assert.deepEqual(await read("f16", 3), [1, -2.5, 65504]);
   assert.deepEqual(await read("bf16"), [1, -2.5, Number.POSITIVE_INFINITY, 2 ** -133]);
   assert.deepEqual(await read("f64"), [Math.fround(0.1), -3]);
   assert.deepEqual(await read("empty"), []);
   assert.deepEqual(await read("scalar"), [9]);
-  await assert.rejects(read("mask"), /mask has the type BOOL, and only F32/);
+  await assert.rejects(read("mask"), /mask has the type BOOL, and only floating-point/);
   await assert.rejects(file.read("scalar", new Float32Array(2)), RangeError);
   await assert.rejects(file.read("none", new Float32Array(1)), RangeError);
 });

@@ -314,7 +314,7 @@ const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] 
   [
     "f32",
     (f) => editWeights(f, ({ header }) => (header["transformer.wpe.weight"].dtype = "I32")),
-    /wpe\.weight has the type I32/,
+    /wpe has the type I32/,
   ],
   [
     "bf16",

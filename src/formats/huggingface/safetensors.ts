@@ -1,13 +1,14 @@
-import { type FileHandle, open, stat } from "node:fs/promises";
 import { endianness } from "node:os";
 import { showShape, sizeOf } from "../../model/parameters.js";
-import type { TensorInfo, WeightSource } from "../../model/weight-source.js";
-import { quote, shorten, UserError } from "../../system/errors.js";
-import { fileError, makeFolder } from "../../system/files.js";
-import { refuseLfsPointer } from "../../system/lfs.js";
-import { readRanges } from "../byte-ranges.js";
+import type { WeightSource } from "../../model/weight-source.js";
+import { quote, UserError } from "../../system/errors.js";
+import { makeFolder } from "../../system/files.js";
+import { isObject, isSize, type Json } from "../../system/json.js";
+import type { ByteRange } from "../byte-ranges.js";
 import { FileSet } from "../file-set.js";
 import { BFLOAT16, FLOAT16, FLOAT32, FLOAT64, type FloatType } from "../floats.js";
+import { FormatError, type OpenFile, readFormat } from "../open-file.js";
+import { type StoredTensor, type StoredTensors, storedTensors } from "../stored-tensors.js";
 import { namesInOrder, tensorPieces } from "../tensor-chunks.js";
 
 /** Eight bytes at the beginning: the length of the header. */
@@ -22,137 +23,54 @@ const FLOAT_TYPES: ReadonlyMap<string, FloatType> = new Map([
   ["F64", FLOAT64],
 ]);
 
-/** A tensor of a safetensors file. */
-export interface SafeTensor extends TensorInfo {
-  /** The file's own name of the type, e.g. "F32" or "BOOL". */
-  readonly dtype: string;
-  /** First byte in the file. */
-  readonly offset: number;
-  readonly bytes: number;
-}
-
-/** A safetensors file that tensors can be read from. */
-export interface SafetensorsFile {
-  readonly path: string;
-  readonly tensors: ReadonlyMap<string, SafeTensor>;
-  /**
-   * Reads a tensor's values as float32, the first target.length of them. The format has no checksums.
-   * @throws UserError when its type is none of F32, F16, BF16, F64, or the file cannot be read
-   */
-  read(name: string, target: Float32Array): Promise<void>;
-  /** Hands all values of a tensor on in pieces, as bytes of float32 that are valid during the call. */
-  scan(name: string, visit: (bytes: Uint8Array) => void): Promise<void>;
-}
-
 /**
- * Opens a safetensors file: a header in JSON that names tensors and their places, then their bytes.
+ * Opens a safetensors file: a header in JSON that names tensors and their places, then their bytes. It has no checksums.
  * Every size and place is checked against the file's size before anything is read.
  * Source: github.com/huggingface/safetensors, "Format".
  * @throws UserError that names the file when it is missing, cut off, or something else
  */
-export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const { text, size } = await readHeader(path);
-  const tensors = parseHeader(text, path, size);
-  const find = (name: string): { tensor: SafeTensor; type: FloatType } => {
-    const tensor = tensors.get(name);
-    if (!tensor) throw new RangeError(`no tensor ${name} in ${path}`);
-    const type = FLOAT_TYPES.get(tensor.dtype);
-    if (type) return { tensor, type };
-    throw new UserError(
-      `${path}: ${shorten(name)} has the type ${tensor.dtype}, and only F32, F16, BF16 and F64 are read: save the model in one of them`,
-    );
-  };
-  return {
-    path,
-    tensors,
-    read: async (name, target) => {
-      const { tensor, type } = find(name);
-      if (target.length > sizeOf(tensor.shape)) throw new RangeError(`${name} has fewer values`);
-      const range = { path, offset: tensor.offset, length: target.length * type.width };
-      const into = type.decode
-        ? undefined
-        : new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
-      await readRanges([range], into, (chunk, before) => {
-        const first = before / type.width;
-        type.decode?.(chunk, target.subarray(first, first + chunk.length / type.width));
-      });
-    },
-    scan: async (name, visit) => {
-      const { tensor, type } = find(name);
-      const range = { path, offset: tensor.offset, length: tensor.bytes };
-      await readRanges([range], undefined, (chunk) => {
-        if (!type.decode) return visit(chunk);
-        const values = new Float32Array(chunk.length / type.width);
-        type.decode(chunk, values);
-        visit(new Uint8Array(values.buffer));
-      });
-    },
-  };
+export function openSafetensors(path: string): Promise<StoredTensors> {
+  return readFormat(path, "safetensors", async (file) => storedTensors(path, await readHeader(file)));
 }
 
-const fault = (path: string, reason: string, cause?: unknown): UserError =>
-  new UserError(`cannot read ${path} as safetensors: ${reason}: fetch the file again`, { cause });
-
-/** The header's text and the size of the file. */
-async function readHeader(path: string): Promise<{ text: string; size: number }> {
-  let file: FileHandle | undefined;
-  try {
-    const found = await stat(path); // before it is opened: a pipe would wait for a writer
-    if (!found.isFile()) throw new UserError(`${path} is not a file: name the folder of a model`);
-    file = await open(path, "r");
-    const { size } = await file.stat();
-    const prefix = await readExactly(file, 0, Math.min(PREFIX_BYTES, size));
-    if (prefix.length < PREFIX_BYTES) throw fault(path, `it has ${size} bytes`);
-    const length = prefix.readBigUInt64LE();
-    if (length > BigInt(HEADER_LIMIT)) await refuseLfsPointer(path);
-    if (length > BigInt(HEADER_LIMIT)) {
-      throw fault(path, `it says that its header has ${length} bytes, so it is another kind of file`);
-    }
-    if (PREFIX_BYTES + Number(length) > size) {
-      throw fault(path, `its header has ${length} bytes and the file ${size}, so it is cut off`);
-    }
-    const header = await readExactly(file, PREFIX_BYTES, Number(length));
-    return { text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(header), size };
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    if (error instanceof TypeError) throw fault(path, "its header is not UTF-8", error);
-    throw fileError("read", path, error);
-  } finally {
-    await file?.close();
+async function readHeader(file: OpenFile): Promise<Map<string, StoredTensor>> {
+  const { path, size } = file;
+  if (size < PREFIX_BYTES) throw new FormatError(`it has ${size} bytes`);
+  const length = Number((await file.bytes(0, PREFIX_BYTES)).readBigUInt64LE());
+  if (length > HEADER_LIMIT) {
+    throw new FormatError(`it says that its header has ${length} bytes, so it is another kind of file`);
   }
-}
-
-async function readExactly(file: FileHandle, position: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.alloc(length);
-  let filled = 0;
-  while (filled < length) {
-    const { bytesRead } = await file.read(bytes, filled, length - filled, position + filled);
-    if (bytesRead === 0) break;
-    filled += bytesRead;
+  const data = PREFIX_BYTES + length;
+  if (data > size) {
+    throw new FormatError(`its header has ${length} bytes and the file ${size}, so it is cut off`);
   }
-  return bytes.subarray(0, filled);
-}
-
-function parseHeader(text: string, path: string, size: number): Map<string, SafeTensor> {
-  let header: unknown;
-  try {
-    header = JSON.parse(text);
-  } catch (error) {
-    throw fault(path, "its header is not valid JSON", error);
-  }
-  if (!isObject(header)) throw fault(path, "its header is no list of tensors");
-  const data = PREFIX_BYTES + Buffer.byteLength(text);
-  const tensors = new Map<string, SafeTensor>();
-  for (const [name, value] of Object.entries(header)) {
+  const tensors = new Map<string, StoredTensor>();
+  for (const [name, value] of Object.entries(parseHeader(await file.bytes(PREFIX_BYTES, length)))) {
     if (name === "__metadata__") continue;
     const reason = faultOf(value, size - data);
-    if (reason) throw fault(path, `the tensor ${quote(name)} ${reason}`);
+    if (reason) throw new FormatError(`the tensor ${quote(name)} ${reason}`);
     const { dtype, shape, data_offsets } = value as Described;
     const [begin, end] = data_offsets;
-    tensors.set(name, { dtype, shape, offset: data + begin, bytes: end - begin });
+    const range = { path, offset: data + begin, length: end - begin };
+    tensors.set(name, { dtype, shape, type: FLOAT_TYPES.get(dtype), ranges: [range] });
   }
-  checkPlaces(tensors, path, data, size);
+  checkPlaces(
+    [...tensors.values()].map(({ ranges }) => ranges[0]),
+    data,
+    size,
+  );
   return tensors;
+}
+
+function parseHeader(bytes: Uint8Array): Json {
+  let header: unknown;
+  try {
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+  } catch (error) {
+    throw new FormatError(`its header is not ${error instanceof SyntaxError ? "valid JSON" : "UTF-8"}`);
+  }
+  if (!isObject(header)) throw new FormatError("its header is no list of tensors");
+  return header;
 }
 
 interface Described {
@@ -180,30 +98,13 @@ function faultOf(value: unknown, room: number): string | undefined {
 }
 
 /** The format lets no tensors overlap, and no bytes stand between or behind them. */
-function checkPlaces(
-  tensors: ReadonlyMap<string, SafeTensor>,
-  path: string,
-  data: number,
-  size: number,
-): void {
+function checkPlaces(places: readonly ByteRange[], data: number, size: number): void {
   let end = data;
-  for (const { offset, bytes } of [...tensors.values()].sort(
-    (a, b) => a.offset - b.offset || a.bytes - b.bytes,
-  )) {
-    if (offset !== end) throw fault(path, "its tensors overlap or have gaps between them");
-    end += bytes;
+  for (const { offset, length } of [...places].sort((a, b) => a.offset - b.offset || a.length - b.length)) {
+    if (offset !== end) throw new FormatError("its tensors overlap or have gaps between them");
+    end += length;
   }
-  if (end !== size) {
-    throw fault(path, `it has ${size} bytes where its header describes ${end}`);
-  }
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function isSize(value: unknown): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+  if (end !== size) throw new FormatError(`it has ${size} bytes where its header describes ${end}`);
 }
 
 export interface WriteSafetensorsOptions {

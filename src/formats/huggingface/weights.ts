@@ -1,23 +1,22 @@
 import { createHash } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import type { Hparams } from "../../model/hparams.js";
-import { parameterShapes, showShape, sizeOf } from "../../model/parameters.js";
-import type { TensorInfo, WeightSource } from "../../model/weight-source.js";
+import { parameterShapes, showShape } from "../../model/parameters.js";
+import type { WeightSource } from "../../model/weight-source.js";
 import { quote, UserError } from "../../system/errors.js";
 import { openTorchFile } from "../pytorch/torch-file.js";
-import type { TensorFile } from "../tensor-file.js";
+import { firstRows, type StoredTensor, type StoredTensors, storedTensors } from "../stored-tensors.js";
 import { readJson } from "./json.js";
 import { huggingFaceName, huggingFaceShape, isMask, isOtherHead, PREFIXES } from "./names.js";
 import { openSafetensors } from "./safetensors.js";
 
 const HEAD = "lm_head.weight";
 
-/** A tensor by its name without prefix, and the file that has it. */
-interface Found extends TensorInfo {
-  readonly file: TensorFile;
-  /** Its name in that file. */
-  readonly stored: string;
+/** A tensor, and the file that has it. */
+interface Found extends StoredTensor {
+  readonly file: string;
 }
 
 /** The weights of a folder, under OpenAI's names. */
@@ -40,10 +39,10 @@ export async function openHuggingFaceWeights(
   const { path, files } = await openFiles(folder);
   const found = new Map<string, Found>();
   for (const file of files) {
-    for (const [stored, { shape, dtype }] of file.tensors) {
+    for (const [stored, tensor] of file.tensors) {
       const name = stored.replace(PREFIXES, "");
       if (found.has(name)) throw new UserError(`${file.path} has the tensor ${show(name)} twice`);
-      found.set(name, { file, stored, shape, dtype });
+      found.set(name, { ...tensor, file: file.path });
     }
   }
   const tensors = new Map<string, Found>();
@@ -62,15 +61,14 @@ export async function openHuggingFaceWeights(
     const wanted = huggingFaceShape(shape);
     if (tensor.shape.length !== wanted.length || tensor.shape.some((n, axis) => n !== wanted[axis])) {
       throw new UserError(
-        `${tensor.file.path}: ${theirs} has the shape ${showShape(tensor.shape)} where config.json describes ${showShape(wanted)}`,
+        `${tensor.file}: ${theirs} has the shape ${showShape(tensor.shape)} where config.json describes ${showShape(wanted)}`,
       );
     }
     found.delete(theirs);
-    const rows = name === "model/wte" ? [n_vocab, hparams.n_embd] : shape;
-    tensors.set(name, { ...tensor, shape: rows });
+    tensors.set(name, name === "model/wte" ? firstRows(tensor, n_vocab) : reshaped(tensor, shape));
   }
   const notices = await checkRest(found, tensors.get("model/wte") as Found, path, hparams);
-  return { source: sourceOf(path, tensors), notices };
+  return { source: storedTensors(path, tensors), notices };
 }
 
 /** What is stored beside the parameters: masks, heads that are left out, and the head, which is no other. */
@@ -84,9 +82,8 @@ async function checkRest(
   for (const [name, tensor] of rest) {
     if (isMask(name)) continue;
     if (name === HEAD) {
-      const [rows, columns] = tensor.shape;
-      const same = rows === n_vocab && columns === n_embd && tensor.shape.length === 2;
-      if (!same || (await digest(tensor)) !== (await digest(wte))) {
+      const hasShape = `${tensor.shape}` === `${[n_vocab, n_embd]}`;
+      if (!hasShape || !(await areEqual(firstRows(tensor, wte.shape[0]), wte))) {
         throw new UserError(
           `${path}: ${HEAD} differs from wte.weight, and a GPT-2 has one matrix for both: this model cannot be imported`,
         );
@@ -98,25 +95,28 @@ async function checkRest(
   return heads.length > 0 ? [`left out, as text needs none of it: ${heads.map(show).join(", ")}`] : [];
 }
 
-/** What tells one matrix from another, whatever the type it is stored in: the hash of its values as float32. */
-async function digest({ file, stored }: Found): Promise<string> {
-  const hash = createHash("sha256");
-  await file.scan(stored, (bytes) => hash.update(bytes));
-  return hash.digest("hex");
+/** The tensor with OpenAI's shape: linear layers have an axis of length 1 before theirs. */
+function reshaped(tensor: Found, shape: readonly number[]): Found {
+  const strides = tensor.strides && [
+    ...Array<number>(shape.length - tensor.shape.length).fill(0),
+    ...tensor.strides,
+  ];
+  return { ...tensor, shape, ...(strides && { strides }) };
 }
 
-function sourceOf(path: string, tensors: ReadonlyMap<string, Found>): WeightSource {
-  return {
-    path,
-    tensors,
-    read: async (name, target) => {
-      const tensor = tensors.get(name);
-      if (!tensor) throw new RangeError(`no tensor ${name} in ${path}`);
-      if (target.length !== sizeOf(tensor.shape)) throw new RangeError(`${name} has another size`);
-      await tensor.file.read(tensor.stored, target);
-    },
-    close: async () => undefined, // no file stays open between reads
-  };
+/** Whether two tensors have the same values; PyTorch's files mostly have one place for both. */
+async function areEqual(a: StoredTensor, b: StoredTensor): Promise<boolean> {
+  const isSame = isDeepStrictEqual([a.ranges, a.strides, a.type], [b.ranges, b.strides, b.type]);
+  return isSame || (await digest(a)) === (await digest(b));
+}
+
+/** What tells one matrix from another, whatever the type it is stored in: the hash of its values as float32. */
+async function digest(tensor: StoredTensor): Promise<string> {
+  const hash = createHash("sha256");
+  await storedTensors("", new Map([["", tensor]])).scan("", (values) =>
+    hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)),
+  );
+  return hash.digest("hex");
 }
 
 /** A way in which a model's tensors are stored: in one file, or in shards with or without a list of them. */
@@ -126,7 +126,7 @@ interface Form {
   readonly shard: RegExp;
   /** Plain names that a list may give: it may come from anywhere. */
   readonly named: RegExp;
-  readonly open: (path: string) => Promise<TensorFile>;
+  readonly open: (path: string) => Promise<StoredTensors>;
 }
 
 /** safetensors before PyTorch's own files: a folder that has both has the same in both. */
@@ -148,7 +148,7 @@ const FORMS: readonly Form[] = [
 ];
 
 /** The folder's files of tensors; `path` is what messages name. */
-async function openFiles(folder: string): Promise<{ path: string; files: TensorFile[] }> {
+async function openFiles(folder: string): Promise<{ path: string; files: StoredTensors[] }> {
   const names = await readdir(folder);
   for (const form of FORMS) {
     const { single, index, shard, open } = form;
@@ -165,13 +165,13 @@ async function openFiles(folder: string): Promise<{ path: string; files: TensorF
 async function openIndex(
   folder: string,
   { index, named, open }: Form,
-): Promise<{ path: string; files: TensorFile[] }> {
+): Promise<{ path: string; files: StoredTensors[] }> {
   const path = join(folder, index);
   const map = ((await readJson(path)) as { weight_map?: unknown } | null)?.weight_map;
   if (typeof map !== "object" || map === null) {
     throw new UserError(`${path} has no weight_map: fetch the model again`);
   }
-  const shards = new Map<string, TensorFile>();
+  const shards = new Map<string, StoredTensors>();
   for (const [tensor, name] of Object.entries(map)) {
     if (typeof name !== "string" || !named.test(name)) {
       throw new UserError(`${path}: ${quote(name)} is not the name of a file beside it`);
@@ -191,13 +191,13 @@ async function openShards(
   names: readonly string[],
   shard: RegExp,
   open: Form["open"],
-): Promise<{ path: string; files: TensorFile[] }> {
+): Promise<{ path: string; files: StoredTensors[] }> {
   const [, , total] = shard.exec(names[0]) as RegExpExecArray;
   const missing = Array.from({ length: Math.min(Number(total), 100_000) }, (_, i) =>
     names[0].replace(/\d{5}-of-\d{5}/, `${String(i + 1).padStart(5, "0")}-of-${total}`),
   ).find((name) => !names.includes(name));
   if (missing !== undefined) throw new UserError(`${join(folder, missing)} is missing: fetch it, too`);
-  const files: TensorFile[] = [];
+  const files: StoredTensors[] = [];
   for (const name of names) files.push(await open(join(folder, name)));
   return { path: folder, files };
 }

@@ -2,6 +2,9 @@
 // function of Python and call it; this one knows no functions but those its caller gives, and runs nothing else.
 // Source: CPython's Lib/pickletools.py describes every opcode.
 
+import { shorten } from "../../system/errors.js";
+import { FormatError } from "../open-file.js";
+
 /** A function that a pickle may call, named as the pickle names it: "torch._utils _rebuild_tensor_v2". */
 export type Callable = (...args: readonly unknown[]) => unknown;
 
@@ -18,15 +21,17 @@ export class Tuple {
   constructor(readonly items: readonly unknown[]) {}
 }
 
-/** Why a pickle was not read, as the end of a sentence. */
-export class PickleError extends Error {}
+/** The bytes end before the pickle does. */
+export class EndOfPickle extends FormatError {}
 
+/** The largest GPT-2 with its optimizer's state takes a tenth of it; a value of a step may take hundreds of bytes. */
+const STEP_LIMIT = 1_000_000;
 const MARK = Symbol("mark");
 
 /**
  * Reads one pickle. Dictionaries become Maps, tuples Tuples, whole numbers numbers or bigints.
  * @returns the value, and where the pickle ends in `bytes`
- * @throws PickleError when it is damaged, or asks for something that is not in `world`
+ * @throws FormatError when it is damaged, or asks for something that is not in `world`
  */
 export function unpickle(bytes: Buffer, start: number, world: PickleWorld): { value: unknown; end: number } {
   const machine = new Machine(bytes, start, world);
@@ -47,12 +52,13 @@ class Machine {
   }
 
   run(): unknown {
-    for (;;) {
+    for (let steps = 0; ; steps++) {
+      if (steps > STEP_LIMIT) throw new FormatError("its list of tensors is too long");
       const opcode = this.bytes[this.take(1)];
       if (opcode === 0x2e) return this.pop(); // STOP
       const step = STEPS.get(opcode);
       if (!step)
-        throw new PickleError(`it has the opcode 0x${opcode.toString(16)}, which no tensor file needs`);
+        throw new FormatError(`it has the opcode 0x${opcode.toString(16)}, which no tensor file needs`);
       step(this);
     }
   }
@@ -60,7 +66,7 @@ class Machine {
   /** Goes on by `length` bytes. @returns where they begin */
   take(length: number): number {
     const from = this.at;
-    if (!(length >= 0 && length <= this.bytes.length - from)) throw new PickleError("it is cut off");
+    if (!(length >= 0 && length <= this.bytes.length - from)) throw new EndOfPickle("it is cut off");
     this.at += length;
     return from;
   }
@@ -84,7 +90,7 @@ class Machine {
 
   line(): string {
     const end = this.bytes.indexOf(0x0a, this.at);
-    if (end < 0) throw new PickleError("it is cut off");
+    if (end < 0) throw new EndOfPickle("it is cut off");
     const line = this.text(end - this.at);
     this.at += 1;
     return line;
@@ -93,7 +99,7 @@ class Machine {
   /** A whole number of `length` bytes, two's complement, little-endian. */
   long(length: number): number | bigint {
     if (length === 0) return 0;
-    if (length > 32) throw new PickleError("it has a number of too many digits");
+    if (length > 32) throw new FormatError("it has a number of too many digits");
     const raw = this.raw(length);
     let value = 0n;
     for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(raw[i]);
@@ -105,24 +111,24 @@ class Machine {
   push = (value: unknown): void => void this.stack.push(value);
 
   pop(): unknown {
-    if (this.stack.length === 0) throw new PickleError("its stack runs empty");
+    if (this.stack.length === 0) throw new FormatError("its stack runs empty");
     return this.stack.pop();
   }
 
   get top(): unknown {
-    if (this.stack.length === 0) throw new PickleError("its stack runs empty");
+    if (this.stack.length === 0) throw new FormatError("its stack runs empty");
     return this.stack[this.stack.length - 1];
   }
 
   /** What stands above the last mark, which goes too. */
   popMark(): unknown[] {
     const mark = this.stack.lastIndexOf(MARK);
-    if (mark < 0) throw new PickleError("its stack has no mark");
+    if (mark < 0) throw new FormatError("its stack has no mark");
     return this.stack.splice(mark).slice(1);
   }
 
   popMany(count: number): unknown[] {
-    if (this.stack.length < count) throw new PickleError("its stack runs empty");
+    if (this.stack.length < count) throw new FormatError("its stack runs empty");
     return this.stack.splice(this.stack.length - count);
   }
 
@@ -131,16 +137,18 @@ class Machine {
   memoize = (): void => this.put(this.memo.size);
 
   get(index: number): void {
-    if (!this.memo.has(index)) throw new PickleError("it refers to a value that it does not have");
+    if (!this.memo.has(index)) throw new FormatError("it refers to a value that it does not have");
     this.push(this.memo.get(index));
   }
 
   global(module: unknown, name: unknown): void {
-    const full = `${String(module)} ${String(name)}`;
+    // Not made a text: a list that holds itself many times over would fill the memory.
+    if (typeof module !== "string" || typeof name !== "string") throw new FormatError("it asks for no name");
+    const full = `${module} ${name}`;
     const found = this.world.global(full);
     if (!found) {
-      throw new PickleError(
-        `it asks for ${full.replace(" ", ".")}, which no tensor file needs and which is never run`,
+      throw new FormatError(
+        `it asks for ${shorten(full.replace(" ", "."))}, which no tensor file needs and which is never run`,
       );
     }
     this.push(found);
@@ -150,29 +158,29 @@ class Machine {
 
   reduce(): void {
     const [callable, args] = this.popMany(2);
-    if (typeof callable !== "function" || !(args instanceof Tuple)) {
-      throw new PickleError("it calls something that is no function");
+    if (typeof callable !== "function" || !(args instanceof Tuple) || args.items.length > 100) {
+      throw new FormatError("it calls something that is no function");
     }
     this.push((callable as Callable)(...args.items));
   }
 
   append(items: readonly unknown[]): void {
     const list = this.top;
-    if (!Array.isArray(list)) throw new PickleError("it appends to something that is no list");
+    if (!Array.isArray(list)) throw new FormatError("it appends to something that is no list");
     for (const item of items) list.push(item);
   }
 
   setItems(items: readonly unknown[]): void {
     const map = this.top;
-    if (!(map instanceof Map)) throw new PickleError("it sets an entry of something that is no dictionary");
-    if (items.length % 2 !== 0) throw new PickleError("it has a key without a value");
+    if (!(map instanceof Map)) throw new FormatError("it sets an entry of something that is no dictionary");
+    if (items.length % 2 !== 0) throw new FormatError("it has a key without a value");
     for (let i = 0; i < items.length; i += 2) map.set(items[i], items[i + 1]);
   }
 }
 
 /** A dictionary of a list of keys and values in turn. */
 function dictionary(items: readonly unknown[]): Map<unknown, unknown> {
-  if (items.length % 2 !== 0) throw new PickleError("it has a key without a value");
+  if (items.length % 2 !== 0) throw new FormatError("it has a key without a value");
   const map = new Map<unknown, unknown>();
   for (let i = 0; i < items.length; i += 2) map.set(items[i], items[i + 1]);
   return map;
@@ -244,7 +252,7 @@ function textNumber(text: string): number | boolean {
   if (text === "00") return false;
   const value = Number(text);
   if (text.trim() === "" || (Number.isNaN(value) && text !== "nan")) {
-    throw new PickleError("it has a number that is none");
+    throw new FormatError("it has a number that is none");
   }
   return value;
 }

@@ -1,15 +1,20 @@
-import type { FileHandle } from "node:fs/promises";
+import { shorten } from "../../system/errors.js";
+import { FormatError, type OpenFile } from "../open-file.js";
 
-/** A file in an archive, stored as it is: torch compresses nothing. */
-export interface StoredEntry {
+/** A file in an archive as the archive's list has it. */
+export interface ListedEntry {
   readonly name: string;
-  /** Where its bytes begin in the archive. */
+  /** Where the header before its bytes begins. */
+  readonly header: number;
+  readonly length: number;
+  readonly isCompressed: boolean;
+}
+
+/** Where an entry's bytes stand in the archive. */
+export interface StoredEntry {
   readonly offset: number;
   readonly length: number;
 }
-
-/** Why an archive was not read, as the end of a sentence. */
-export class ZipError extends Error {}
 
 const END_BYTES = 22;
 const COMMENT_LIMIT = 65535;
@@ -17,53 +22,46 @@ const LOCATOR_BYTES = 20;
 const ENTRY_BYTES = 46;
 const LOCAL_BYTES = 30;
 /** The list of the largest GPT-2's tensors has 100 kB. */
-const DIRECTORY_LIMIT = 64 << 20;
+const DIRECTORY_LIMIT = 8 << 20;
 
 /**
- * The entries of a zip archive, also beyond 4 GiB (zip64).
+ * The entries of a zip archive, also beyond 4 GiB (zip64), by their names.
  * Source: PKWARE's APPNOTE.TXT, sections 4.3 and 4.5.3.
- * @param size of the file in bytes
- * @throws ZipError when it is cut off, damaged, or has compressed entries
+ * @throws FormatError when it is cut off or damaged
  */
-export async function readZip(file: FileHandle, size: number): Promise<Map<string, StoredEntry>> {
-  const { offset, length, count } = await findDirectory(file, size);
-  if (length > DIRECTORY_LIMIT || offset + length > size) throw new ZipError("its list of files is damaged");
-  const directory = await readAt(file, offset, length);
-  const entries = new Map<string, StoredEntry>();
+export async function listZip(file: OpenFile): Promise<Map<string, ListedEntry>> {
+  const { offset, length, count } = await findDirectory(file);
+  if (length > DIRECTORY_LIMIT) throw new FormatError("its list of files is too long");
+  const directory = await file.bytes(offset, length);
+  const entries = new Map<string, ListedEntry>();
   let at = 0;
   for (let i = 0; i < count; i++) {
-    if (at + ENTRY_BYTES > length || directory.readUInt32LE(at) !== 0x02014b50) {
-      throw new ZipError("its list of files is damaged");
-    }
-    const nameBytes = directory.readUInt16LE(at + 28);
-    const extraBytes = directory.readUInt16LE(at + 30);
-    const commentBytes = directory.readUInt16LE(at + 32);
-    const end = at + ENTRY_BYTES + nameBytes + extraBytes;
-    if (end > length) throw new ZipError("its list of files is damaged");
-    const name = directory.toString("utf8", at + ENTRY_BYTES, at + ENTRY_BYTES + nameBytes);
-    if (directory.readUInt16LE(at + 10) !== 0) throw new ZipError(`its entry ${name} is compressed`);
-    const extra = directory.subarray(at + ENTRY_BYTES + nameBytes, end);
-    const wide = wideFields(extra, [
+    if (at + ENTRY_BYTES > length || directory.readUInt32LE(at) !== 0x02014b50) throw damaged();
+    const nameEnd = at + ENTRY_BYTES + directory.readUInt16LE(at + 28);
+    const end = nameEnd + directory.readUInt16LE(at + 30);
+    if (end > length) throw damaged();
+    const name = directory.toString("utf8", at + ENTRY_BYTES, nameEnd);
+    const [, stored, header] = wideFields(directory.subarray(nameEnd, end), [
       directory.readUInt32LE(at + 24), // the size as it was, which is the stored one
       directory.readUInt32LE(at + 20),
       directory.readUInt32LE(at + 42),
     ]);
-    entries.set(name, await locate(file, name, wide[2], wide[1], size));
-    at = end + commentBytes;
+    entries.set(name, { name, header, length: stored, isCompressed: directory.readUInt16LE(at + 10) !== 0 });
+    at = end + directory.readUInt16LE(at + 32);
   }
   return entries;
 }
 
+const damaged = (): FormatError => new FormatError("its list of files is damaged");
+
 /** Where the list of files is. */
-async function findDirectory(
-  file: FileHandle,
-  size: number,
-): Promise<{ offset: number; length: number; count: number }> {
+async function findDirectory(file: OpenFile): Promise<{ offset: number; length: number; count: number }> {
+  const { size } = file;
   const tailBytes = Math.min(size, END_BYTES + COMMENT_LIMIT + LOCATOR_BYTES);
-  const tail = await readAt(file, size - tailBytes, tailBytes);
+  const tail = await file.bytes(size - tailBytes, tailBytes);
   const end = tail.lastIndexOf("PK\x05\x06", undefined, "latin1");
   if (end < 0 || end + END_BYTES > tailBytes)
-    throw new ZipError("its list of files is missing, so it is cut off");
+    throw new FormatError("its list of files is missing, so it is cut off");
   const found = {
     count: tail.readUInt16LE(end + 10),
     length: tail.readUInt32LE(end + 12),
@@ -72,9 +70,9 @@ async function findDirectory(
   const locator = end - LOCATOR_BYTES;
   if (locator < 0 || tail.readUInt32LE(locator) !== 0x07064b50) return found;
   const at = Number(tail.readBigUInt64LE(locator + 8));
-  if (at + 56 > size) throw new ZipError("its list of files is damaged");
-  const wide = await readAt(file, at, 56);
-  if (wide.readUInt32LE(0) !== 0x06064b50) throw new ZipError("its list of files is damaged");
+  if (at + 56 > size) throw damaged();
+  const wide = await file.bytes(at, 56);
+  if (wide.readUInt32LE(0) !== 0x06064b50) throw damaged();
   return {
     count: Number(wide.readBigUInt64LE(32)),
     length: Number(wide.readBigUInt64LE(40)),
@@ -98,25 +96,20 @@ function wideFields(extra: Buffer, fields: readonly number[]): number[] {
   });
 }
 
-/** An entry's bytes stand behind a header of their own. */
-async function locate(
-  file: FileHandle,
-  name: string,
-  header: number,
-  length: number,
-  size: number,
-): Promise<StoredEntry> {
-  if (header + LOCAL_BYTES > size) throw new ZipError("its list of files is damaged");
-  const local = await readAt(file, header, LOCAL_BYTES);
-  if (local.readUInt32LE(0) !== 0x04034b50) throw new ZipError("its list of files is damaged");
+/**
+ * Finds an entry's bytes, which stand behind a header of their own.
+ * @throws FormatError when they lie outside the file or are compressed: torch compresses nothing
+ */
+export async function locate(
+  file: OpenFile,
+  entry: ListedEntry | undefined,
+): Promise<StoredEntry | undefined> {
+  if (!entry) return undefined;
+  const { name, header, length, isCompressed } = entry;
+  if (isCompressed) throw new FormatError(`its entry ${shorten(name)} is compressed`);
+  const local = await file.bytes(header, LOCAL_BYTES);
+  if (local.readUInt32LE(0) !== 0x04034b50) throw damaged();
   const offset = header + LOCAL_BYTES + local.readUInt16LE(26) + local.readUInt16LE(28);
-  if (offset + length > size) throw new ZipError(`its entry ${name} lies outside the file`);
-  return { name, offset, length };
-}
-
-async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.alloc(length);
-  const { bytesRead } = await file.read(bytes, 0, length, position);
-  if (bytesRead < length) throw new ZipError("it is cut off");
-  return bytes;
+  if (offset + length > file.size) throw new FormatError(`its entry ${shorten(name)} lies outside the file`);
+  return { offset, length };
 }

@@ -1,7 +1,8 @@
 import { shorten, UserError } from "../../system/errors.js";
 import { readSmallFile } from "../../system/files.js";
+import { FormatError } from "../open-file.js";
 import { readTable } from "./table.js";
-import { FormatError, MessageWriter, messageFields } from "./wire.js";
+import { MessageWriter, messageFields } from "./wire.js";
 import { writeTable } from "./write-table.js";
 
 /** A tensor as the index describes it. */

@@ -1,14 +1,14 @@
-import { readdir, stat } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { isAbsolute, join, normalize, win32 } from "node:path";
 import { showShape, sizeOf } from "../../model/parameters.js";
-import type { ScannableSource, TensorInfo } from "../../model/weight-source.js";
 import { shorten, UserError } from "../../system/errors.js";
 import { fileError, readSmallFile } from "../../system/files.js";
 import { refuseLfsPointer } from "../../system/lfs.js";
 import { decodeText } from "../../system/text-encoding.js";
-import { readRanges } from "../byte-ranges.js";
 import { crc32c, unmaskCrc } from "../crc.js";
-import { asFloat32, BFLOAT16, FLOAT16, FLOAT32, FLOAT64, type FloatType } from "../floats.js";
+import { BFLOAT16, FLOAT16, FLOAT32, FLOAT64, type FloatType } from "../floats.js";
+import { fileSize } from "../open-file.js";
+import { type StoredTensor, type StoredTensors, storedTensors } from "../stored-tensors.js";
 import { type BundleEntry, type BundleIndex, readIndex } from "./bundle.js";
 
 /** By TensorFlow's number of the type. Source: tensorflow/core/framework/types.proto. */
@@ -115,11 +115,11 @@ function unescapeC(text: string): string {
  * counters, strings) are left out. Data files are read piece by piece, never held whole.
  * @throws UserError that names the file when one is missing, too short, altered, or something else
  */
-export async function openCheckpoint(folder: string): Promise<ScannableSource> {
+export async function openCheckpoint(folder: string): Promise<StoredTensors> {
   const prefix = await findCheckpoint(folder);
   const path = `${prefix}${INDEX}`;
   const index = await readIndex(path);
-  const stored = new Map<string, Stored>();
+  const stored = new Map<string, StoredTensor>();
   for (const [name, entry] of index.entries) {
     const type = FLOAT_TYPES.get(entry.dtype);
     if (!type || !isParameter(name, index)) continue;
@@ -129,29 +129,7 @@ export async function openCheckpoint(folder: string): Promise<ScannableSource> {
     throw new UserError(`${path} holds no parameter of a GPT-2 (their names begin with model/): ${AGAIN}`);
   }
   await checkDataFiles(stored);
-  const find = (name: string): Stored => {
-    const tensor = stored.get(name);
-    if (!tensor) throw new RangeError(`no tensor ${name} in ${path}`);
-    return tensor;
-  };
-  return {
-    path,
-    tensors: stored,
-    checksum: "CRC-32C",
-    read: async (name, target) => readTensor(name, find(name), target),
-    scan: async (name, visit) => {
-      const tensor = find(name);
-      await readChecked(name, tensor, undefined, (chunk) => visit(asFloat32(chunk, tensor.type)));
-    },
-    close: async () => undefined, // no file stays open between reads
-  };
-}
-
-/** A parameter and where it stands. */
-interface Stored extends TensorInfo {
-  readonly type: FloatType;
-  readonly entry: BundleEntry;
-  readonly file: string;
+  return storedTensors(path, stored, { name: "CRC-32C", update: crc32c, next: AGAIN });
 }
 
 /** An optimizer keeps its values under names that go on from the parameter's: model/wte/Adam. */
@@ -168,8 +146,14 @@ function dataPath(prefix: string, shard: number, shards: number): string {
   return `${prefix}.data-${digits(shard)}-of-${digits(shards)}`;
 }
 
-function describe(name: string, entry: BundleEntry, type: FloatType, index: string, file: string): Stored {
-  const { shape, size, sliced } = entry;
+function describe(
+  name: string,
+  entry: BundleEntry,
+  type: FloatType,
+  index: string,
+  file: string,
+): StoredTensor {
+  const { shape, offset, size, sliced, maskedCrc } = entry;
   if (sliced) {
     throw new UserError(
       `${index}: ${shorten(name)} is stored in slices, which is not supported: save the checkpoint whole`,
@@ -181,25 +165,19 @@ function describe(name: string, entry: BundleEntry, type: FloatType, index: stri
       `${index}: ${shorten(name)} has ${size} bytes, which does not fit its shape ${wanted}: ${AGAIN}`,
     );
   }
-  return { shape, dtype: type.name, type, entry, file };
+  const ranges = [{ path: file, offset, length: size }];
+  return { shape, dtype: type.name, type, ranges, crc: unmaskCrc(maskedCrc) };
 }
 
 /** Checks that every data file reaches as far as the index says, and that no byte of it stands for two tensors. */
-async function checkDataFiles(stored: ReadonlyMap<string, Stored>): Promise<void> {
+async function checkDataFiles(stored: ReadonlyMap<string, StoredTensor>): Promise<void> {
   const ends = new Map<string, { end: number; sum: number }>();
-  for (const { file, entry } of stored.values()) {
-    const { end, sum } = ends.get(file) ?? { end: 0, sum: 0 };
-    ends.set(file, { end: Math.max(end, entry.offset + entry.size), sum: sum + entry.size });
+  for (const { path, offset, length } of [...stored.values()].flatMap(({ ranges }) => ranges)) {
+    const { end, sum } = ends.get(path) ?? { end: 0, sum: 0 };
+    ends.set(path, { end: Math.max(end, offset + length), sum: sum + length });
   }
   for (const [file, { end, sum }] of ends) {
-    let size: number;
-    try {
-      const found = await stat(file);
-      size = found.isFile() ? found.size : -1;
-    } catch (error) {
-      throw fileError("read", file, error);
-    }
-    if (size < 0) throw new UserError(`${file} is not a file: ${AGAIN}`);
+    const size = await fileSize(file, AGAIN);
     if (size < end) {
       await refuseLfsPointer(file);
       throw new UserError(`${file} has ${size} bytes where its index describes ${end}: ${AGAIN}`);
@@ -207,35 +185,5 @@ async function checkDataFiles(stored: ReadonlyMap<string, Stored>): Promise<void
     if (size < sum) {
       throw new UserError(`${file} has ${size} bytes where its index describes tensors of ${sum}: ${AGAIN}`);
     }
-  }
-}
-
-async function readTensor(name: string, tensor: Stored, target: Float32Array): Promise<void> {
-  const { type, shape } = tensor;
-  if (target.length !== sizeOf(shape)) {
-    throw new RangeError(`${name} has ${sizeOf(shape)} values, not ${target.length}`);
-  }
-  const into = type.decode ? undefined : new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
-  await readChecked(name, tensor, into, (chunk, before) => {
-    const first = before / type.width;
-    type.decode?.(chunk, target.subarray(first, first + chunk.length / type.width));
-  });
-}
-
-/** Reads a tensor's stored bytes as readRanges() does, and compares their checksum at the end. */
-async function readChecked(
-  name: string,
-  { entry, file }: Stored,
-  into: Uint8Array | undefined,
-  visit: (chunk: Uint8Array, before: number) => void,
-): Promise<void> {
-  const range = { path: file, offset: entry.offset, length: entry.size };
-  let crc = 0;
-  await readRanges([range], into, (chunk, before) => {
-    crc = crc32c(chunk, crc);
-    visit(chunk, before);
-  });
-  if (crc !== unmaskCrc(entry.maskedCrc)) {
-    throw new UserError(`${file} is damaged: the checksum of ${shorten(name)} does not fit: ${AGAIN}`);
   }
 }

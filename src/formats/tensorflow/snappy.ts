@@ -1,4 +1,4 @@
-import { FormatError } from "./wire.js";
+import { FormatError } from "../open-file.js";
 
 /**
  * The plain bytes of a compressed block.

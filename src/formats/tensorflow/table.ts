@@ -1,6 +1,7 @@
 import { crc32c, unmaskCrc } from "../crc.js";
+import { FormatError } from "../open-file.js";
 import { uncompressBlock } from "./snappy.js";
-import { ByteReader, FormatError } from "./wire.js";
+import { ByteReader } from "./wire.js";
 
 /** A key with its value, both as bytes. */
 export interface TableEntry {

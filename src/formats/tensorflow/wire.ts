@@ -1,7 +1,4 @@
-/** What is wrong with some bytes, in a few words; whoever knows the file's name makes a UserError of it. */
-export class FormatError extends Error {
-  override name = "FormatError";
-}
+import { FormatError } from "../open-file.js";
 
 /** Reads integers and byte strings from the front of some bytes. Whatever is missing is a FormatError. */
 export class ByteReader {

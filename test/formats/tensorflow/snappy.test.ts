@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FormatError } from "../../../dist/src/formats/open-file.js";
 import { uncompressBlock } from "../../../dist/src/formats/tensorflow/snappy.js";
-import { FormatError } from "../../../dist/src/formats/tensorflow/wire.js";
 import { compress, referenceUncompress } from "../../faults/support/table.js";
 
 test("snappy: a literal that leads back, streams that are shorter or longer than they say", () => {
