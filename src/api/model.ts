@@ -1,9 +1,8 @@
 import type { EngineOptions } from "../engines/create.js";
 import type { Engine, LogitsWanted, Sequence, Step } from "../model/engine.js";
 import type { Hparams } from "../model/hparams.js";
-import * as load from "../models/load.js";
-import { missingModel } from "../models/missing.js";
-import { findModelFolder } from "../models/store.js";
+import * as load from "../models/folder.js";
+import { findModelFolder, missingModel } from "../models/store.js";
 
 /** Text <-> ids, as OpenAI's encoder has it. */
 export interface Encoder {

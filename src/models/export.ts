@@ -1,16 +1,12 @@
 import { realpath, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Encoder } from "../encoder/encoder.js";
-import { isSpecial, specialTokensJson, TOKENS_FILE } from "../encoder/special-tokens.js";
 import { writeHuggingFace } from "../formats/huggingface/write.js";
 import { STATE, writeCheckpoint } from "../formats/tensorflow/write-checkpoint.js";
-import { type Hparams, hparamsJson } from "../model/hparams.js";
 import { checkParameters, countParameters } from "../model/parameters.js";
-import type { WeightSource } from "../model/weight-source.js";
 import { quote, UsageError, UserError } from "../system/errors.js";
 import { listFolder, readSmallFileIfThere } from "../system/files.js";
-import { COUNTER, HPARAMS, isFileOf, isLeftover } from "./files.js";
-import { openFolder } from "./load.js";
+import { COUNTER, isFileOf, isLeftover } from "./files.js";
+import { modelFiles, type OpenFolder, openFolder } from "./folder.js";
 
 /** For whom a model is written: gpt-2-simple and all that read OpenAI's files, or Hugging Face's transformers. */
 export const EXPORT_FORMATS = ["tensorflow", "huggingface"] as const;
@@ -36,12 +32,7 @@ export interface Exported {
 }
 
 /** A model folder that is being exported. */
-interface Opened {
-  readonly hparams: Hparams;
-  readonly source: WeightSource;
-  readonly encoderJson: Buffer;
-  readonly vocabBpe: Buffer;
-  readonly encoder: Encoder;
+interface Opened extends OpenFolder {
   /** How many steps a run has made, as its file `counter` says. */
   readonly step: number | undefined;
 }
@@ -75,16 +66,11 @@ export async function exportModel(folder: string, out: string, options: ExportOp
 
 async function writeTensorFlow(
   out: string,
-  { hparams, source, encoderJson, vocabBpe, encoder, step }: Opened,
+  model: Opened,
   options: Pick<ExportOptions, "onProgress" | "signal">,
 ): Promise<{ path: string; bytes: number }> {
-  const companions = new Map([
-    [HPARAMS, Buffer.from(hparamsJson(hparams))],
-    ["encoder.json", encoderJson],
-    ["vocab.bpe", vocabBpe],
-  ]);
-  if (isSpecial(encoder.special))
-    companions.set(TOKENS_FILE, Buffer.from(specialTokensJson(encoder.special)));
+  const { hparams, source, encoder, step } = model;
+  const companions = modelFiles(hparams, model, encoder.special);
   if (step !== undefined) companions.set(COUNTER, Buffer.from(`${step}\n`));
   const prefix = step === undefined ? "model.ckpt" : `model-${step}`;
   const isOld = (name: string): boolean => isFileOf("tensorflow", name);

@@ -1,6 +1,6 @@
 import { realpath, rmdir, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { isSpecial, type SpecialTokens, specialTokensJson, TOKENS_FILE } from "../encoder/special-tokens.js";
+import type { SpecialTokens } from "../encoder/special-tokens.js";
 import { openHuggingFace } from "../formats/huggingface/open.js";
 import { finiteSource } from "../formats/stored-tensors.js";
 import { namesInOrder } from "../formats/tensor-chunks.js";
@@ -8,14 +8,14 @@ import { hasCheckpoint, openCheckpoint } from "../formats/tensorflow/checkpoint.
 import type { WeightsDtype } from "../formats/tfjs/manifest.js";
 import { hasWeights, openWeights } from "../formats/tfjs/read.js";
 import { writeWeights } from "../formats/tfjs/write.js";
-import { type Hparams, hparamsJson } from "../model/hparams.js";
+import type { Hparams } from "../model/hparams.js";
 import { checkParameters, countParameters } from "../model/parameters.js";
 import type { TensorInfo, WeightSource } from "../model/weight-source.js";
 import { UsageError, UserError } from "../system/errors.js";
 import { listFolder } from "../system/files.js";
 import { HPARAMS, isLeftover } from "./files.js";
+import { loadHparams, loadVocabulary, modelFiles, type VocabularyFiles } from "./folder.js";
 import { foreignModel, hubName } from "./foreign.js";
-import { loadHparams, loadVocabulary } from "./load.js";
 import { describeModel } from "./store.js";
 
 export interface ImportOptions {
@@ -38,11 +38,9 @@ export interface Imported {
 }
 
 /** A model of another program, in our terms. */
-interface Foreign {
+interface Foreign extends VocabularyFiles {
   readonly hparams: Hparams;
   readonly source: WeightSource;
-  readonly encoderJson: Uint8Array;
-  readonly vocabBpe: Uint8Array;
   readonly special: SpecialTokens;
   readonly notices: readonly string[];
   readonly origin: string;
@@ -59,15 +57,9 @@ interface Foreign {
 export async function importModel(folder: string, target: string, options: ImportOptions): Promise<Imported> {
   const replaced = await checkTarget(folder, target, options.overwrite === true);
   const model = await openForeign(folder);
-  const { hparams, source, encoderJson, vocabBpe, special, notices, origin } = model;
+  const { hparams, source, notices, origin } = model;
   try {
     checkParameters(hparams, source);
-    const companions = new Map<string, Uint8Array>([
-      [HPARAMS, Buffer.from(hparamsJson(hparams))],
-      ["encoder.json", encoderJson],
-      ["vocab.bpe", vocabBpe],
-    ]);
-    if (isSpecial(special)) companions.set(TOKENS_FILE, Buffer.from(specialTokensJson(special)));
     const { dtype, onProgress, signal } = options;
     const isOld = (name: string): boolean => replaced?.has(name) === true;
     // One order, whatever the source's: the same model gives the same files.
@@ -85,7 +77,7 @@ export async function importModel(folder: string, target: string, options: Impor
         dtype,
         onProgress,
         signal,
-        companions,
+        companions: modelFiles(hparams, model, model.special),
         isOld,
         generatedBy: origin,
       },

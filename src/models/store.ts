@@ -3,23 +3,21 @@ import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import envPaths from "env-paths";
 import { restoreInterrupted } from "../formats/file-set.js";
+import { UsageError, UserError } from "../system/errors.js";
 import { PACKAGE_ROOT } from "../system/package.js";
+import { canonicalName, catalogEntry, listModels } from "./catalog.js";
 import { HPARAMS, looksLikeModel, modelFilesIn } from "./files.js";
+import { foreignModel, hubName } from "./foreign.js";
 
 /** The model to try first, and all that come with the program. */
 export const DEMO = "stories";
 export const DEMOS: readonly string[] = [DEMO, "shakespeare"];
 
-/** Names under which OpenAI has published the same model. */
-const ALIASES: Readonly<Record<string, string>> = {
-  "117M": "124M",
-  "124M": "117M",
-  "345M": "355M",
-  "355M": "345M",
-};
-
-/** The names under which a model may lie here. */
-const namesOf = (name: string): string[] => [name, ...(Object.hasOwn(ALIASES, name) ? [ALIASES[name]] : [])];
+/** The names under which a model may lie here: OpenAI's later name means the same one. */
+function namesOf(name: string): string[] {
+  const { name: first = name, alias } = catalogEntry(name) ?? {};
+  return [name, ...[first, alias].filter((each) => each !== undefined && each !== name)] as string[];
+}
 
 const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
@@ -121,4 +119,25 @@ export function findStored(name: string, option?: string): StoredModel | undefin
   return namesOf(name)
     .map((each) => stored.find((model) => model.name === each))
     .find((model) => model !== undefined);
+}
+
+/** The error for a model that findModelFolder() did not find: what is wrong with its name, or how to get it. */
+export function missingModel(name: string, models_dir?: string): UserError {
+  if (isPath(name)) {
+    const foreign = foreignModel(resolve(expandPath(name)));
+    const what = foreign ?? hubName(name);
+    if (what !== undefined) return new UserError(`${name} ${what}`);
+    return new UserError(
+      `${name} is not a model folder: it needs hparams.json, and model.json or model.ckpt.index`,
+    );
+  }
+  if (canonicalName(name) === undefined) {
+    const [where] = modelsDirs(models_dir);
+    return new UsageError(
+      `unknown model ${JSON.stringify(name)}: it is not in ${where}; ${listModels()} can be downloaded, ${DEMOS.join(" and ")} come with the program`,
+    );
+  }
+  return new UserError(
+    `the model ${name} is not on this machine: fetch it with \`gpt2 download ${name}\`, or try the demo model with \`--model_name ${DEMO}\``,
+  );
 }

@@ -1,5 +1,5 @@
 import type { Engine } from "../model/engine.js";
-import type { Model } from "../models/load.js";
+import type { Model } from "../models/folder.js";
 import { promptIds } from "../sampling/prompt.js";
 import { sample } from "../sampling/sample.js";
 import { logProbability } from "../sampling/score.js";

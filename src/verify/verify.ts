@@ -4,7 +4,7 @@ import { openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import { openWeights } from "../formats/tfjs/read.js";
 import { countParameters } from "../model/parameters.js";
 import { catalogEntry } from "../models/catalog.js";
-import { loadHparams, loadModel } from "../models/load.js";
+import { loadHparams, loadModel } from "../models/folder.js";
 import { listFolder } from "../system/files.js";
 import { type Check, checksOf, type Progress } from "./check.js";
 import { checkFiles, contentsOf } from "./files.js";

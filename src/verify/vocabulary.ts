@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type Encoder, openAiVocabulary } from "../encoder/encoder.js";
 import type { Hparams } from "../model/hparams.js";
-import { loadVocabulary } from "../models/load.js";
+import { loadVocabulary } from "../models/folder.js";
 import { messageOf, UserError } from "../system/errors.js";
 import { decodeText } from "../system/text-encoding.js";
 import { type Check, checksOf, showCount } from "./check.js";

@@ -18,7 +18,7 @@ import { createTfjsEngine } from "../../dist/src/engines/tfjs/engine.js";
 import { drawCurve, svgCurve } from "../../dist/src/finetune/run/chart.js";
 import { Losses, LossLog } from "../../dist/src/finetune/run/losses.js";
 import { openWeights } from "../../dist/src/formats/tfjs/read.js";
-import { loadModel } from "../../dist/src/models/load.js";
+import { loadModel } from "../../dist/src/models/folder.js";
 import { isModelFolder } from "../../dist/src/models/store.js";
 import { UsageError, UserError } from "../../dist/src/system/errors.js";
 import { lossRows, someText, train, weightBytes, writeText, xmlFault } from "../support/finetuning.js";

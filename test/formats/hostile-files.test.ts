@@ -19,7 +19,7 @@ import { parseHparams } from "../../dist/src/model/hparams.js";
 import { checkParameters } from "../../dist/src/model/parameters.js";
 import type { TensorInfo } from "../../dist/src/model/weight-source.js";
 import { convert } from "../../dist/src/models/convert.js";
-import { loadHparams } from "../../dist/src/models/load.js";
+import { loadHparams } from "../../dist/src/models/folder.js";
 import { messageOf, quote, shorten, UserError } from "../../dist/src/system/errors.js";
 import { blockOf, putTogether, type Row, takeApart } from "../faults/support/table.js";
 import { inProject, MICRO } from "../support/models.js";

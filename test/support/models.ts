@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Hparams } from "../../dist/src/model/hparams.js";
 import type { WeightSource } from "../../dist/src/model/weight-source.js";
-import { loadHparams, openModel } from "../../dist/src/models/load.js";
+import { loadHparams, openModel } from "../../dist/src/models/folder.js";
 
 const root = new URL("../../", import.meta.url);
 /** A path inside the project. */

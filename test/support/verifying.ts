@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { sizeOf } from "../../dist/src/model/parameters.js";
 import type { WeightSource } from "../../dist/src/model/weight-source.js";
 import { convert } from "../../dist/src/models/convert.js";
-import { openModel } from "../../dist/src/models/load.js";
+import { openModel } from "../../dist/src/models/folder.js";
 import type { Check } from "../../dist/src/verify/check.js";
 import type { KnownWeights } from "../../dist/src/verify/recognise.js";
 import type { Reference } from "../../dist/src/verify/reference.js";

@@ -13,7 +13,7 @@ import type { Engine } from "../../model/engine.js";
 import type { Hparams } from "../../model/hparams.js";
 import { SHAPES } from "../../model/openai-shapes.js";
 import type { WeightSource } from "../../model/weight-source.js";
-import { openFolder } from "../../models/load.js";
+import { openFolder } from "../../models/folder.js";
 import { UsageError } from "../../system/errors.js";
 import { addEngineOptions, addModelsDir } from "../options/engine.js";
 import { oneOf, wholeNumber } from "../options/parse.js";

@@ -2,48 +2,26 @@ import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { convert } from "../../models/convert.js";
 import { expandPath, findModelFolder, isPath } from "../../models/store.js";
-import { EXIT, UsageError, UserError } from "../../system/errors.js";
+import { UsageError } from "../../system/errors.js";
 import { elsewhereIfReadOnly } from "../../system/files.js";
 import { addModelsDir } from "../options/engine.js";
 import { oneOf } from "../options/parse.js";
-import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
-import { note } from "../terminal/output.js";
-import { type Bar, showBytes, startBar } from "../terminal/progress.js";
+import { showBytes, withBar } from "../terminal/progress.js";
 
 export const DTYPES = ["float32", "float16"] as const;
 export type Dtype = (typeof DTYPES)[number];
 
 /** Converts with a progress bar; Ctrl-C leaves everything as it was and ends with exit code 130. */
 export async function convertWithBar(folder: string, options: { dtype: Dtype; out?: string }): Promise<void> {
-  const controller = new AbortController();
-  let bar: Bar | undefined;
-  const target = options.out ?? folder;
-  try {
-    const { parameters, tensors, bytes } = await whileInterruptible(
-      () =>
-        controller.abort(
-          new UserError("conversion stopped; nothing was changed", { exitCode: EXIT.interrupted }),
-        ),
-      () =>
-        elsewhereIfReadOnly("write the weights elsewhere with gpt2 convert --out FOLDER", () =>
-          convert(folder, {
-            ...options,
-            signal: controller.signal,
-            onProgress: (done, total) => {
-              bar ??= startBar("converting", total);
-              bar.update(done);
-            },
-          }),
-        ),
-      ENDING,
-    );
-    const line = `${join(target, "model.json")}: ${tensors} tensors, ${parameters} parameters, ${showBytes(bytes)} in ${options.dtype}`;
-    if (bar) bar.stop(line);
-    else note(line);
-    bar = undefined;
-  } finally {
-    bar?.clear();
-  }
+  await withBar(
+    { name: "conversion", title: "converting" },
+    (progress) =>
+      elsewhereIfReadOnly("write the weights elsewhere with gpt2 convert --out FOLDER", () =>
+        convert(folder, { ...options, ...progress }),
+      ),
+    ({ parameters, tensors, bytes }) =>
+      `${join(options.out ?? folder, "model.json")}: ${tensors} tensors, ${parameters} parameters, ${showBytes(bytes)} in ${options.dtype}`,
+  );
 }
 
 /** `gpt2 convert`: a TensorFlow checkpoint becomes tfjs weights. */

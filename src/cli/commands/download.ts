@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { type DownloadEvent, downloadModel } from "../../download/download.js";
 import { hasWeights, openWeights } from "../../formats/tfjs/read.js";
 import { CATALOG, canonicalName } from "../../models/catalog.js";
-import { loadHparams, loadVocabulary } from "../../models/load.js";
+import { loadHparams, loadVocabulary } from "../../models/folder.js";
 import { DEMOS, modelsDirs } from "../../models/store.js";
 import { UserError } from "../../system/errors.js";
 import { elsewhereIfReadOnly } from "../../system/files.js";

@@ -2,11 +2,10 @@ import { basename, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { EXPORT_FORMATS, type ExportFormat, exportModel } from "../../models/export.js";
 import { expandPath, findModelFolder, isModelFolder, isPath } from "../../models/store.js";
-import { EXIT, UsageError, UserError } from "../../system/errors.js";
+import { UsageError } from "../../system/errors.js";
 import { addModelsDir } from "../options/engine.js";
 import { oneOf } from "../options/parse.js";
-import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
-import { type Bar, showBytes, startBar } from "../terminal/progress.js";
+import { showBytes, withBar } from "../terminal/progress.js";
 
 interface ExportCommandOptions {
   readonly out?: string;
@@ -33,32 +32,13 @@ function folderOf(name: string, { checkpoint_dir, models_dir }: ExportCommandOpt
 async function exportWithBar(name: string, options: ExportCommandOptions): Promise<void> {
   const folder = folderOf(name, options);
   const out = expandPath(options.out ?? join("export", basename(folder)));
-  const controller = new AbortController();
-  let bar: Bar | undefined;
-  try {
-    const { path, parameters, tensors, bytes } = await whileInterruptible(
-      () =>
-        controller.abort(
-          new UserError("export stopped; nothing was changed", { exitCode: EXIT.interrupted }),
-        ),
-      () =>
-        exportModel(folder, out, {
-          format: options.format,
-          overwrite: options.overwrite,
-          signal: controller.signal,
-          onProgress: (done, total) => {
-            bar ??= startBar("exporting", total);
-            bar.update(done);
-          },
-        }),
-      ENDING,
-    );
-    bar ??= startBar("exporting", bytes);
-    bar.stop(`${path}: ${tensors} tensors, ${parameters} parameters, ${showBytes(bytes)} in float32`);
-    bar = undefined;
-  } finally {
-    bar?.clear();
-  }
+  const { format, overwrite } = options;
+  await withBar(
+    { name: "export", title: "exporting" },
+    (progress) => exportModel(folder, out, { format, overwrite, ...progress }),
+    ({ path, parameters, tensors, bytes }) =>
+      `${path}: ${tensors} tensors, ${parameters} parameters, ${showBytes(bytes)} in float32`,
+  );
 }
 
 /** `gpt2 export`: a run or a model, written for other programs. */

@@ -4,11 +4,12 @@ import { openAiVocabulary } from "../../encoder/encoder.js";
 import { trainVocabulary } from "../../encoder/train.js";
 import { documentTexts } from "../../finetune/dataset/documents.js";
 import { type Finished, finetune } from "../../finetune/finetune.js";
-import { type Base, folderBase, readVocabulary, scratchBase } from "../../finetune/run/base.js";
+import { type Base, folderBase, scratchBase } from "../../finetune/run/base.js";
 import { CURVE_FILE } from "../../finetune/run/chart.js";
 import type { FinetuneRequest } from "../../finetune/run/options.js";
 import type { Hparams } from "../../model/hparams.js";
 import { canonicalName } from "../../models/catalog.js";
+import { readVocabulary, type VocabularyFiles } from "../../models/folder.js";
 import { findModelFolder } from "../../models/store.js";
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
 import {
@@ -53,7 +54,7 @@ function typedSizes({ command, options }: Call): Partial<Hparams> {
 async function newVocabulary(
   { dataset, options, display, signal }: Call,
   n_vocab: number,
-): Promise<ReadonlyMap<string, Uint8Array>> {
+): Promise<VocabularyFiles> {
   display.say(`building a vocabulary of ${n_vocab} tokens`);
   const texts = documentTexts(dataset, { column: options.column, signal });
   const made = await trainVocabulary(texts, n_vocab, { signal }).catch((error) => {
@@ -63,17 +64,11 @@ async function newVocabulary(
   if (made.n_vocab < n_vocab) {
     display.onNotice(`the dataset is only enough for a vocabulary of ${made.n_vocab} tokens, not ${n_vocab}`);
   }
-  return new Map([
-    ["encoder.json", Buffer.from(made.encoderJson)],
-    ["vocab.bpe", Buffer.from(made.vocabBpe)],
-  ]);
+  return { encoderJson: Buffer.from(made.encoderJson), vocabBpe: Buffer.from(made.vocabBpe) };
 }
 
 /** The vocabulary of the model that was named; OpenAI's comes with the program. */
-async function namedVocabulary({
-  model_name,
-  models_dir,
-}: FinetuneOptions): Promise<ReadonlyMap<string, Uint8Array>> {
+async function namedVocabulary({ model_name, models_dir }: FinetuneOptions): Promise<VocabularyFiles> {
   const folder = findModelFolder(model_name, models_dir);
   if (!folder && canonicalName(model_name)) return readVocabulary(openAiVocabulary());
   return readVocabulary(folder ?? (await modelFolder(model_name, models_dir)));

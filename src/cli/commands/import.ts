@@ -2,12 +2,11 @@ import { basename, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { importModel } from "../../models/import.js";
 import { expandPath, modelsDirs } from "../../models/store.js";
-import { EXIT, UsageError, UserError } from "../../system/errors.js";
+import { UsageError } from "../../system/errors.js";
 import { addModelsDir } from "../options/engine.js";
 import { oneOf } from "../options/parse.js";
-import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
 import { note } from "../terminal/output.js";
-import { type Bar, showBytes, startBar } from "../terminal/progress.js";
+import { showBytes, withBar } from "../terminal/progress.js";
 import { shellQuote } from "../terminal/shell-quote.js";
 import { DTYPES, type Dtype } from "./convert.js";
 
@@ -30,39 +29,18 @@ function checkName(name: string): string {
 }
 
 async function importWithBar(folder: string, options: ImportCommandOptions): Promise<void> {
+  const { dtype, overwrite, models_dir } = options;
   const name = checkName(options.name ?? basename(folder));
-  const target = join(modelsDirs(options.models_dir)[0], name);
-  const controller = new AbortController();
-  let bar: Bar | undefined;
-  try {
-    const { parameters, tensors, bytes, notices } = await whileInterruptible(
-      () =>
-        controller.abort(
-          new UserError("import stopped; nothing was changed", { exitCode: EXIT.interrupted }),
-        ),
-      () =>
-        importModel(folder, target, {
-          dtype: options.dtype,
-          overwrite: options.overwrite,
-          signal: controller.signal,
-          onProgress: (done, total) => {
-            bar ??= startBar("importing", total);
-            bar.update(done);
-          },
-        }),
-      ENDING,
-    );
-    bar ??= startBar("importing", bytes);
-    bar.stop(
-      `${target}: ${tensors} tensors, ${parameters} parameters, ${showBytes(bytes)} in ${options.dtype}`,
-    );
-    bar = undefined;
-    for (const notice of notices) note(`notice: ${notice}`);
-    const where = options.models_dir === undefined ? "" : ` --models_dir ${shellQuote(options.models_dir)}`;
-    note(`use it with --model_name ${shellQuote(name)}${where}`);
-  } finally {
-    bar?.clear();
-  }
+  const target = join(modelsDirs(models_dir)[0], name);
+  const { notices } = await withBar(
+    { name: "import", title: "importing" },
+    (progress) => importModel(folder, target, { dtype, overwrite, ...progress }),
+    ({ parameters, tensors, bytes }) =>
+      `${target}: ${tensors} tensors, ${parameters} parameters, ${showBytes(bytes)} in ${dtype}`,
+  );
+  for (const notice of notices) note(`notice: ${notice}`);
+  const where = models_dir === undefined ? "" : ` --models_dir ${shellQuote(models_dir)}`;
+  note(`use it with --model_name ${shellQuote(name)}${where}`);
 }
 
 /** `gpt2 import`: a model of another program becomes one of ours. */

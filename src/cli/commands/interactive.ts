@@ -1,7 +1,7 @@
 import { createInterface, type Interface } from "node:readline";
 import { Readable } from "node:stream";
 import type { Command } from "commander";
-import type { Model } from "../../models/load.js";
+import type { Model } from "../../models/folder.js";
 import { EXIT } from "../../system/errors.js";
 import { answer, Session } from "../interactive/session.js";
 import { Settings } from "../interactive/settings.js";

@@ -2,7 +2,7 @@ import { rmdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { checkParameters, countParameters } from "../../model/parameters.js";
-import { loadHparams, openModel } from "../../models/load.js";
+import { loadHparams, openModel } from "../../models/folder.js";
 import { findStored, listStored, modelsDirs, type StoredModel } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";

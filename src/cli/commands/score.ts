@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { EngineOptions } from "../../engines/create.js";
-import { loadModel } from "../../models/load.js";
+import { loadModel } from "../../models/folder.js";
 import { logProbabilities, summarize } from "../../sampling/score.js";
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
 import { addEngineOptions, addModelsDir } from "../options/engine.js";

@@ -1,4 +1,4 @@
-import type { Model } from "../../models/load.js";
+import type { Model } from "../../models/folder.js";
 import { writeNewFile } from "../../system/files.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { run, showSpeed } from "../samples/run.js";

@@ -1,7 +1,6 @@
 import { canonicalName } from "../../models/catalog.js";
-import { loadModel, type Model } from "../../models/load.js";
-import { missingModel } from "../../models/missing.js";
-import { findModelFolder, isPath } from "../../models/store.js";
+import { loadModel, type Model } from "../../models/folder.js";
+import { findModelFolder, isPath, missingModel } from "../../models/store.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { tell } from "../terminal/output.js";
 

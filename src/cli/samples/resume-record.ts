@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Model } from "../../models/load.js";
+import type { Model } from "../../models/folder.js";
 import { SAMPLING_NAMES, SAMPLING_OPTIONS, type SamplingOption } from "../../sampling/options.js";
 import { UserError } from "../../system/errors.js";
 import { readSmallFileIfThere, replaceFile } from "../../system/files.js";

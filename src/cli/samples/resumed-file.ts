@@ -4,7 +4,7 @@ import { appendFile, chmod, type FileHandle, open, realpath, rename, rm, stat } 
 import { basename, dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
-import type { Model } from "../../models/load.js";
+import type { Model } from "../../models/folder.js";
 import { expandPath } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";

@@ -1,4 +1,4 @@
-import type { Model } from "../../models/load.js";
+import type { Model } from "../../models/folder.js";
 import { promptIds } from "../../sampling/prompt.js";
 import { inOrder, sample } from "../../sampling/sample.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";

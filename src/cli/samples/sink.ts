@@ -1,4 +1,4 @@
-import type { Model } from "../../models/load.js";
+import type { Model } from "../../models/folder.js";
 import type { FinishReason } from "../../sampling/sample.js";
 
 /** How a command's text output looks around the samples. */

@@ -1,4 +1,6 @@
 import { SingleBar } from "cli-progress";
+import { EXIT, UserError } from "../../system/errors.js";
+import { ENDING, whileInterruptible } from "./interrupt.js";
 import { note } from "./output.js";
 
 const UNITS = ["B", "kB", "MB", "GB"];
@@ -77,4 +79,38 @@ export function startBar(title: string, total: number | undefined, resumedAt = 0
     },
     clear: () => bar.stop(),
   };
+}
+
+/**
+ * Does a piece of work under a bar, until Ctrl-C or a signal ends it with exit code 130: then nothing has changed.
+ * @param name of the work, for the line that says so, e.g. "import"
+ * @param title what stands before the bar, e.g. "importing"
+ * @param line what is left on the screen when it is done
+ */
+export async function withBar<T>(
+  { name, title }: { readonly name: string; readonly title: string },
+  work: (options: { signal: AbortSignal; onProgress: (done: number, total: number) => void }) => Promise<T>,
+  line: (result: T) => string,
+): Promise<T> {
+  const controller = new AbortController();
+  const stop = (): void =>
+    controller.abort(new UserError(`${name} stopped; nothing was changed`, { exitCode: EXIT.interrupted }));
+  let bar: Bar | undefined;
+  const onProgress = (done: number, total: number): void => {
+    bar ??= startBar(title, total);
+    bar.update(done);
+  };
+  try {
+    const result = await whileInterruptible(
+      stop,
+      () => work({ signal: controller.signal, onProgress }),
+      ENDING,
+    );
+    bar?.clear();
+    bar = undefined;
+    note(line(result));
+    return result;
+  } finally {
+    bar?.clear();
+  }
 }

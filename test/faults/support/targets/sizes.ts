@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { parseConfig } from "../../../../dist/src/formats/huggingface/config.js";
 import { openHuggingFace } from "../../../../dist/src/formats/huggingface/open.js";
 import { checkParameters } from "../../../../dist/src/model/parameters.js";
-import { loadHparams, loadVocabulary, openModel } from "../../../../dist/src/models/load.js";
+import { loadHparams, loadVocabulary, openModel } from "../../../../dist/src/models/folder.js";
 import { MICRO } from "../../../support/models.js";
 import { changeBytes } from "../bytes.js";
 import { hostilePaths, JsonMutator } from "../json.js";

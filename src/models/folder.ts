@@ -1,11 +1,12 @@
 import { join } from "node:path";
 import { Encoder, loadSpecialTokens, openAiVocabulary, VOCABULARY_BYTES } from "../encoder/encoder.js";
+import { isSpecial, type SpecialTokens, specialTokensJson, TOKENS_FILE } from "../encoder/special-tokens.js";
 import { createEngine, type EngineOptions } from "../engines/create.js";
 import { restoreInterrupted } from "../formats/file-set.js";
 import { hasCheckpoint, openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import { hasWeights, openWeights } from "../formats/tfjs/read.js";
 import type { Engine } from "../model/engine.js";
-import { HPARAMS_BYTES, type Hparams, parseHparams } from "../model/hparams.js";
+import { HPARAMS_BYTES, type Hparams, hparamsJson, parseHparams } from "../model/hparams.js";
 import { checkParameters, sizeOf } from "../model/parameters.js";
 import type { TensorInfo, WeightSource } from "../model/weight-source.js";
 import { UserError } from "../system/errors.js";
@@ -28,26 +29,41 @@ export async function loadHparams(folder: string): Promise<Hparams> {
   return parseHparams(decodeText(json), file);
 }
 
-/** A model folder's vocabulary as it stands in its files. */
+/** The bytes of encoder.json and vocab.bpe. */
 export interface VocabularyFiles {
   readonly encoderJson: Buffer;
   readonly vocabBpe: Buffer;
+}
+
+/** A model folder's vocabulary. */
+export interface FolderVocabulary extends VocabularyFiles {
   readonly encoder: Encoder;
-  /** The folder has them; else they are OpenAI's. */
+  /** The folder has the files; else they are OpenAI's. */
   readonly isOwn: boolean;
 }
 
 /**
- * Reads a model folder's encoder.json and vocab.bpe or, where it has neither, OpenAI's.
- * @throws UserError when one is missing or malformed, or has more tokens than hparams.json says
+ * A model folder's encoder.json and vocab.bpe or, where it has neither, OpenAI's: their bytes.
+ * @throws UserError when one of the two is missing
  */
-export async function loadVocabulary(folder: string, { n_vocab }: Hparams): Promise<VocabularyFiles> {
+export async function readVocabulary(
+  folder: string,
+): Promise<VocabularyFiles & { isOwn: boolean; from: string }> {
   const names = await listFolder(folder);
   const isOwn = VOCABULARY.some((name) => names.includes(name));
   const from = isOwn ? folder : openAiVocabulary();
   const read = (name: string): Promise<Buffer> =>
     readSmallFile(join(from, name), VOCABULARY_BYTES, "download the model again");
   const [encoderJson, vocabBpe] = await Promise.all(VOCABULARY.map(read));
+  return { encoderJson, vocabBpe, isOwn, from };
+}
+
+/**
+ * Loads a model folder's vocabulary.
+ * @throws UserError when a file is missing or malformed, or has more tokens than hparams.json says
+ */
+export async function loadVocabulary(folder: string, { n_vocab }: Hparams): Promise<FolderVocabulary> {
+  const { encoderJson, vocabBpe, isOwn, from } = await readVocabulary(folder);
   const encoder = Encoder.fromFiles(encoderJson, vocabBpe, from, await loadSpecialTokens(from));
   if (encoder.n_vocab > n_vocab) {
     throw new UserError(
@@ -67,7 +83,7 @@ export async function openModel(folder: string): Promise<WeightSource> {
 }
 
 /** A model folder that is open for reading. */
-export interface OpenFolder extends VocabularyFiles {
+export interface OpenFolder extends FolderVocabulary {
   /** n_vocab is the number of the vocabulary's tokens. */
   readonly hparams: Hparams;
   readonly source: WeightSource;
@@ -108,6 +124,21 @@ function withRows(source: WeightSource, n_vocab: number): WeightSource {
     },
     close: () => source.close(),
   };
+}
+
+/** The small files that a model folder holds beside its weights, by their names. */
+export function modelFiles(
+  hparams: Hparams,
+  { encoderJson, vocabBpe }: VocabularyFiles,
+  special: SpecialTokens,
+): Map<string, Uint8Array> {
+  const files = new Map<string, Uint8Array>([
+    [HPARAMS, Buffer.from(hparamsJson(hparams))],
+    ["encoder.json", encoderJson],
+    ["vocab.bpe", vocabBpe],
+  ]);
+  if (isSpecial(special)) files.set(TOKENS_FILE, Buffer.from(specialTokensJson(special)));
+  return files;
 }
 
 /**
