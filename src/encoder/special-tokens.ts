@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { quote, UserError } from "../system/errors.js";
+import { isObject, isSize, parseJson } from "../system/json.js";
 
 /** The file of a model folder that says what its vocabulary does not: OpenAI's own models have none. */
 export const TOKENS_FILE = "tokens.json";
@@ -33,23 +34,17 @@ export function isSpecial(tokens: SpecialTokens): boolean {
  */
 export function parseSpecialTokens(json: string, path: string): SpecialTokens {
   const wrong = (what: string): UserError => new UserError(`${path}: ${what}: import the model again`);
-  let value: unknown;
-  try {
-    value = JSON.parse(json);
-  } catch (error) {
-    throw new UserError(`${path} is not valid JSON: import the model again`, { cause: error });
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong("it holds no tokens");
-  const { bos, eos = [], added = {}, add_prefix_space = false } = value as Readonly<Record<string, unknown>>;
-  const isId = (id: unknown): id is number => typeof id === "number" && Number.isSafeInteger(id) && id >= 0;
-  if (bos !== undefined && !isId(bos)) throw wrong(`bos is not a token's id, but ${quote(bos, 40)}`);
-  if (!Array.isArray(eos) || !eos.every(isId)) throw wrong(`eos is not a list of ids, but ${quote(eos, 40)}`);
+  const value = parseJson(json, path, "import the model again");
+  if (!isObject(value)) throw wrong("it holds no tokens");
+  const { bos, eos = [], added = {}, add_prefix_space = false } = value;
+  if (bos !== undefined && !isSize(bos)) throw wrong(`bos is not a token's id, but ${quote(bos, 40)}`);
+  if (!Array.isArray(eos) || !eos.every(isSize))
+    throw wrong(`eos is not a list of ids, but ${quote(eos, 40)}`);
   if (typeof add_prefix_space !== "boolean") throw wrong("add_prefix_space is neither true nor false");
-  if (typeof added !== "object" || added === null || Array.isArray(added))
-    throw wrong("added is not a table");
+  if (!isObject(added)) throw wrong("added is not a table");
   const table = new Map<string, number>();
   for (const [text, id] of Object.entries(added)) {
-    if (text === "" || !isId(id)) throw wrong(`the added token ${quote(text, 40)} has no text or no id`);
+    if (text === "" || !isSize(id)) throw wrong(`the added token ${quote(text, 40)} has no text or no id`);
     table.set(text, id);
   }
   return { ...(bos !== undefined && { bos }), eos, added: table, add_prefix_space };

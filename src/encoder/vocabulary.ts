@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { messageOf, quote as quoteValue, UserError } from "../system/errors.js";
+import { quote as quoteValue, UserError } from "../system/errors.js";
+import { isObject, parseJson } from "../system/json.js";
 import type { Merges } from "./merge.js";
 
 /** The two files of a byte-level BPE vocabulary, in numbers. */
@@ -78,16 +79,8 @@ export function parseVocabulary(
 
 /** A Map and no object: "__proto__" and "constructor" are tokens like any other. */
 function parseIds(json: string, file: string): Map<string, number> {
-  let value: unknown;
-  try {
-    value = JSON.parse(json);
-  } catch (error) {
-    throw new UserError(`${file} is not valid JSON (${messageOf(error)}): ${NEXT}`, { cause: error });
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new UserError(`${file} is no table of tokens and their ids: ${NEXT}`);
-  }
-  const table = value as Record<string, unknown>;
+  const table = parseJson(json, file, NEXT);
+  if (!isObject(table)) throw new UserError(`${file} is no table of tokens and their ids: ${NEXT}`);
   const tokens = Object.keys(table);
   const ids = new Map<string, number>();
   const taken = new Uint8Array(tokens.length);

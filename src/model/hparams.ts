@@ -1,4 +1,5 @@
-import { messageOf, quote, UserError } from "../system/errors.js";
+import { quote, UserError } from "../system/errors.js";
+import { isObject, parseJson } from "../system/json.js";
 
 /**
  * What GPT-2s put between the two products of an MLP, under Hugging Face's names: OpenAI's tanh approximation of
@@ -102,17 +103,11 @@ export const ARCHITECTURE_RULES: Readonly<
  */
 export function parseHparams(json: string, file: string): Hparams {
   const next = "download the model again, or name another model folder";
-  const fail = (what: string, options?: ErrorOptions): never => {
-    throw new UserError(`${file}${what}: ${next}`, options);
+  const fail = (what: string): never => {
+    throw new UserError(`${file}${what}`, { next });
   };
-  let value: unknown;
-  try {
-    value = JSON.parse(json);
-  } catch (error) {
-    fail(` is not valid JSON (${messageOf(error)})`, { cause: error });
-  }
-  if (typeof value !== "object" || value === null) fail(" holds no hparams");
-  const values = value as Readonly<Record<string, unknown>>;
+  const values = parseJson(json, file, next);
+  if (!isObject(values)) return fail(" holds no hparams");
   const form = "vocab_size" in values && !("n_vocab" in values) ? 1 : 0;
   const hparams: Record<string, unknown> = {};
   for (const names of SIZES) {

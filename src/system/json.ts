@@ -1,11 +1,26 @@
+import { messageOf, UserError } from "./errors.js";
+
 /** An object of a file, whatever it holds. */
 export type Json = Readonly<Record<string, unknown>>;
+
+/**
+ * The value of a file's text.
+ * @param next the next step where it is no JSON, e.g. "download the model again"
+ * @throws UserError
+ */
+export function parseJson(text: string, path: string, next?: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new UserError(`${path} is not valid JSON (${messageOf(cause)})`, { next, cause });
+  }
+}
 
 export function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Whether it is a number of things or bytes: 0, 1, 2, ... 2^53 - 1. */
+/** Whether it is a number of things or bytes, or an id: 0, 1, 2, ... 2^53 - 1. */
 export function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { crc32 } from "../../formats/crc.js";
 import { quote, UserError } from "../../system/errors.js";
 import { readSmallFile } from "../../system/files.js";
+import { isObject, parseJson } from "../../system/json.js";
 import type { TrainingOptions } from "./options.js";
 
 /** The file of a save that says how far the run is. */
@@ -52,10 +53,6 @@ function checkOf(run: unknown): number | undefined {
   }
 }
 
-function isTree(value: unknown): boolean {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 /**
  * Reads a save's run.json.
  * @throws UserError when it is missing, altered, or of another version of this program
@@ -65,15 +62,15 @@ export async function readRun(
 ): Promise<{ progress: Progress; files: Readonly<Record<string, number>> }> {
   const path = join(folder, RUN_FILE);
   const text = (await readSmallFile(path, RUN_BYTES, "it is none of ours")).toString("utf8");
-  let json: { format?: unknown; crc32?: unknown; progress: Progress; files: Record<string, number> };
-  try {
-    json = JSON.parse(text) as typeof json;
-  } catch (error) {
-    throw new UserError(`${path} is not valid JSON`, { cause: error });
-  }
+  const json = parseJson(text, path) as {
+    format?: unknown;
+    crc32?: unknown;
+    progress: Progress;
+    files: Record<string, number>;
+  } | null;
   if (json?.format !== FORMAT) throw new UserError(`${path} was written by another version of gpt2`);
   const { progress, files } = json;
-  if (!isTree(progress) || !isTree(files) || checkOf({ progress, files }) !== json.crc32) {
+  if (!isObject(progress) || !isObject(files) || checkOf({ progress, files }) !== json.crc32) {
     throw new UserError(`${path} is damaged: its checksum does not fit`);
   }
   // A save may come from anywhere, its checksum with it: no file outside its folder is read or replaced.

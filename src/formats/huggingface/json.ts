@@ -1,7 +1,8 @@
-import { messageOf, UserError } from "../../system/errors.js";
 import { readSmallFileIfThere } from "../../system/files.js";
+import { parseJson as parse } from "../../system/json.js";
 import { decodeText } from "../../system/text-encoding.js";
 
+const NEXT = "fetch the model again";
 /** The largest of these files, a tokenizer.json, has a few MB. */
 const LIMIT = 32 << 20;
 
@@ -10,7 +11,7 @@ const LIMIT = 32 << 20;
  * @throws UserError when it cannot be read or is no small file
  */
 export async function readSmallText(path: string): Promise<string | undefined> {
-  const bytes = await readSmallFileIfThere(path, LIMIT, "fetch the model again");
+  const bytes = await readSmallFileIfThere(path, LIMIT, NEXT);
   return bytes && decodeText(bytes);
 }
 
@@ -24,12 +25,4 @@ export async function readJson(path: string): Promise<unknown> {
 }
 
 /** The value of a file's text. @throws UserError when it is no JSON */
-export function parseJson(text: string, path: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw new UserError(`${path} is not valid JSON (${messageOf(error)}): fetch the model again`, {
-      cause: error,
-    });
-  }
-}
+export const parseJson = (text: string, path: string): unknown => parse(text, path, NEXT);

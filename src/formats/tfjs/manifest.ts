@@ -1,5 +1,6 @@
 import { sizeOf } from "../../model/parameters.js";
 import { quote, UserError } from "../../system/errors.js";
+import { isObject, isSize, type Json, parseJson } from "../../system/json.js";
 
 /** The file that describes the others. */
 export const MANIFEST = "model.json";
@@ -50,8 +51,6 @@ export interface Manifest {
   };
 }
 
-type Json = Readonly<Record<string, unknown>>;
-
 /**
  * Checks the text of a model.json, which may come from anywhere: types, names, shapes, and that its files lie in
  * its own folder or one folder below.
@@ -62,12 +61,7 @@ export function parseManifest(text: string, path: string): Manifest {
   const fail = (reason: string): never => {
     throw new UserError(`${path}: ${reason}: convert or download the model again`);
   };
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${path} is not valid JSON: convert or download the model again`, { cause: error });
-  }
+  const json = parseJson(text, path, "convert or download the model again");
   if (!isObject(json) || !Array.isArray(json.weightsManifest)) return fail("it has no weightsManifest");
   const paths = new Set<string>();
   const names = new Set<string>();
@@ -142,14 +136,6 @@ function faultOf(weight: unknown): string | undefined {
 /** Bytes that a tensor takes in the files. */
 export function storedBytes({ shape, quantization }: ManifestEntry): number {
   return sizeOf(shape) * widthOf(quantization?.dtype ?? "float32");
-}
-
-function isObject(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function isSize(value: unknown): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
 function isUint32(value: unknown): value is number {
