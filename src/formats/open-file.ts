@@ -49,7 +49,8 @@ export async function readFormat<T>(
     if (error instanceof UserError) throw error;
     if (!(error instanceof FormatError)) throw fileError("read", path, error);
     await refuseLfsPointer(path);
-    throw new UserError(`cannot read ${path} as ${format}: ${error.message}: fetch the file again`, {
+    throw new UserError(`cannot read ${path} as ${format}: ${error.message}`, {
+      next: "fetch the file again",
       cause: error,
     });
   } finally {
@@ -66,6 +67,6 @@ export async function fileSize(path: string, next: string): Promise<number> {
   const found = await stat(path).catch((error) => {
     throw fileError("read", path, error);
   });
-  if (!found.isFile()) throw new UserError(`${path} is not a file: ${next}`);
+  if (!found.isFile()) throw new UserError(`${path} is not a file`, { next });
   return found.size;
 }

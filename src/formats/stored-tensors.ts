@@ -64,9 +64,9 @@ export function storedTensors<T extends StoredTensor>(
     });
     if (check && crc !== wanted) {
       const where = ranges[0]?.path ?? path;
-      throw new UserError(
-        `${where} is damaged: the checksum of ${shorten(name)} does not fit: ${check.next}`,
-      );
+      throw new UserError(`${where} is damaged: the checksum of ${shorten(name)} does not fit`, {
+        next: check.next,
+      });
     }
   };
   /** The first values as they are stored, in their order there. */

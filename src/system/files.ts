@@ -44,15 +44,15 @@ export async function readSmallFile(path: string, limit: number, next: string): 
   try {
     const found = await stat(path); // before it is opened: a pipe would wait for a writer
     if (found.isDirectory()) throw Object.assign(new Error("a folder"), { code: "EISDIR" });
-    if (!found.isFile()) throw new UserError(`cannot read ${path}: it is no file: ${next}`);
+    if (!found.isFile()) throw new UserError(`cannot read ${path}: it is not a file`, { next });
     if (found.size <= limit) {
       const bytes = await readFile(path);
       if (isLfsPointer(bytes)) throw lfsFault(path);
       return bytes;
     }
-    throw new UserError(
-      `cannot read ${path}: it has ${found.size} bytes, too many for what its name says: ${next}`,
-    );
+    throw new UserError(`cannot read ${path}: it has ${found.size} bytes, too many for what its name says`, {
+      next,
+    });
   } catch (error) {
     throw error instanceof UserError ? error : fileError("read", path, error);
   }

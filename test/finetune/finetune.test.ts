@@ -386,6 +386,7 @@ describe("a damaged save", () => {
         told.notices.join("\n"),
         /^the save of step 6 cannot be used \([^\n]+\): the one before it is$/,
       );
+      assert.doesNotMatch(told.notices.join(), /download|convert/, "a save is no model to download");
       assert.deepEqual(await weightBytes(run), await weightBytes(unbroken));
       await (await loadModel(run)).engine.dispose();
       assert.ok(!existsSync(join(run, "step-6")), "it went with the next save");

@@ -240,7 +240,7 @@ test("large files and pipes under the names of small ones are not read", async (
     rmSync(path);
     if (!NO_SHELL) {
       execFileSync("mkfifo", [path]);
-      await refuses(open, /: it is no file: download the model again/);
+      await refuses(open, /: it is not a file: download the model again/);
       rmSync(path);
     }
     writeFileSync(path, before);

@@ -4,7 +4,7 @@ import { crc32 } from "../../formats/crc.js";
 import { hasWeights, openWeights } from "../../formats/tfjs/read.js";
 import { checkParameters, sizeOf } from "../../model/parameters.js";
 import type { WeightSource } from "../../model/weight-source.js";
-import { messageOf, UserError } from "../../system/errors.js";
+import { reasonOf, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import type { FinetuneEvents } from "../training.js";
 import { type Base, folderBase } from "./base.js";
@@ -51,8 +51,8 @@ async function checkSave(folder: string): Promise<Pick<Save, "progress" | "base"
     });
     if (crc32(bytes) !== wanted) throw new UserError(`${path} is damaged: its checksum does not fit`);
   }
-  const base = await folderBase(folder, progress.base);
   const weights = await openWeights(folder);
+  const base = await folderBase(folder, progress.base);
   checkParameters(base.hparams, weights);
   await verify(weights);
   const state = await openState(folder);
@@ -89,9 +89,8 @@ export async function newestSave(
       return { folder, ...checked, steps: earlier.map((other) => other.step) };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      // What to do about a damaged model is another thing than about a damaged save.
-      const reason = messageOf(error).replace(/: convert or download the model again$/, "");
-      events.onNotice(`the save of step ${step} cannot be used (${reason}): the one before it is`);
+      // What to do about a damaged model is another thing than about a damaged save: the reason alone.
+      events.onNotice(`the save of step ${step} cannot be used (${reasonOf(error)}): the one before it is`);
     }
   }
   throw new UserError(

@@ -6,6 +6,8 @@ import { isObject, isSize, type Json, parseJson } from "../../system/json.js";
 export const MANIFEST = "model.json";
 /** tfjs's own converter cuts weights into files of this size. */
 export const SHARD_BYTES = 4 << 20;
+/** The next step where weights are not sound. */
+export const AGAIN = "convert or download the model again";
 
 /** Name of one file of weights; shards count from 1. */
 export function shardName(shard: number, shards: number): string {
@@ -59,9 +61,9 @@ export interface Manifest {
  */
 export function parseManifest(text: string, path: string): Manifest {
   const fail = (reason: string): never => {
-    throw new UserError(`${path}: ${reason}: convert or download the model again`);
+    throw new UserError(`${path}: ${reason}`, { next: AGAIN });
   };
-  const json = parseJson(text, path, "convert or download the model again");
+  const json = parseJson(text, path, AGAIN);
   if (!isObject(json) || !Array.isArray(json.weightsManifest)) return fail("it has no weightsManifest");
   const paths = new Set<string>();
   const names = new Set<string>();

@@ -9,11 +9,10 @@ import { crc32 } from "../crc.js";
 import { FLOAT16, FLOAT32 } from "../floats.js";
 import { fileSize } from "../open-file.js";
 import { type StoredTensor, type StoredTensors, storedTensors } from "../stored-tensors.js";
-import { MANIFEST, type ManifestGroup, parseManifest, SHARD_BYTES, storedBytes } from "./manifest.js";
+import { AGAIN, MANIFEST, type ManifestGroup, parseManifest, SHARD_BYTES, storedBytes } from "./manifest.js";
 
 /** The model.json of the largest GPT-2 has 120 KB. */
 const MANIFEST_LIMIT = 4 << 20;
-const AGAIN = "convert or download the model again";
 
 /** Whether a folder holds tfjs weights; openWeights says whether they are sound. */
 export async function hasWeights(folder: string): Promise<boolean> {
@@ -72,7 +71,8 @@ async function measureShards(group: ManifestGroup, folder: string, manifest: str
     const odd = shards.find(({ length }, i) => length !== Math.min(SHARD_BYTES, wanted - i * SHARD_BYTES));
     const name = (usual && odd?.path) || manifest;
     throw new UserError(
-      `${name} is cut off or altered (the files of weights have ${found} bytes where ${MANIFEST} describes ${wanted}): ${AGAIN}`,
+      `${name} is cut off or altered (the files of weights have ${found} bytes where ${MANIFEST} describes ${wanted})`,
+      { next: AGAIN },
     );
   }
   return shards;
