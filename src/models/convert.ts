@@ -4,11 +4,13 @@ import { TOKENS_FILE } from "../encoder/special-tokens.js";
 import { openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import type { WeightsDtype } from "../formats/tfjs/manifest.js";
 import { writeWeights } from "../formats/tfjs/write.js";
-import { HPARAMS_BYTES, parseHparams } from "../model/hparams.js";
+import { HPARAMS_BYTES, hparamsJson, parseHparams } from "../model/hparams.js";
 import { checkParameters, countParameters } from "../model/parameters.js";
+import type { WeightSource } from "../model/weight-source.js";
 import { readSmallFile, readSmallFileIfThere } from "../system/files.js";
 import { decodeText } from "../system/text-encoding.js";
 import { HPARAMS, VOCABULARY } from "./files.js";
+import { loadVocabulary, withoutPadding } from "./folder.js";
 
 export interface ConvertOptions {
   readonly dtype: WeightsDtype;
@@ -31,29 +33,36 @@ const NEXT = "download the model again";
 
 /**
  * Turns the TensorFlow checkpoint of a model folder into tfjs weights. Number of parameters, names, shapes and
- * every tensor's checksum are verified. Doing it twice gives the same files; a failure changes nothing.
+ * every tensor's checksum are verified. Written to another folder, it has no rows of the embedding that belong to no
+ * token. Doing it twice gives the same files; a failure changes nothing.
  * @throws UserError when the folder holds no checkpoint, a damaged one, or one of another model; the signal's
  *   reason on an abort
  */
 export async function convert(folder: string, options: ConvertOptions): Promise<Converted> {
   const { dtype, out = folder, onProgress, signal } = options;
-  const source = await openCheckpoint(folder);
+  const checkpoint = await openCheckpoint(folder);
   try {
     const path = join(folder, HPARAMS);
     const json = await readSmallFile(path, HPARAMS_BYTES, NEXT);
-    const hparams = parseHparams(decodeText(json), path);
-    checkParameters(hparams, source);
+    const stored = parseHparams(decodeText(json), path);
+    checkParameters(stored, checkpoint);
     const companions = new Map<string, Uint8Array>();
+    let [hparams, source] = [stored, checkpoint as WeightSource];
     if (resolve(out) !== resolve(folder)) {
-      companions.set(HPARAMS, json);
       for (const name of [...VOCABULARY, TOKENS_FILE]) {
         const content = await readSmallFileIfThere(join(folder, name), VOCABULARY_BYTES, NEXT);
         if (content) companions.set(name, content);
       }
+      // In its own folder the checkpoint stays, with all the rows that hparams.json speaks of.
+      if (VOCABULARY.every((name) => companions.has(name))) {
+        const { encoder } = await loadVocabulary(folder, stored);
+        ({ hparams, source } = await withoutPadding(stored, checkpoint, encoder));
+      }
+      companions.set(HPARAMS, hparams === stored ? json : Buffer.from(hparamsJson(hparams)));
     }
     const bytes = await writeWeights(out, source, { dtype, onProgress, signal, companions });
     return { parameters: countParameters(hparams), tensors: source.tensors.size, bytes };
   } finally {
-    await source.close();
+    await checkpoint.close();
   }
 }

@@ -90,23 +90,42 @@ export interface OpenFolder extends FolderVocabulary {
 }
 
 /**
- * Opens a model folder. Rows of the embedding beyond the vocabulary (nanoGPT's habit is to fill it up to a multiple of
- * 64) belong to no token: they are left out.
+ * Opens a model folder. Rows of the embedding beyond the vocabulary are left out.
  * @throws UserError when a file is missing, damaged or of another model
  */
 export async function openFolder(folder: string): Promise<OpenFolder> {
   const stored = await loadHparams(folder);
   const vocabulary = await loadVocabulary(folder, stored);
   const source = await openModel(folder);
-  const { n_vocab } = vocabulary.encoder;
-  if (n_vocab === stored.n_vocab) return { ...vocabulary, hparams: stored, source };
+  return { ...vocabulary, ...(await withoutPadding(stored, source, vocabulary.encoder)) };
+}
+
+/**
+ * A model without the rows of the embedding that belong to no token: nanoGPT's habit is to fill it up to a multiple
+ * of 64.
+ * @throws UserError when the weights are not those of the sizes; the source is then closed
+ */
+export async function withoutPadding(
+  hparams: Hparams,
+  source: WeightSource,
+  { n_vocab }: Encoder,
+): Promise<{ hparams: Hparams; source: WeightSource }> {
+  if (n_vocab === hparams.n_vocab) return { hparams, source };
   try {
-    checkParameters(stored, source);
+    checkParameters(hparams, source);
   } catch (error) {
     await source.close();
     throw error;
   }
-  return { ...vocabulary, hparams: { ...stored, n_vocab }, source: withRows(source, n_vocab) };
+  return { hparams: { ...hparams, n_vocab }, source: withRows(source, n_vocab) };
+}
+
+/** What to say where rows are left out; nothing where none are. */
+export function paddingNotice(rows: number, n_vocab: number): string[] {
+  if (rows === n_vocab) return [];
+  return [
+    `the tokenizer has ${n_vocab} tokens and the embedding ${rows} rows: the last ${rows - n_vocab} are cut off`,
+  ];
 }
 
 /** The source with the first n_vocab rows of the embedding. */

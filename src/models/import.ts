@@ -14,7 +14,14 @@ import type { TensorInfo, WeightSource } from "../model/weight-source.js";
 import { UsageError, UserError } from "../system/errors.js";
 import { listFolder } from "../system/files.js";
 import { HPARAMS, isLeftover } from "./files.js";
-import { loadHparams, loadVocabulary, modelFiles, type VocabularyFiles } from "./folder.js";
+import {
+  loadHparams,
+  loadVocabulary,
+  modelFiles,
+  paddingNotice,
+  type VocabularyFiles,
+  withoutPadding,
+} from "./folder.js";
 import { foreignModel, hubName } from "./foreign.js";
 import { describeModel } from "./store.js";
 
@@ -150,8 +157,11 @@ async function openForeign(folder: string): Promise<Foreign> {
 
 /** A folder with hparams.json and, unless it uses OpenAI's, encoder.json and vocab.bpe. */
 async function openWithHparams(folder: string, source: WeightSource, origin: string): Promise<Foreign> {
-  const hparams = await loadHparams(folder);
-  const { encoder, encoderJson, vocabBpe, isOwn } = await loadVocabulary(folder, hparams);
+  const stored = await loadHparams(folder);
+  const vocabulary = await loadVocabulary(folder, stored);
+  const { encoder, isOwn } = vocabulary;
   const notices = isOwn ? [] : ["it brings no encoder.json and vocab.bpe: OpenAI's are taken"];
-  return { hparams, source, encoderJson, vocabBpe, special: encoder.special, notices, origin };
+  notices.push(...paddingNotice(stored.n_vocab, encoder.n_vocab));
+  const cut = await withoutPadding(stored, source, encoder);
+  return { ...vocabulary, ...cut, special: encoder.special, notices, origin };
 }

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { writeCheckpoint } from "../../dist/src/formats/tensorflow/write-checkpoint.js";
 import { sizeOf } from "../../dist/src/model/parameters.js";
+import { convert } from "../../dist/src/models/convert.js";
 import { exportModel } from "../../dist/src/models/export.js";
 import { loadModel, openModel } from "../../dist/src/models/folder.js";
 import { importModel } from "../../dist/src/models/import.js";
@@ -558,6 +559,21 @@ test("rows of the embedding beyond the vocabulary belong to no token: they are l
   );
   assertDone(ours);
   assert.equal(ours.stdout, theirs.stdout);
+  const [imported, converted] = [fresh(), fresh()];
+  const { notices } = await importModel(padded, imported, { dtype: "float32" });
+  assert.deepEqual(notices, [
+    "the tokenizer has 400 tokens and the embedding 447 rows: the last 47 are cut off",
+  ]);
+  await convert(padded, { dtype: "float32", out: converted });
+  for (const folder of [imported, converted]) {
+    assert.equal(readJson(join(folder, "hparams.json"))["n_vocab"], 400);
+    assert.deepEqual(await tensorsOf(folder), ORIGINAL);
+  }
+  // Beside the checkpoint, hparams.json and the weights speak of the checkpoint's rows.
+  await convert(padded, { dtype: "float32" });
+  assert.equal(readJson(join(padded, "hparams.json"))["n_vocab"], 447);
+  const again = await gpt2(["generate", "abc", "--model_name", padded, ...greedy]);
+  assert.equal(again.stdout, theirs.stdout);
 });
 
 describe("gpt2 import", { concurrency: 2 }, () => {
