@@ -164,7 +164,9 @@ export async function main(typed: readonly string[]): Promise<void> {
     }
     if (command !== undefined && !command.startsWith("-") && !Object.hasOwn(COMMANDS, command)) {
       const names = Object.keys(COMMANDS).join(", ");
-      throw new UsageError(`unknown command ${JSON.stringify(command)}: there are ${names}; see gpt2 --help`);
+      throw new UsageError(`unknown command ${JSON.stringify(command)}`, {
+        next: `there are ${names}; see gpt2 --help`,
+      });
     }
     const program = await buildProgram(
       output,

@@ -9,7 +9,7 @@ import {
   OPTIONAL_FILE,
 } from "../models/catalog.js";
 import { OPENAI_FILES } from "../models/files.js";
-import { EXIT, UserError } from "../system/errors.js";
+import { EXIT, option, UserError } from "../system/errors.js";
 import { makeFolder } from "../system/files.js";
 import { lockFolder } from "../system/lock.js";
 import { fetchFile } from "./fetch-file.js";
@@ -115,10 +115,11 @@ export async function downloadModel(
     });
   } catch (error) {
     if (signal.aborted && !(error instanceof UserError)) {
-      throw new UserError(
-        `the download of ${name} was interrupted: run the same command again, it goes on where it stopped`,
-        { exitCode: EXIT.interrupted, cause: error },
-      );
+      throw new UserError(`the download of ${name} was interrupted`, {
+        next: "run the same command again: it resumes where it stopped",
+        exitCode: EXIT.interrupted,
+        cause: error,
+      });
     }
     throw error;
   }
@@ -127,9 +128,9 @@ export async function downloadModel(
 
 function missingError(file: ModelFile, name: string, reason: string, ownHost: boolean): UserError {
   const next = ownHost
-    ? "check the name and --base_url"
-    : "run the same command again later, or name another host with --base_url";
-  return new UserError(`cannot download ${file} of ${name}: ${reason}: ${next}`);
+    ? `check the name and ${option("base_url")}`
+    : `try again later, or name another host with ${option("base_url")}`;
+  return new UserError(`cannot download ${file} of ${name}: ${reason}`, { next });
 }
 
 /** Does something in a locked folder; a folder that was made for it and stays empty is removed. */

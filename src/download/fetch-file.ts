@@ -1,6 +1,6 @@
 import type { Stats } from "node:fs";
 import { rm, stat } from "node:fs/promises";
-import { UserError } from "../system/errors.js";
+import { option, UserError } from "../system/errors.js";
 import { fileError } from "../system/files.js";
 import { showUrl, TransferError } from "./http.js";
 import { PartFile, sha256Of } from "./part-file.js";
@@ -82,10 +82,10 @@ async function commit(transfer: Transfer, url?: URL): Promise<FileResult> {
 function failed(job: FileJob, failures: readonly { url: URL; error: TransferError }[]): FileResult {
   const reason = failures.map(({ url, error }) => `${showUrl(url)}: ${error.message}`).join("; ");
   if (failures.some(({ error }) => error.missing)) return { outcome: "missing", reason };
-  throw new UserError(
-    `cannot download ${job.title}: ${reason}: run the same command again, it goes on where it stopped, or name another host with --base_url`,
-    { cause: failures.at(-1)?.error },
-  );
+  throw new UserError(`cannot download ${job.title}: ${reason}`, {
+    next: `try again (it resumes where it stopped), or name another host with ${option("base_url")}`,
+    cause: failures.at(-1)?.error,
+  });
 }
 
 async function statOf(path: string): Promise<Stats | undefined> {
@@ -96,7 +96,8 @@ async function statOf(path: string): Promise<Stats | undefined> {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw fileError("read", path, error);
   }
-  if (!found.isFile()) throw new UserError(`${path} is in the way and is not a file: move it elsewhere`);
+  if (!found.isFile())
+    throw new UserError(`${path} is in the way and is not a file`, { next: "move it elsewhere" });
   return found;
 }
 

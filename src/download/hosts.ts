@@ -1,5 +1,5 @@
 import { CATALOG, type Catalog, catalogEntry, listModels } from "../models/catalog.js";
-import { UsageError } from "../system/errors.js";
+import { option, UsageError } from "../system/errors.js";
 import { showUrl } from "./http.js";
 
 /**
@@ -11,9 +11,9 @@ import { showUrl } from "./http.js";
 export function sourcesOf(name: string, baseUrl: string | undefined, catalog: Catalog = CATALOG): URL[] {
   // First and last character: no "..", no hidden folders, no option-like names, no "name." (Windows drops the dot).
   if (!/^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_-])?$/.test(name)) {
-    throw new UsageError(
-      `${JSON.stringify(name)} is not a model name: use letters, digits and . _ - only, beginning with a letter or digit`,
-    );
+    throw new UsageError(`${JSON.stringify(name)} is not a model name`, {
+      next: "use letters, digits and . _ - only, beginning with a letter or digit",
+    });
   }
   const known = catalogEntry(name, catalog);
   if (baseUrl !== undefined) {
@@ -23,9 +23,9 @@ export function sourcesOf(name: string, baseUrl: string | undefined, catalog: Ca
     return [...folders].map((folder) => below(base, folder));
   }
   if (!known) {
-    throw new UsageError(
-      `${name} is none of OpenAI's models, which are ${listModels(catalog)}: for a model of your own say with --base_url where it lies`,
-    );
+    throw new UsageError(`${name} is none of OpenAI's models, which are ${listModels(catalog)}`, {
+      next: `for a model of your own, say where it is with ${option("base_url")}`,
+    });
   }
   return catalog.hosts.map((host) => below(parseBaseUrl(host), known.remoteName));
 }
@@ -43,14 +43,17 @@ function parseBaseUrl(text: string): URL {
   try {
     url = new URL(text);
   } catch {
-    throw new UsageError(`--base_url ${JSON.stringify(text)} is no address: ${next}`);
+    throw new UsageError(`${option("base_url", text)} is not a URL`, { next });
   }
   if (url.protocol !== "https:" && url.protocol !== "http:") {
-    throw new UsageError(`--base_url ${JSON.stringify(text)} is neither https nor http: ${next}`);
+    throw new UsageError(`${option("base_url", text)} is neither https nor http`, { next });
   }
   if (url.username || url.password) {
     throw new UsageError(
-      `--base_url ${showUrl(url)}: a user name or password in it is not supported: ${next}`,
+      `${option("base_url", showUrl(url))} has a user name or password, which is not supported`,
+      {
+        next,
+      },
     );
   }
   url.hash = "";

@@ -36,7 +36,9 @@ export function proxyFor(url: URL, env: Environment = process.env): HttpProxy | 
   const proxy = URL.canParse(text) ? new URL(text) : undefined;
   if (!proxy || !["http:", "https:"].includes(proxy.protocol)) {
     const kind = proxy ? `names a proxy of the kind ${proxy.protocol.slice(0, -1)}` : "holds no address";
-    throw new UserError(`${name} ${kind}: write it as http://HOST:PORT, or set NO_PROXY to ${url.hostname}`);
+    throw new UserError(`${name} ${kind}`, {
+      next: `write it as http://HOST:PORT, or set NO_PROXY to ${url.hostname}`,
+    });
   }
   const { username, password } = proxy;
   const login = `${decode(username)}:${decode(password)}`;

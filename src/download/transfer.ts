@@ -2,7 +2,7 @@ import { type Stats, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { KnownFile } from "../models/catalog.js";
-import { UserError } from "../system/errors.js";
+import { option, UserError } from "../system/errors.js";
 import {
   type Answer,
   type AnswerHeaders,
@@ -301,7 +301,7 @@ function checkSpace(folder: string, bytes: number): void {
   }
   if (bytes <= free) return;
   const inMB = (n: number): string => `${Math.ceil(n / 1e6)} MB`;
-  throw new UserError(
-    `${folder} needs ${inMB(bytes)} more and its disk has ${inMB(free)} left: make room, or choose another folder with --models_dir`,
-  );
+  throw new UserError(`${folder} needs ${inMB(bytes)} more and its disk has ${inMB(free)} left`, {
+    next: `free some space, or choose another folder with ${option("models_dir")}`,
+  });
 }

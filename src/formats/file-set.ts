@@ -107,7 +107,7 @@ export class FileSet {
       for (const name of keyFirst(replaced, key)) {
         const path = join(this.folder, name);
         if ((await lstat(path)).isDirectory()) {
-          throw new UserError(`cannot write ${path}: it is a folder: move it away and try again`);
+          throw new UserError(`cannot write ${path}: it is a folder`, { next: "move it away and try again" });
         }
         const aside = this.beside(name, ".old");
         await move(path, aside);

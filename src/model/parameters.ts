@@ -69,29 +69,31 @@ export function checkParameters(hparams: Hparams, source: WeightSource): void {
   for (const { shape } of source.tensors.values()) stored += sizeOf(shape);
   const wanted = countParameters(hparams);
   if (stored !== wanted) {
-    throw new UserError(
-      `${source.path} holds ${stored} parameters where hparams.json describes ${wanted}: ${hint}`,
-    );
+    throw new UserError(`${source.path} holds ${stored} parameters where hparams.json describes ${wanted}`, {
+      next: hint,
+    });
   }
   // Before a list of names is made: tensors of no size, or of one number each, may stand for millions of layers.
   const tensors = 12 * hparams.n_layer + (architectureOf(hparams).tie_word_embeddings ? 4 : 5);
   if (source.tensors.size !== tensors) {
     throw new UserError(
-      `${source.path} holds ${source.tensors.size} tensors where hparams.json describes ${tensors}: ${hint}`,
+      `${source.path} holds ${source.tensors.size} tensors where hparams.json describes ${tensors}`,
+      { next: hint },
     );
   }
   const shapes = parameterShapes(hparams);
   for (const [name, shape] of shapes) {
     const found = source.tensors.get(name);
-    if (!found) throw new UserError(`${source.path} has no tensor ${name}: ${hint}`);
+    if (!found) throw new UserError(`${source.path} has no tensor ${name}`, { next: hint });
     if (found.shape.length !== shape.length || found.shape.some((n, axis) => n !== shape[axis])) {
       throw new UserError(
-        `${source.path}: ${name} has shape ${showShape(found.shape)} where hparams.json describes ${showShape(shape)}: ${hint}`,
+        `${source.path}: ${name} has shape ${showShape(found.shape)} where hparams.json describes ${showShape(shape)}`,
+        { next: hint },
       );
     }
   }
   for (const name of source.tensors.keys()) {
     if (!shapes.has(name))
-      throw new UserError(`${source.path}: ${shorten(name)} is no parameter of a GPT-2: ${hint}`);
+      throw new UserError(`${source.path}: ${shorten(name)} is no parameter of a GPT-2`, { next: hint });
   }
 }

@@ -30,14 +30,14 @@ export function checkState(state: WeightSource, wanted: WeightSource): void {
   const hint = "go on with the options that it was saved with, or start afresh";
   for (const name of state.tensors.keys()) {
     if (!wanted.tensors.has(name))
-      throw new UserError(`${state.path}: ${name} is not of this training: ${hint}`);
+      throw new UserError(`${state.path}: ${name} is not of this training`, { next: hint });
   }
   for (const [name, { shape }] of wanted.tensors) {
     const found = state.tensors.get(name);
-    if (!found) throw new UserError(`${state.path} has no tensor ${name}: ${hint}`);
+    if (!found) throw new UserError(`${state.path} has no tensor ${name}`, { next: hint });
     if (found.shape.join() !== shape.join()) {
       const shapes = `[${found.shape.join(", ")}] where this training has [${shape.join(", ")}]`;
-      throw new UserError(`${state.path}: ${name} has shape ${shapes}: ${hint}`);
+      throw new UserError(`${state.path}: ${name} has shape ${shapes}`, { next: hint });
     }
   }
 }

@@ -11,7 +11,7 @@ import { writeWeights } from "../formats/tfjs/write.js";
 import type { Hparams } from "../model/hparams.js";
 import { checkParameters, countParameters } from "../model/parameters.js";
 import type { TensorInfo, WeightSource } from "../model/weight-source.js";
-import { UsageError, UserError } from "../system/errors.js";
+import { option, UsageError, UserError } from "../system/errors.js";
 import { listFolder } from "../system/files.js";
 import { HPARAMS, isLeftover } from "./files.js";
 import {
@@ -74,9 +74,9 @@ export async function importModel(folder: string, target: string, options: Impor
       namesInOrder(source).map((name) => [name, source.tensors.get(name) as TensorInfo]),
     );
     const damaged = (name: string): UserError =>
-      new UserError(
-        `${source.path}: ${name} holds values that are not numbers: the model is damaged; fetch it again`,
-      );
+      new UserError(`${source.path}: ${name} holds values that are not numbers`, {
+        next: "the model is damaged; fetch it again",
+      });
     const bytes = await writeWeights(
       target,
       { ...finiteSource(source, damaged), tensors },
@@ -109,17 +109,24 @@ async function checkTarget(
 ): Promise<Set<string> | undefined> {
   const found = await stat(target).catch(() => undefined);
   if (!found) return undefined;
-  if (!found.isDirectory()) throw new UserError(`${target} is a file: choose another --name`);
+  if (!found.isDirectory())
+    throw new UserError(`${target} is a file`, { next: `choose another ${option("name")}` });
   if ((await realpath(target)) === (await realpath(folder).catch(() => ""))) {
-    throw new UsageError(`${folder} is the very folder that the model would go to: choose another --name`);
+    throw new UsageError(`${folder} is the very folder that the model would go to`, {
+      next: `choose another ${option("name")}`,
+    });
   }
   const names = (await listFolder(target)).filter((name) => !isLeftover(name));
   if (names.length === 0) return new Set();
   const model = describeModel(target);
-  if (!model) throw new UserError(`${target} is not a model folder: choose another --name`);
-  if (model.isPackaged) throw new UserError(`${target} came with the program: choose another --name`);
+  if (!model)
+    throw new UserError(`${target} is not a model folder`, { next: `choose another ${option("name")}` });
+  if (model.isPackaged)
+    throw new UserError(`${target} came with the program`, { next: `choose another ${option("name")}` });
   if (!overwrite) {
-    throw new UserError(`${target} already exists: choose another --name, or pass --overwrite`);
+    throw new UserError(`${target} already exists`, {
+      next: `choose another ${option("name")}, or pass ${option("overwrite", true)}`,
+    });
   }
   return new Set(model.files.filter((name) => !isLeftover(name)));
 }
@@ -148,11 +155,13 @@ async function openForeign(folder: string): Promise<Foreign> {
     };
   }
   if (await hasCheckpoint(folder)) {
-    throw new UserError(`${join(folder, HPARAMS)} is missing beside the checkpoint: put the model's there`);
+    throw new UserError(`${join(folder, HPARAMS)} is missing beside the checkpoint`, {
+      next: "put the model's there",
+    });
   }
-  throw new UserError(
-    `${folder} holds no model to import: it needs a TensorFlow checkpoint with hparams.json, or config.json with model.safetensors or pytorch_model.bin`,
-  );
+  throw new UserError(`${folder} holds no model to import`, {
+    next: "it needs a TensorFlow checkpoint with hparams.json, or config.json with model.safetensors or pytorch_model.bin",
+  });
 }
 
 /** A folder with hparams.json and, unless it uses OpenAI's, encoder.json and vocab.bpe. */

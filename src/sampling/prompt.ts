@@ -20,7 +20,9 @@ export function promptIds(
   const ids = typeof prompt === "string" ? encoder.encode(prompt) : prompt;
   if (ids.length === 0) {
     if (encoder.startOfText === undefined) {
-      throw new UserError("the model's vocabulary has no <|endoftext|> to begin from: give it a prompt");
+      throw new UserError("the model's vocabulary has no <|endoftext|> to begin from", {
+        next: "give it a prompt",
+      });
     }
     return [encoder.startOfText];
   }

@@ -170,7 +170,7 @@ export async function writeNewFile(path: string, data: string | Uint8Array): Pro
     await moveOrRemove(await writeBeside(path, data), (beside) => renameToNew(beside, path));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw fileError("write", path, error);
-    throw new UserError(`${path} already exists: choose another name`);
+    throw new UserError(`${path} already exists`, { next: "choose another name" });
   }
 }
 

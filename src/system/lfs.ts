@@ -10,9 +10,9 @@ export function isLfsPointer(head: Uint8Array): boolean {
 
 /** What to say of a pointer. */
 export function lfsFault(path: string): UserError {
-  return new UserError(
-    `${path} is a Git LFS pointer, not the file itself: run \`git lfs pull\` in its folder, or download the file`,
-  );
+  return new UserError(`${path} is a Git LFS pointer, not the file itself`, {
+    next: `run \`git lfs pull\` in its folder, or download the file`,
+  });
 }
 
 /** @throws UserError if the file is a pointer; nothing else is judged here */

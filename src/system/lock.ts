@@ -52,7 +52,8 @@ export async function lockFolder(folder: string, { file, name, staleMs = STALE_M
     if (holder && (attempt > 3 || isHeld(holder, staleMs))) {
       held.delete(content);
       throw new UserError(
-        `another ${name} is at work in ${folder} (process ${holder.pid} on ${holder.host}): wait until it has ended, or stop it`,
+        `another ${name} is at work in ${folder} (process ${holder.pid} on ${holder.host})`,
+        { next: "wait until it has ended, or stop it" },
       );
     }
     if (holder) removeStale(path, holder.content);
@@ -68,9 +69,9 @@ export async function lockFolder(folder: string, { file, name, staleMs = STALE_M
   return {
     async check() {
       if (!(await own())) {
-        throw new UserError(
-          `another ${name} has taken over ${folder}: run the same command again when it has ended`,
-        );
+        throw new UserError(`another ${name} has taken over ${folder}`, {
+          next: "run the same command again when it has ended",
+        });
       }
     },
     async release() {

@@ -39,7 +39,9 @@ export function addConvert(program: Command): void {
     async (name: string, options: { dtype: Dtype; out?: string; models_dir?: string }) => {
       const folder = isPath(name) ? resolve(expandPath(name)) : findModelFolder(name, options.models_dir);
       if (!folder)
-        throw new UsageError(`there is no model ${JSON.stringify(name)} here: give the path of its folder`);
+        throw new UsageError(`there is no model ${JSON.stringify(name)} here`, {
+          next: "give the path of its folder",
+        });
       const out = options.out === undefined ? undefined : resolve(expandPath(options.out));
       await convertWithBar(folder, { dtype: options.dtype, out });
     },

@@ -136,7 +136,7 @@ export function addDownload(program: Command): void {
   addModelsDir(command).action(
     async (name: string, options: { models_dir?: string; base_url?: string; dtype: Dtype }) => {
       if (DEMOS.includes(name) && !options.base_url && !process.env["GPT2_BASE_URL"]) {
-        throw new UserError(`the demo model ${name} comes with gpt2: use --model_name ${name}`);
+        throw new UserError(`the demo model ${name} comes with gpt2`, { next: `use --model_name ${name}` });
       }
       await download(name, options);
     },

@@ -45,7 +45,7 @@ function typedSizes({ command, options }: Call): Partial<Hparams> {
   const typed = SIZES.filter((name) => isTyped(command, name));
   const [alone] = options.n_vocab === undefined ? typed : [...typed, "n_vocab"];
   if (alone !== undefined && !options.from_scratch) {
-    throw new UsageError(`--${alone} needs --from_scratch: an existing model's sizes are fixed`);
+    throw new UsageError(`--${alone} needs --from_scratch`, { next: "an existing model's sizes are fixed" });
   }
   return Object.fromEntries(typed.map((name) => [name, options[name]]));
 }
@@ -81,13 +81,13 @@ async function findBase(call: Call): Promise<Base> {
   if (!options.from_scratch) return folderBase(await modelFolder(model_name, models_dir), model_name);
   const sizes = { ...SCRATCH_SIZES, ...typedSizes(call) };
   if (sizes.n_embd % sizes.n_head !== 0) {
-    throw new UsageError(
-      `--n_embd must be a multiple of --n_head: ${sizes.n_embd} is not a multiple of ${sizes.n_head}`,
-    );
+    throw new UsageError(`--n_embd must be a multiple of --n_head`, {
+      next: `${sizes.n_embd} is not a multiple of ${sizes.n_head}`,
+    });
   }
   if (n_vocab === undefined) return scratchBase(sizes, await namedVocabulary(options));
   if (isTyped(command, "model_name")) {
-    throw new UsageError("give --n_vocab or --model_name, not both: a model has one vocabulary");
+    throw new UsageError("give --n_vocab or --model_name, not both", { next: "a model has one vocabulary" });
   }
   return scratchBase(sizes, await newVocabulary(call, n_vocab));
 }

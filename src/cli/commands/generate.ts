@@ -28,7 +28,9 @@ async function readPrompt(
   { prefix, prompt_file }: GenerateOptions,
 ): Promise<string> {
   if ([argument, prefix, prompt_file].filter((each) => each !== undefined).length > 1) {
-    throw new UsageError("give the prompt once: as an argument, with --prefix, or with --prompt_file");
+    throw new UsageError("give the prompt once", {
+      next: "as an argument, with --prefix, or with --prompt_file",
+    });
   }
   const given = argument ?? prefix;
   if (given !== undefined) return withUnixLines(await readPiped()) + given;
@@ -55,7 +57,8 @@ async function generate(
 ): Promise<number> {
   const total = countSamples(options);
   const prompt = await readPrompt(argument, options);
-  if (prompt === "") throw new UsageError("the prompt is empty: gpt2 unconditional writes from nothing");
+  if (prompt === "")
+    throw new UsageError("the prompt is empty", { next: "gpt2 unconditional writes from nothing" });
   const stop = options.truncate === undefined ? options.stop : [...options.stop, options.truncate];
   const files = await openSink(command, { ...options, stop }, prompt);
   return runOnce({ ...options, stop, nsamples: total }, prompt, layoutOf(prompt, options), files);

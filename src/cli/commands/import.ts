@@ -21,9 +21,9 @@ interface ImportCommandOptions {
 function checkName(name: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
   if (/^[.~]|[/\\:*?"<>|$%\0-\x1f]|[. ]$/.test(name) || name === "" || name.length > 200) {
-    throw new UsageError(
-      `${JSON.stringify(name)} cannot be a model's name because it cannot be a folder's: choose another with --name`,
-    );
+    throw new UsageError(`${JSON.stringify(name)} cannot be a model's name because it cannot be a folder's`, {
+      next: "choose another with --name",
+    });
   }
   return name;
 }

@@ -91,9 +91,9 @@ async function list(options: ModelsOptions): Promise<void> {
 function storedModel(name: string, models_dir: string | undefined): StoredModel {
   const model = findStored(name, models_dir);
   if (!model)
-    throw new UserError(
-      `there is no model ${JSON.stringify(name)} in ${modelsDirs(models_dir)[0]}: \`gpt2 models\` lists them`,
-    );
+    throw new UserError(`there is no model ${JSON.stringify(name)} in ${modelsDirs(models_dir)[0]}`, {
+      next: `\`gpt2 models\` lists them`,
+    });
   return model;
 }
 
@@ -109,7 +109,9 @@ async function remove(name: string, options: ModelsOptions): Promise<void> {
   if (isPackaged) throw new UserError(`the demo model ${name} comes with gpt2 and cannot be removed`);
   if (!options.yes) {
     if (!canAsk())
-      throw new UsageError(`gpt2 models rm asks first, and there is no terminal to ask on: pass --yes`);
+      throw new UsageError(`gpt2 models rm asks first, and there is no terminal to ask on`, {
+        next: "pass --yes",
+      });
     if (!(await ask(whatGoes(model), "no"))) {
       note("nothing was removed");
       return;

@@ -84,7 +84,8 @@ export function addScore(program: Command): void {
       note(
         `warning: ${windows} line ends are \\r\\n, as on Windows: each \\r is scored, and GPT-2 has rarely seen one`,
       );
-    if (text === "") throw new UserError(`${file ?? "standard input"} is empty: there is nothing to score`);
+    if (text === "")
+      throw new UserError(`${file ?? "standard input"} is empty`, { next: "there is nothing to score" });
     const output = new Output();
     const stopped = new UserError("scoring stopped", { exitCode: EXIT.interrupted });
     const controller = new AbortController();

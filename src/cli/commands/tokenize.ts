@@ -30,7 +30,9 @@ function parseIds(text: string): number[] {
   const words = text.split(/[\s,[\]]+/).filter((word) => word !== "");
   return words.map((word) => {
     if (!/^\d{1,9}$/.test(word))
-      throw new UsageError(`${JSON.stringify(word)} is not a token id: ids are whole numbers from 0`);
+      throw new UsageError(`${JSON.stringify(word)} is not a token id`, {
+        next: "ids are whole numbers from 0",
+      });
     return Number(word);
   });
 }
@@ -62,7 +64,7 @@ export function addTokenize(program: Command): void {
     .addHelpText("before", 'Example: gpt2 tokenize "Hello, world"\n');
   addModelsDir(command).action(async (words: string[], options: TokenizeOptions) => {
     if (words.length > 1 && !options.decode)
-      throw new UsageError("quote the text: it came as several arguments");
+      throw new UsageError("quote the text", { next: "it came as several arguments" });
     const input = await readInput(words.length > 0 ? words.join(" ") : undefined, options);
     const encoder = await encoderOf(options.model_name, options.models_dir);
     const ids = options.decode ? parseIds(input) : encoder.encode(input);

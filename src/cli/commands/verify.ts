@@ -99,9 +99,9 @@ async function verify(folder: string, options: VerifyCommandOptions, signal: Abo
   }
   await output.finish();
   if (failed > 0) {
-    throw new UserError(
-      `${name} is not what it should be: ${failed} of ${checks.length} checks failed: ${nextStep(folder, checks)}`,
-    );
+    throw new UserError(`${name} is not what it should be: ${failed} of ${checks.length} checks failed`, {
+      next: nextStep(folder, checks),
+    });
   }
 }
 

@@ -69,7 +69,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     help: "continue the last sample",
     run: (argument, { lastText }) => {
       takesNothing("more", argument);
-      if (lastText === undefined) throw new UsageError("there is nothing to continue yet: type a prompt");
+      if (lastText === undefined)
+        throw new UsageError("there is nothing to continue yet", { next: "type a prompt" });
       return { type: "prompt", prompt: lastText };
     },
   },
@@ -78,7 +79,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     help: "write prompts and samples to a new file; FILE.jsonl: as JSON lines",
     run: async (argument, session) => {
       if (argument === "") throw new UsageError("/save needs a file name, such as /save FILE");
-      if (session.lastText === undefined) throw new UsageError("there is nothing to save yet: type a prompt");
+      if (session.lastText === undefined)
+        throw new UsageError("there is nothing to save yet", { next: "type a prompt" });
       const path = expandPath(argument);
       const count = await session.save(path);
       note(`wrote ${path}: ${count} ${count === 1 ? "sample" : "samples"}`);
@@ -118,9 +120,9 @@ export async function obey(line: string, session: Session): Promise<Next> {
   const [, name, argument] = /^\/(\S*)\s*(.*?)\s*$/.exec(line) ?? ["", "", ""];
   try {
     if (!Object.hasOwn(COMMANDS, name)) {
-      throw new UsageError(
-        `there is no command /${name}: there are ${NAMES}; a prompt that begins with a slash is typed /${line}`,
-      );
+      throw new UsageError(`there is no command /${name}`, {
+        next: `there are ${NAMES}; a prompt that begins with a slash is typed /${line}`,
+      });
     }
     return await COMMANDS[name].run(argument, session);
   } catch (error) {

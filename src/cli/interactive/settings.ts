@@ -52,7 +52,7 @@ export class Settings {
   set(typed: string, value: string): void {
     const name = this.find(typed);
     if (value === "") {
-      throw new UsageError(`${name} is ${this.show(name)}: /set ${name} VALUE changes it`);
+      throw new UsageError(`${name} is ${this.show(name)}`, { next: `/set ${name} VALUE changes it` });
     }
     const changed: SessionOptions = { ...this.current, [name]: this.read(name, value) };
     checkBias(changed.logit_bias, this.hparams.n_vocab);
@@ -86,9 +86,13 @@ export class Settings {
     const name = CHANGEABLE.find((each) => each === wanted);
     if (name !== undefined) return name;
     if (this.option(wanted)) {
-      throw new UsageError(`${wanted} cannot change during a session: /quit, then start with --${wanted}`);
+      throw new UsageError(`${wanted} cannot change during a session`, {
+        next: `/quit, then start with --${wanted}`,
+      });
     }
-    throw new UsageError(`there is no option ${JSON.stringify(typed)}: there are ${CHANGEABLE.join(", ")}`);
+    throw new UsageError(`there is no option ${JSON.stringify(typed)}`, {
+      next: `there are ${CHANGEABLE.join(", ")}`,
+    });
   }
 
   private option(name: string): Option | undefined {

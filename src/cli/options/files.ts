@@ -61,13 +61,13 @@ export async function openSink(
 ): Promise<OwnSink | undefined> {
   const { nsamples, nfiles, out, out_dir, overwrite, format } = options;
   if (options.folder !== undefined && out_dir !== undefined) {
-    throw new UsageError("--out_dir is another name for --folder: give one of them");
+    throw new UsageError("--out_dir is another name for --folder", { next: "give one of them" });
   }
   const folder = options.folder ?? out_dir;
   const isInFolder = nfiles !== undefined || folder !== undefined;
   if (options.resume !== undefined) {
     if (out !== undefined || isInFolder) {
-      throw new UsageError("--resume names the file itself: drop --out, --nfiles and --folder");
+      throw new UsageError("--resume names the file itself", { next: "drop --out, --nfiles and --folder" });
     }
     return openResumed(command, options, prompt);
   }
@@ -75,11 +75,13 @@ export async function openSink(
     throw new UsageError("give --out for one file, or --nfiles and --folder for several, not both");
   }
   if (overwrite && out === undefined) {
-    throw new UsageError("--overwrite goes with --out FILE: files in --folder never replace others");
+    throw new UsageError("--overwrite goes with --out FILE", {
+      next: "files in --folder never replace others",
+    });
   }
   if (out === undefined && !isInFolder) return undefined;
   if (nsamples === 0) {
-    throw new UsageError("a file needs an end: pass --nsamples");
+    throw new UsageError("a file needs an end", { next: "pass --nsamples" });
   }
   const { count } = numberSamples(options, countSamples(options));
   if (out !== undefined) return SampleFiles.oneFile(expandPath(out), count, overwrite === true);

@@ -43,7 +43,8 @@ export function addRunModel(command: Command): void {
         const names = runsIn(dirname(folder));
         const there = names.length > 0 ? `there are ${names.join(", ")}` : "gpt2 finetune trains one";
         throw new UserError(
-          `there is no run ${run_name ?? RUN_NAME} in ${checkpoint_dir ?? CHECKPOINT_DIR}: ${there}`,
+          `there is no run ${run_name ?? RUN_NAME} in ${checkpoint_dir ?? CHECKPOINT_DIR}`,
+          { next: there },
         );
       }
       command.setOptionValue("model_name", folder);

@@ -73,7 +73,7 @@ export async function readRecord(samples: string): Promise<ResumeRecord | undefi
   } catch {
     // The same as any other text.
   }
-  throw new UserError(`${path} is not a record written by --resume: ${next}`);
+  throw new UserError(`${path} is not a record written by --resume`, { next });
 }
 
 /** Writes the record beside a file of samples. */

@@ -75,9 +75,9 @@ export class ResumedFile implements OwnSink {
       const record = await readRecord(path);
       const other = found.done.size > 0 && record && differences(record.options, wanted.options);
       if (other) {
-        throw new UserError(
-          `${path} holds samples of other options (${other}): pass the same options, or ${ANOTHER}`,
-        );
+        throw new UserError(`${path} holds samples of other options (${other})`, {
+          next: `pass the same options, or ${ANOTHER}`,
+        });
       }
       await tidy(path, found);
       if (found.done.size > 0) note(`${path} holds ${countOf(found.done.size, "sample")}: continuing`);
@@ -102,7 +102,8 @@ export class ResumedFile implements OwnSink {
         );
       } else if (this.record.model !== mark) {
         throw new UserError(
-          `${this.path} holds samples of another model, or of this one with another --precision or --backend: ${ANOTHER}`,
+          `${this.path} holds samples of another model, or of this one with another --precision or --backend`,
+          { next: ANOTHER },
         );
       } else return;
     }
@@ -131,7 +132,8 @@ async function createdFile(path: string): Promise<string> {
   try {
     const file = await open(path, "a+");
     try {
-      if (!(await file.stat()).isFile()) throw new UserError(`${path} is not a regular file: ${ANOTHER}`);
+      if (!(await file.stat()).isFile())
+        throw new UserError(`${path} is not a regular file`, { next: ANOTHER });
     } finally {
       await file.close();
     }
@@ -152,11 +154,11 @@ async function readSamples(path: string, { seed, prompt }: Wanted): Promise<Foun
     if (line.kind === "sample") {
       const { sample } = line;
       if (sample.prompt !== prompt)
-        throw new UserError(`${path} holds samples of another prompt: ${ANOTHER}`);
+        throw new UserError(`${path} holds samples of another prompt`, { next: ANOTHER });
       if (known !== undefined && sample.seed !== known) {
-        throw new UserError(
-          `${path} holds samples of seed ${sample.seed}: pass --seed ${sample.seed}, or ${ANOTHER}`,
-        );
+        throw new UserError(`${path} holds samples of seed ${sample.seed}`, {
+          next: `pass --seed ${sample.seed}, or ${ANOTHER}`,
+        });
       }
       known = sample.seed;
       if (done.has(sample.sample)) kind = "odd"; // a second time
@@ -167,7 +169,7 @@ async function readSamples(path: string, { seed, prompt }: Wanted): Promise<Foun
     else lines.push({ kind, start, end });
   }
   if (done.size === 0 && lines.some(({ kind }) => kind === "odd")) {
-    throw new UserError(`${path} holds something other than samples: ${ANOTHER}`);
+    throw new UserError(`${path} holds something other than samples`, { next: ANOTHER });
   }
   return { done: new Set([...done].map((sample) => sample - 1)), seed: known, lines };
 }
@@ -234,7 +236,7 @@ export async function openResumed(
   const { resume, seed, format } = options;
   if (resume === undefined) return undefined;
   if (format === "text" && command.getOptionValueSource("format") === "cli") {
-    throw new UsageError("--resume writes jsonl: drop --format text");
+    throw new UsageError("--resume writes jsonl", { next: "drop --format text" });
   }
   return ResumedFile.open(resume, { seed, prompt, options: decidingOptions(options) });
 }

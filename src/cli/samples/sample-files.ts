@@ -62,9 +62,9 @@ class SampleFile {
       else await renameToNew(this.unfinished, this.path);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw fileError("write", this.path, error);
-      throw new UserError(
-        `${this.path} was created by another program meanwhile: the samples are in ${this.unfinished}`,
-      );
+      throw new UserError(`${this.path} was created by another program meanwhile`, {
+        next: `the samples are in ${this.unfinished}`,
+      });
     }
   }
 
@@ -132,9 +132,10 @@ export class SampleFiles implements OwnSink {
    */
   static async oneFile(path: string, count: number, overwrite: boolean): Promise<SampleFiles> {
     const found = await lstat(path).catch(() => undefined);
-    if (found && !found.isFile()) throw new UserError(`${path} is not a regular file: choose another --out`);
+    if (found && !found.isFile())
+      throw new UserError(`${path} is not a regular file`, { next: "choose another --out" });
     if (found && !overwrite) {
-      throw new UserError(`${path} already exists: choose another --out, or pass --overwrite`);
+      throw new UserError(`${path} already exists`, { next: "choose another --out, or pass --overwrite" });
     }
     const files = new SampleFiles(count, count, () => SampleFile.create(path), overwrite);
     files.current = await files.create(); // before the model is loaded: a folder that is missing shows at once

@@ -36,7 +36,9 @@ export function checkStdin(): void {
     // Closed (`<&-`): it reads as empty.
   }
   if (isFolder)
-    throw new UserError("cannot read standard input: it is a folder: redirect from a file instead");
+    throw new UserError("cannot read standard input: it is a folder", {
+      next: "redirect from a file instead",
+    });
 }
 
 /** Standard input's bytes, until it ends or is destroyed. */

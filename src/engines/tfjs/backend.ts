@@ -2,7 +2,7 @@ import { createRequire } from "node:module";
 import { dirname, sep } from "node:path";
 import type * as TfWasm from "@tensorflow/tfjs-backend-wasm";
 import type * as TfCore from "@tensorflow/tfjs-core";
-import { messageOf, UserError } from "../../system/errors.js";
+import { messageOf, option, UserError } from "../../system/errors.js";
 import { isInstalled } from "../../system/package.js";
 
 /** The operations of TensorFlow.js, whichever package brought them. */
@@ -122,15 +122,13 @@ export async function loadTf(wanted?: TfjsBackend, gpu?: string): Promise<Loaded
       debug(`${backend} cannot be used: ${messageOf(error)}`);
       if (wanted && error instanceof UserError) throw error;
       if (wanted) {
-        const next = needed.length > 0 ? `npm install ${needed.join(" ")}, or choose` : "choose";
-        throw new UserError(
-          `--backend ${backend} cannot be used (${messageOf(error)}): ${next} --backend auto`,
-          {
-            cause: error,
-          },
-        );
+        const install = needed.length > 0 ? `npm install ${needed.join(" ")}, or ` : "";
+        throw new UserError(`${option("backend", backend)} cannot be used (${messageOf(error)})`, {
+          next: `${install}use ${option("backend", "auto")}`,
+          cause: error,
+        });
       }
     }
   }
-  throw new UserError("no backend of TensorFlow.js works here: DEBUG=gpt2 shows why");
+  throw new UserError("no backend of TensorFlow.js works here", { next: "DEBUG=gpt2 shows why" });
 }

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
-import { messageOf, UserError } from "../../system/errors.js";
+import { messageOf, option, UserError } from "../../system/errors.js";
 import { isInstalled } from "../../system/package.js";
 
 /** The npm package that brings WebGPU to Node (Dawn, with its binaries), an optional peer. */
@@ -71,16 +71,17 @@ export function parseAdapterNames(message: string): string[] {
 }
 
 async function loadPackage(): Promise<WebgpuPackage> {
-  if (!isWebgpuInstalled()) throw new UserError(`WebGPU is not installed: ${INSTALL}`);
+  if (!isWebgpuInstalled()) throw new UserError("WebGPU is not installed", { next: INSTALL });
   if (!hasVulkanLoader()) {
-    throw new UserError(
-      "WebGPU needs Vulkan, and libvulkan.so.1 is not installed: install libvulkan1 and the GPU's driver",
-    );
+    throw new UserError("WebGPU needs Vulkan, and libvulkan.so.1 is not installed", {
+      next: "install libvulkan1 and the GPU's driver",
+    });
   }
   try {
     return (await import(WEBGPU_PACKAGE as string)) as WebgpuPackage;
   } catch (error) {
-    throw new UserError(`the package ${WEBGPU_PACKAGE} cannot be loaded (${messageOf(error)}): ${INSTALL}`, {
+    throw new UserError(`the package ${WEBGPU_PACKAGE} cannot be loaded (${messageOf(error)})`, {
+      next: INSTALL,
       cause: error,
     });
   }
@@ -107,21 +108,26 @@ export async function findGpu(wanted?: string): Promise<FoundGpu> {
   const names = await listNames(webgpu);
   const listed = names.map((name) => JSON.stringify(name)).join(", ");
   if (names.length === 0) {
-    throw new UserError("WebGPU finds no GPU here: install its driver, or use --backend auto");
+    throw new UserError("WebGPU finds no GPU here", {
+      next: `install its driver, or use ${option("backend", "auto")}`,
+    });
   }
   const named = wanted === undefined ? undefined : pick(names, wanted);
   if (wanted !== undefined && named === undefined) {
-    throw new UserError(`no GPU is named ${JSON.stringify(wanted)}: there ${be(names)} ${listed}`);
+    throw new UserError(`no GPU is named ${JSON.stringify(wanted)}`, {
+      next: `there ${be(names)} ${listed}`,
+    });
   }
   const gpu = webgpu.create(named === undefined ? [] : [`adapter=${named}`]);
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) throw new UserError(`WebGPU cannot use ${named ?? listed}: update the GPU's driver`);
+  if (!adapter)
+    throw new UserError(`WebGPU cannot use ${named ?? listed}`, { next: "update the GPU's driver" });
   const { info } = adapter;
   const isSoftware = isSoftwareAdapter(info);
   if (isSoftware && wanted === undefined) {
-    throw new UserError(
-      `WebGPU finds no GPU here, only software that plays one: to use it all the same, name it with --gpu (${listed})`,
-    );
+    throw new UserError("WebGPU finds no GPU here, only software that emulates one", {
+      next: `to use it all the same, name it with ${option("gpu")} (${listed})`,
+    });
   }
   return {
     name: named ?? nameOf(names, info),

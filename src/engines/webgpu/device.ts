@@ -1,4 +1,4 @@
-import { messageOf, UserError } from "../../system/errors.js";
+import { messageOf, option, UserError } from "../../system/errors.js";
 import type { FoundGpu } from "./adapter.js";
 
 /** GPUBufferUsage, which only a browser has as a global. Source: W3C WebGPU, section 5.1.2. */
@@ -56,10 +56,10 @@ export class Device {
   ) {
     gpuDevice.onuncapturederror = (event: GPUUncapturedErrorEvent) => {
       event.preventDefault(); // which would print it
-      this.failure ??= new UserError(
-        `the GPU ${name} refused its work (${event.error.message.trim()}): use --backend wasm`,
-        { cause: event.error },
-      );
+      this.failure ??= new UserError(`the GPU ${name} refused its work (${event.error.message.trim()})`, {
+        next: `use ${option("backend", "wasm")}`,
+        cause: event.error,
+      });
     };
     void gpuDevice.lost.then(({ message }) => {
       if (!this.isClosed) this.failure = lost(name, message);
@@ -72,7 +72,8 @@ export class Device {
     try {
       return new Device(name, isSoftware, await adapter.requestDevice({ requiredLimits }), gpu);
     } catch (error) {
-      throw new UserError(`WebGPU cannot use ${name} (${messageOf(error)}): update the GPU's driver`, {
+      throw new UserError(`WebGPU cannot use ${name} (${messageOf(error)})`, {
+        next: "update the GPU's driver",
         cause: error,
       });
     }
@@ -101,7 +102,8 @@ export class Device {
     const size = Math.max(16, Math.ceil(bytes / 16) * 16);
     if (size > this.largestBuffer) {
       throw new UserError(
-        `${what} would take ${gigabytes(size)}, and a buffer of ${this.name} has ${gigabytes(this.largestBuffer)} at most: use --backend wasm`,
+        `${what} would take ${gigabytes(size)}, and a buffer of ${this.name} has ${gigabytes(this.largestBuffer)} at most`,
+        { next: `use ${option("backend", "wasm")}` },
       );
     }
     const buffer = this.gpuDevice.createBuffer({ size, usage, label: what });
@@ -134,9 +136,9 @@ export class Device {
       error = await this.gpuDevice.popErrorScope();
     }
     if (error) {
-      throw new UserError(
-        `${this.name} has no memory left for ${what}: use a smaller --batch_size, --precision float16 or --backend wasm`,
-      );
+      throw new UserError(`${this.name} has no memory left for ${what}`, {
+        next: `use a smaller ${option("batch_size")}, ${option("precision", "float16")} or ${option("backend", "wasm")}`,
+      });
     }
     return result;
   }
@@ -189,4 +191,6 @@ export class Device {
 }
 
 const lost = (name: string, message: string): UserError =>
-  new UserError(`the GPU ${name} was lost (${message.trim()}): run the command again, or use --backend wasm`);
+  new UserError(`the GPU ${name} was lost (${message.trim()})`, {
+    next: `try again, or use ${option("backend", "wasm")}`,
+  });

@@ -1,6 +1,6 @@
 import type { Sequence } from "../../model/engine.js";
 import type { Hparams } from "../../model/hparams.js";
-import { UserError } from "../../system/errors.js";
+import { option, UserError } from "../../system/errors.js";
 import { type Device, USAGE } from "./device.js";
 import { PAGE } from "./shaders.js";
 
@@ -119,7 +119,8 @@ export class Cache {
     const most = Math.floor(device.largestBuffer / pageBytes);
     if (wanted > most) {
       throw new UserError(
-        `${device.name} has room for the keys and values of ${most * PAGE} tokens, not ${wanted * PAGE}: use a smaller --batch_size`,
+        `${device.name} has room for the keys and values of ${most * PAGE} tokens, not ${wanted * PAGE}`,
+        { next: `use a smaller ${option("batch_size")}` },
       );
     }
     const next = Math.min(most, Math.max(wanted, 2 * capacity));

@@ -62,7 +62,7 @@ export interface GgufFile {
 class GgufError extends Error {}
 
 const fault = (path: string, reason: string, cause?: unknown): UserError =>
-  new UserError(`cannot read ${path} as GGUF: ${reason}: fetch the file again`, { cause });
+  new UserError(`cannot read ${path} as GGUF: ${reason}`, { next: "fetch the file again", cause });
 
 /**
  * Opens a GGUF file of version 2 or 3.
@@ -253,7 +253,7 @@ async function readTensor(path: string, tensor: GgufTensor, target: Float32Array
       const position = offset + (first / type.values) * type.bytes;
       for (let filled = 0; filled < length; ) {
         const { bytesRead } = await file.read(bytes, filled, length - filled, position + filled);
-        if (bytesRead === 0) throw new UserError(`${path} ends early: fetch the file again`);
+        if (bytesRead === 0) throw new UserError(`${path} ends early`, { next: "fetch the file again" });
         filled += bytesRead;
       }
       const part = bytes.subarray(0, length);

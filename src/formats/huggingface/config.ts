@@ -39,7 +39,7 @@ const FIXED: readonly (readonly [name: string, value: unknown])[] = [
 export function parseConfig(json: string, file: string): Config {
   const config = parseJson(json, file);
   if (typeof config !== "object" || config === null || Array.isArray(config)) {
-    throw new UserError(`${file} describes no model: fetch the model again`);
+    throw new UserError(`${file} describes no model`, { next: "fetch the model again" });
   }
   const values = config as Readonly<Record<string, unknown>>;
   const refuse = (what: string): never => {
@@ -66,9 +66,9 @@ export function parseConfig(json: string, file: string): Config {
   };
   const { n_embd, n_head } = hparams;
   if (n_embd % n_head !== 0) {
-    throw new UserError(
-      `${file}: n_embd ${n_embd} is not a multiple of n_head ${n_head}: fetch the model again`,
-    );
+    throw new UserError(`${file}: n_embd ${n_embd} is not a multiple of n_head ${n_head}`, {
+      next: "fetch the model again",
+    });
   }
   const n_inner = values.n_inner ?? 4 * n_embd;
   if (n_inner !== 4 * n_embd) refuse(`n_inner is ${show(n_inner)}, not 4 n_embd`);
@@ -83,9 +83,9 @@ function size(values: Readonly<Record<string, unknown>>, names: readonly string[
   const name = names.find((each) => values[each] != null) ?? names[0];
   const n = values[name];
   if (typeof n === "number" && Number.isInteger(n) && n >= 1 && n <= SIZE_LIMIT) return n;
-  throw new UserError(
-    `${file}: ${name} must be a positive whole number, not ${show(n)}: fetch the model again`,
-  );
+  throw new UserError(`${file}: ${name} must be a positive whole number, not ${show(n)}`, {
+    next: "fetch the model again",
+  });
 }
 
 /** Any value of the file in a message: short and on one line. */

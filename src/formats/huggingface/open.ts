@@ -73,9 +73,9 @@ async function tokenizerOf(folder: string, n_vocab: number): Promise<Tokenizer> 
   const openAi = openAiVocabulary();
   const encoder = await loadEncoder(openAi);
   if (encoder.n_vocab !== n_vocab) {
-    throw new UserError(
-      `${folder} has no tokenizer: it needs vocab.json and merges.txt, or a tokenizer.json; fetch them, too`,
-    );
+    throw new UserError(`${folder} has no tokenizer`, {
+      next: "it needs vocab.json and merges.txt, or a tokenizer.json; fetch them, too",
+    });
   }
   return {
     encoder,

@@ -88,9 +88,9 @@ async function readPair(folder: string): Promise<Base | undefined> {
     if (all.includes("tokenizer.json")) return undefined;
     const [missing, there] =
       text === undefined ? [names.encoder, names.merges] : [names.merges, names.encoder];
-    throw new UserError(
-      `${join(folder, missing)} is missing beside ${there}: fetch that file of the model, too`,
-    );
+    throw new UserError(`${join(folder, missing)} is missing beside ${there}`, {
+      next: "fetch that file of the model, too",
+    });
   }
   return { ids: idsOf(parseJson(text, path), path), file: text, merges, names };
 }
@@ -104,7 +104,9 @@ async function readSingle(folder: string): Promise<Base | undefined> {
   const { normalizer, pre_tokenizer, model: bpe } = json ?? {};
   const model = bpe as Tree | undefined | null;
   const wrong = (what: string): UserError =>
-    new UserError(`${path}: ${what}, and GPT-2's is a byte-level BPE: this model cannot be imported`);
+    new UserError(`${path}: ${what}, and GPT-2's is a byte-level BPE`, {
+      next: "this model cannot be imported",
+    });
   // Files of older versions have no type; then the merges tell a BPE.
   if (!model || (model.type ?? "BPE") !== "BPE" || !Array.isArray(model.merges)) {
     throw wrong(`its tokenizer is ${model?.type === undefined ? "none" : quote(model.type, 60)}`);
@@ -141,12 +143,14 @@ type Tree = Readonly<Record<string, unknown>>;
 /** A table of tokens and ids. That the ids are 0, 1, 2, ... is the encoder's to check. */
 function idsOf(value: unknown, path: string): Map<string, number> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new UserError(`${path} has no table of tokens and their ids: fetch the model again`);
+    throw new UserError(`${path} has no table of tokens and their ids`, { next: "fetch the model again" });
   }
   const ids = new Map(Object.entries(value as Record<string, number>));
   for (const [token, id] of ids) {
     if (typeof id === "number") continue;
-    throw new UserError(`${path}: the id of ${show(token)} is ${quote(id, 60)}: fetch the model again`);
+    throw new UserError(`${path}: the id of ${show(token)} is ${quote(id, 60)}`, {
+      next: "fetch the model again",
+    });
   }
   return ids;
 }
@@ -170,7 +174,7 @@ async function readAdded(folder: string): Promise<Map<number, string>> {
       typeof text !== "string" ||
       text === ""
     ) {
-      throw new UserError(`${path}: an added token has no text or no id: fetch the model again`);
+      throw new UserError(`${path}: an added token has no text or no id`, { next: "fetch the model again" });
     }
     if ((added.get(id) ?? text) !== text) {
       throw new UserError(

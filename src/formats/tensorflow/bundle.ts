@@ -46,10 +46,10 @@ export async function readIndex(path: string): Promise<BundleIndex> {
     return parseIndex(bytes);
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
-    throw new UserError(
-      `cannot read ${path} as a checkpoint index: ${error.message}: download the model again`,
-      { cause: error },
-    );
+    throw new UserError(`cannot read ${path} as a checkpoint index: ${error.message}`, {
+      next: "download the model again",
+      cause: error,
+    });
   }
 }
 

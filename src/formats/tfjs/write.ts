@@ -1,7 +1,7 @@
 import { endianness } from "node:os";
 import { sizeOf } from "../../model/parameters.js";
 import type { WeightSource } from "../../model/weight-source.js";
-import { UserError } from "../../system/errors.js";
+import { option, UserError } from "../../system/errors.js";
 import { makeFolder } from "../../system/files.js";
 import { crc32 } from "../crc.js";
 import { FileSet } from "../file-set.js";
@@ -105,9 +105,9 @@ function toHalves(name: string, values: Float32Array, halves: Uint16Array): Uint
   const target = halves.subarray(0, values.length);
   const beyond = encodeFloat16(values, target);
   if (beyond >= 0) {
-    throw new UserError(
-      `${name} holds ${values[beyond]}, and float16 ends before ${FLOAT16_OVERFLOW}: use --dtype float32`,
-    );
+    throw new UserError(`${name} holds ${values[beyond]}, and float16 ends before ${FLOAT16_OVERFLOW}`, {
+      next: `use ${option("dtype", "float32")}`,
+    });
   }
   return bytesOf(target);
 }

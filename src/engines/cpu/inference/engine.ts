@@ -3,7 +3,7 @@ import { BLOCK_ROWS, InferenceJob, PAGE } from "../../../../assembly/abi.js";
 import type { Engine, LogitsWanted, Sequence, Step } from "../../../model/engine.js";
 import type { Hparams } from "../../../model/hparams.js";
 import type { WeightSource } from "../../../model/weight-source.js";
-import { UserError } from "../../../system/errors.js";
+import { option, UserError } from "../../../system/errors.js";
 import { defaultThreads } from "../runtime/cpu-quota.js";
 import { hasWasmFeatures } from "../runtime/features.js";
 import { createMemory, Heap, LIMIT_PAGES } from "../runtime/heap.js";
@@ -70,13 +70,16 @@ export async function createCpuEngine(
   const precision = wanted === "float16" && !native ? "float32" : wanted; // the same values, widened
   if (!Number.isInteger(threads) || threads < 1) throw new RangeError(`${threads} is no number of threads`);
   if (!hasWasmFeatures()) {
-    throw new UserError("this Node has no WebAssembly SIMD or threads: use --backend tfjs");
+    throw new UserError("this Node has no WebAssembly SIMD or threads", {
+      next: `use ${option("backend", "tfjs")}`,
+    });
   }
   if (!fitsWasm(hparams, precision)) {
     const gigabytes = (weightBytes(hparams, precision) / 2 ** 30).toFixed(1);
-    const hint = precision === "int8" ? "use a smaller model" : "use --precision int8";
+    const hint = precision === "int8" ? "use a smaller model" : `use ${option("precision", "int8")}`;
     throw new UserError(
-      `the model takes ${gigabytes} GiB in ${precision}, too much for one WebAssembly memory: ${hint}`,
+      `the model takes ${gigabytes} GiB in ${precision}, too much for one WebAssembly memory`,
+      { next: hint },
     );
   }
   const memory = createMemory(HEAP_START(threads), options.maximumPages);

@@ -1,4 +1,4 @@
-import { UserError } from "../../../system/errors.js";
+import { option, UserError } from "../../../system/errors.js";
 
 const PAGE = 65536;
 /**
@@ -18,7 +18,8 @@ export function createMemory(start: number, maximum = LIMIT_PAGES): WebAssembly.
   try {
     return new WebAssembly.Memory({ initial: Math.ceil(start / PAGE), maximum, shared: true });
   } catch (error) {
-    throw new UserError("out of memory: no address space for the model; is `ulimit -v` set?", {
+    throw new UserError("out of memory: no address space for the model", {
+      next: "is `ulimit -v` set?",
       cause: error,
     });
   }
@@ -38,7 +39,7 @@ export class Heap {
   constructor(
     readonly memory: WebAssembly.Memory,
     start: number,
-    private readonly advice = "use --precision int8, a smaller batch, or a smaller model",
+    private readonly advice = `use ${option("precision", "int8")}, a smaller batch, or a smaller model`,
   ) {
     this.end = memory.buffer.byteLength;
     if (this.end > start) this.free.push({ at: start, size: this.end - start });
@@ -95,7 +96,8 @@ export class Heap {
       this.memory.grow(bytes / PAGE);
     } catch (error) {
       const megabytes = Math.ceil((this.end + bytes) / 2 ** 20);
-      throw new UserError(`out of memory: ${megabytes} MB are needed and cannot be had; ${this.advice}`, {
+      throw new UserError(`out of memory: ${megabytes} MB are needed`, {
+        next: this.advice,
         cause: error,
       });
     }

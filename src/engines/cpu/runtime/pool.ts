@@ -1,6 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { CONTROL_AT, Control, InferenceJob, LINE } from "../../../../assembly/abi.js";
-import { messageOf, UserError } from "../../../system/errors.js";
+import { messageOf, option, UserError } from "../../../system/errors.js";
 import { instantiate, type Kernels, type Program, type ProgramExports } from "./program.js";
 
 /** The first byte behind the control words and a counter a thread, one cache line each. */
@@ -69,9 +69,9 @@ export class Pool<Exports extends ProgramExports = ProgramExports> {
     const failure = started.find((result) => result.status === "rejected");
     if (failure) {
       await Promise.all(workers.map((worker) => worker.terminate()));
-      throw new UserError(
-        `cannot start ${threads} threads (${messageOf(failure.reason)}): use a smaller --threads`,
-      );
+      throw new UserError(`cannot start ${threads} threads (${messageOf(failure.reason)})`, {
+        next: `use fewer ${option("threads")}`,
+      });
     }
     const { exports, kernels } = instantiate<Exports>(program, memory, 0);
     return new Pool(memory, words, exports, kernels, workers);
@@ -112,7 +112,8 @@ export class Pool<Exports extends ProgramExports = ProgramExports> {
 
   private fail(what: string, cause?: unknown): void {
     if (this.stopping || this.broken) return;
-    this.broken = new UserError(`${what}: start the command again, with --threads 1 if it happens again`, {
+    this.broken = new UserError(what, {
+      next: `try again, with ${option("threads", 1)} if it happens again`,
       cause,
     });
     // Whoever waits at a barrier must not wait for ever.

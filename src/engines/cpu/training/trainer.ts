@@ -4,7 +4,7 @@ import { parameterShapes, sizeOf } from "../../../model/parameters.js";
 import type { Trainer, TrainerOptions } from "../../../model/trainer.js";
 import { checkRows, checkState } from "../../../model/trainer-checks.js";
 import type { WeightSource } from "../../../model/weight-source.js";
-import { UserError } from "../../../system/errors.js";
+import { option, UserError } from "../../../system/errors.js";
 import { power } from "../../../system/exact-math.js";
 import { defaultThreads } from "../runtime/cpu-quota.js";
 import { hasWasmFeatures } from "../runtime/features.js";
@@ -64,7 +64,9 @@ export async function createCpuTrainer(
   if (lora_rank !== undefined && (!Number.isInteger(lora_rank) || lora_rank < 1))
     throw new RangeError(`lora_rank ${lora_rank} is no positive whole number`);
   if (!hasWasmFeatures()) {
-    throw new UserError("this Node has no WebAssembly SIMD or threads: use --backend tfjs");
+    throw new UserError("this Node has no WebAssembly SIMD or threads", {
+      next: `use ${option("backend", "tfjs")}`,
+    });
   }
   const program = await loadProgram("train", native);
   const memory = createMemory(HEAP_START(threads), options.maximumPages);
@@ -94,10 +96,10 @@ export async function createCpuTrainer(
 /** What makes a training smaller, of what is not done already. */
 function adviceFor({ recompute, only_train_transformer_layers, lora_rank }: TrainerOptions): string {
   const ways = [
-    ...(recompute ? [] : ["--recompute"]),
-    ...(only_train_transformer_layers || lora_rank ? [] : ["--only_train_transformer_layers"]),
-    ...(lora_rank ? [] : ["--lora_rank 8"]),
-    "a shorter --context_length",
+    ...(recompute ? [] : [option("recompute", true)]),
+    ...(only_train_transformer_layers || lora_rank ? [] : [option("only_train_transformer_layers", true)]),
+    ...(lora_rank ? [] : [option("lora_rank", 8)]),
+    `a shorter ${option("context_length")}`,
   ];
   return `try ${ways.slice(0, -1).join(", ")}${ways.length > 1 ? " or " : ""}${ways.at(-1)}`;
 }
