@@ -46,7 +46,8 @@ export function storedTensors<T extends StoredTensor>(
     if (!tensor) throw new RangeError(`no tensor ${name} in ${path}`);
     if (tensor.type) return { ...tensor, type: tensor.type };
     throw new UserError(
-      `${tensor.ranges[0]?.path ?? path}: ${shorten(name)} has the type ${tensor.dtype}, and only floating-point types are read: save the model in one of them`,
+      `${tensor.ranges[0]?.path ?? path}: ${shorten(name)} has the type ${tensor.dtype}, and only floating-point types are read`,
+      { next: "save the model in one of them" },
     );
   };
   /** Reads a tensor's stored bytes as readRanges() does, and compares their checksum at the end, if there is one. */

@@ -77,9 +77,9 @@ export async function loadVocabulary(folder: string, { n_vocab }: Hparams): Prom
 export async function openModel(folder: string): Promise<WeightSource> {
   if (await hasWeights(folder)) return openWeights(folder);
   if (await hasCheckpoint(folder)) return openCheckpoint(folder);
-  throw new UserError(
-    `${folder} has no weights: neither model.json nor a TensorFlow checkpoint; download it again`,
-  );
+  throw new UserError(`${folder} has no weights (neither model.json nor a TensorFlow checkpoint)`, {
+    next: "download it again",
+  });
 }
 
 /** A model folder that is open for reading. */

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { lstatSync, mkdirSync, statSync } from "node:fs";
 import { link, lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { messageOf, UserError } from "./errors.js";
+import { messageOf, reasonOf, UserError } from "./errors.js";
 import { isLfsPointer, lfsFault } from "./lfs.js";
 
 /** A UserError for a failed file operation, with the reason in plain words. */
@@ -75,7 +75,7 @@ export async function readSmallFileIfThere(
 
 /**
  * Does a piece of work that writes; where the place may not be written to, the error says what to do.
- * @param next the next step, e.g. "choose another folder with --models_dir"
+ * @param next the next step, e.g. "choose another folder"
  */
 export async function elsewhereIfReadOnly<T>(next: string, work: () => Promise<T>): Promise<T> {
   try {
@@ -83,7 +83,7 @@ export async function elsewhereIfReadOnly<T>(next: string, work: () => Promise<T
   } catch (error) {
     const { code } = ((error instanceof UserError && error.cause) || {}) as NodeJS.ErrnoException;
     if (!["EACCES", "EPERM", "EROFS"].includes(code ?? "")) throw error;
-    throw new UserError(`${messageOf(error)}: ${next}`, { cause: error });
+    throw new UserError(reasonOf(error), { next, cause: error });
   }
 }
 

@@ -84,13 +84,15 @@ async function checkRest(
     if (name === HEAD) {
       const hasShape = `${tensor.shape}` === `${[n_vocab, n_embd]}`;
       if (!hasShape || !(await areEqual(firstRows(tensor, wte.shape[0]), wte))) {
-        throw new UserError(
-          `${path}: ${HEAD} differs from wte.weight, and a GPT-2 has one matrix for both: this model cannot be imported`,
-        );
+        throw new UserError(`${path}: ${HEAD} differs from wte.weight, and a GPT-2 has one matrix for both`, {
+          next: "this model cannot be imported",
+        });
       }
     } else if (isOtherHead(name)) heads.push(name);
     else
-      throw new UserError(`${path}: ${show(name)} is no parameter of a GPT-2: this model cannot be imported`);
+      throw new UserError(`${path}: ${show(name)} is no parameter of a GPT-2`, {
+        next: "this model cannot be imported",
+      });
   }
   return heads.length > 0 ? [`left out, as text needs none of it: ${heads.map(show).join(", ")}`] : [];
 }
@@ -169,7 +171,7 @@ async function openIndex(
   const path = join(folder, index);
   const map = ((await readJson(path)) as { weight_map?: unknown } | null)?.weight_map;
   if (typeof map !== "object" || map === null) {
-    throw new UserError(`${path} has no weight_map: fetch the model again`);
+    throw new UserError(`${path} has no weight_map`, { next: "fetch the model again" });
   }
   const shards = new Map<string, StoredTensors>();
   for (const [tensor, name] of Object.entries(map)) {
@@ -196,7 +198,8 @@ async function openShards(
   const missing = Array.from({ length: Math.min(Number(total), 100_000) }, (_, i) =>
     names[0].replace(/\d{5}-of-\d{5}/, `${String(i + 1).padStart(5, "0")}-of-${total}`),
   ).find((name) => !names.includes(name));
-  if (missing !== undefined) throw new UserError(`${join(folder, missing)} is missing: fetch it, too`);
+  if (missing !== undefined)
+    throw new UserError(`${join(folder, missing)} is missing`, { next: "fetch it, too" });
   const files: StoredTensors[] = [];
   for (const name of names) files.push(await open(join(folder, name)));
   return { path: folder, files };
@@ -207,7 +210,8 @@ function missing(folder: string, names: readonly string[]): UserError {
   const other = names.find((name) => /\.(pt|pth|ckpt|h5|msgpack|onnx|gguf)$/.test(name));
   const found = other === undefined ? "" : ` (${other} cannot be read here)`;
   return new UserError(
-    `${folder} has a config.json and neither model.safetensors nor pytorch_model.bin${found}: fetch one of them, too`,
+    `${folder} has a config.json and neither model.safetensors nor pytorch_model.bin${found}`,
+    { next: "fetch one of them, too" },
   );
 }
 

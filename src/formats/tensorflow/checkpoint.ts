@@ -56,25 +56,25 @@ export async function findCheckpoint(folder: string): Promise<string> {
     return join(folder, named);
   }
   if (indexes.length === 1) return join(folder, indexes[0].slice(0, -INDEX.length));
+  if (indexes.length === 0) {
+    throw new UserError(`${folder} holds no TensorFlow checkpoint`, {
+      next: `name another folder, or ${AGAIN}`,
+    });
+  }
   throw new UserError(
-    indexes.length === 0
-      ? `${folder} holds no TensorFlow checkpoint: name another folder, or ${AGAIN}`
-      : `${folder} holds ${indexes.length} checkpoints and no file named checkpoint that says which one is meant: move the others away`,
+    `${folder} holds ${indexes.length} checkpoints and no file named checkpoint that says which one is meant`,
+    { next: "move the others away" },
   );
 }
 
 /** The file `checkpoint` names a save that is gone, while there are others. */
 function staleState(folder: string, named: string, indexes: readonly string[]): UserError {
-  const others = indexes.map((name) => name.slice(0, -INDEX.length));
+  const others = indexes.map((name) => shorten(name.slice(0, -INDEX.length)));
   const [other] = others;
-  return new UserError(
-    `${join(folder, "checkpoint")} names ${shorten(named)}, which is gone; ${others
-      .slice(0, 3)
-      .map((name) => shorten(name))
-      .join(
-        ", ",
-      )} ${others.length === 1 ? "is" : "are"} there: to use it, change its first line to model_checkpoint_path: ${JSON.stringify(shorten(other))}`,
-  );
+  const there = `${others.slice(0, 3).join(", ")} ${others.length === 1 ? "is" : "are"} there`;
+  return new UserError(`${join(folder, "checkpoint")} names ${shorten(named)}, which is gone; ${there}`, {
+    next: `to use it, change its first line to model_checkpoint_path: ${JSON.stringify(other)}`,
+  });
 }
 
 /** The prefix that the text file `checkpoint` names, relative to its folder. */
@@ -85,14 +85,14 @@ async function readState(path: string, folder: string): Promise<string> {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: a path with such characters is no path
   const isPath = named && !/[\0-\x1f]/.test(named) && !/^\.*$/.test(win32.basename(named));
   if (!isPath || named.length > PATH_LIMIT) {
-    throw new UserError(`${path} does not say which checkpoint ${folder} holds: ${AGAIN}`);
+    throw new UserError(`${path} does not say which checkpoint ${folder} holds`, { next: AGAIN });
   }
   // Checkpoints are moved: a path that leads elsewhere stands for a file of that name in this folder.
   const relative = normalize(named);
   const outside = isAbsolute(named) || win32.isAbsolute(named) || relative.startsWith("..");
   const inside = outside ? win32.basename(named) : relative;
   if (inside.length <= NAME_LIMIT) return inside;
-  throw new UserError(`${path} names a checkpoint of ${inside.length} characters: ${AGAIN}`);
+  throw new UserError(`${path} names a checkpoint of ${inside.length} characters`, { next: AGAIN });
 }
 
 /** Undoes the escapes of a quoted string in a text-format protocol buffer. */
@@ -126,7 +126,9 @@ export async function openCheckpoint(folder: string): Promise<StoredTensors> {
     stored.set(name, describe(name, entry, type, path, dataPath(prefix, entry.shard, index.shards)));
   }
   if (stored.size === 0) {
-    throw new UserError(`${path} holds no parameter of a GPT-2 (their names begin with model/): ${AGAIN}`);
+    throw new UserError(`${path} holds no parameter of a GPT-2 (their names begin with model/)`, {
+      next: AGAIN,
+    });
   }
   await checkDataFiles(stored);
   return storedTensors(path, stored, { name: "CRC-32C", update: crc32c, next: AGAIN });
@@ -155,14 +157,15 @@ function describe(
 ): StoredTensor {
   const { shape, offset, size, sliced, maskedCrc } = entry;
   if (sliced) {
-    throw new UserError(
-      `${index}: ${shorten(name)} is stored in slices, which is not supported: save the checkpoint whole`,
-    );
+    throw new UserError(`${index}: ${shorten(name)} is stored in slices, which is not supported`, {
+      next: "save the checkpoint whole",
+    });
   }
   if (!shape || sizeOf(shape) * type.width !== size) {
     const wanted = shape ? showShape(shape) : "unknown shape";
     throw new UserError(
-      `${index}: ${shorten(name)} has ${size} bytes, which does not fit its shape ${wanted}: ${AGAIN}`,
+      `${index}: ${shorten(name)} has ${size} bytes, which does not fit its shape ${wanted}`,
+      { next: AGAIN },
     );
   }
   const ranges = [{ path: file, offset, length: size }];
@@ -180,10 +183,12 @@ async function checkDataFiles(stored: ReadonlyMap<string, StoredTensor>): Promis
     const size = await fileSize(file, AGAIN);
     if (size < end) {
       await refuseLfsPointer(file);
-      throw new UserError(`${file} has ${size} bytes where its index describes ${end}: ${AGAIN}`);
+      throw new UserError(`${file} has ${size} bytes where its index describes ${end}`, { next: AGAIN });
     }
     if (size < sum) {
-      throw new UserError(`${file} has ${size} bytes where its index describes tensors of ${sum}: ${AGAIN}`);
+      throw new UserError(`${file} has ${size} bytes where its index describes tensors of ${sum}`, {
+        next: AGAIN,
+      });
     }
   }
 }
