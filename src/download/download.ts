@@ -116,7 +116,7 @@ export async function downloadModel(
   } catch (error) {
     if (signal.aborted && !(error instanceof UserError)) {
       throw new UserError(`the download of ${name} was interrupted`, {
-        next: "run the same command again: it resumes where it stopped",
+        next: "run the same command again to resume",
         exitCode: EXIT.interrupted,
         cause: error,
       });
@@ -129,7 +129,7 @@ export async function downloadModel(
 function missingError(file: ModelFile, name: string, reason: string, ownHost: boolean): UserError {
   const next = ownHost
     ? `check the name and ${option("base_url")}`
-    : `try again later, or name another host with ${option("base_url")}`;
+    : `run the same command again later, or name another host with ${option("base_url")}`;
   return new UserError(`cannot download ${file} of ${name}: ${reason}`, { next });
 }
 

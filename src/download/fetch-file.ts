@@ -83,7 +83,7 @@ function failed(job: FileJob, failures: readonly { url: URL; error: TransferErro
   const reason = failures.map(({ url, error }) => `${showUrl(url)}: ${error.message}`).join("; ");
   if (failures.some(({ error }) => error.missing)) return { outcome: "missing", reason };
   throw new UserError(`cannot download ${job.title}: ${reason}`, {
-    next: `try again (it resumes where it stopped), or name another host with ${option("base_url")}`,
+    next: `run the same command again to resume, or name another host with ${option("base_url")}`,
     cause: failures.at(-1)?.error,
   });
 }

@@ -33,7 +33,8 @@ export function isSpecial(tokens: SpecialTokens): boolean {
  * @throws UserError when a value is not what it must be
  */
 export function parseSpecialTokens(json: string, path: string): SpecialTokens {
-  const wrong = (what: string): UserError => new UserError(`${path}: ${what}: import the model again`);
+  const wrong = (what: string): UserError =>
+    new UserError(`${path}: ${what}`, { next: "import the model again" });
   const value = parseJson(json, path, "import the model again");
   if (!isObject(value)) throw wrong("it holds no tokens");
   const { bos, eos = [], added = {}, add_prefix_space = false } = value;

@@ -65,7 +65,9 @@ export function parseVocabulary(
   const byteIds = Int32Array.from(BYTE_CHARACTERS, (character, byte) => {
     const id = ids.get(character);
     if (id !== undefined) return id;
-    throw new UserError(`${encoderFile} has no token ${quote(character)} for the byte ${byte}: ${NEXT}`);
+    throw new UserError(`${encoderFile} has no token ${quote(character)} for the byte ${byte}`, {
+      next: NEXT,
+    });
   });
   const merges = parseMerges(
     vocabBpe,
@@ -80,7 +82,7 @@ export function parseVocabulary(
 /** A Map and no object: "__proto__" and "constructor" are tokens like any other. */
 function parseIds(json: string, file: string): Map<string, number> {
   const table = parseJson(json, file, NEXT);
-  if (!isObject(table)) throw new UserError(`${file} is no table of tokens and their ids: ${NEXT}`);
+  if (!isObject(table)) throw new UserError(`${file} is no table of tokens and their ids`, { next: NEXT });
   const tokens = Object.keys(table);
   const ids = new Map<string, number>();
   const taken = new Uint8Array(tokens.length);
@@ -93,7 +95,7 @@ function parseIds(json: string, file: string): Map<string, number> {
       );
     }
     if (taken[id])
-      throw new UserError(`${file}: two tokens have the id ${id}, one is ${quote(token)}: ${NEXT}`);
+      throw new UserError(`${file}: two tokens have the id ${id}, one is ${quote(token)}`, { next: NEXT });
     taken[id] = 1;
     ids.set(token, id);
   }
@@ -135,13 +137,13 @@ function parseMerges(
 ): Merges {
   const lines = text.split(/\r?\n/);
   if (!lines[0]!.startsWith("#version")) {
-    throw new UserError(`${file} does not begin with a line "#version": ${NEXT}`);
+    throw new UserError(`${file} does not begin with a line "#version"`, { next: NEXT });
   }
   while (lines.at(-1) === "") lines.pop();
   const idOf = (token: string, line: number): number => {
     const id = ids.get(token);
     if (id !== undefined) return id;
-    throw new UserError(`${file}, line ${line + 1}: ${encoder} has no token ${quote(token)}: ${NEXT}`);
+    throw new UserError(`${file}, line ${line + 1}: ${encoder} has no token ${quote(token)}`, { next: NEXT });
   };
   const merged = new Uint8Array(ids.size);
   const merges = { left: [] as number[], right: [] as number[], result: [] as number[] };
@@ -150,9 +152,9 @@ function parseMerges(
     const space = line.indexOf(" ");
     const [a, b] = [line.slice(0, Math.max(space, 0)), line.slice(space + 1)];
     if (a === "" || b === "" || b.includes(" ")) {
-      throw new UserError(
-        `${file}, line ${i + 1}: ${quote(line)} is not two tokens with a space between: ${NEXT}`,
-      );
+      throw new UserError(`${file}, line ${i + 1}: ${quote(line)} is not two tokens with a space between`, {
+        next: NEXT,
+      });
     }
     const [left, right, result] = [idOf(a, i), idOf(b, i), idOf(a + b, i)];
     merges.left.push(left);
@@ -163,9 +165,9 @@ function parseMerges(
   // A file that was cut at the end of a line looks whole; its missing merges would give other ids, silently.
   for (const [token, id] of ids) {
     if (token.length > 1 && !merged[id] && !added.has(id) && !/^[<[]/.test(token)) {
-      throw new UserError(
-        `${file} has no merge that makes the token ${quote(token)}; it may be cut short: ${NEXT}`,
-      );
+      throw new UserError(`${file} has no merge that makes the token ${quote(token)}; it may be cut short`, {
+        next: NEXT,
+      });
     }
   }
   return {

@@ -4,7 +4,7 @@ import { createTrainer } from "../engines/create.js";
 import type { Trainer } from "../model/trainer.js";
 import type { WeightSource } from "../model/weight-source.js";
 import { randomSeed } from "../random.js";
-import { UsageError } from "../system/errors.js";
+import { option, UsageError } from "../system/errors.js";
 import { makeFolder } from "../system/files.js";
 import { type Lock, lockFolder } from "../system/lock.js";
 import { type Corpus, loadDataset } from "./dataset/corpus.js";
@@ -129,7 +129,7 @@ function chooseContext(
 ): number {
   if (context_length !== undefined && context_length > n_ctx) {
     throw new UsageError(
-      `--context_length must be at most the model's context, ${n_ctx}, not ${context_length}`,
+      `${option("context_length")} must be at most the model's context, ${n_ctx}, not ${context_length}`,
     );
   }
   const wanted = context_length ?? n_ctx;

@@ -1,7 +1,7 @@
 import { basename, join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { finiteSource } from "../formats/stored-tensors.js";
-import { messageOf, UserError } from "../system/errors.js";
+import { messageOf, option, UserError } from "../system/errors.js";
 import { replaceFile } from "../system/files.js";
 import { batchAt, validationWindows } from "./dataset/windows.js";
 import { CURVE_FILE, svgCurve } from "./run/chart.js";
@@ -65,9 +65,9 @@ function diverged(step: number, saved: number | undefined, reason: string): User
     saved === undefined
       ? "nothing was saved: begin again"
       : `the save of step ${saved} is kept: continue from it`;
-  return new UserError(
-    `the training diverged at step ${step}: ${reason}; ${next} with a lower --learning_rate`,
-  );
+  return new UserError(`the training diverged at step ${step}: ${reason}`, {
+    next: `${next} with a lower ${option("learning_rate")}`,
+  });
 }
 
 /** Runs the loop: batches, updates, log, validation, saves, samples. */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { writeHuggingFace } from "../formats/huggingface/write.js";
 import { STATE, writeCheckpoint } from "../formats/tensorflow/write-checkpoint.js";
 import { checkParameters, countParameters } from "../model/parameters.js";
-import { quote, UsageError, UserError } from "../system/errors.js";
+import { option, quote, UsageError, UserError } from "../system/errors.js";
 import { listFolder, readSmallFileIfThere } from "../system/files.js";
 import { COUNTER, isFileOf, isLeftover } from "./files.js";
 import { modelFiles, type OpenFolder, openFolder } from "./folder.js";
@@ -87,19 +87,22 @@ async function checkOut(
 ): Promise<boolean> {
   const found = await stat(out).catch(() => undefined);
   if (!found) return true;
-  if (!found.isDirectory()) throw new UserError(`${out} is a file: choose another --out`);
+  if (!found.isDirectory())
+    throw new UserError(`${out} is a file`, { next: `choose another ${option("out")}` });
   if ((await realpath(out)) === (await realpath(folder))) {
-    throw new UsageError(`${out} is the model's own folder: choose another --out`);
+    throw new UsageError(`${out} is the model's own folder`, { next: `choose another ${option("out")}` });
   }
   const names = (await listFolder(out)).filter((name) => !isLeftover(name));
   const other = names.find((name) => !isFileOf(format, name));
   if (other !== undefined) {
-    throw new UserError(
-      `${out} holds a file that is not part of an export, ${JSON.stringify(other)}: choose another --out`,
-    );
+    throw new UserError(`${out} holds a file that is not part of an export, ${JSON.stringify(other)}`, {
+      next: `choose another ${option("out")}`,
+    });
   }
   if (names.length > 0 && !overwrite) {
-    throw new UserError(`${out} already holds an export: choose another --out, or pass --overwrite`);
+    throw new UserError(`${out} already holds an export`, {
+      next: `choose another ${option("out")}, or pass ${option("overwrite", true)}`,
+    });
   }
   return false;
 }

@@ -35,7 +35,7 @@ export function expandPath(path: string): string {
 
 /**
  * The folders that hold models, in the order in which they are searched. The first is where downloads go.
- * @param option the value of --models_dir: when it or $GPT2_MODELS_DIR is given, only that folder counts
+ * @param option the folder asked for: when it or $GPT2_MODELS_DIR is given, only that folder counts
  *   (the demo models that come with the package are always found)
  */
 export function modelsDirs(option?: string): string[] {
@@ -127,17 +127,17 @@ export function missingModel(name: string, models_dir?: string): UserError {
     const foreign = foreignModel(resolve(expandPath(name)));
     const what = foreign ?? hubName(name);
     if (what !== undefined) return new UserError(`${name} ${what}`);
-    return new UserError(
-      `${name} is not a model folder: it needs hparams.json, and model.json or model.ckpt.index`,
-    );
+    return new UserError(`${name} is not a model folder`, {
+      next: "it needs hparams.json, and model.json or model.ckpt.index",
+    });
   }
   if (canonicalName(name) === undefined) {
     const [where] = modelsDirs(models_dir);
-    return new UsageError(
-      `unknown model ${JSON.stringify(name)}: it is not in ${where}; ${listModels()} can be downloaded, ${DEMOS.join(" and ")} come with the program`,
-    );
+    return new UsageError(`unknown model ${JSON.stringify(name)}`, {
+      next: `it is not in ${where}; ${listModels()} can be downloaded, ${DEMOS.join(" and ")} come with the program`,
+    });
   }
-  return new UserError(
-    `the model ${name} is not on this machine: fetch it with \`gpt2 download ${name}\`, or try the demo model with \`--model_name ${DEMO}\``,
-  );
+  return new UserError(`the model ${name} is not on this machine`, {
+    next: `fetch it with \`gpt2 download ${name}\`, or try the demo model, ${DEMO}`,
+  });
 }

@@ -482,7 +482,7 @@ describe("a host that does not do what it should", () => {
   const html = "<!doctype html><h1>Log in to the hotel</h1>";
   const page = { "content-type": "text/html; charset=utf-8" };
   for (const [what, fault, pattern] of [
-    ["404", { kind: "status", status: 404 }, /HTTP 404 \(Not Found\): check the name and --base_url/],
+    ["404", { kind: "status", status: 404 }, /HTTP 404 \(Not Found\): check the name and base_url/],
     ["403 with a page", { kind: "status", status: 403, headers: page, body: html }, /HTTP 403 \(Forbidden\)/],
     ["200 with a page", { kind: "status", status: 200, headers: page, body: html }, /a web page instead/],
     ["500 for ever", { kind: "status", status: 500 }, /HTTP 500 \(Internal Server Error\)/],
@@ -756,7 +756,7 @@ describe("this side of the wire", () => {
     server.fault(`/own/${DATA}`, { kind: "headers", headers: { "content-length": "9000000000000000" } }, 99);
     await assertFails(
       own(),
-      /needs 9000000000 MB more and its disk has \d+ MB left: make room, or .*--models_dir/,
+      /needs 9000000000 MB more and its disk has \d+ MB left: make room, or .* models_dir/,
     );
     assert.equal(existsSync(dataPart()), false);
   });

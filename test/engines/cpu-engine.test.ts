@@ -369,7 +369,7 @@ test("a source that fails, a memory that cannot grow: one clear error", async ()
       error instanceof UserError && /out of memory/.test(error.message) && !error.message.includes("\n"),
   );
   const large = { n_vocab: 50257, n_ctx: 1024, n_embd: 1600, n_head: 25, n_layer: 48 };
-  await assert.rejects(createCpuEngine(large, good), /--precision int8/);
+  await assert.rejects(createCpuEngine(large, good), /precision: "int8"/);
 });
 
 test("a load can be called off", async () => {

@@ -216,7 +216,7 @@ describe("tables", () => {
     await fails(csv, /no column "0"/, { column: "0" });
     await fails(
       write("f.txt", "text"),
-      /--column is for \.csv, \.tsv, \.json and \.jsonl files, and .*f\.txt is none/,
+      /column is for \.csv, \.tsv, \.json and \.jsonl files, and .*f\.txt is none/,
       {
         column: "1",
       },
@@ -310,7 +310,7 @@ describe("records in JSON", () => {
   test("faults name the line, or what there is instead", async () => {
     await fails(
       write("f.jsonl", '{"id":1,"body":"x"}\n'),
-      /f\.jsonl, line 1 has no field "text": its fields are "id", "body"; name one with --column/,
+      /f\.jsonl, line 1 has no field "text": its fields are "id", "body": name one with column/,
     );
     await fails(
       write("f.jsonl", '{"text":"x"}\n\n{"body":"y"}\n'),

@@ -226,7 +226,7 @@ describe("a run", () => {
     const folder = place();
     const { run } = await train(folder, { steps: 2 });
     const before = await weightBytes(run);
-    const diverged = clearly(/diverged at step \d+/, /lower --learning_rate/);
+    const diverged = clearly(/diverged at step \d+/, /lower learning_rate/);
     await assert.rejects(train(folder, { steps: 50, learning_rate: 1e30, optimizer: "sgd" }), diverged);
     // Here the weights that are about to be saved are no numbers.
     await assert.rejects(train(folder, { steps: 50, learning_rate: 1e300, save_every: 1 }), diverged);
@@ -318,7 +318,7 @@ describe("going on", () => {
     await train(folder, { steps: 1 });
     await assert.rejects(train(folder, { steps: 1, sizes: { n_layer: 5 } }), (error) => {
       assert.ok(error instanceof UsageError);
-      return clearly(/run1 has n_layer 3, not 5/, /--run_name/)(error);
+      return clearly(/run1 has n_layer 3, not 5/, /another run_name/)(error);
     });
     await train(folder, { steps: 1, sizes: { n_layer: 3 } });
     const { told } = await train(folder, { steps: 1, baseName: "117M" });
@@ -408,7 +408,7 @@ describe("a damaged save", () => {
     const before = readdirSync(run).sort();
     await assert.rejects(
       train(folder, { steps: 1 }),
-      clearly(/no save that is whole/, /--overwrite/, /--run_name/),
+      clearly(/no save that is whole/, /overwrite: true/, /another run_name/),
     );
     assert.deepEqual(readdirSync(run).sort(), before);
   });
@@ -486,7 +486,7 @@ describe("saves", () => {
     for (const restore_from of ["fresh", run]) {
       await assert.rejects(
         train(folder, { steps: 1, restore_from }),
-        clearly(/already holds a run/, /--overwrite/, /--run_name/),
+        clearly(/already holds a run/, /overwrite: true/, /another run_name/),
       );
     }
     const again = { restore_from: "fresh", overwrite: true, save_every: 3, max_checkpoints: 0 };

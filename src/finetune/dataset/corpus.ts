@@ -68,9 +68,9 @@ export async function loadDataset(
     }
   }
   if (store.length < 2) {
-    throw new UserError(
-      `${summary([dataset].flat())} holds ${count(store.length, "token")}: training takes two at least`,
-    );
+    throw new UserError(`${summary([dataset].flat())} holds ${count(store.length, "token")}`, {
+      next: "training takes two at least",
+    });
   }
   const documents = ends.length;
   if (endOfText === undefined && documents > 1) {

@@ -211,7 +211,9 @@ function placeOf(column: string, header: readonly string[], path: string): numbe
   if (number >= 1 && number <= names.length) return number - 1;
   const list = names.slice(0, 20).map((name, i) => `${i + 1} ${JSON.stringify(name.slice(0, 40))}`);
   if (names.length > 20) list.push("...");
-  throw new UsageError(`${path} has no column ${JSON.stringify(column)}: its columns are ${list.join(", ")}`);
+  throw new UsageError(`${path} has no column ${JSON.stringify(column)}`, {
+    next: `its columns are ${list.join(", ")}`,
+  });
 }
 
 /** @param line on which the row begins */

@@ -1,5 +1,5 @@
 import { lastBorder } from "../../encoder/split.js";
-import { UsageError, UserError } from "../../system/errors.js";
+import { option, UsageError, UserError } from "../../system/errors.js";
 import { columnTexts, isTable } from "./csv.js";
 import { type DataFile, listFiles, summary } from "./files.js";
 import { hasRecords, recordTexts } from "./json.js";
@@ -113,7 +113,7 @@ export async function* readParts(
   const files = await listFiles([dataset].flat(), onNotice);
   if (columns.length > 0 && !files.some(({ path }) => isTable(path) || hasRecords(path))) {
     throw new UsageError(
-      `--column is for .csv, .tsv, .json and .jsonl files, and ${summary(files.map(({ path }) => path))} is none`,
+      `${option("column")} is for .csv, .tsv, .json and .jsonl files, and ${summary(files.map(({ path }) => path))} is none`,
     );
   }
   const total = files.reduce((sum, { size }) => sum + size, 0);
@@ -141,7 +141,9 @@ export async function* readParts(
   }
   for (const [why, paths] of leftOut) onNotice?.(`left out, because ${why}: ${summary(paths)}`);
   if (isEmpty)
-    throw new UserError(`there is no text in ${summary([dataset].flat())}: name a dataset that holds some`);
+    throw new UserError(`there is no text in ${summary([dataset].flat())}`, {
+      next: "name a dataset that holds some",
+    });
 }
 
 async function* fileParts(

@@ -51,13 +51,15 @@ export async function listFiles(
       } else if (info.isDirectory()) {
         const found = await walk(path, place, hidden, new Set());
         if (found.length === 0) {
-          throw new UserError(
-            `the folder ${path} holds no file to train on: put texts into it, or name another`,
-          );
+          throw new UserError(`the folder ${path} holds no file to train on`, {
+            next: "put texts into it, or name another",
+          });
         }
         files.push(...found);
       } else {
-        throw new UserError(`${path} is neither a file nor a folder: save the text to a file and name that`);
+        throw new UserError(`${path} is neither a file nor a folder`, {
+          next: "save the text to a file and name that",
+        });
       }
     }
   }
@@ -107,7 +109,9 @@ async function matches(pattern: string, hidden: string[]): Promise<DataFile[]> {
     }
   }
   if (files.size === 0)
-    throw new UserError(`no file matches ${pattern}: check the pattern, or name a file or folder`);
+    throw new UserError(`no file matches ${pattern}`, {
+      next: "check the pattern, or name a file or folder",
+    });
   return [...files.values()];
 }
 

@@ -1,4 +1,4 @@
-import { messageOf, UserError } from "../../system/errors.js";
+import { messageOf, option, UserError } from "../../system/errors.js";
 import { joined } from "./csv.js";
 import { count } from "./files.js";
 import { NoTextError } from "./text.js";
@@ -51,16 +51,18 @@ export async function* recordTexts(
     }
     yield texts;
   }
-  if (records === 0) throw new NoTextError(`${path} is empty: put at least one record into it`, "empty");
+  if (records === 0) throw new NoTextError(`${path} is empty`, "empty", "put at least one record into it");
   if (empty > 0) onNotice(`${path}: ${count(empty, "record")} without text left out`);
 }
 
 /** @param isBegun records before it have the field */
 function noField(value: unknown, fields: readonly string[], place: string, isBegun: boolean): UserError {
   const names = fields.map((field) => JSON.stringify(field)).join(", ");
-  const next = isBegun ? "remove it, or give it a text" : "name one with --column";
-  const message = `${place} has no field ${names}: ${fieldsOf(value)}; ${next}`;
-  return isBegun ? new UserError(message) : new NoTextError(message, `they have no field ${names}`);
+  const next = isBegun ? "remove it, or give it a text" : `name one with ${option("column")}`;
+  const reason = `${place} has no field ${names}: ${fieldsOf(value)}`;
+  return isBegun
+    ? new UserError(reason, { next })
+    : new NoTextError(reason, `they have no field ${names}`, next);
 }
 
 const hasField = (value: unknown, field: string): value is Record<string, unknown> =>
@@ -125,7 +127,7 @@ async function* readLines(chunks: AsyncIterable<string>, path: string): AsyncGen
     held.push(last);
     length += last.length;
     if (length > MOST_CHARACTERS) {
-      throw new UserError(`${path}, line ${line + 1} is too long: write one record a line`);
+      throw new UserError(`${path}, line ${line + 1} is too long`, { next: "write one record a line" });
     }
     yield records;
   }
@@ -140,7 +142,9 @@ async function* readWhole(chunks: AsyncIterable<string>, path: string): AsyncGen
     parts.push(chunk);
     length += chunk.length;
     if (length > MOST_CHARACTERS) {
-      throw new UserError(`${path} is too large for one array: write one record a line, as .jsonl`);
+      throw new UserError(`${path} is too large for one array`, {
+        next: "write one record a line, as .jsonl",
+      });
     }
   }
   const text = parts.join("");
@@ -172,6 +176,7 @@ function isJson(text: string): boolean {
 
 function notJson(path: string, where: string, error: unknown, isBegun: boolean): UserError {
   const place = where === "" ? path : `${path}, ${where}`;
-  const message = `${place} is not JSON: ${messageOf(error)}; rename the file to .txt to train on it as it is`;
-  return isBegun ? new UserError(message) : new NoTextError(message, "not JSON");
+  const reason = `${place} is not JSON: ${messageOf(error)}`;
+  const next = "rename the file to .txt to train on it as it is";
+  return isBegun ? new UserError(reason, { next }) : new NoTextError(reason, "not JSON", next);
 }

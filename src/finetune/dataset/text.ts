@@ -12,10 +12,11 @@ export class NoTextError extends UserError {
 
   /** @param why as in "left out, because no text" */
   constructor(
-    message: string,
+    reason: string,
     readonly why: string,
+    next: string,
   ) {
-    super(message);
+    super(reason, { next });
   }
 }
 
@@ -53,8 +54,9 @@ export async function* readText(
       const decoded = decoder.decode(chunk, { stream: !isOver });
       if (decoded.includes("\0")) {
         throw new NoTextError(
-          `${path} holds the character NUL, so it is not text: name a text, .csv, .tsv, .json or .jsonl file in UTF-8`,
+          `${path} holds the character NUL, so it is not text`,
           "not text",
+          "name a text, .csv, .tsv, .json or .jsonl file in UTF-8",
         );
       }
       faults.add(chunk, decoded);

@@ -61,6 +61,10 @@ async function checkSave(folder: string): Promise<Pick<Save, "progress" | "base"
   return { progress, base };
 }
 
+/** The next step where a run cannot be continued. */
+export const beginAgain = (): string =>
+  `begin again with ${option("restore_from", "fresh")} and ${option("overwrite", true)}, or under another ${option("run_name")}`;
+
 /**
  * The newest save of a run that is whole; damaged ones are named and left alone.
  * @param run the run's folder
@@ -93,7 +97,5 @@ export async function newestSave(
       events.onNotice(`the save of step ${step} cannot be used (${reasonOf(error)}): the one before it is`);
     }
   }
-  throw new UserError(
-    `${run} has no save that is whole: begin again with --restore_from fresh --overwrite, or under another --run_name`,
-  );
+  throw new UserError(`${run} has no save that is whole`, { next: beginAgain() });
 }

@@ -2,7 +2,7 @@ import { statfs } from "node:fs/promises";
 import { sizeOf } from "../../model/parameters.js";
 import type { Trainer } from "../../model/trainer.js";
 import type { WeightSource } from "../../model/weight-source.js";
-import { UserError } from "../../system/errors.js";
+import { option, UserError } from "../../system/errors.js";
 
 const bytesOf = ({ tensors }: WeightSource): number =>
   [...tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
@@ -26,7 +26,8 @@ export async function checkRoom(
   const save = bytesOf(weights) + bytesOf(state);
   if (free < save) {
     throw new UserError(
-      `a save takes ${megabytes(save)} and the disk of ${folder} has ${megabytes(free)} free: make room, or name another disk with --checkpoint_dir`,
+      `a save takes ${megabytes(save)} and the disk of ${folder} has ${megabytes(free)} free`,
+      { next: `make room, or name another disk with ${option("checkpoint_dir")}` },
     );
   }
   if (!isFirst || free >= 2 * save) return [];

@@ -2,11 +2,11 @@ import { createHash } from "node:crypto";
 import { basename, join, resolve } from "node:path";
 import type { Hparams } from "../../model/hparams.js";
 import { expandPath, isModelFolder } from "../../models/store.js";
-import { UsageError, UserError } from "../../system/errors.js";
+import { option, UsageError, UserError } from "../../system/errors.js";
 import type { Corpus } from "../dataset/corpus.js";
 import type { FinetuneEvents, Training } from "../training.js";
 import { type Base, folderBase } from "./base.js";
-import { newestSave, openState, type Save } from "./newest-save.js";
+import { beginAgain, newestSave, openState, type Save } from "./newest-save.js";
 import { compareOptions, type FinetuneRequest, isSame, type TrainingOptions } from "./options.js";
 import { type Progress, readRun } from "./run-file.js";
 import { listSaves, saveName } from "./save.js";
@@ -31,9 +31,9 @@ export async function chooseStart(request: FinetuneRequest, events: FinetuneEven
   const isTaken = steps.length > 0 || isModelFolder(folder);
   if (restore_from === "latest" && isTaken && !overwrite) return goOn(request, events);
   if (isTaken && !overwrite) {
-    throw new UserError(
-      `${folder} already holds a run: --restore_from latest continues it, --overwrite begins again, another --run_name keeps it`,
-    );
+    throw new UserError(`${folder} already holds a run`, {
+      next: `${option("restore_from", "latest")} continues it, ${option("overwrite", true)} begins again, another ${option("run_name")} keeps it`,
+    });
   }
   const isModel = restore_from === "latest" || restore_from === "fresh";
   const base = isModel ? await request.base() : await pathBase(restore_from);
@@ -51,18 +51,16 @@ export async function chooseStart(request: FinetuneRequest, events: FinetuneEven
 async function goOn({ folder, sizes, baseName }: FinetuneRequest, events: FinetuneEvents): Promise<Start> {
   const save = await newestSave(folder, events);
   if (!save) {
-    throw new UserError(
-      `${folder} holds a model that gpt2 finetune has not saved: begin from it with --restore_from ${folder} and another --run_name`,
-    );
+    throw new UserError(`${folder} holds a model that gpt2 finetune has not saved`, {
+      next: `begin from it with ${option("restore_from", folder)} and another ${option("run_name")}`,
+    });
   }
   const { base } = save;
   const run_name = basename(folder);
   for (const [name, wanted] of Object.entries(sizes)) {
     const found = base.hparams[name as keyof Hparams];
     if (found !== wanted) {
-      throw new UsageError(
-        `${run_name} has ${name} ${found}, not ${wanted}: begin anew with --restore_from fresh --overwrite, or under another --run_name`,
-      );
+      throw new UsageError(`${run_name} has ${name} ${found}, not ${wanted}`, { next: beginAgain() });
     }
   }
   if (baseName !== undefined && baseName !== base.name) {
@@ -77,7 +75,7 @@ async function pathBase(restore_from: string): Promise<Base> {
   const path = resolve(expandPath(restore_from));
   if (isModelFolder(path)) return folderBase(path, restore_from);
   throw new UserError(
-    `--restore_from ${restore_from} is neither latest, nor fresh, nor the folder of a model or a run`,
+    `${option("restore_from", restore_from)} is neither latest, nor fresh, nor the folder of a model or a run`,
   );
 }
 
