@@ -4,7 +4,7 @@ import { crc32 } from "../../formats/crc.js";
 import { hasWeights, openWeights } from "../../formats/tfjs/read.js";
 import { checkParameters, sizeOf } from "../../model/parameters.js";
 import type { WeightSource } from "../../model/weight-source.js";
-import { reasonOf, UserError } from "../../system/errors.js";
+import { option, reasonOf, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import type { FinetuneEvents } from "../training.js";
 import { type Base, folderBase } from "./base.js";
@@ -93,7 +93,6 @@ export async function newestSave(
       return { folder, ...checked, steps: earlier.map((other) => other.step) };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      // What to do about a damaged model is another thing than about a damaged save: the reason alone.
       events.onNotice(`the save of step ${step} cannot be used (${reasonOf(error)}): the one before it is`);
     }
   }
