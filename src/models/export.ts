@@ -1,19 +1,23 @@
 import { realpath, rmdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { isGguf } from "../formats/gguf/gguf-file.js";
+import { type GgufDtype, writeGguf } from "../formats/gguf/write.js";
 import { writeHuggingFace } from "../formats/huggingface/write.js";
 import { STATE, writeCheckpoint } from "../formats/tensorflow/write-checkpoint.js";
 import { checkParameters, countParameters } from "../model/parameters.js";
 import { option, quote, UsageError, UserError } from "../system/errors.js";
-import { listFolder, readSmallFileIfThere } from "../system/files.js";
-import { COUNTER, isFileOf, isLeftover } from "./files.js";
+import { listFolder, makeFolder, readSmallFileIfThere } from "../system/files.js";
+import { COUNTER, type FolderFormat, isFileOf, isLeftover } from "./files.js";
 import { modelFiles, type OpenFolder, openFolder } from "./folder.js";
 
-/** For whom a model is written: gpt-2-simple and all that read OpenAI's files, or Hugging Face's transformers. */
-export const EXPORT_FORMATS = ["tensorflow", "huggingface"] as const;
+/** For whom a model is written: gpt-2-simple and all that read OpenAI's files, transformers, or llama.cpp and ollama. */
+export const EXPORT_FORMATS = ["tensorflow", "huggingface", "gguf"] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
 export interface ExportOptions {
   readonly format: ExportFormat;
+  /** How a GGUF file stores matrices (default: float32); the other formats have float32. */
+  readonly dtype?: GgufDtype;
   /** Replaces an older export of the same format. */
   readonly overwrite?: boolean;
   /** Called now and then with the number of bytes written and their total. */
@@ -29,6 +33,8 @@ export interface Exported {
   readonly tensors: number;
   /** Of all weights. */
   readonly bytes: number;
+  /** What the user should know, a line each. */
+  readonly notices: readonly string[];
 }
 
 /** A model folder that is being exported. */
@@ -41,21 +47,23 @@ interface Opened extends OpenFolder {
  * Writes a model folder's model for other programs.
  * * tensorflow: `checkpoint`, `model-<step>.*` (`model.ckpt.*` for a model that is no run), hparams.json,
  *   encoder.json, vocab.bpe and a run's counter, as gpt-2-simple leaves them;
- * * huggingface: config.json, model.safetensors in float32, vocab.json, merges.txt and two small files.
+ * * huggingface: config.json, model.safetensors in float32, vocab.json, merges.txt and two small files;
+ * * gguf: one file with everything.
  * It is written whole or not at all.
- * @param out a folder that is not there, is empty or, with overwrite, holds an older export
+ * @param out a folder that is not there, is empty or, with overwrite, holds an older export; of GGUF a file that is
+ *   not there or, with overwrite, an older one
  * @throws UserError when the model is damaged or the folder holds something else; the signal's reason on an abort
  */
 export async function exportModel(folder: string, out: string, options: ExportOptions): Promise<Exported> {
-  const { format, overwrite = false, onProgress, signal } = options;
-  const isNew = await checkOut(folder, out, format, overwrite);
+  const { format, overwrite = false } = options;
+  const isNew =
+    format === "gguf" ? await checkFile(out, overwrite) : await checkOut(folder, out, format, overwrite);
   const model = await openToExport(folder);
   const { hparams, source } = model;
   try {
     checkParameters(hparams, source);
-    const write = format === "tensorflow" ? writeTensorFlow : writeHuggingFace;
-    const { path, bytes } = await write(out, model, { onProgress, signal });
-    return { path, parameters: countParameters(hparams), tensors: source.tensors.size, bytes };
+    const { path, bytes, notices = [] } = await WRITERS[format](out, model, options);
+    return { path, parameters: countParameters(hparams), tensors: source.tensors.size, bytes, notices };
   } catch (error) {
     if (isNew) await rmdir(out).catch(() => undefined); // made for this alone; only an empty one goes
     throw error;
@@ -64,25 +72,62 @@ export async function exportModel(folder: string, out: string, options: ExportOp
   }
 }
 
+type Writer = (
+  out: string,
+  model: Opened,
+  options: ExportOptions,
+) => Promise<{ path: string; bytes: number; notices?: readonly string[] }>;
+
+const WRITERS: Readonly<Record<ExportFormat, Writer>> = {
+  tensorflow: writeTensorFlow,
+  huggingface: writeHuggingFace,
+  gguf: async (out, model, { dtype = "float32", overwrite = false, onProgress, signal }) => {
+    makeFolder(dirname(out));
+    const name = basename(out, ".gguf");
+    const bytes = await writeGguf(out, model, { dtype, name, overwrite, onProgress, signal });
+    const notices =
+      model.encoder.endOfText === undefined
+        ? ["no token of the vocabulary ends a text: llama.cpp takes token 11 to do so"]
+        : [];
+    return { path: out, bytes, notices };
+  },
+};
+
 async function writeTensorFlow(
   out: string,
   model: Opened,
-  options: Pick<ExportOptions, "onProgress" | "signal">,
+  { onProgress, signal }: ExportOptions,
 ): Promise<{ path: string; bytes: number }> {
   const { hparams, source, encoder, step } = model;
   const companions = modelFiles(hparams, model, encoder.special);
   if (step !== undefined) companions.set(COUNTER, Buffer.from(`${step}\n`));
   const prefix = step === undefined ? "model.ckpt" : `model-${step}`;
   const isOld = (name: string): boolean => isFileOf("tensorflow", name);
-  const bytes = await writeCheckpoint(out, prefix, source, { ...options, companions, isOld });
+  const bytes = await writeCheckpoint(out, prefix, source, { onProgress, signal, companions, isOld });
   return { path: join(out, STATE), bytes };
+}
+
+/** Whether the export may be this file. @returns false: there is no folder of its own */
+async function checkFile(out: string, overwrite: boolean): Promise<false> {
+  const found = await stat(out).catch(() => undefined);
+  const fail = (reason: string, next = `choose another ${option("out")}`): never => {
+    throw new UserError(`${out} ${reason}`, { next });
+  };
+  if (found?.isDirectory()) {
+    fail("is a folder", `name a file in it, ${option("out", join(out, "model.gguf"))}`);
+  }
+  if (found && !(await isGguf(out))) fail("is not a GGUF file");
+  if (found && !overwrite) {
+    fail("already exists", `choose another ${option("out")}, or pass ${option("overwrite", true)}`);
+  }
+  return false;
 }
 
 /** Whether the export may go there. @returns whether the folder is not there yet */
 async function checkOut(
   folder: string,
   out: string,
-  format: ExportFormat,
+  format: FolderFormat,
   overwrite: boolean,
 ): Promise<boolean> {
   const found = await stat(out).catch(() => undefined);

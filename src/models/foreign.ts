@@ -14,6 +14,7 @@ export function foreignModel(path: string): string | undefined {
     return isHuggingFace ? "is a Hugging Face model: `gpt2 import` it, then use the name it gets" : undefined;
   }
   if (found?.isFile()) {
+    if (path.endsWith(".gguf")) return "is a GGUF file: `gpt2 import` it, then use the name it gets";
     const kind = isWeights(basename(path)) ? "a file of a model" : "a file";
     return `is ${kind}: name the folder that holds it, ${dirname(path)}`;
   }

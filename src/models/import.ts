@@ -1,6 +1,8 @@
 import { realpath, rmdir, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { SpecialTokens } from "../encoder/special-tokens.js";
+import { isGguf } from "../formats/gguf/gguf-file.js";
+import { openGguf } from "../formats/gguf/open.js";
 import { openHuggingFace } from "../formats/huggingface/open.js";
 import { finiteSource } from "../formats/stored-tensors.js";
 import { namesInOrder } from "../formats/tensor-chunks.js";
@@ -56,7 +58,8 @@ interface Foreign extends VocabularyFiles {
 /**
  * Makes a model folder (hparams.json, encoder.json, vocab.bpe, tfjs weights) of a folder that another program
  * wrote: a TensorFlow checkpoint as OpenAI and gpt-2-simple leave it, or Hugging Face's config.json with
- * safetensors. It is written whole or not at all.
+ * safetensors; or of a GGUF file. It is written whole or not at all.
+ * @param folder or the GGUF file
  * @param target the model folder; what it holds of an older model is replaced where options say so
  * @throws UserError when a file is missing or damaged, the model is no GPT-2, or the target is taken; the
  *   signal's reason on an abort
@@ -131,8 +134,12 @@ async function checkTarget(
   return new Set(model.files.filter((name) => !isLeftover(name)));
 }
 
+/** @param folder or a GGUF file */
 async function openForeign(folder: string): Promise<Foreign> {
   const found = await stat(folder).catch(() => undefined);
+  if (found?.isFile() && (folder.endsWith(".gguf") || (await isGguf(folder)))) {
+    return { ...(await openGguf(folder)), origin: "GGUF" };
+  }
   if (found?.isFile()) throw new UserError(`${folder} ${foreignModel(folder)}`);
   const typed = relative(process.cwd(), folder);
   const what = found ? undefined : hubName(typed);
@@ -145,6 +152,8 @@ async function openForeign(folder: string): Promise<Foreign> {
   if (isOurs && (await hasWeights(folder))) {
     return openWithHparams(folder, await openWeights(folder), "tfjs weights");
   }
+  const gguf = findGguf(folder, names);
+  if (gguf !== undefined) return { ...(await openGguf(gguf)), origin: "GGUF" };
   if (names.includes("config.json")) {
     const model = await openHuggingFace(folder);
     return {
@@ -160,7 +169,19 @@ async function openForeign(folder: string): Promise<Foreign> {
     });
   }
   throw new UserError(`${folder} holds no model to import`, {
-    next: "it needs a TensorFlow checkpoint with hparams.json, or config.json with model.safetensors or pytorch_model.bin",
+    next: "it needs a TensorFlow checkpoint with hparams.json, config.json with model.safetensors or pytorch_model.bin, or a GGUF file",
+  });
+}
+
+/** The GGUF file of a folder that has no other weights. @throws UserError where there are several models */
+function findGguf(folder: string, names: readonly string[]): string | undefined {
+  const isFirst = (name: string): boolean => !/-\d{5}-of-\d{5}\.gguf$/.test(name) || /-00001-of-/.test(name);
+  const ggufs = names.filter((name) => name.endsWith(".gguf") && isFirst(name)).sort();
+  if (ggufs.length === 0 || names.some((name) => /\.(safetensors|bin)$/.test(name))) return undefined;
+  const first = join(folder, ggufs[0]);
+  if (ggufs.length === 1) return first;
+  throw new UserError(`${folder} holds ${ggufs.length} models in GGUF`, {
+    next: `name the file of one of them, such as ${first}`,
   });
 }
 

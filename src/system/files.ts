@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { lstatSync, mkdirSync, statSync } from "node:fs";
-import { link, lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, link, lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { messageOf, reasonOf, UserError } from "./errors.js";
 import { isLfsPointer, lfsFault } from "./lfs.js";
@@ -118,12 +118,12 @@ function make(folder: string, mode: number | undefined): string | undefined {
 }
 
 /** Writes a new file beside the place of another and flushes it to the disk; its path. */
-async function writeBeside(path: string, data: string | Uint8Array): Promise<string> {
+async function writeBeside(path: string, write: (file: FileHandle) => Promise<void>): Promise<string> {
   const beside = `${path}.${randomBytes(4).toString("hex")}.part`;
   try {
     const file = await open(beside, "wx");
     try {
-      await file.writeFile(data);
+      await write(file);
       await file.sync();
     } finally {
       await file.close();
@@ -141,7 +141,9 @@ async function writeBeside(path: string, data: string | Uint8Array): Promise<str
  */
 export async function replaceFile(path: string, data: string | Uint8Array): Promise<void> {
   try {
-    await moveOrRemove(await writeBeside(path, data), (beside) => rename(beside, path));
+    await moveOrRemove(await writeBeside(path, (file) => file.writeFile(data)), (beside) =>
+      rename(beside, path),
+    );
   } catch (error) {
     throw fileError("write", path, error);
   }
@@ -167,10 +169,33 @@ export async function syncFolder(folder: string): Promise<void> {
  */
 export async function writeNewFile(path: string, data: string | Uint8Array): Promise<void> {
   try {
-    await moveOrRemove(await writeBeside(path, data), (beside) => renameToNew(beside, path));
+    await moveOrRemove(await writeBeside(path, (file) => file.writeFile(data)), (beside) =>
+      renameToNew(beside, path),
+    );
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw fileError("write", path, error);
     throw new UserError(`${path} already exists`, { next: "choose another name" });
+  }
+}
+
+/**
+ * Writes a file that is not in memory, piece by piece, whole or not at all.
+ * @param overwrite whether it may take the place of another
+ * @param write gets what appends a piece
+ * @throws UserError when the disk is full, the folder read-only, ...; what `write` throws, as it is
+ */
+export async function writeInPieces(
+  path: string,
+  overwrite: boolean,
+  write: (append: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  try {
+    const beside = await writeBeside(path, (file) => write((bytes) => file.writeFile(bytes)));
+    await moveOrRemove(beside, (from) => (overwrite ? rename(from, path) : renameToNew(from, path)));
+  } catch (error) {
+    const { code, syscall } = (error ?? {}) as NodeJS.ErrnoException;
+    if (code === "EEXIST") throw new UserError(`${path} already exists: choose another name`);
+    throw syscall === undefined ? error : fileError("write", path, error);
   }
 }
 

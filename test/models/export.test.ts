@@ -37,6 +37,7 @@ describe("a TensorFlow checkpoint", () => {
       parameters: 53_024,
       tensors: 40,
       bytes: 212_096,
+      notices: [],
     });
     assert.deepEqual(readdirSync(out).sort(), [
       "checkpoint",

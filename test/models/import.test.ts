@@ -675,7 +675,7 @@ describe("gpt2 import", { concurrency: 2 }, () => {
       1,
       /config\.json is a file: name the folder that holds it/,
     );
-    assertFails(await gpt2(["import"]), 2, /missing.*folder/);
+    assertFails(await gpt2(["import"]), 2, /missing.*path/);
     assert.deepEqual(readdirSync(models_dir).sort(), ["file", "other"]);
   });
 

@@ -28,9 +28,12 @@ function checkName(name: string): string {
   return name;
 }
 
+/** The model's name where none is given: the folder's, or the GGUF file's without what says that it is one. */
+const nameOf = (path: string): string => basename(path).replace(/(-\d{5}-of-\d{5})?\.gguf$/, "");
+
 async function importWithBar(folder: string, options: ImportCommandOptions): Promise<void> {
   const { dtype, overwrite, models_dir } = options;
-  const name = checkName(options.name ?? basename(folder));
+  const name = checkName(options.name ?? nameOf(folder));
   const target = join(modelsDirs(models_dir)[0], name);
   const { notices } = await withBar(
     { name: "import", title: "importing" },
@@ -48,10 +51,10 @@ export function addImport(program: Command): void {
   const command = program
     .command("import")
     .description(
-      "Takes a folder with a TensorFlow checkpoint as OpenAI's scripts and gpt-2-simple write it (checkpoint,\nhparams.json, encoder.json, vocab.bpe), or Hugging Face's config.json, model.safetensors and vocab.json with\nmerges.txt (or tokenizer.json), and writes a model that every command accepts. The folder is left unchanged.",
+      "Takes a folder with a TensorFlow checkpoint as OpenAI's scripts and gpt-2-simple write it (checkpoint,\nhparams.json, encoder.json, vocab.bpe), or Hugging Face's config.json, model.safetensors and vocab.json with\nmerges.txt (or tokenizer.json), or a GGUF file of llama.cpp or ollama, and writes a model that every command\naccepts. What it reads is left unchanged.",
     )
-    .argument("<folder>", "the folder with the other program's files")
-    .option("--name <name>", "the model's name here (default: the folder's)")
+    .argument("<path>", "the folder with the other program's files, or the GGUF file")
+    .option("--name <name>", "the model's name here (default: the folder's or file's)")
     .option("--dtype <type>", "float32, or float16: half the size", oneOf("--dtype", DTYPES), "float32")
     .option("--overwrite", "replace a model that already has this name")
     .addHelpText("before", "Example: gpt2 import ~/Downloads/distilgpt2\n");

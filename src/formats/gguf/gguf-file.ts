@@ -1,134 +1,134 @@
-// GGUF, the files of llama.cpp and ollama. Source: ggml/docs/gguf.md.
+// GGUF, the files of llama.cpp and ollama: a head with metadata and the places of tensors, then their bytes.
+// Source: ggml/docs/gguf.md.
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { showShape, sizeOf } from "../../model/parameters.js";
 import type { TensorInfo } from "../../model/weight-source.js";
 import { quote, shorten, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
-import { refuseLfsPointer } from "../../system/lfs.js";
 import { asFloat32, BFLOAT16, FLOAT16, FLOAT32, type FloatType } from "../floats.js";
-import { type BlockType, Q4_0, Q4_K, Q6_K, Q8_0 } from "./quantized.js";
+import { FormatError, type OpenFile, readFormat } from "../open-file.js";
+import { type BlockType, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0 } from "./quantized.js";
 
-/** The head of a GPT-2's file has 2 to 3 MB, most of it the vocabulary. */
-const HEAD_LIMIT = 128 << 20;
-const HEAD_STEP = 8 << 20;
-const COUNT_LIMIT = 4_000_000;
-const RANK_LIMIT = 4;
+/** How every GGUF file begins. */
+export const GGUF_MAGIC = Buffer.from("GGUF");
 
-/** A type of tensor as the file numbers it. */
-type StoredType = { readonly name: string; readonly values: number; readonly bytes: number } & (
-  | { readonly float: FloatType; readonly block?: undefined }
-  | { readonly block: BlockType; readonly float?: undefined }
-);
-const plain = (float: FloatType): StoredType => ({ name: float.name, values: 1, bytes: float.width, float });
-const blocks = (block: BlockType): StoredType => ({ ...block, name: block.name, block });
-const TYPES: ReadonlyMap<number, StoredType> = new Map([
-  [0, plain(FLOAT32)],
-  [1, plain(FLOAT16)],
-  [2, blocks(Q4_0)],
-  [8, blocks(Q8_0)],
-  [12, blocks(Q4_K)],
-  [14, blocks(Q6_K)],
-  [30, plain(BFLOAT16)],
-]);
-/** Names of types that are not read, for messages. */
-const OTHER_TYPES: ReadonlyMap<number, string> = new Map([
-  [3, "Q4_1"],
-  [6, "Q5_0"],
-  [7, "Q5_1"],
-  [10, "Q2_K"],
-  [11, "Q3_K"],
-  [13, "Q5_K"],
-  [15, "Q8_K"],
-]);
-
-/** A value of the file's head. */
-export type GgufValue = number | bigint | boolean | string | readonly GgufValue[];
-
-/** A tensor of a GGUF file: its shape in the order of rows and columns, the reverse of the file's own. */
-export interface GgufTensor extends TensorInfo {
-  readonly offset: number;
-  readonly type: StoredType;
-}
-
-/** A GGUF file that tensors can be read from. */
-export interface GgufFile {
-  readonly path: string;
-  readonly values: ReadonlyMap<string, GgufValue>;
-  readonly tensors: ReadonlyMap<string, GgufTensor>;
-  /** Reads a tensor's values as float32, the first target.length of them: whole rows. The format has no checksums. */
-  read(name: string, target: Float32Array): Promise<void>;
-}
-
-class GgufError extends Error {}
-
-const fault = (path: string, reason: string, cause?: unknown): UserError =>
-  new UserError(`cannot read ${path} as GGUF: ${reason}`, { next: "fetch the file again", cause });
-
-/**
- * Opens a GGUF file of version 2 or 3.
- * @throws UserError that names the file when it is missing, cut off, damaged, or has a type that is not read
- */
-export async function openGguf(path: string): Promise<GgufFile> {
-  let file: FileHandle | undefined;
+/** Whether a path leads to a file that begins as GGUF does, whatever its name; ollama's have none that says it. */
+export async function isGguf(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found?.isFile()) return false;
+  const file = await open(path, "r").catch(() => undefined);
   try {
-    const found = await stat(path); // before it is opened: a pipe would wait for a writer
-    if (!found.isFile()) throw new UserError(`${path} is not a file`);
-    file = await open(path, "r");
-    const { size } = await file.stat();
-    const { values, tensors } = await readHead(file, size);
-    const opened = path;
-    return {
-      path,
-      values,
-      tensors,
-      read: async (name, target) => {
-        const tensor = tensors.get(name);
-        if (!tensor) throw new RangeError(`no tensor ${name} in ${path}`);
-        if (target.length > sizeOf(tensor.shape)) throw new RangeError(`${name} has fewer values`);
-        await readTensor(opened, tensor, target);
-      },
-    };
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    if (error instanceof GgufError || error instanceof RangeError) {
-      await refuseLfsPointer(path);
-      throw fault(path, error.message, error);
-    }
-    throw fileError("read", path, error);
+    const head = Buffer.alloc(GGUF_MAGIC.length);
+    await file?.read(head, 0, head.length, 0);
+    return head.equals(GGUF_MAGIC);
   } finally {
     await file?.close();
   }
 }
 
-interface Head {
-  readonly values: Map<string, GgufValue>;
-  readonly tensors: Map<string, GgufTensor>;
+/** The head of a GPT-2's file has 2 to 3 MB, most of it the vocabulary. */
+const HEAD_LIMIT = 128 << 20;
+const HEAD_STEP = 8 << 20;
+/** Values, items of lists and tensors in a head, all together: a GPT-2 has some 200,000. */
+const COUNT_LIMIT = 4_000_000;
+const RANK_LIMIT = 4;
+const ALIGNMENT = 32;
+
+/** A type of tensor: values in blocks, or numbers one by one. */
+interface StoredType {
+  readonly name: string;
+  /** Values a block. */
+  readonly values: number;
+  /** Bytes a block. */
+  readonly bytes: number;
+  decode(bytes: Uint8Array, target: Float32Array): void;
+}
+
+const plain = (name: string, float: FloatType): StoredType => ({
+  name,
+  values: 1,
+  bytes: float.width,
+  decode: float.decode ?? ((bytes, target) => target.set(asFloat32(bytes, float))),
+});
+
+/** The types that are read, as files number them. */
+const TYPES: ReadonlyMap<number, StoredType | BlockType> = new Map([
+  [0, plain("F32", FLOAT32)],
+  [1, plain("F16", FLOAT16)],
+  [2, Q4_0],
+  [3, Q4_1],
+  [6, Q5_0],
+  [7, Q5_1],
+  [8, Q8_0],
+  [10, Q2_K],
+  [11, Q3_K],
+  [12, Q4_K],
+  [13, Q5_K],
+  [14, Q6_K],
+  [30, plain("BF16", BFLOAT16)],
+]);
+const KNOWN_TYPES = [...TYPES.values()].map(({ name }) => name).join(", ");
+
+/** A value of the file's head; lists of one type. */
+export type GgufValue = number | bigint | boolean | string | readonly GgufValue[];
+
+/** A tensor of a GGUF file: its shape in the order of rows and columns, the reverse of the file's own. */
+export interface GgufTensor extends TensorInfo {
+  /** The shard that holds it. */
+  readonly path: string;
+  /** First byte in it. */
+  readonly offset: number;
+  readonly type: StoredType;
+}
+
+/** The head of a GGUF file, or of all shards of one. */
+export interface GgufHead {
+  readonly path: string;
+  readonly values: ReadonlyMap<string, GgufValue>;
+  readonly tensors: ReadonlyMap<string, GgufTensor>;
+}
+
+/** The next step where a file is damaged. */
+export const FETCH_AGAIN = "fetch the file again";
+
+/**
+ * Reads the head of a GGUF file of version 2 or 3. Every size and place is checked against the file's size.
+ * @throws UserError that names the file when it is missing, cut off, damaged, or has a type that is not read
+ */
+export function readGgufHead(path: string): Promise<GgufHead> {
+  return readFormat(path, "GGUF", readHead);
 }
 
 /** Reads as much of the file as its head takes. */
-async function readHead(file: FileHandle, size: number): Promise<Head> {
+async function readHead(file: OpenFile): Promise<GgufHead> {
+  const { size } = file;
   for (let length = Math.min(size, HEAD_STEP); ; length = Math.min(size, 4 * length)) {
-    const bytes = Buffer.alloc(length);
-    const { bytesRead } = await file.read(bytes, 0, length, 0);
-    if (bytesRead < length) throw new GgufError("it is cut off");
+    const bytes = await file.bytes(0, length);
     try {
-      return parseHead(new Cursor(bytes), size);
+      return parseHead(new Cursor(bytes), file);
     } catch (error) {
-      const more = error instanceof EndOfBytes && length < size && length < HEAD_LIMIT;
-      if (!more) throw error;
+      const isMore = error instanceof EndOfBytes && length < size;
+      if (!isMore) throw error;
+      if (length >= HEAD_LIMIT) throw new FormatError("its head is larger than any GPT-2's");
     }
   }
 }
 
-class EndOfBytes extends GgufError {}
+class EndOfBytes extends FormatError {
+  constructor() {
+    super("it is cut off");
+  }
+}
 
 class Cursor {
   at = 0;
+  /** How many values, items and tensors may still come: no small file may ask for gigabytes. */
+  private left = COUNT_LIMIT;
   constructor(private readonly bytes: Buffer) {}
 
   take(length: number): number {
     const from = this.at;
-    if (!(length >= 0 && length <= this.bytes.length - from)) throw new EndOfBytes("it is cut off");
+    if (length > this.bytes.length - from) throw new EndOfBytes();
     this.at += length;
     return from;
   }
@@ -136,8 +136,16 @@ class Cursor {
   u32 = (): number => this.bytes.readUInt32LE(this.take(4));
   u64(): number {
     const value = this.bytes.readBigUInt64LE(this.take(8));
-    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new GgufError("it has a size beyond all files");
+    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new FormatError("it has a size beyond all files");
     return Number(value);
+  }
+
+  /** A number of things that follow. */
+  count(): number {
+    const n = this.u64();
+    if (n > this.left) throw new FormatError("it lists more than any GPT-2's file");
+    this.left -= n;
+    return n;
   }
 
   text(): string {
@@ -176,93 +184,107 @@ class Cursor {
       case 12:
         return b.readDoubleLE(this.take(8));
       default:
-        throw new GgufError(`it has a value of the unknown type ${type}`);
+        throw new FormatError(`it has a value of the unknown type ${type}`);
     }
   }
 
   private list(depth: number): GgufValue[] {
+    if (depth > 2) throw new FormatError("it has lists of lists of lists");
     const type = this.u32();
-    const count = this.u64();
-    if (depth > 2 || count > COUNT_LIMIT) throw new GgufError("it has a list that is too long or too deep");
     const items: GgufValue[] = [];
-    for (let i = 0; i < count; i++) items.push(this.value(type, depth + 1));
+    for (let left = this.count(); left > 0; left--) items.push(this.value(type, depth + 1));
     return items;
   }
 }
 
-function parseHead(cursor: Cursor, size: number): Head {
-  if (cursor.u32() !== 0x46554747)
-    throw new GgufError("it does not begin with GGUF, so it is another kind of file");
+function parseHead(cursor: Cursor, { path, size }: OpenFile): GgufHead {
+  if (cursor.u32() !== GGUF_MAGIC.readUInt32LE()) {
+    throw new FormatError("it does not begin with GGUF, so it is another kind of file");
+  }
   const version = cursor.u32();
-  if (version !== 2 && version !== 3) throw new GgufError(`its version is ${version}, and 2 and 3 are read`);
-  const n_tensors = cursor.u64();
-  const n_values = cursor.u64();
-  if (n_tensors > COUNT_LIMIT || n_values > COUNT_LIMIT) throw new GgufError("its head is damaged");
+  if (version !== 2 && version !== 3) {
+    const what = (version & 0xffff) === 0 ? "its numbers are big-endian" : `its version is ${version}`;
+    throw new FormatError(`${what}, and little-endian files of version 2 and 3 are read`);
+  }
+  const n_tensors = cursor.count();
+  const n_values = cursor.count();
   const values = new Map<string, GgufValue>();
   for (let i = 0; i < n_values; i++) {
     const name = cursor.text();
+    if (values.has(name)) throw new FormatError(`it has the value ${quote(name)} twice`);
     values.set(name, cursor.value(cursor.u32()));
   }
   const described: { name: string; dims: number[]; number: number; offset: number }[] = [];
   for (let i = 0; i < n_tensors; i++) {
     const name = cursor.text();
     const rank = cursor.u32();
-    if (rank > RANK_LIMIT) throw new GgufError(`the tensor ${quote(name)} has no valid shape`);
+    if (rank > RANK_LIMIT) throw new FormatError(`the tensor ${quote(name)} has ${rank} sizes`);
     const dims = Array.from({ length: rank }, () => cursor.u64());
     described.push({ name, dims, number: cursor.u32(), offset: cursor.u64() });
   }
-  const alignment = values.get("general.alignment") ?? 32;
+  const alignment = values.get("general.alignment") ?? ALIGNMENT;
   if (typeof alignment !== "number" || !(alignment >= 1 && alignment <= 1 << 20)) {
-    throw new GgufError("its alignment is none");
+    throw new FormatError(`its alignment is ${quote(alignment, 40)}`);
   }
   const data = Math.ceil(cursor.at / alignment) * alignment;
   const tensors = new Map<string, GgufTensor>();
   for (const { name, dims, number, offset } of described) {
+    if (tensors.has(name)) throw new FormatError(`it has the tensor ${quote(name)} twice`);
     const type = TYPES.get(number);
     if (!type) {
-      const given = OTHER_TYPES.get(number) ?? `number ${number}`;
-      throw new GgufError(
-        `${shorten(name)} has the type ${given}, and F32, F16, BF16, Q8_0, Q4_0, Q4_K and Q6_K are read`,
-      );
+      throw new UserError(`${path}: ${shorten(name)} has the type number ${number}`, {
+        next: `take the file in one of ${KNOWN_TYPES}`,
+      });
     }
     const shape = dims.reverse();
-    const row = shape.at(-1) ?? 1;
     const bytes = (sizeOf(shape) / type.values) * type.bytes;
-    if (row % type.values !== 0 || !Number.isSafeInteger(bytes) || data + offset + bytes > size) {
-      throw new GgufError(`the tensor ${quote(name)} of the shape ${showShape(shape)} lies outside the file`);
+    if ((shape.at(-1) ?? 1) % type.values !== 0 || !(data + offset + bytes <= size)) {
+      throw new FormatError(
+        `the tensor ${quote(name)} of the shape ${showShape(shape)} lies outside the file`,
+      );
     }
-    if (tensors.has(name)) throw new GgufError(`it has the tensor ${quote(name)} twice`);
-    tensors.set(name, { shape, dtype: type.name, offset: data + offset, type });
+    tensors.set(name, { path, shape, dtype: type.name, offset: data + offset, type });
   }
-  return { values, tensors };
+  return { path, values, tensors };
 }
 
-/** Blocks that are read at once; with any number of bytes a block, numbers stay aligned to their width. */
-const BLOCKS_AT_ONCE = 1 << 16;
+/** Values that are decoded at once, about. */
+const VALUES_AT_ONCE = 1 << 19;
 
-async function readTensor(path: string, tensor: GgufTensor, target: Float32Array): Promise<void> {
-  const { type, offset } = tensor;
+/**
+ * Reads the first rows of a tensor and hands them on, some whole rows at a time; a vector is one row. The format has no
+ * checksums.
+ * @param visit gets values that are valid during the call, and how many rows went before
+ * @throws UserError when the file cannot be read or ends early
+ */
+export async function readRows(
+  { path, shape, type, offset }: GgufTensor,
+  n_rows: number,
+  visit: (values: Float32Array, before: number) => void,
+): Promise<void> {
+  const width = shape.at(-1) ?? 1;
+  const rowBytes = (width / type.values) * type.bytes;
+  const atOnce = Math.max(1, Math.min(n_rows, Math.floor(VALUES_AT_ONCE / Math.max(1, width))));
   let file: FileHandle | undefined;
   try {
     file = await open(path, "r");
-    const atOnce = Math.min(BLOCKS_AT_ONCE, Math.ceil(target.length / type.values));
-    const bytes = new Uint8Array(atOnce * type.bytes);
-    for (let first = 0; first < target.length; first += atOnce * type.values) {
-      const into = target.subarray(first, first + atOnce * type.values);
-      const length = (into.length / type.values) * type.bytes;
-      const position = offset + (first / type.values) * type.bytes;
-      for (let filled = 0; filled < length; ) {
-        const { bytesRead } = await file.read(bytes, filled, length - filled, position + filled);
-        if (bytesRead === 0) throw new UserError(`${path} ends early`, { next: "fetch the file again" });
+    const bytes = new Uint8Array(atOnce * rowBytes);
+    const values = new Float32Array(atOnce * width);
+    for (let before = 0; before < n_rows; before += atOnce) {
+      const rows = Math.min(atOnce, n_rows - before);
+      const chunk = bytes.subarray(0, rows * rowBytes);
+      for (let filled = 0; filled < chunk.length; ) {
+        const position = offset + before * rowBytes + filled;
+        const { bytesRead } = await file.read(chunk, filled, chunk.length - filled, position);
+        if (bytesRead === 0) throw new UserError(`${path} ends early`, { next: FETCH_AGAIN });
         filled += bytesRead;
       }
-      const part = bytes.subarray(0, length);
-      if (type.block) type.block.decode(part, into);
-      else into.set(asFloat32(part, type.float));
+      const decoded = values.subarray(0, rows * width);
+      type.decode(chunk, decoded);
+      visit(decoded, before);
     }
   } catch (error) {
-    if (error instanceof UserError) throw error;
-    throw fileError("read", path, error);
+    throw error instanceof UserError ? error : fileError("read", path, error);
   } finally {
     await file?.close();
   }

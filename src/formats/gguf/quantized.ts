@@ -1,5 +1,6 @@
-// The blocks in which ggml keeps quantised values, and their values as float32, with the roundings that ggml has.
-// Source: ggml/src/ggml-quants.c (dequantize_row_...) and ggml-common.h (the blocks' layouts).
+// The blocks in which ggml keeps quantised values, and their values as float32, rounded as ggml rounds them: a product
+// of a float16 scale and a small integer is exact in float32, and what is left is one rounding a value.
+// Source: ggml/src/ggml-common.h (the blocks' layouts) and ggml-quants.c (dequantize_row_...).
 import { decodeFloat16, encodeFloat16 } from "../floats.js";
 
 /** A way to keep values in blocks. */
@@ -9,8 +10,25 @@ export interface BlockType {
   readonly values: number;
   /** Bytes a block. */
   readonly bytes: number;
-  /** Writes the values of whole blocks to `target`. */
+  /** Writes the values of whole blocks to `target`: target.length of them. */
   decode(blocks: Uint8Array, target: Float32Array): void;
+}
+
+/** A type of which every block is decoded by itself: the block begins at byte `b`, its values go to `y` and on. */
+function blockType(
+  name: string,
+  values: number,
+  bytes: number,
+  decodeBlock: (blocks: Uint8Array, b: number, target: Float32Array, y: number) => void,
+): BlockType {
+  return {
+    name,
+    values,
+    bytes,
+    decode: (blocks, target) => {
+      for (let b = 0, y = 0; y < target.length; b += bytes, y += values) decodeBlock(blocks, b, target, y);
+    },
+  };
 }
 
 const half = new Uint16Array(1);
@@ -25,58 +43,85 @@ function float16At(bytes: Uint8Array, at: number): number {
 
 const signed = (byte: number): number => (byte << 24) >> 24;
 
-/** 32 values: a float16 scale, 32 signed bytes. */
-export const Q8_0: BlockType = {
-  name: "Q8_0",
-  values: 32,
-  bytes: 34,
-  decode(blocks, target) {
-    for (let b = 0, y = 0; y < target.length; b += 34, y += 32) {
-      const d = float16At(blocks, b);
-      for (let i = 0; i < 32; i++) target[y + i] = d * signed(blocks[b + 2 + i]);
-    }
-  },
-};
+/** A float16 scale, 32 signed bytes. */
+export const Q8_0 = blockType("Q8_0", 32, 34, (blocks, b, target, y) => {
+  const d = float16At(blocks, b);
+  for (let i = 0; i < 32; i++) target[y + i] = d * signed(blocks[b + 2 + i]);
+});
 
-/** 32 values: a float16 scale, 32 numbers of 4 bits, less 8; the low halves of the bytes come first. */
-export const Q4_0: BlockType = {
-  name: "Q4_0",
-  values: 32,
-  bytes: 18,
-  decode(blocks, target) {
-    for (let b = 0, y = 0; y < target.length; b += 18, y += 32) {
-      const d = float16At(blocks, b);
-      for (let i = 0; i < 16; i++) {
-        const q = blocks[b + 2 + i];
-        target[y + i] = d * ((q & 15) - 8);
-        target[y + 16 + i] = d * ((q >> 4) - 8);
+/**
+ * 32 values of 4 or 5 bits: a scale, for some types a minimum, for 5 bits four bytes with the fifth bits, then the low 4
+ * bits of each, where byte i has those of the values i and i + 16. Without a minimum zero is in the middle.
+ */
+function smallBlocks(name: string, bits: 4 | 5, hasMinimum: boolean): BlockType {
+  const highs = hasMinimum ? 4 : 2;
+  const lows = highs + (bits === 5 ? 4 : 0);
+  const zero = hasMinimum ? 0 : 1 << (bits - 1);
+  return blockType(name, 32, lows + 16, (blocks, b, target, y) => {
+    const d = float16At(blocks, b);
+    const minimum = hasMinimum ? float16At(blocks, b + 2) : 0;
+    for (let i = 0; i < 32; i++) {
+      const low = (blocks[b + lows + (i & 15)] >> (i < 16 ? 0 : 4)) & 15;
+      const high = bits === 5 ? ((blocks[b + highs + (i >> 3)] >> (i & 7)) & 1) << 4 : 0;
+      const value = d * ((low | high) - zero);
+      target[y + i] = hasMinimum ? value + minimum : value; // -0 stays -0
+    }
+  });
+}
+export const Q4_0 = smallBlocks("Q4_0", 4, false);
+export const Q4_1 = smallBlocks("Q4_1", 4, true);
+export const Q5_0 = smallBlocks("Q5_0", 5, false);
+export const Q5_1 = smallBlocks("Q5_1", 5, true);
+
+/** 16 bytes of scales (4 bits) and minima (4 bits), 64 of values of 2 bits, float16 scales of the scales and minima. */
+export const Q2_K = blockType("Q2_K", 256, 84, (blocks, b, target, y) => {
+  const d = float16At(blocks, b + 80);
+  const least = float16At(blocks, b + 82);
+  for (let i = 0; i < 256; i++) {
+    const scales = blocks[b + (i >> 4)];
+    const q = (blocks[b + 16 + 32 * (i >> 7) + (i & 31)] >> (2 * ((i >> 5) & 3))) & 3;
+    target[y + i] = d * (scales & 15) * q - least * (scales >> 4);
+  }
+});
+
+/** 32 bytes of third bits, 64 of values' low 2 bits, 12 with 16 scales of 6 bits, a float16 scale of the scales. */
+export const Q3_K = blockType("Q3_K", 256, 110, (blocks, b, target, y) => {
+  const d = float16At(blocks, b + 108);
+  for (let part = 0; part < 16; part++) {
+    const low = (blocks[b + 96 + (part & 7)] >> (part < 8 ? 0 : 4)) & 15;
+    const high = (blocks[b + 104 + (part & 3)] >> (2 * (part >> 2))) & 3;
+    const scale = d * ((low | (high << 4)) - 32);
+    for (let i = 16 * part; i < 16 * part + 16; i++) {
+      const q = (blocks[b + 32 + 32 * (i >> 7) + (i & 31)] >> (2 * ((i >> 5) & 3))) & 3;
+      const third = (blocks[b + (i & 31)] >> (i >> 5)) & 1;
+      target[y + i] = scale * (q + 4 * third - 4);
+    }
+  }
+});
+
+/**
+ * 256 values of 4 or 5 bits: float16 scales of the scales and of the minima, eight of each in 6 bits, for 5 bits 32 bytes
+ * with the fifth bits, then the low 4 bits.
+ */
+function kBlocks(name: string, bits: 4 | 5): BlockType {
+  const lows = bits === 5 ? 48 : 16;
+  return blockType(name, 256, lows + 128, (blocks, b, target, y) => {
+    const d = float16At(blocks, b);
+    const least = float16At(blocks, b + 2);
+    for (let part = 0; part < 8; part++) {
+      const scale = d * scaleOf(blocks, b + 4, part);
+      const minimum = least * minimumOf(blocks, b + 4, part);
+      const from = b + lows + 32 * (part >> 1);
+      for (let i = 0; i < 32; i++) {
+        const low = (blocks[from + i] >> (4 * (part & 1))) & 15;
+        const high = bits === 5 ? ((blocks[b + 16 + i] >> part) & 1) << 4 : 0;
+        target[y + 32 * part + i] = scale * (low | high) - minimum;
       }
     }
-  },
-};
-
-/** 256 values: float16 scales of the scales and of the minima, eight of each in 6 bits, 256 numbers of 4 bits. */
-export const Q4_K: BlockType = {
-  name: "Q4_K",
-  values: 256,
-  bytes: 144,
-  decode(blocks, target) {
-    for (let b = 0, y = 0; y < target.length; b += 144, y += 256) {
-      const d = float16At(blocks, b);
-      const least = float16At(blocks, b + 2);
-      const scales = b + 4;
-      for (let part = 0; part < 8; part++) {
-        const scale = d * scaleOf(blocks, scales, part);
-        const minimum = Math.fround(least * minimumOf(blocks, scales, part));
-        const from = b + 16 + 32 * (part >> 1);
-        const shift = part % 2 === 0 ? 0 : 4;
-        for (let i = 0; i < 32; i++) {
-          target[y + 32 * part + i] = scale * ((blocks[from + i] >> shift) & 15) - minimum;
-        }
-      }
-    }
-  },
-};
+  });
+}
+export const Q4_K = kBlocks("Q4_K", 4);
+export const Q5_K = kBlocks("Q5_K", 5);
 
 /** The 6 bits of a scale: the first four whole, the others in two parts. */
 const scaleOf = (bytes: Uint8Array, at: number, i: number): number =>
@@ -86,52 +131,37 @@ const minimumOf = (bytes: Uint8Array, at: number, i: number): number =>
   i < 4 ? bytes[at + i + 4] & 63 : (bytes[at + i + 4] >> 4) | ((bytes[at + i] >> 6) << 4);
 
 /** 256 values of 6 bits, less 32: the low 4 bits, the high 2 bits, 16 signed scales, a float16 scale of them. */
-export const Q6_K: BlockType = {
-  name: "Q6_K",
-  values: 256,
-  bytes: 210,
-  decode(blocks, target) {
-    for (let b = 0, y = 0; y < target.length; b += 210, y += 256) {
-      const d = float16At(blocks, b + 208);
-      for (let half = 0; half < 2; half++) {
-        const low = b + 64 * half;
-        const high = b + 128 + 32 * half;
-        const scales = b + 192 + 8 * half;
-        const to = y + 128 * half;
-        for (let i = 0; i < 32; i++) {
-          for (let part = 0; part < 4; part++) {
-            const lowBits = (blocks[low + i + 32 * (part & 1)] >> (part < 2 ? 0 : 4)) & 15;
-            const q = (lowBits | (((blocks[high + i] >> (2 * part)) & 3) << 4)) - 32;
-            const scale = Math.fround(d * signed(blocks[scales + 2 * part + (i >> 4)]));
-            target[to + 32 * part + i] = scale * q;
-          }
-        }
-      }
-    }
-  },
-};
+export const Q6_K = blockType("Q6_K", 256, 210, (blocks, b, target, y) => {
+  const d = float16At(blocks, b + 208);
+  for (let i = 0; i < 256; i++) {
+    const part = (i >> 5) & 3; // of the four parts of a half
+    const low = (blocks[b + 64 * (i >> 7) + (i & 63)] >> (part < 2 ? 0 : 4)) & 15;
+    const high = (blocks[b + 128 + 32 * (i >> 7) + (i & 31)] >> (2 * part)) & 3;
+    target[y + i] = d * signed(blocks[b + 192 + (i >> 4)]) * ((low | (high << 4)) - 32);
+  }
+});
 
 /**
  * Rounds values to Q8_0 as ggml does: scale = largest magnitude / 127, kept as float16; values divided by the scale
  * as it was before, to the nearest, ties away from zero.
  * Source: quantize_row_q8_0_ref.
  * @param values a multiple of 32 of them
+ * @returns the index of the first value that makes its block's scale too large for float16, or -1
  */
-export function encodeQ8_0(values: Float32Array, target: Uint8Array): void {
-  const scale = new Float32Array(1);
-  const bits = new Uint16Array(1);
+export function encodeQ8_0(values: Float32Array, target: Uint8Array): number {
   for (let y = 0, b = 0; y < values.length; y += 32, b += 34) {
     let most = 0;
     for (let i = 0; i < 32; i++) most = Math.max(most, Math.abs(values[y + i]));
     const d = Math.fround(most / 127);
     const inverse = d === 0 ? 0 : Math.fround(1 / d);
-    scale[0] = d;
-    if (encodeFloat16(scale, bits) >= 0) throw new RangeError("a value too large for Q8_0");
-    target[b] = bits[0] & 255;
-    target[b + 1] = bits[0] >> 8;
+    single[0] = d;
+    if (encodeFloat16(single, half) >= 0) return values.findIndex((x, i) => i >= y && Math.abs(x) === most);
+    target[b] = half[0] & 255;
+    target[b + 1] = half[0] >> 8;
     for (let i = 0; i < 32; i++) {
       const x = Math.fround(values[y + i] * inverse);
       target[b + 2 + i] = Math.sign(x) * Math.floor(Math.abs(x) + 0.5);
     }
   }
+  return -1;
 }

@@ -207,7 +207,7 @@ async function openShards(
 
 /** The line for a folder without weights that can be read: what is there instead, and the next step. */
 function missing(folder: string, names: readonly string[]): UserError {
-  const other = names.find((name) => /\.(pt|pth|ckpt|h5|msgpack|onnx|gguf)$/.test(name));
+  const other = names.find((name) => /\.(pt|pth|ckpt|h5|msgpack|onnx)$/.test(name));
   const found = other === undefined ? "" : ` (${other} cannot be read here)`;
   return new UserError(
     `${folder} has a config.json and neither model.safetensors nor pytorch_model.bin${found}`,

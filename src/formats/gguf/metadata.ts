@@ -1,0 +1,74 @@
+import { SIZE_LIMIT } from "../../model/hparams.js";
+import { quote, UserError } from "../../system/errors.js";
+import { FETCH_AGAIN, type GgufHead, type GgufValue } from "./gguf-file.js";
+
+/** A file's metadata by type; whatever has another type than asked for is refused by its name. */
+export class Metadata {
+  constructor(private readonly head: Pick<GgufHead, "path" | "values">) {}
+
+  /** @throws UserError when there is one and it is no text */
+  text(name: string): string | undefined {
+    return this.#get(name, "a text", (value) => typeof value === "string");
+  }
+
+  /** @throws UserError when there is one and it is no number */
+  number(name: string): number | undefined {
+    return this.#get(name, "a number", (value) => typeof value === "number");
+  }
+
+  /** A positive whole number. @throws UserError when there is one and it is something else */
+  size(name: string): number | undefined {
+    const value = this.head.values.get(name);
+    const n = typeof value === "bigint" ? Number(value) : value;
+    if (n === undefined) return undefined;
+    if (typeof n === "number" && Number.isInteger(n) && n >= 1 && n <= SIZE_LIMIT) return n;
+    throw this.#wrong(name, "a positive whole number");
+  }
+
+  /** A size that no model is without. @throws UserError when it is missing or something else */
+  neededSize(name: string): number {
+    return this.size(name) ?? this.#missing(name);
+  }
+
+  /** The id of a token. @throws UserError when there is one and it is something else */
+  id(name: string): number | undefined {
+    return this.#get(name, "the id of a token", (value) => Number.isInteger(value) && (value as number) >= 0);
+  }
+
+  flag(name: string): boolean {
+    return this.#get<boolean>(name, "true or false", (value) => typeof value === "boolean") ?? false;
+  }
+
+  /** @throws UserError when it is missing or something else */
+  neededTexts(name: string): readonly string[] {
+    const isTexts = (value: GgufValue): boolean =>
+      Array.isArray(value) && value.every((item) => typeof item === "string");
+    return this.#get<readonly string[]>(name, "a list of texts", isTexts) ?? this.#missing(name);
+  }
+
+  /** @throws UserError when there is one and it is something else */
+  numbers(name: string): readonly number[] | undefined {
+    return this.#get(
+      name,
+      "a list of numbers",
+      (value) => Array.isArray(value) && value.every((item) => typeof item === "number"),
+    );
+  }
+
+  #get<T extends GgufValue>(name: string, what: string, isIt: (value: GgufValue) => boolean): T | undefined {
+    const value = this.head.values.get(name);
+    if (value === undefined || isIt(value)) return value as T | undefined;
+    throw this.#wrong(name, what);
+  }
+
+  #wrong(name: string, what: string): UserError {
+    const { path, values } = this.head;
+    const value = values.get(name);
+    const found = Array.isArray(value) ? "a list" : quote(typeof value === "bigint" ? `${value}` : value, 40);
+    return new UserError(`${path}: ${name} must be ${what}, not ${found}`, { next: FETCH_AGAIN });
+  }
+
+  #missing(name: string): never {
+    throw new UserError(`${this.head.path} has no ${name}`, { next: FETCH_AGAIN });
+  }
+}

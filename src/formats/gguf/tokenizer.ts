@@ -1,0 +1,133 @@
+import { readFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { Encoder, openAiVocabulary } from "../../encoder/encoder.js";
+import { NO_SPECIAL_TOKENS, type SpecialTokens } from "../../encoder/special-tokens.js";
+import { BYTE_CHARACTERS } from "../../encoder/vocabulary.js";
+import { quote, UserError } from "../../system/errors.js";
+import { FETCH_AGAIN } from "./gguf-file.js";
+import type { Metadata } from "./metadata.js";
+
+/** The kinds of tokens. Source: llama.cpp's gguf-py/gguf/constants.py, TokenType. */
+export const TOKEN_TYPE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5 } as const;
+
+const PLAIN: ReadonlySet<number> = new Set([TOKEN_TYPE.unknown, TOKEN_TYPE.control, TOKEN_TYPE.userDefined]);
+
+/** The tokens that end a text: llama.cpp stops at any of them. */
+export const ENDS = [
+  "tokenizer.ggml.eos_token_id",
+  "tokenizer.ggml.eot_token_id",
+  "tokenizer.ggml.eom_token_id",
+] as const;
+
+/** A vocabulary as OpenAI's two files have it. */
+export interface GgufTokenizer {
+  /** Text of encoder.json. */
+  readonly encoderJson: Buffer;
+  /** Text of vocab.bpe. */
+  readonly vocabBpe: Buffer;
+  readonly encoder: Encoder;
+  /** How many tokens at the end of the file's list stand for nothing; they are not in the vocabulary. */
+  readonly n_unused: number;
+}
+
+/**
+ * Reads the tokenizer of a GGUF file: byte-level BPE that splits a text as GPT-2 does.
+ * Source: llama.cpp's src/llama-vocab.cpp.
+ * @param path the file's, for messages
+ * @throws UserError that names the value which is another tokenizer's, or wrong
+ */
+export async function readGgufTokenizer(metadata: Metadata, path: string): Promise<GgufTokenizer> {
+  const refuse = (name: string, value: string, wanted: string): never => {
+    throw new UserError(
+      `${path}: ${name} is ${quote(value, 60)}, and GPT-2's is ${quote(wanted)}: this model cannot be imported`,
+    );
+  };
+  const model = metadata.text("tokenizer.ggml.model") ?? "";
+  if (model !== "gpt2") refuse("tokenizer.ggml.model", model, "gpt2");
+  // Files of before 2024-05 do not say how a text is split.
+  const pre = metadata.text("tokenizer.ggml.pre") ?? "gpt-2";
+  if (pre !== "gpt-2") refuse("tokenizer.ggml.pre", pre, "gpt-2");
+  if (metadata.flag("tokenizer.ggml.add_bos_token")) {
+    throw new UserError(
+      `${path}: tokenizer.ggml.add_bos_token is true, and no token is put before a text here: this model cannot be imported`,
+    );
+  }
+  const listed = metadata.neededTexts("tokenizer.ggml.tokens");
+  const types = metadata.numbers("tokenizer.ggml.token_type") ?? listed.map(() => TOKEN_TYPE.normal);
+  if (types.length !== listed.length) {
+    throw new UserError(`${path}: it has ${listed.length} tokens and ${types.length} kinds of them`, {
+      next: FETCH_AGAIN,
+    });
+  }
+  let n_vocab = listed.length;
+  while (n_vocab > 0 && types[n_vocab - 1] === TOKEN_TYPE.unused) n_vocab -= 1;
+  const added = new Map<string, number>();
+  const ids = new Map<string, number>();
+  for (const [id, text] of listed.slice(0, n_vocab).entries()) {
+    // Those that no merge makes are written as they are.
+    const isPlain = PLAIN.has(types[id]);
+    const token = isPlain ? inByteCharacters(text) : text;
+    if (ids.has(token)) {
+      throw new UserError(`${path}: the tokens ${ids.get(token)} and ${id} are both ${quote(text, 60)}`, {
+        next: FETCH_AGAIN,
+      });
+    }
+    ids.set(token, id);
+    if (isPlain && text !== "" && text !== END) added.set(text, id);
+  }
+  const merges = metadata.neededTexts("tokenizer.ggml.merges");
+  const files = (await openAiFiles(ids, merges)) ?? {
+    encoderJson: Buffer.from(
+      `{${[...ids].map(([token, id]) => `${JSON.stringify(token)}: ${id}`).join(", ")}}`,
+    ),
+    vocabBpe: Buffer.from(`${VERSION}${merges.map((merge) => `${merge}\n`).join("")}`),
+  };
+  const special = specialTokens(metadata, n_vocab, added, ids.get(END));
+  const name = basename(path);
+  const names = { encoder: name, merges: name };
+  const encoder = Encoder.fromFiles(files.encoderJson, files.vocabBpe, dirname(path), special, names);
+  return { ...files, encoder, n_unused: listed.length - n_vocab };
+}
+
+const END = "<|endoftext|>";
+const VERSION = "#version: 0.2\n";
+
+/** A text as the vocabulary writes its bytes. */
+function inByteCharacters(text: string): string {
+  let characters = "";
+  for (const byte of Buffer.from(text)) characters += BYTE_CHARACTERS[byte];
+  return characters;
+}
+
+/** OpenAI's own two files, which are read fastest, where these are their tokens and merges. */
+async function openAiFiles(
+  ids: ReadonlyMap<string, number>,
+  merges: readonly string[],
+): Promise<Pick<GgufTokenizer, "encoderJson" | "vocabBpe"> | undefined> {
+  const [encoderJson, vocabBpe] = await Promise.all(
+    ["encoder.json", "vocab.bpe"].map((name) => readFile(join(openAiVocabulary(), name))),
+  );
+  if (vocabBpe.toString() !== `${VERSION}${merges.join("\n")}\n`) return undefined;
+  const theirs = Object.entries(JSON.parse(encoderJson.toString()) as Record<string, number>);
+  const isSame = theirs.length === ids.size && theirs.every(([token, id]) => ids.get(token) === id);
+  return isSame ? { encoderJson, vocabBpe } : undefined;
+}
+
+/** How the model means its tokens: where a text begins and ends, if that is not OpenAI's way. */
+function specialTokens(
+  metadata: Metadata,
+  n_vocab: number,
+  added: Map<string, number>,
+  endOfText: number | undefined,
+): SpecialTokens {
+  const known = (name: string): number[] => {
+    const id = metadata.id(name);
+    return id !== undefined && id < n_vocab ? [id] : [];
+  };
+  const ends = [...new Set(ENDS.flatMap(known))];
+  const eos = ends.length === 1 && ends[0] === endOfText ? [] : ends;
+  const [bos] = known("tokenizer.ggml.bos_token_id");
+  const isOwnStart = bos !== undefined && bos !== (ends.at(0) ?? endOfText);
+  const add_prefix_space = metadata.flag("tokenizer.ggml.add_space_prefix");
+  return { ...NO_SPECIAL_TOKENS, ...(isOwnStart && { bos }), eos, added, add_prefix_space };
+}
