@@ -22,15 +22,17 @@ const inOrder = (text: string): string =>
     .map((line) => `${line}\n`)
     .join("");
 
+// Written before any test runs: a script that is being run cannot be written again (ETXTBSY).
+const SCRIPTS = join(TEMPORARY, "path with spaces");
+mkdirSync(SCRIPTS, { recursive: true });
+writeFileSync(join(SCRIPTS, "gpt2"), `#!/bin/sh\nexec "${process.execPath}" "${BIN}" "$@" --length 12\n`);
+chmodSync(join(SCRIPTS, "gpt2"), 0o755);
+
 /** An environment in which scripts find the built program as `gpt2`, and write little. */
 function scriptEnvironment(out: string): Record<string, string> {
-  const folder = join(TEMPORARY, "path with spaces");
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, "gpt2"), `#!/bin/sh\nexec "${process.execPath}" "${BIN}" "$@" --length 12\n`);
-  chmodSync(join(folder, "gpt2"), 0o755);
   mkdirSync(out, { recursive: true });
   return {
-    PATH: `${folder}${delimiter}${process.env["PATH"]}`,
+    PATH: `${SCRIPTS}${delimiter}${process.env["PATH"]}`,
     OUT: out,
     NSAMPLES: "7",
     MODEL: "shakespeare",
