@@ -16,6 +16,8 @@ export interface GenerateOptions
   extends Partial<Omit<SampleOptions, "nsamples" | "batch_size" | "numberOf" | "stop" | "signal">> {
   /** End the text before this one, or before the first of these. */
   readonly stop?: string | readonly string[];
+  /** Special and added tokens in a prompt are tokens, not text. Default: true, but false for OpenAI's models. */
+  readonly special?: boolean;
   /** Ends the work; the signal's reason is thrown. */
   readonly signal?: AbortSignal;
   /** Told when the prompt is longer than the model's context, and only its newest part is read. */
@@ -60,12 +62,12 @@ const DEFAULTS = {
 function events(
   model: Model,
   prompt: string | readonly number[],
-  { stop = [], onNotice = () => {}, ...options }: SamplesOptions & { readonly seed: number },
+  { stop = [], special, onNotice = () => {}, ...options }: SamplesOptions & { readonly seed: number },
 ): AsyncGenerator<SampleEvent, void, void> {
   const inside = insideOf(model);
   const fault = faultOfBias(options.logit_bias ?? new Map(), inside.engine.hparams.n_vocab);
   if (fault) throw new RangeError(`logit_bias${fault}`);
-  const ids = promptIds(inside, prompt, onNotice);
+  const ids = promptIds(inside, prompt, { special, onNotice });
   const given = Object.entries(options).filter(([, value]) => value !== undefined); // undefined means the default
   return inOrder(
     sample(inside.engine, inside.encoder, ids, {

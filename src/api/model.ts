@@ -4,13 +4,18 @@ import type { Hparams } from "../model/hparams.js";
 import * as load from "../models/folder.js";
 import { findModelFolder, missingModel } from "../models/store.js";
 
-/** Text <-> ids, as OpenAI's encoder has it. */
+/** Text <-> ids, as the model means them. */
 export interface Encoder {
   /** Number of tokens; ids are 0 to n_vocab - 1. */
   readonly n_vocab: number;
-  /** The id of `<|endoftext|>`, where the vocabulary has it. */
+  /** The token that ends a text: `<|endoftext|>`, or what the model has instead. */
   readonly endOfText: number | undefined;
-  encode(text: string): number[];
+  /** The token that a text begins from. */
+  readonly startOfText: number | undefined;
+  /** Tokens that are no text but marks, and how each is written. */
+  readonly marks: ReadonlyMap<number, string>;
+  /** @param options special: what stands for a special or added token is one; by default not for OpenAI's models */
+  encode(text: string, options?: { readonly special?: boolean }): number[];
   /** @throws UserError that names an id which the vocabulary does not have */
   decode(ids: Iterable<number>): string;
 }

@@ -6,6 +6,8 @@ import { insideOf, type Model } from "./model.js";
 export interface ScoreOptions {
   /** A text longer than the context is read in windows that begin so many tokens apart. Default: half the context. */
   readonly stride?: number;
+  /** Special and added tokens in the text are tokens, not text. Default: true, but false for OpenAI's models. */
+  readonly special?: boolean;
   /** Ends the work; the signal's reason is thrown. */
   readonly signal?: AbortSignal;
 }
@@ -17,11 +19,12 @@ export interface TextScore extends Score {
 }
 
 /**
- * How likely the model finds a text, token by token, given `<|endoftext|>` and the text before.
+ * How likely the model finds a text, token by token, given the token that begins a text
+ * (`<|endoftext|>`) and the text before.
  * @throws UserError for an empty text; RangeError for a wrong option; the signal's reason on an abort
  */
 export async function score(model: Model, text: string, options: ScoreOptions = {}): Promise<TextScore> {
-  checkOptions(options, ["stride", "signal"]);
+  checkOptions(options, ["stride", "special", "signal"]);
   options.signal?.throwIfAborted();
   const { encoder, engine, hparams } = insideOf(model);
   const { stride = Math.ceil(hparams.n_ctx / 2), signal } = options;
@@ -30,7 +33,7 @@ export async function score(model: Model, text: string, options: ScoreOptions = 
   if (encoder.startOfText === undefined) {
     throw new UserError("the model's vocabulary has no <|endoftext|>, which a score begins from");
   }
-  const ids = encoder.encode(text);
+  const ids = encoder.encode(text, { special: options.special });
   const logprobs = await logProbabilities(engine, encoder.startOfText, ids, stride, signal);
   return { text, ids, ...summarize(logprobs, Buffer.byteLength(text)) };
 }

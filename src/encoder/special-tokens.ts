@@ -7,24 +7,62 @@ export const TOKENS_FILE = "tokens.json";
 /** A tokens.json of some hundred tokens has a few KB. */
 export const TOKENS_BYTES = 4 << 20;
 
+/** A token that was added to a vocabulary, which is found in a text before anything else. */
+export interface AddedToken {
+  readonly id: number;
+  /** It marks something and is no text: it is left out of what is printed. */
+  readonly special: boolean;
+  /** The whitespace before it belongs to it. */
+  readonly lstrip: boolean;
+  /** The whitespace behind it belongs to it. */
+  readonly rstrip: boolean;
+  /** It is none within a word. */
+  readonly single_word: boolean;
+  /** It is looked for in the normalised text, after those that are not. */
+  readonly normalized: boolean;
+}
+
 /** How a model means its tokens, where that is not OpenAI's way. */
 export interface SpecialTokens {
   /** The token from which a text begins; undefined: the one that ends it. */
   readonly bos?: number;
   /** The tokens that end a text. Empty: `<|endoftext|>`, where the vocabulary has it. */
   readonly eos: readonly number[];
+  /** What stands before every prompt. */
+  readonly begin: readonly number[];
   /** Tokens that were added to the vocabulary: wherever a prompt has this text, it is this one token. */
-  readonly added: ReadonlyMap<string, number>;
+  readonly added: ReadonlyMap<string, AddedToken>;
   /** A text is read as if a space stood before it, unless one does. */
   readonly add_prefix_space: boolean;
 }
 
 /** OpenAI's way. */
-export const NO_SPECIAL_TOKENS: SpecialTokens = { eos: [], added: new Map(), add_prefix_space: false };
+export const NO_SPECIAL_TOKENS: SpecialTokens = {
+  eos: [],
+  begin: [],
+  added: new Map(),
+  add_prefix_space: false,
+};
 
 /** Whether these say anything that the vocabulary does not say. */
 export function isSpecial(tokens: SpecialTokens): boolean {
   return !isDeepStrictEqual(tokens, NO_SPECIAL_TOKENS);
+}
+
+const FLAGS = ["special", "lstrip", "rstrip", "single_word", "normalized"] as const;
+type Flags = Partial<Record<(typeof FLAGS)[number], unknown>>;
+
+/** An added token with Hugging Face's defaults: one that is not special is looked for in the normalised text. */
+export function addedToken(id: number, flags: Flags = {}): AddedToken {
+  const special = flags.special === true;
+  return {
+    id,
+    special,
+    lstrip: flags.lstrip === true,
+    rstrip: flags.rstrip === true,
+    single_word: flags.single_word === true,
+    normalized: typeof flags.normalized === "boolean" ? flags.normalized : !special,
+  };
 }
 
 /**
@@ -37,29 +75,42 @@ export function parseSpecialTokens(json: string, path: string): SpecialTokens {
     new UserError(`${path}: ${what}`, { next: "import the model again" });
   const value = parseJson(json, path, "import the model again");
   if (!isObject(value)) throw wrong("it holds no tokens");
-  const { bos, eos = [], added = {}, add_prefix_space = false } = value;
+  const { bos, eos = [], begin = [], added = {}, add_prefix_space = false } = value;
+  const isIds = (ids: unknown): ids is number[] => Array.isArray(ids) && ids.every(isSize);
   if (bos !== undefined && !isSize(bos)) throw wrong(`bos is not a token's id, but ${quote(bos, 40)}`);
-  if (!Array.isArray(eos) || !eos.every(isSize))
-    throw wrong(`eos is not a list of ids, but ${quote(eos, 40)}`);
+  if (!isIds(eos)) throw wrong(`eos is not a list of ids, but ${quote(eos, 40)}`);
+  if (!isIds(begin)) throw wrong(`begin is not a list of ids, but ${quote(begin, 40)}`);
   if (typeof add_prefix_space !== "boolean") throw wrong("add_prefix_space is neither true nor false");
   if (!isObject(added)) throw wrong("added is not a table");
-  const table = new Map<string, number>();
-  for (const [text, id] of Object.entries(added)) {
+  const table = new Map<string, AddedToken>();
+  for (const [text, token] of Object.entries(added)) {
+    const { id, ...flags } = isObject(token) ? token : { id: token };
+    const odd = Object.entries(flags).find(
+      ([name, flag]) => !(FLAGS as readonly string[]).includes(name) || typeof flag !== "boolean",
+    );
+    if (odd) throw wrong(`the added token ${quote(text, 40)} has ${odd[0]} = ${quote(odd[1], 40)}`);
     if (text === "" || !isSize(id)) throw wrong(`the added token ${quote(text, 40)} has no text or no id`);
-    table.set(text, id);
+    table.set(text, addedToken(id, flags));
   }
-  return { ...(bos !== undefined && { bos }), eos, added: table, add_prefix_space };
+  return { ...(bos !== undefined && { bos }), eos, begin, added: table, add_prefix_space };
+}
+
+/** An added token as tokens.json has it: its id or, where a flag is not the default, a table. */
+function written(token: AddedToken): unknown {
+  const plain = addedToken(token.id, { special: token.special });
+  const flags = FLAGS.filter((flag) => token[flag] !== plain[flag] || (flag === "special" && token.special));
+  if (flags.length === 0) return token.id;
+  return { id: token.id, ...Object.fromEntries(flags.map((flag) => [flag, token[flag]])) };
 }
 
 /** The text of a tokens.json. */
-export function specialTokensJson({ bos, eos, added, add_prefix_space }: SpecialTokens): string {
-  const value = { bos, eos, added: Object.fromEntries(added), add_prefix_space };
+export function specialTokensJson({ bos, eos, begin, added, add_prefix_space }: SpecialTokens): string {
+  const value = {
+    bos,
+    eos,
+    ...(begin.length > 0 && { begin }),
+    added: Object.fromEntries([...added].map(([text, token]) => [text, written(token)])),
+    add_prefix_space,
+  };
   return `${JSON.stringify(value, undefined, 2)}\n`;
-}
-
-/** A text cut at its added tokens, the longest first where several begin at one place. */
-export function addedTokenPattern(added: ReadonlyMap<string, number>): RegExp | undefined {
-  if (added.size === 0) return undefined;
-  const texts = [...added.keys()].sort((a, b) => b.length - a.length);
-  return new RegExp(`(${texts.map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|")})`, "u");
 }

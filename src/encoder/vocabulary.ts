@@ -49,16 +49,16 @@ function quote(text: string): string {
 /**
  * Reads encoder.json (token -> id) and vocab.bpe (a version line, then one merge a line, best first).
  * @param where the folder that holds them, for messages
- * @param options names: what the two are called there, for messages; added: tokens that no merge makes
+ * @param options names: what the two are called there, for messages; added: ids of tokens that no merge makes
  * @throws UserError that names the file and the first thing in it that is wrong
  */
 export function parseVocabulary(
   encoderJson: string,
   vocabBpe: string,
   where: string,
-  options: { readonly names?: VocabularyNames; readonly added?: ReadonlyMap<string, number> } = {},
+  options: { readonly names?: VocabularyNames; readonly added?: ReadonlySet<number> } = {},
 ): Vocabulary {
-  const { names = { encoder: "encoder.json", merges: "vocab.bpe" }, added = new Map() } = options;
+  const { names = { encoder: "encoder.json", merges: "vocab.bpe" }, added = new Set() } = options;
   const encoderFile = join(where, names.encoder);
   const ids = parseIds(encoderJson, encoderFile);
   const { bytes, offsets } = parseTokens(ids, encoderFile);
@@ -69,13 +69,7 @@ export function parseVocabulary(
       next: NEXT,
     });
   });
-  const merges = parseMerges(
-    vocabBpe,
-    join(where, names.merges),
-    ids,
-    names.encoder,
-    new Set(added.values()),
-  );
+  const merges = parseMerges(vocabBpe, join(where, names.merges), ids, names.encoder, added);
   return { bytes, offsets, byteIds, merges, endOfText: ids.get("<|endoftext|>") };
 }
 

@@ -29,10 +29,10 @@ export async function loadHparams(folder: string): Promise<Hparams> {
   return parseHparams(decodeText(json), file);
 }
 
-/** The bytes of encoder.json and vocab.bpe. */
+/** A vocabulary as a model folder has it. */
 export interface VocabularyFiles {
-  readonly encoderJson: Buffer;
-  readonly vocabBpe: Buffer;
+  /** The bytes of encoder.json and vocab.bpe, by these names. */
+  readonly vocabulary: ReadonlyMap<string, Buffer>;
 }
 
 /** A model folder's vocabulary. */
@@ -52,10 +52,11 @@ export async function readVocabulary(
   const names = await listFolder(folder);
   const isOwn = VOCABULARY.some((name) => names.includes(name));
   const from = isOwn ? folder : openAiVocabulary();
-  const read = (name: string): Promise<Buffer> =>
-    readSmallFile(join(from, name), VOCABULARY_BYTES, "download the model again");
-  const [encoderJson, vocabBpe] = await Promise.all(VOCABULARY.map(read));
-  return { encoderJson, vocabBpe, isOwn, from };
+  const vocabulary = new Map<string, Buffer>();
+  for (const name of VOCABULARY) {
+    vocabulary.set(name, await readSmallFile(join(from, name), VOCABULARY_BYTES, "download the model again"));
+  }
+  return { vocabulary, isOwn, from };
 }
 
 /**
@@ -63,14 +64,15 @@ export async function readVocabulary(
  * @throws UserError when a file is missing or malformed, or has more tokens than hparams.json says
  */
 export async function loadVocabulary(folder: string, { n_vocab }: Hparams): Promise<FolderVocabulary> {
-  const { encoderJson, vocabBpe, isOwn, from } = await readVocabulary(folder);
+  const { vocabulary, isOwn, from } = await readVocabulary(folder);
+  const [encoderJson, vocabBpe] = VOCABULARY.map((name) => vocabulary.get(name) as Buffer);
   const encoder = Encoder.fromFiles(encoderJson, vocabBpe, from, await loadSpecialTokens(from));
   if (encoder.n_vocab > n_vocab) {
     throw new UserError(
       `${folder}: ${isOwn ? "encoder.json" : "OpenAI's encoder.json"} has ${encoder.n_vocab} tokens and hparams.json ${n_vocab}: they are not of the same model`,
     );
   }
-  return { encoderJson, vocabBpe, encoder, isOwn };
+  return { vocabulary, encoder, isOwn };
 }
 
 /** A model folder's weights: the converted ones, or the TensorFlow checkpoint where there are none. */
@@ -148,14 +150,10 @@ function withRows(source: WeightSource, n_vocab: number): WeightSource {
 /** The small files that a model folder holds beside its weights, by their names. */
 export function modelFiles(
   hparams: Hparams,
-  { encoderJson, vocabBpe }: VocabularyFiles,
+  { vocabulary }: VocabularyFiles,
   special: SpecialTokens,
 ): Map<string, Uint8Array> {
-  const files = new Map<string, Uint8Array>([
-    [HPARAMS, Buffer.from(hparamsJson(hparams))],
-    ["encoder.json", encoderJson],
-    ["vocab.bpe", vocabBpe],
-  ]);
+  const files = new Map<string, Uint8Array>([[HPARAMS, Buffer.from(hparamsJson(hparams))], ...vocabulary]);
   if (isSpecial(special)) files.set(TOKENS_FILE, Buffer.from(specialTokensJson(special)));
   return files;
 }

@@ -158,8 +158,7 @@ async function openForeign(folder: string): Promise<Foreign> {
     const model = await openHuggingFace(folder);
     return {
       ...model,
-      encoderJson: Buffer.from(model.encoderJson),
-      vocabBpe: Buffer.from(model.vocabBpe),
+      vocabulary: new Map([...model.vocabulary].map(([name, text]) => [name, Buffer.from(text)])),
       origin: "Hugging Face",
     };
   }

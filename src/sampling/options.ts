@@ -4,7 +4,7 @@ import { type NumberRule, obeys, wanted } from "./number-rule.js";
 
 /** An option that decides what is sampled. The command line, the library and /set all read it here. */
 export interface SamplingOption {
-  readonly rule: NumberRule | { readonly type: "biases" | "texts" | "flag" };
+  readonly rule: NumberRule | { readonly type: "biases" | "texts" | "flag" | "switch" };
   /** What its value is called in help: `--top_k <k>`. */
   readonly placeholder?: string;
   /** For help: what it does. */
@@ -94,6 +94,15 @@ export const SAMPLING_OPTIONS = {
     rule: { type: "flag" },
     text: "print <|endoftext|> and continue instead of ending the sample there",
   },
+  special: {
+    rule: { type: "switch" },
+    placeholder: "on|off",
+    text: "read special and added tokens in a prompt as tokens, not as text (default: on, but off for OpenAI's models)",
+  },
+  show_special: {
+    rule: { type: "flag" },
+    text: "print special tokens, which are otherwise left out of a sample",
+  },
 } as const satisfies Readonly<Record<string, SamplingOption>>;
 
 export type SamplingOptionName = keyof typeof SAMPLING_OPTIONS;
@@ -104,6 +113,7 @@ export const SAMPLING_NAMES = Object.keys(SAMPLING_OPTIONS) as readonly Sampling
 /** What a value must be: words for the message, the test, and perhaps what was meant. */
 type Check = readonly [wanted: string, isGood: (value: unknown) => boolean, hint?: string];
 
+const FLAG: Check = ["true or false", (value) => typeof value === "boolean"];
 const isText = (value: unknown): boolean => typeof value === "string" && value !== "";
 const numberCheck = (rule: NumberRule): Check => [wanted(rule), (value) => obeys(value, rule), rule.hint];
 
@@ -128,7 +138,9 @@ const CHECKS: Readonly<Record<string, Check>> = {
     "a non-empty text or a list of them",
     (value) => isText(value) || (Array.isArray(value) && value.every(isText)),
   ],
-  ignore_eos: ["true or false", (value) => typeof value === "boolean"],
+  ignore_eos: FLAG,
+  special: FLAG,
+  show_special: FLAG,
   stride: numberCheck(whole(1, MAX_COUNT)),
   signal: ["an AbortSignal", (value) => value instanceof AbortSignal],
   onNotice: ["a function", (value) => typeof value === "function"],

@@ -3,22 +3,33 @@ import type { Hparams } from "../model/hparams.js";
 import { UserError } from "../system/errors.js";
 import { fitPrompt } from "./sample.js";
 
+/** What reading a prompt needs of an encoder. */
+export type PromptEncoder = Pick<Encoder, "encode" | "startOfText" | "special">;
+
+/**
+ * The tokens that a text becomes as a prompt: behind those with which the model's texts begin.
+ * @param special whether special tokens in it are read as such; undefined: as the model's encoder has it
+ */
+export function textIds(encoder: PromptEncoder, text: string, special?: boolean): number[] {
+  return text === "" ? [] : [...encoder.special.begin, ...encoder.encode(text, { special })];
+}
+
 /**
  * The tokens that a prompt becomes: never none, never more than the context.
- * @param prompt a text, "" to begin from the end-of-text token; or ids
+ * @param prompt a text, "" to begin from the token that the model begins texts from; or ids
+ * @param special see textIds()
  * @param onNotice told when the prompt is longer than the context
  * @throws UserError when there is nothing to begin from
  */
 export function promptIds(
-  {
-    encoder,
-    hparams,
-  }: { readonly encoder: Pick<Encoder, "encode" | "startOfText">; readonly hparams: Hparams },
+  { encoder, hparams }: { readonly encoder: PromptEncoder; readonly hparams: Hparams },
   prompt: string | readonly number[],
-  onNotice: (line: string) => void,
+  { special, onNotice }: { readonly special?: boolean; readonly onNotice: (line: string) => void },
 ): readonly number[] {
-  const ids = typeof prompt === "string" ? encoder.encode(prompt) : prompt;
+  const ids = typeof prompt === "string" ? textIds(encoder, prompt, special) : prompt;
   if (ids.length === 0) {
+    const { begin } = encoder.special;
+    if (begin.length > 0) return begin;
     if (encoder.startOfText === undefined) {
       throw new UserError("the model's vocabulary has no <|endoftext|> to begin from", {
         next: "give it a prompt",

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Engine, Sequence, Step } from "../model/engine.js";
 import { uniform } from "../random.js";
 import { type DrawOptions, makeDraw } from "./draw.js";
-import { StopMatcher } from "./stop.js";
+import { ShownText } from "./stop.js";
 
 /** How samples are drawn. Names and meaning are the command line's. */
 export interface SampleOptions extends DrawOptions {
@@ -19,6 +19,8 @@ export interface SampleOptions extends DrawOptions {
   readonly stop?: readonly string[];
   /** Take the end-of-text token for text like any other. */
   readonly ignore_eos?: boolean;
+  /** Special tokens are part of the text, as they are written. */
+  readonly show_special?: boolean;
   /** Ends all samples after the token being computed, with finish_reason "interrupted". */
   readonly signal?: AbortSignal;
 }
@@ -42,7 +44,10 @@ export interface Decoding {
   readonly endOfText?: number;
   /** The tokens that end a text, where there are several. */
   readonly special?: { readonly eos: readonly number[] };
-  decoder(): { push(id: number): string; end(): string };
+  /** Tokens that are no text, and how each is written. */
+  readonly marks?: ReadonlyMap<number, string>;
+  /** @param before the prompt */
+  decoder(before: readonly number[]): { push(id: number): string; end(): string };
 }
 
 /** Prompts are read in pieces of this many tokens, so that an interruption need not wait for a long one. */
@@ -60,6 +65,13 @@ export function fitPrompt(ids: readonly number[], n_ctx: number): readonly numbe
   return ids.length <= n_ctx ? ids : newestHalf(ids, n_ctx);
 }
 
+const NO_MARKS: ReadonlyMap<number, string> = new Map();
+
+/** The marks without some: whoever asks to go on behind the end of a text sees it. */
+function marksBut(marks = NO_MARKS, shown: readonly (number | undefined)[]): ReadonlyMap<number, string> {
+  return new Map([...marks].filter(([id]) => !shown.includes(id)));
+}
+
 /** One sample being written. */
 interface Slot {
   readonly sample: number;
@@ -74,7 +86,7 @@ interface Slot {
   /** The newest tokens, prompt included: what a full context is begun again with. */
   readonly recent: number[];
   readonly decoder: ReturnType<Decoding["decoder"]>;
-  readonly matcher: StopMatcher;
+  readonly shown: ShownText;
 }
 
 /**
@@ -100,7 +112,11 @@ export async function* sample(
   }
   const draw = makeDraw(n_vocab, options);
   const { endOfText, special } = decoding;
-  const ends = new Set(options.ignore_eos ? [] : [endOfText, ...(special?.eos ?? [])]);
+  const allEnds = [endOfText, ...(special?.eos ?? [])];
+  const ends = new Set(options.ignore_eos ? [] : allEnds);
+  const hidden = options.show_special
+    ? NO_MARKS
+    : marksBut(decoding.marks, options.ignore_eos ? allEnds : []);
   const isPenalised = (options.repetition_penalty ?? 1) !== 1;
   const { numberOf = (k: number) => k } = options;
   const aborted = (): boolean => signal?.aborted === true;
@@ -136,8 +152,8 @@ export async function* sample(
         next: -1,
         tokens: 0,
         recent: prompt.slice(),
-        decoder: decoding.decoder(),
-        matcher: new StopMatcher(options.stop ?? []),
+        decoder: decoding.decoder(prompt),
+        shown: new ShownText(options.stop ?? [], hidden),
       });
     };
     /** Frees a slot; the events that end its sample. */
@@ -146,8 +162,8 @@ export async function* sample(
       slots = slots.filter((other) => other !== slot);
       const end = { type: "end", sample: slot.sample, tokens: slot.tokens, finish_reason } as const;
       if (isStopped) return [end];
-      const last = slot.matcher.push(slot.decoder.end());
-      const text = last.text + (last.stopped ? "" : slot.matcher.end());
+      const last = slot.shown.text(slot.decoder.end());
+      const text = last.text + (last.stopped ? "" : slot.shown.end());
       const ending = last.stopped ? ({ ...end, finish_reason: "stop" } as const) : end;
       return text === "" ? [ending] : [{ type: "text", sample: slot.sample, text }, ending];
     };
@@ -166,7 +182,7 @@ export async function* sample(
       slot.tokens++;
       slot.recent.push(id);
       if (slot.recent.length >= 2 * n_ctx) slot.recent.splice(0, slot.recent.length - n_ctx);
-      const { text, stopped } = slot.matcher.push(slot.decoder.push(id));
+      const { text, stopped } = slot.shown.push(id, (token) => slot.decoder.push(token));
       const events: SampleEvent[] = text === "" ? [] : [{ type: "text", sample: slot.sample, text }];
       if (stopped) events.push(...finish(slot, "stop", true));
       else if (slot.tokens === length) events.push(...finish(slot, "length"));

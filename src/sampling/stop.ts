@@ -41,3 +41,66 @@ export class StopMatcher {
     return rest;
   }
 }
+
+/** First of the halves of a surrogate pair that never come alone out of decoded bytes: they stand for marks here. */
+const FIRST_MARK = 0xdc00;
+
+/**
+ * What of a sample's text is shown: up to the first stop text, and without marks (special tokens). A stop text may
+ * hold marks, too: they are looked for where the model wrote the token, and not where it spelled its text.
+ */
+export class ShownText {
+  readonly #shown: StopMatcher;
+  readonly #marked: StopMatcher;
+  /** The marks that stop texts hold, and the character that stands for each. */
+  readonly #characters = new Map<number, string>();
+
+  /**
+   * @param stops texts that end a sample
+   * @param marks ids that are not shown, and how each is written in a stop text
+   */
+  constructor(
+    stops: readonly string[],
+    private readonly marks: ReadonlyMap<number, string>,
+  ) {
+    this.#shown = new StopMatcher(stops);
+    const marked: string[] = [];
+    for (const stop of marks.size > 0 ? stops : []) {
+      let text = stop;
+      for (const [id, mark] of [...marks].sort(([, a], [, b]) => b.length - a.length)) {
+        if (!text.includes(mark)) continue;
+        const known = this.#characters.get(id);
+        const character = known ?? String.fromCharCode(FIRST_MARK + this.#characters.size);
+        this.#characters.set(id, character);
+        text = text.replaceAll(mark, character);
+      }
+      if (text !== stop) marked.push(text);
+    }
+    this.#marked = new StopMatcher(marked);
+  }
+
+  /**
+   * Takes the token drawn next.
+   * @param decode gives the text that a token adds; it is not asked for marks
+   */
+  push(id: number, decode: (id: number) => string): { text: string; stopped: boolean } {
+    return this.text(this.marks.has(id) ? (this.#characters.get(id) ?? "") : decode(id));
+  }
+
+  /** Takes text, as it comes at the end of a sample from bytes that were no whole character. */
+  text(piece: string): { text: string; stopped: boolean } {
+    if (this.#characters.size === 0) return this.#shown.push(piece);
+    const found = this.#marked.push(piece);
+    const shown = this.#shown.push(withoutMarks(found.text));
+    if (!found.stopped || shown.stopped) return shown;
+    return { text: shown.text + this.#shown.end(), stopped: true };
+  }
+
+  /** What was held back when the sample ends without any of the texts. */
+  end(): string {
+    const { text, stopped } = this.#shown.push(withoutMarks(this.#marked.end()));
+    return stopped ? text : text + this.#shown.end();
+  }
+}
+
+const withoutMarks = (text: string): string => text.replace(/[\udc00-\udfff]/gu, "");

@@ -51,7 +51,7 @@ export async function* checkReference(
   signal?: AbortSignal,
 ): AsyncGenerator<Check> {
   const { engine, encoder } = model;
-  const idsOf = (prompt: string): readonly number[] => promptIds(model, prompt, () => {});
+  const idsOf = (prompt: string): readonly number[] => promptIds(model, prompt, { onNotice: () => {} });
   for (const { prompt, ids, source } of continuations) {
     const found = await continuation(engine, idsOf(prompt), ids.length, signal);
     signal?.throwIfAborted();

@@ -27,9 +27,10 @@ export async function checkVocabulary(
     return { check: leftOut(check, "hparams.json does not say how many tokens it has"), isOpenAi: false };
   }
   try {
-    const { encoder, encoderJson, vocabBpe } = await loadVocabulary(folder, hparams);
-    const isOpenAi =
-      (await saysTheSame("encoder.json", encoderJson)) && (await saysTheSame("vocab.bpe", vocabBpe));
+    const { encoder, vocabulary } = await loadVocabulary(folder, hparams);
+    const says = async (name: "encoder.json" | "vocab.bpe"): Promise<boolean> =>
+      saysTheSame(name, vocabulary.get(name) as Buffer);
+    const isOpenAi = (await says("encoder.json")) && (await says("vocab.bpe"));
     const fault = faultOf(encoder);
     if (fault) return { check: failed(check, fault), isOpenAi };
     const whose = isOpenAi ? ", OpenAI's" : "";

@@ -64,7 +64,12 @@ async function newVocabulary(
   if (made.n_vocab < n_vocab) {
     display.onNotice(`the dataset is only enough for a vocabulary of ${made.n_vocab} tokens, not ${n_vocab}`);
   }
-  return { encoderJson: Buffer.from(made.encoderJson), vocabBpe: Buffer.from(made.vocabBpe) };
+  return {
+    vocabulary: new Map([
+      ["encoder.json", Buffer.from(made.encoderJson)],
+      ["vocab.bpe", Buffer.from(made.vocabBpe)],
+    ]),
+  };
 }
 
 /** The vocabulary of the model that was named; OpenAI's comes with the program. */

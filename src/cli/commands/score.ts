@@ -5,6 +5,7 @@ import { logProbabilities, summarize } from "../../sampling/score.js";
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
 import { addEngineOptions, addModelsDir } from "../options/engine.js";
 import { oneOf, wholeNumber } from "../options/parse.js";
+import { specialOption } from "../options/sampling.js";
 import { modelFolder } from "../samples/find-model.js";
 import { readStdin, readTextFile } from "../terminal/input.js";
 import { whileInterruptible } from "../terminal/interrupt.js";
@@ -15,6 +16,7 @@ interface ScoreOptions extends EngineOptions {
   readonly models_dir?: string;
   readonly stride?: number;
   readonly format: "text" | "jsonl";
+  readonly special?: boolean;
 }
 
 /** Loads the model and scores the text; prints nothing before all is known. */
@@ -38,7 +40,7 @@ async function score(
     if (encoder.startOfText === undefined) {
       throw new UserError(`${folder}: the vocabulary has no <|endoftext|>, which scoring starts from`);
     }
-    const ids = encoder.encode(text);
+    const ids = encoder.encode(text, { special: options.special });
     const logprobs = await logProbabilities(engine, encoder.startOfText, ids, stride, signal);
     const { total, perplexity, bits_per_byte } = summarize(logprobs, Buffer.byteLength(text));
     if (options.format === "jsonl") {
@@ -63,7 +65,7 @@ export function addScore(program: Command): void {
   const command = program
     .command("score")
     .description(
-      "Prints the natural logarithm of each token's probability given <|endoftext|> and the text before it, then the\ntotal, the perplexity and the bits per byte. Every byte counts, including a final newline.",
+      "Prints the natural logarithm of each token's probability given the token that begins a text (<|endoftext|>) and the text before it, then the\ntotal, the perplexity and the bits per byte. Every byte counts, including a final newline.",
     )
     .argument("[file]", "the text (default: standard input)")
     .option("--model_name <name>", "a model's name, or the path of its folder", "117M")
@@ -72,6 +74,7 @@ export function addScore(program: Command): void {
       "read a text longer than the context in windows n tokens apart (default: half the context)",
       wholeNumber("--stride", 1, 1_000_000),
     )
+    .addOption(specialOption("the text"))
     .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text")
     .addHelpText("before", "Example: echo 'Once upon a time' | gpt2 score --model_name stories\n");
   addModelsDir(addEngineOptions(command)).action(async (file: string | undefined, options: ScoreOptions) => {

@@ -2,9 +2,11 @@ import type { Command } from "commander";
 import { type Encoder, loadEncoder, openAiVocabulary } from "../../encoder/encoder.js";
 import { canonicalName } from "../../models/catalog.js";
 import { findModelFolder } from "../../models/store.js";
+import { textIds } from "../../sampling/prompt.js";
 import { UsageError } from "../../system/errors.js";
 import { addModelsDir } from "../options/engine.js";
 import { oneOf } from "../options/parse.js";
+import { specialOption } from "../options/sampling.js";
 import { modelFolder } from "../samples/find-model.js";
 import { readStdin, readTextFile } from "../terminal/input.js";
 import { Output } from "../terminal/output.js";
@@ -16,6 +18,7 @@ interface TokenizeOptions {
   readonly decode?: boolean;
   readonly count?: boolean;
   readonly format: "text" | "jsonl";
+  readonly special?: boolean;
 }
 
 /** The model's encoder; OpenAI's vocabulary serves their models without a download. */
@@ -53,13 +56,14 @@ export function addTokenize(program: Command): void {
   const command = program
     .command("tokenize")
     .description(
-      "Prints the ids of a text's tokens on one line. Every byte counts, including the newline at the end of a file.",
+      "Prints the ids of a text's tokens on one line, as a prompt has them. Every byte counts, including the newline at the end of a file.",
     )
     .argument("[text...]", "the text, or with --decode the ids (default: --file, or standard input)")
     .option("--file <file>", "read the text or the ids from a file")
     .option("--decode", "turn ids into text")
     .option("--count", "print only the number of tokens")
     .option("--format <format>", "text, or jsonl: {text, ids}", oneOf("--format", ["text", "jsonl"]), "text")
+    .addOption(specialOption("the text"))
     .option("--model_name <name>", "the model whose vocabulary to use", "117M")
     .addHelpText("before", 'Example: gpt2 tokenize "Hello, world"\n');
   addModelsDir(command).action(async (words: string[], options: TokenizeOptions) => {
@@ -67,7 +71,7 @@ export function addTokenize(program: Command): void {
       throw new UsageError("quote the text", { next: "it came as several arguments" });
     const input = await readInput(words.length > 0 ? words.join(" ") : undefined, options);
     const encoder = await encoderOf(options.model_name, options.models_dir);
-    const ids = options.decode ? parseIds(input) : encoder.encode(input);
+    const ids = options.decode ? parseIds(input) : textIds(encoder, input, options.special);
     const output = new Output();
     if (options.count) await output.write(`${ids.length}\n`);
     else if (options.format === "jsonl") {

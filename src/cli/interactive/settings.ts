@@ -65,6 +65,7 @@ export class Settings {
     const name = this.find(typed);
     const value = this.current[name];
     if (name === "length" && value === undefined) return "until the text ends or the context is full";
+    if (name === "special") return value === undefined ? "as the model has it" : value ? "on" : "off";
     if (value === undefined) return "false";
     if (value instanceof Map) {
       return (

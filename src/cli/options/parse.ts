@@ -66,6 +66,12 @@ export function trueOrFalse(option: string): WordParser<boolean> {
   return Object.assign(parse, { words: ["true", "false"] });
 }
 
+/** Reads on or off. */
+export function onOrOff(option: string): WordParser<boolean> {
+  const word = oneOf(option, ["on", "off"]);
+  return Object.assign((text: string): boolean => word(text) === "on", { words: word.words });
+}
+
 /** Adds an option that takes a value; shows the default, where there is one. */
 export function addValue<T>(
   command: Command,

@@ -10,7 +10,7 @@ import {
 import { UsageError } from "../../system/errors.js";
 import { silenceNotes } from "../terminal/output.js";
 import { addEngineOptions, addModelsDir } from "./engine.js";
-import { addValue, numberOf, oneOf, toDecimal, unescaped } from "./parse.js";
+import { addValue, numberOf, oneOf, onOrOff, toDecimal, unescaped } from "./parse.js";
 import { addRunModel } from "./run-name.js";
 
 /** The options that the three generating commands share, as they were typed or by default. */
@@ -29,6 +29,8 @@ export interface GeneratingOptions extends EngineOptions {
   readonly logit_bias: ReadonlyMap<number, number>;
   readonly stop: readonly string[];
   readonly ignore_eos?: boolean;
+  readonly special?: boolean;
+  readonly show_special?: boolean;
   readonly format: "text" | "jsonl";
   readonly quiet?: boolean;
 }
@@ -51,6 +53,14 @@ export function checkBias(bias: ReadonlyMap<number, number>, n_vocab: number): v
   if (fault) throw new UsageError(`--logit_bias${fault}; gpt2 tokenize shows a text's ids`);
 }
 
+/** `--special` for commands that read something else than a prompt. */
+export function specialOption(what: string): Option {
+  const { text, placeholder } = SAMPLING_OPTIONS.special;
+  return new Option(`--special <${placeholder}>`, text.replace("a prompt", what)).argParser(
+    onOrOff("--special"),
+  );
+}
+
 /** An option of the table, as commander has it. */
 function samplingOption(name: SamplingOptionName, nsamples: { default: number; min: number }): Option {
   const { rule, text, placeholder, initial }: SamplingOption = SAMPLING_OPTIONS[name];
@@ -58,6 +68,7 @@ function samplingOption(name: SamplingOptionName, nsamples: { default: number; m
   const option = new Option(placeholder === undefined ? flag : `${flag} <${placeholder}>`, text);
   if (!("min" in rule)) {
     if (rule.type === "flag") return option;
+    if (rule.type === "switch") return option.argParser(onOrOff(flag));
     if (rule.type === "biases") return option.argParser(addBias).default(new Map(), "none");
     const add = (typed: string, all: string[]): string[] => {
       if (typed === "") throw new UsageError(`${flag} must not be empty`);

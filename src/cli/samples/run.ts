@@ -36,7 +36,10 @@ export async function run(
   { model, output, layout, seed, prompt, signal, onSample, done }: Run,
 ): Promise<void> {
   checkBias(options.logit_bias, model.hparams.n_vocab);
-  const ids = promptIds(model, prompt, (line) => tell(`warning: ${line}`));
+  const ids = promptIds(model, prompt, {
+    special: options.special,
+    onNotice: (line) => tell(`warning: ${line}`),
+  });
   const times = new SampleTimes(options.batch_size);
   const nsamples = options.nsamples === 0 ? Number.POSITIVE_INFINITY : options.nsamples;
   const numbering = numberSamples(options, nsamples, done);

@@ -49,6 +49,7 @@ export async function loadDataset(
   const ends = new NumberList(2 ** 32);
   const notices: string[] = [];
   let characters = 0;
+  let continues = false;
   let bytes = 0;
   const batches = readParts(dataset, endOfText !== undefined, {
     ...options,
@@ -61,7 +62,8 @@ export async function loadDataset(
   for await (const parts of batches) {
     for (const { text, isLast } of parts) {
       characters += codePoints(text);
-      for (const id of encoder.encode(text)) store.push(id);
+      for (const id of encoder.encode(text, { continues })) store.push(id);
+      continues = !isLast;
       if (!isLast) continue;
       if (endOfText !== undefined) store.push(endOfText);
       ends.push(store.length);

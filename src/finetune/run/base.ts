@@ -3,6 +3,7 @@ import { NO_SPECIAL_TOKENS } from "../../encoder/special-tokens.js";
 import { type Hparams, hparamsJson, parseHparams } from "../../model/hparams.js";
 import { initialWeights } from "../../model/initial.js";
 import type { WeightSource } from "../../model/weight-source.js";
+import { VOCABULARY } from "../../models/files.js";
 import { modelFiles, openFolder, type VocabularyFiles } from "../../models/folder.js";
 
 /** What a training begins from. */
@@ -37,11 +38,11 @@ export async function folderBase(folder: string, name: string): Promise<Base> {
 /**
  * A model that has learned nothing yet.
  * @param sizes n_vocab comes from the vocabulary
- * @param vocabulary encoder.json and vocab.bpe
+ * @param files encoder.json and vocab.bpe
  * @throws UserError when the sizes do not fit together
  */
-export function scratchBase(sizes: Omit<Hparams, "n_vocab">, vocabulary: VocabularyFiles): Base {
-  const { encoderJson, vocabBpe } = vocabulary;
+export function scratchBase(sizes: Omit<Hparams, "n_vocab">, files: VocabularyFiles): Base {
+  const [encoderJson, vocabBpe] = VOCABULARY.map((name) => files.vocabulary.get(name) as Buffer);
   const encoder = Encoder.fromFiles(encoderJson, vocabBpe, "the vocabulary");
   const { n_ctx, n_embd, n_head, n_layer } = sizes;
   const json = hparamsJson({ n_vocab: encoder.n_vocab, n_ctx, n_embd, n_head, n_layer });
@@ -50,7 +51,7 @@ export function scratchBase(sizes: Omit<Hparams, "n_vocab">, vocabulary: Vocabul
     name: "a random start",
     hparams,
     encoder,
-    modelFiles: modelFiles(hparams, vocabulary, NO_SPECIAL_TOKENS),
+    modelFiles: modelFiles(hparams, files, NO_SPECIAL_TOKENS),
     open: async (seed) => initialWeights(hparams, seed),
   };
 }

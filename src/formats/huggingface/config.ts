@@ -72,9 +72,11 @@ export function parseConfig(json: string, file: string): Config {
   }
   const n_inner = values.n_inner ?? 4 * n_embd;
   if (n_inner !== 4 * n_embd) refuse(`n_inner is ${show(n_inner)}, not 4 n_embd`);
-  const ids = [values.eos_token_id].flat().filter(isId);
-  return { hparams, bos: isId(values.bos_token_id) ? values.bos_token_id : undefined, eos: ids };
+  return { hparams, bos: tokenIds(values.bos_token_id).at(0), eos: tokenIds(values.eos_token_id) };
 }
+
+/** The ids in a field that has one, a list of them, or none. */
+export const tokenIds = (value: unknown): readonly number[] => [value].flat().filter(isId);
 
 const isId = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0;
 

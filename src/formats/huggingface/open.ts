@@ -4,8 +4,8 @@ import type { SpecialTokens } from "../../encoder/special-tokens.js";
 import type { Hparams } from "../../model/hparams.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { UserError } from "../../system/errors.js";
-import { parseConfig } from "./config.js";
-import { readSmallText } from "./json.js";
+import { type Config, parseConfig, tokenIds } from "./config.js";
+import { readJson, readSmallText } from "./json.js";
 import { readTokenizer, type Tokenizer } from "./tokenizer.js";
 import { openHuggingFaceWeights } from "./weights.js";
 
@@ -14,8 +14,8 @@ export interface HuggingFaceModel {
   readonly hparams: Hparams;
   /** Parameters under OpenAI's names; the embedding has a row for each token and no more. */
   readonly source: WeightSource;
-  readonly encoderJson: string;
-  readonly vocabBpe: string;
+  /** The texts of the vocabulary's files, by the names that a model folder of ours has for them. */
+  readonly vocabulary: ReadonlyMap<string, string>;
   /** How the model means its tokens. */
   readonly special: SpecialTokens;
   /** What the user should know, a line each. */
@@ -32,9 +32,10 @@ export async function openHuggingFace(folder: string): Promise<HuggingFaceModel>
   const path = join(folder, CONFIG);
   const json = await readSmallText(path);
   if (json === undefined) throw new UserError(`cannot read ${path}: no such file or folder`);
-  const { hparams, bos, eos } = parseConfig(json, path);
-  const tokenizer = await tokenizerOf(folder, hparams.n_vocab);
-  const { encoder, encoderJson, vocabBpe } = tokenizer;
+  const config = await withGeneration(folder, parseConfig(json, path));
+  const { hparams } = config;
+  const tokenizer = await tokenizerOf(folder, config, json);
+  const { encoder, files } = tokenizer;
   const { n_vocab } = encoder;
   if (n_vocab > hparams.n_vocab) {
     throw new UserError(
@@ -48,39 +49,68 @@ export async function openHuggingFace(folder: string): Promise<HuggingFaceModel>
       `the tokenizer has ${n_vocab} tokens and the embedding ${hparams.n_vocab} rows: the last ${hparams.n_vocab - n_vocab} are cut off`,
     );
   }
-  const special = meantTokens(encoder, bos, eos);
-  return { hparams: { ...hparams, n_vocab }, source, encoderJson, vocabBpe, special, notices: all };
+  const special = meantTokens(encoder, config.bos, config.eos);
+  return { hparams: { ...hparams, n_vocab }, source, vocabulary: files, special, notices: all };
 }
 
-/** The tokenizer's own, with the tokens that config.json begins and ends a text with, where they are not OpenAI's. */
+/** The config with the tokens that generation_config.json names, which decides where texts begin and end. */
+async function withGeneration(folder: string, config: Config): Promise<Config> {
+  const json = await readJson(join(folder, "generation_config.json"));
+  if (typeof json !== "object" || json === null) return config;
+  const { bos_token_id, eos_token_id } = json as Readonly<Record<string, unknown>>;
+  const [bos] = tokenIds(bos_token_id);
+  const eos = tokenIds(eos_token_id);
+  return { ...config, bos: bos ?? config.bos, eos: eos.length > 0 ? eos : config.eos };
+}
+
+/** The tokenizer's own, but with the tokens that config.json begins and ends a text with, where it has them. */
 function meantTokens(encoder: Encoder, bos: number | undefined, eos: readonly number[]): SpecialTokens {
-  const { n_vocab, special } = encoder;
-  const ends = eos.filter((id) => id < n_vocab);
-  const end = ends.at(0) ?? encoder.endOfText;
-  const isOwnEnd = ends.length > 1 || end !== encoder.endOfText;
-  const isOwnStart = bos !== undefined && bos < n_vocab && bos !== end;
-  const added = new Map(special.added);
-  // Wherever a prompt has them, they are meant.
-  for (const id of [...(isOwnEnd ? ends : []), ...(isOwnStart ? [bos] : [])])
-    added.set(encoder.decode([id]), id);
-  return { ...special, ...(isOwnStart && { bos }), eos: isOwnEnd ? ends : [], added };
+  const { n_vocab, special, endOfText } = encoder;
+  const isToken = (id: number | undefined): id is number => id !== undefined && id < n_vocab;
+  const { bos: itsStart, eos: itsEnds, added, ...rest } = special;
+  const own = eos.filter(isToken);
+  const ends = own.length > 0 ? own : itsEnds;
+  const start = isToken(bos) ? bos : itsStart;
+  const end = ends.at(0) ?? endOfText;
+  const isMark = (id: number): boolean => ends.includes(id) || id === start;
+  return {
+    ...rest,
+    ...(start !== undefined && start !== end && { bos: start }),
+    eos: ends,
+    added: new Map(
+      [...added].map(([text, token]) => [text, isMark(token.id) ? { ...token, special: true } : token]),
+    ),
+  };
 }
 
-/** The folder's tokenizer; a model of OpenAI's vocabulary need not bring one. */
-async function tokenizerOf(folder: string, n_vocab: number): Promise<Tokenizer> {
-  const own = await readTokenizer(folder, n_vocab);
+/** The folder's tokenizer; a model that says it has OpenAI's vocabulary need not bring one. */
+async function tokenizerOf(folder: string, config: Config, json: string): Promise<Tokenizer> {
+  const own = await readTokenizer(folder, config.hparams.n_vocab);
   if (own) return own;
   const openAi = openAiVocabulary();
   const encoder = await loadEncoder(openAi);
-  if (encoder.n_vocab !== n_vocab) {
+  if (!speaksOfOpenAi(encoder, config, json)) {
     throw new UserError(`${folder} has no tokenizer`, {
       next: "it needs vocab.json and merges.txt, or a tokenizer.json; fetch them, too",
     });
   }
-  return {
-    encoder,
-    encoderJson: (await readSmallText(join(openAi, "encoder.json"))) ?? "",
-    vocabBpe: (await readSmallText(join(openAi, "vocab.bpe"))) ?? "",
-    notices: ["it brings no tokenizer: OpenAI's vocabulary is taken"],
-  };
+  const files = new Map<string, string>();
+  for (const name of ["encoder.json", "vocab.bpe"]) {
+    files.set(name, (await readSmallText(join(openAi, name))) ?? "");
+  }
+  return { encoder, files, notices: ["it brings no tokenizer: OpenAI's vocabulary is taken"] };
+}
+
+/** Whether sizes and special tokens are those of OpenAI's vocabulary, and no other tokenizer is named. */
+function speaksOfOpenAi(
+  { n_vocab, endOfText }: Encoder,
+  { hparams, bos, eos }: Config,
+  json: string,
+): boolean {
+  const { tokenizer_class } = JSON.parse(json) as { readonly tokenizer_class?: unknown };
+  return (
+    hparams.n_vocab === n_vocab &&
+    [bos ?? endOfText, ...eos].every((id) => id === endOfText) &&
+    (tokenizer_class == null || /^GPT2Tokenizer/.test(String(tokenizer_class)))
+  );
 }

@@ -1,21 +1,23 @@
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { Encoder } from "../../encoder/encoder.js";
+import { type AddedToken, addedToken, type SpecialTokens } from "../../encoder/special-tokens.js";
 import { BYTE_CHARACTERS } from "../../encoder/vocabulary.js";
 import { quote, UserError } from "../../system/errors.js";
-import { parseJson, readJson, readSmallText } from "./json.js";
+import { isObject } from "../../system/json.js";
+import { parseJson, readSmallText } from "./json.js";
+import { readTokenizerFiles, type TokenizerFiles, templateOf } from "./tokenizer-files.js";
 
-/** A vocabulary as OpenAI's two files have it. */
+/** A vocabulary as a model folder of ours has it. */
 export interface Tokenizer {
-  /** Text of encoder.json. */
-  readonly encoderJson: string;
-  /** Text of vocab.bpe. */
-  readonly vocabBpe: string;
+  /** The texts of its files, by their names: encoder.json and vocab.bpe. */
+  readonly files: ReadonlyMap<string, string>;
   readonly encoder: Encoder;
   readonly notices: readonly string[];
 }
 
 const VERSION = "#version: 0.2\n";
+const FETCH = "fetch the model again";
 
 /** Tokens and merges of byte-level BPE, and where they stand. */
 interface Base {
@@ -28,53 +30,118 @@ interface Base {
 }
 
 /**
- * Reads the tokenizer of a Hugging Face GPT-2: vocab.json and merges.txt, or tokenizer.json alone, and the tokens
- * that were added to it.
+ * Reads the tokenizer of a Hugging Face GPT-2: tokenizer.json, which decides, or vocab.json and merges.txt, and what
+ * the files beside them say of its tokens.
  * @param n_vocab rows of the embedding: an added token beyond them, which the model cannot read, is left out
  * @returns undefined where the folder has none of these files
  * @throws UserError that names the file and what is wrong in it, or what is no byte-level BPE
  */
 export async function readTokenizer(folder: string, n_vocab: number): Promise<Tokenizer | undefined> {
-  const base = (await readPair(folder)) ?? (await readSingle(folder));
+  const files = await readTokenizerFiles(folder);
+  const notices: string[] = [];
+  const base = await readBase(files, notices);
   if (!base) return undefined;
   const { ids, file, merges, names } = base;
-  const unknown: string[] = [];
-  const known: string[] = [];
-  const special = new Map<string, number>();
-  const added = [...(await readAdded(folder))].sort(([a], [b]) => a - b);
+  const special = new Map<string, AddedToken>();
+  const [known, unknown]: [string[], string[]] = [[], []];
   const taken = new Set(ids.values());
-  for (const [id, text] of added) {
-    const token = inByteCharacters(text);
-    if (ids.get(token) === id) {
-      if (token.length > 1 && !/^[<[]/.test(token)) special.set(text, id); // no merge makes it
-      continue;
+  for (const [text, token] of [...files.added].sort(([, a], [, b]) => a.id - b.id)) {
+    const inBytes = inByteCharacters(text);
+    if (ids.get(inBytes) !== token.id) {
+      if (token.id >= n_vocab) {
+        unknown.push(text);
+        continue;
+      }
+      if (taken.has(token.id) || ids.has(inBytes)) {
+        throw new UserError(
+          `${folder}: the added token ${show(text)} (${token.id}) is another one in ${names.encoder}`,
+          { next: FETCH },
+        );
+      }
+      ids.set(inBytes, token.id);
+      taken.add(token.id);
+      known.push(text);
     }
-    if (id >= n_vocab) {
-      unknown.push(text);
-      continue;
-    }
-    if (taken.has(id) || ids.has(token)) {
-      throw new UserError(
-        `${folder}: the added token ${show(text)} (${id}) is another one in ${names.encoder}`,
-      );
-    }
-    ids.set(token, id);
-    taken.add(id);
-    known.push(text);
-    special.set(text, id);
+    special.set(text, token);
   }
+  const added = withMarks(special, files, (text) => ids.get(inByteCharacters(text)));
   const isSame = file !== undefined && known.length === 0;
   const encoderJson = isSame ? file : JSON.stringify(Object.fromEntries(ids));
   const vocabBpe = merges.startsWith("#version") ? merges : VERSION + merges;
-  const tokens = { eos: [], added: special, add_prefix_space: await addsPrefixSpace(folder) };
-  const encoder = Encoder.fromFiles(encoderJson, vocabBpe, folder, tokens, names);
-  const notices: string[] = [];
+  const encoder = Encoder.fromFiles(encoderJson, vocabBpe, folder, meaning(files, added), names);
   if (known.length > 0) {
     notices.push(`added to the vocabulary: ${list(known)}; each is one token wherever a prompt has it`);
   }
   if (unknown.length > 0) notices.push(`left out, as the model has no embedding for them: ${list(unknown)}`);
-  return { encoderJson, vocabBpe, encoder, notices };
+  return {
+    files: new Map([
+      ["encoder.json", encoderJson],
+      ["vocab.bpe", vocabBpe],
+    ]),
+    encoder,
+    notices,
+  };
 }
+
+/** Added tokens, and those of the vocabulary that have a part: a prompt's text that spells them means them. */
+function withMarks(
+  added: ReadonlyMap<string, AddedToken>,
+  { special }: TokenizerFiles,
+  idOf: (text: string) => number | undefined,
+): Map<string, AddedToken> {
+  const all = new Map(added);
+  for (const text of special) {
+    const known = all.get(text);
+    const id = known?.id ?? idOf(text);
+    if (known) all.set(text, { ...known, special: true });
+    else if (id !== undefined) all.set(text, addedToken(id, { special: true }));
+  }
+  return new Map([...all].sort(([, a], [, b]) => a.id - b.id));
+}
+
+/** What the tokens are for, as far as the tokenizer's own files say. */
+function meaning(
+  { config, single, roles }: TokenizerFiles,
+  added: ReadonlyMap<string, AddedToken>,
+): SpecialTokens {
+  const idOf = (role: string): number | undefined => added.get(roles.get(role) ?? "")?.id;
+  const template = templateOf(single?.json.post_processor);
+  const bos = idOf("bos_token");
+  const eos = idOf("eos_token") ?? template.end.at(-1);
+  const isAdded = config.add_bos_token === true && bos !== undefined && template.begin.length === 0;
+  const split = single?.json.pre_tokenizer;
+  const addsSpace = config.add_prefix_space ?? (isObject(split) && split.add_prefix_space);
+  return {
+    ...(bos !== undefined && { bos }),
+    eos: eos === undefined ? [] : [eos],
+    begin: isAdded ? [bos] : template.begin,
+    added,
+    add_prefix_space: addsSpace === true,
+  };
+}
+
+/** The vocabulary and merges of tokenizer.json or, where there is none, of vocab.json and merges.txt. */
+async function readBase({ folder, single }: TokenizerFiles, notices: string[]): Promise<Base | undefined> {
+  if (!single) return readPair(folder);
+  const base = readSingle(single);
+  const pair = await readPair(folder).catch(() => undefined); // it decides nothing
+  if (!pair) return base;
+  if (isDeepStrictEqual(pair.ids, base.ids) && isSameMerges(pair.merges, base.merges)) return pair;
+  const isLarger = [...base.ids].every(([token, id]) => pair.ids.get(token) === id);
+  if (!isLarger || !isSameMerges(pair.merges, base.merges)) {
+    notices.push(`${single.name} and vocab.json differ: ${single.name} decides`);
+  }
+  return base;
+}
+
+const isSameMerges = (a: string, b: string): boolean => {
+  const lines = (text: string): string =>
+    text
+      .replace(/^#version.*\r?\n/, "")
+      .replaceAll("\r\n", "\n")
+      .trimEnd();
+  return lines(a) === lines(b);
+};
 
 /** vocab.json and merges.txt; undefined where neither is there. */
 async function readPair(folder: string): Promise<Base | undefined> {
@@ -84,8 +151,6 @@ async function readPair(folder: string): Promise<Base | undefined> {
   const merges = await readSmallText(join(folder, names.merges));
   if (text === undefined && merges === undefined) return undefined;
   if (text === undefined || merges === undefined) {
-    const all = await readdir(folder);
-    if (all.includes("tokenizer.json")) return undefined;
     const [missing, there] =
       text === undefined ? [names.encoder, names.merges] : [names.merges, names.encoder];
     throw new UserError(`${join(folder, missing)} is missing beside ${there}`, {
@@ -96,20 +161,17 @@ async function readPair(folder: string): Promise<Base | undefined> {
 }
 
 /** tokenizer.json, which holds both. Source: github.com/huggingface/tokenizers. */
-async function readSingle(folder: string): Promise<Base | undefined> {
-  const name = "tokenizer.json";
-  const path = join(folder, name);
-  const json = (await readJson(path)) as Tree | undefined | null;
-  if (json === undefined) return undefined;
-  const { normalizer, pre_tokenizer, model: bpe } = json ?? {};
-  const model = bpe as Tree | undefined | null;
+function readSingle({ name, path, json }: NonNullable<TokenizerFiles["single"]>): Base {
+  const { normalizer, pre_tokenizer, model } = json;
   const wrong = (what: string): UserError =>
     new UserError(`${path}: ${what}, and GPT-2's is a byte-level BPE`, {
       next: "this model cannot be imported",
     });
   // Files of older versions have no type; then the merges tell a BPE.
-  if (!model || (model.type ?? "BPE") !== "BPE" || !Array.isArray(model.merges)) {
-    throw wrong(`its tokenizer is ${model?.type === undefined ? "none" : quote(model.type, 60)}`);
+  if (!isObject(model) || (model.type ?? "BPE") !== "BPE" || !Array.isArray(model.merges)) {
+    throw wrong(
+      `its tokenizer is ${isObject(model) && model.type !== undefined ? show(model.type) : "none"}`,
+    );
   }
   for (const option of [
     "continuing_subword_prefix",
@@ -117,17 +179,17 @@ async function readSingle(folder: string): Promise<Base | undefined> {
     "byte_fallback",
     "ignore_merges",
   ]) {
-    if (model[option]) throw wrong(`its tokenizer has ${option} = ${quote(model[option], 60)}`);
+    if (model[option]) throw wrong(`its tokenizer has ${option} = ${show(model[option])}`);
   }
   if (normalizer != null) throw wrong("its tokenizer changes the text (normalizer)");
-  const split = pre_tokenizer as Tree | undefined | null;
-  if (split?.type !== "ByteLevel" || split.use_regex === false)
+  const split = isObject(pre_tokenizer) ? pre_tokenizer : {};
+  if (split.type !== "ByteLevel" || split.use_regex === false)
     throw wrong("its pre_tokenizer is not ByteLevel");
   const merges = (model.merges as unknown[]).map((merge) => {
     const isPair = Array.isArray(merge) && merge.every((token) => typeof token === "string");
     const pair: unknown = isPair ? merge.join(" ") : merge;
     if (typeof pair !== "string" || !/^[^ \n]+ [^ \n]+$/.test(pair)) {
-      throw wrong(`the merge ${quote(merge, 60)} is not two tokens`);
+      throw wrong(`the merge ${show(merge)} is not two tokens`);
     }
     return `${pair}\n`;
   });
@@ -138,63 +200,15 @@ async function readSingle(folder: string): Promise<Base | undefined> {
   };
 }
 
-type Tree = Readonly<Record<string, unknown>>;
-
 /** A table of tokens and ids. That the ids are 0, 1, 2, ... is the encoder's to check. */
 function idsOf(value: unknown, path: string): Map<string, number> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new UserError(`${path} has no table of tokens and their ids`, { next: "fetch the model again" });
-  }
-  const ids = new Map(Object.entries(value as Record<string, number>));
+  if (!isObject(value)) throw new UserError(`${path} has no table of tokens and their ids`, { next: FETCH });
+  const ids = new Map(Object.entries(value as Readonly<Record<string, number>>));
   for (const [token, id] of ids) {
     if (typeof id === "number") continue;
-    throw new UserError(`${path}: the id of ${show(token)} is ${quote(id, 60)}`, {
-      next: "fetch the model again",
-    });
+    throw new UserError(`${path}: the id of ${show(token)} is ${show(id)}`, { next: FETCH });
   }
   return ids;
-}
-
-/** Whether a text is read as if a space stood before it: tokenizer_config.json says so, or else tokenizer.json. */
-async function addsPrefixSpace(folder: string): Promise<boolean> {
-  const config = (await readJson(join(folder, "tokenizer_config.json"))) as Tree | undefined | null;
-  const single = (await readJson(join(folder, "tokenizer.json"))) as Tree | undefined | null;
-  const split = single?.pre_tokenizer as Tree | undefined | null;
-  return (config?.add_prefix_space ?? split?.add_prefix_space) === true;
-}
-
-/** Tokens that were added to the vocabulary, by id; three files may tell of them. */
-async function readAdded(folder: string): Promise<Map<number, string>> {
-  const added = new Map<number, string>();
-  const add = (id: unknown, text: unknown, path: string): void => {
-    if (
-      typeof id !== "number" ||
-      !Number.isInteger(id) ||
-      id < 0 ||
-      typeof text !== "string" ||
-      text === ""
-    ) {
-      throw new UserError(`${path}: an added token has no text or no id`, { next: "fetch the model again" });
-    }
-    if ((added.get(id) ?? text) !== text) {
-      throw new UserError(
-        `${path}: the added token ${id} is ${show(text)} here and ${show(added.get(id) ?? "")} in another file`,
-      );
-    }
-    added.set(id, text);
-  };
-  const entries = (value: unknown): [string, unknown][] =>
-    typeof value === "object" && value !== null ? Object.entries(value) : [];
-  const table = join(folder, "added_tokens.json");
-  for (const [text, id] of entries(await readJson(table))) add(id, text, table);
-  const config = join(folder, "tokenizer_config.json");
-  const decoder = ((await readJson(config)) as Tree | undefined | null)?.added_tokens_decoder;
-  for (const [id, token] of entries(decoder)) add(Number(id), (token as Tree | null)?.content, config);
-  const single = join(folder, "tokenizer.json");
-  const tokens = ((await readJson(single)) as Tree | undefined | null)?.added_tokens;
-  for (const [, token] of entries(tokens))
-    add((token as Tree | null)?.id, (token as Tree | null)?.content, single);
-  return added;
 }
 
 /** A few of several texts. */
@@ -210,7 +224,7 @@ function inByteCharacters(text: string): string {
   return characters;
 }
 
-/** A text of the file in a message: short and on one line. */
-function show(text: string): string {
-  return quote(text, 60);
+/** Any value of a file in a message: short and on one line. */
+function show(value: unknown): string {
+  return quote(value, 60);
 }

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Encoder } from "../../encoder/encoder.js";
+import { addedToken, type SpecialTokens } from "../../encoder/special-tokens.js";
 import type { Hparams } from "../../model/hparams.js";
 import type { TensorInfo, WeightSource } from "../../model/weight-source.js";
 import { configJson } from "./config.js";
@@ -11,10 +12,8 @@ export interface ToWrite {
   readonly hparams: Hparams;
   /** Parameters under OpenAI's names. */
   readonly source: WeightSource;
-  /** The text of encoder.json. */
-  readonly encoderJson: Uint8Array;
-  /** The text of vocab.bpe. */
-  readonly vocabBpe: Uint8Array;
+  /** The vocabulary's files, by the names that a model folder of ours has for them. */
+  readonly vocabulary: ReadonlyMap<string, Uint8Array>;
   readonly encoder: Pick<Encoder, "endOfText" | "startOfText" | "special" | "decode">;
 }
 
@@ -25,6 +24,13 @@ function eosOf({ endOfText, special }: ToWrite["encoder"]): number | readonly nu
   return special.eos.length > 1 ? special.eos : (endOfText ?? null);
 }
 
+/** The tokens that transformers is to find in a text: OpenAI's `<|endoftext|>` is one there in any case. */
+function addedTokens(encoder: ToWrite["encoder"]): SpecialTokens["added"] {
+  const { special, endOfText } = encoder;
+  if (special.added.size > 0 || endOfText === undefined) return special.added;
+  return new Map([[encoder.decode([endOfText]), addedToken(endOfText, { special: true })]]);
+}
+
 /**
  * Writes a model as Hugging Face's transformers loads it (GPT2LMHeadModel, GPT2Tokenizer), all or nothing.
  * The head is not written: it is the embedding.
@@ -32,13 +38,15 @@ function eosOf({ endOfText, special }: ToWrite["encoder"]): number | readonly nu
  */
 export async function writeHuggingFace(
   out: string,
-  { hparams, source, encoderJson, vocabBpe, encoder }: ToWrite,
+  { hparams, source, vocabulary, encoder }: ToWrite,
   options: Pick<WriteSafetensorsOptions, "onProgress" | "signal">,
 ): Promise<{ path: string; bytes: number }> {
   const { endOfText, startOfText, special: tokens } = encoder;
   const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`);
   // Left out, transformers would add <|endoftext|> to a vocabulary that lacks it.
-  const text = (id: number | undefined): string | null => (id === undefined ? null : encoder.decode([id]));
+  const added = [...addedTokens(encoder)];
+  const text = (id: number | undefined): string | null =>
+    added.find(([, token]) => token.id === id)?.[0] ?? null;
   const ids = { bos_token_id: startOfText ?? null, eos_token_id: eosOf(encoder) };
   const companions = new Map<string, Uint8Array>([
     ["config.json", Buffer.from(configJson(hparams, ids))],
@@ -52,12 +60,19 @@ export async function writeHuggingFace(
         bos_token: text(startOfText),
         eos_token: text(endOfText),
         unk_token: text(endOfText),
+        ...(tokens.begin.length === 1 && tokens.begin[0] === startOfText && { add_bos_token: true }),
+        added_tokens_decoder: Object.fromEntries(
+          added.map(([content, { id, ...flags }]) => [id, { content, ...flags }]),
+        ),
       }),
     ],
-    ["vocab.json", encoderJson],
-    ["merges.txt", vocabBpe],
   ]);
-  if (tokens.added.size > 0) companions.set("added_tokens.json", json(Object.fromEntries(tokens.added)));
+  for (const [name, theirs] of [
+    ["encoder.json", "vocab.json"],
+    ["vocab.bpe", "merges.txt"],
+  ]) {
+    companions.set(theirs, vocabulary.get(name) as Uint8Array);
+  }
   const bytes = await writeSafetensors(out, WEIGHTS, renamed(source), { ...options, companions });
   return { path: join(out, WEIGHTS), bytes };
 }

