@@ -19,6 +19,7 @@ let sessions = 0;
 /** A data folder of its own. */
 export const dataFolder = (): string => join(TEMPORARY, `data ${process.pid} ${++sessions}`);
 
+/** Lets some time pass, where it is time that is tested: for an event, wait. */
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** `gpt2 interactive` with the micro model on a terminal, with a data folder of its own or the given one. */

@@ -73,6 +73,12 @@ export class Terminal {
     return shown;
   }
 
+  /** Waits until something holds that what is shown can make true. */
+  async becomes(holds: () => boolean): Promise<void> {
+    await this.running.until(holds);
+    this.seen = plain(this.raw).length;
+  }
+
   /** Waits until nothing is shown for a while. */
   async isSilent(): Promise<void> {
     for (let length = -1; length !== this.raw.length; ) {
