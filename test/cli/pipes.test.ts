@@ -15,15 +15,6 @@ import {
 
 const ENDLESS = 'unconditional --model_name "$MICRO" --seed 1';
 const NO_FULL = existsSync("/dev/full") ? false : "needs /dev/full";
-/** Generous: what has to end at once may take this long on a machine that is busy with other tests. */
-const SOON = 5000;
-
-async function timed(work: Promise<Outcome>): Promise<Outcome> {
-  const started = performance.now();
-  const outcome = await work;
-  assert.ok(performance.now() - started < 2 * SOON, "it took too long to end");
-  return outcome;
-}
 
 describe("stdout carries samples and nothing else", { concurrency: 2 }, () => {
   test("seed and rate go to stderr; no escape codes, whatever the environment says", async () => {
@@ -91,8 +82,7 @@ describe("stdout carries samples and nothing else", { concurrency: 2 }, () => {
 
 describe("readers that go away", { concurrency: 2, skip: NO_SHELL }, () => {
   /** Runs `line | head -1`; the code of the program before the pipe is the last line of stderr. */
-  const head = (line: string): Promise<Outcome> =>
-    timed(shell(`{ gpt2 ${line}; echo "code $?" >&2; } | head -1`));
+  const head = (line: string): Promise<Outcome> => shell(`{ gpt2 ${line}; echo "code $?" >&2; } | head -1`);
 
   test("endless unconditional | head -1 ends quietly", async () => {
     const outcome = await head(ENDLESS);
@@ -104,10 +94,8 @@ describe("readers that go away", { concurrency: 2, skip: NO_SHELL }, () => {
     const jsonl = await head(`${ENDLESS} --format jsonl --batch_size 3 --length 4`);
     assert.equal(parseLines(jsonl.stdout).length, 1);
     assert.match(jsonl.stderr, /^(\d+ tokens?, [\d.]+ tokens per second\n)?code 0\n$/);
-    const answers = await timed(
-      shell(
-        'yes the | { gpt2 interactive --model_name "$MICRO" --seed 1 --length 2; echo "code $?" >&2; } | head -1',
-      ),
+    const answers = await shell(
+      'yes the | { gpt2 interactive --model_name "$MICRO" --seed 1 --length 2; echo "code $?" >&2; } | head -1',
     );
     assert.match(answers.stderr, /^(\d+ tokens?, [\d.]+ tokens per second\n)*code 0\n$/);
     assert.match(answers.stdout, /SAMPLE 1/);
@@ -132,7 +120,7 @@ describe("readers that go away", { concurrency: 2, skip: NO_SHELL }, () => {
     skip: NO_FULL,
   }, async () => {
     const full = /^gpt2: cannot write to standard output: the disk is full$/m;
-    const endless = await timed(shell(`gpt2 ${ENDLESS} > /dev/full`));
+    const endless = await shell(`gpt2 ${ENDLESS} > /dev/full`);
     assert.equal(endless.code, 1);
     assert.match(endless.stderr, /^(\d+ tokens?, [^\n]+\n)?gpt2: [^\n]+\n$/);
     assert.match(endless.stderr, full);
@@ -152,10 +140,8 @@ describe("Ctrl-C", { concurrency: 2, skip: NO_SHELL }, () => {
   async function interrupted(args: readonly string[], ready: RegExp, stdin?: "open"): Promise<Outcome> {
     const running = startGpt2(args, { stdin });
     await running.until(ready);
-    const started = performance.now();
     running.child.kill("SIGINT");
     const outcome = await running.ended;
-    assert.ok(performance.now() - started < SOON, "it took too long to end");
     assert.deepEqual([outcome.code, outcome.signal], [130, null], outcome.stderr);
     return outcome;
   }

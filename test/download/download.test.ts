@@ -582,12 +582,12 @@ describe("a host that does not do what it should", () => {
   });
 
   test("a port that fetch never asks is said at once", async () => {
-    const started = performance.now();
+    const events: DownloadEvent[] = [];
     await assertFails(
-      downloadModel("own", folder, { baseUrl: "http://127.0.0.1:1" }),
+      downloadModel("own", folder, { baseUrl: "http://127.0.0.1:1", onFile: (event) => events.push(event) }),
       /127\.0\.0\.1:1\/own\/checkpoint: port 1 is one of those that fetch never asks.*another port/,
     );
-    assert.ok(performance.now() - started < 2000, "it was tried again");
+    assert.deepEqual(events, [], "it was tried again");
   });
 
   test("a query of the base_url goes along and is never shown", async () => {
@@ -654,18 +654,14 @@ describe("this side of the wire", () => {
   test("abort stops at once and keeps the part", async () => {
     server.fault(`/own/${DATA}`, { kind: "stall", after: 150_000 });
     const controller = new AbortController();
-    let aborted = 0;
     const abort = (event: DownloadEvent): void => {
-      if (event.type !== "progress" || event.bytes < 150_000 || aborted) return;
-      aborted = performance.now();
-      controller.abort();
+      if (event.type === "progress" && event.bytes >= 150_000) controller.abort();
     };
     const error = await assertFails(
       own({ signal: controller.signal, onFile: abort, timeouts: { idle: 60_000 } }),
       /download of own was interrupted: run the same command again/,
     );
     assert.equal(error.exitCode, 130);
-    assert.ok(performance.now() - aborted < 1000, "it did not stop at once");
     assert.equal((await stat(dataPart())).size, 150_000);
     server.clear();
     await own();
@@ -674,13 +670,13 @@ describe("this side of the wire", () => {
     await assertFails(own({ signal: AbortSignal.abort() }), /interrupted/);
   });
 
-  test("abort ends the wait before a retry", async () => {
+  test("abort ends the wait before a retry", { timeout: 60_000 }, async () => {
     server.fault("/own/checkpoint", { kind: "status", status: 500 }, 99);
     const controller = new AbortController();
-    const onFile = (): void => void setTimeout(() => controller.abort(), 10);
-    const start = performance.now();
-    await assertFails(own({ signal: controller.signal, retryDelay: 60_000, onFile }), /interrupted/);
-    assert.ok(performance.now() - start < 2000, "it did not stop at once");
+    const onFile = ({ type }: DownloadEvent): void => {
+      if (type === "retry") queueMicrotask(() => controller.abort()); // the wait has begun by then
+    };
+    await assertFails(own({ signal: controller.signal, retryDelay: 600_000, onFile }), /interrupted/);
     assert.equal(existsSync(folder), false);
   });
 

@@ -205,10 +205,8 @@ describe("downloads through a proxy", () => {
     const onFile = (event: DownloadEvent): void => {
       if (event.type === "progress" && event.bytes >= 100_000) controller.abort();
     };
-    const started = performance.now();
-    const stopped = own({ onFile, signal: controller.signal, timeouts: { headers: 9000, idle: 9000 } });
+    const stopped = own({ onFile, signal: controller.signal, timeouts: { headers: 90_000, idle: 90_000 } });
     await assert.rejects(stopped, /interrupted: run the same command again/);
-    assert.ok(performance.now() - started < 4000);
   });
 });
 
@@ -318,7 +316,6 @@ describe("gpt2 download through a proxy", { concurrency: 2 }, () => {
   });
 
   test("--base_url with a port that fetch never asks: one line, at once", async () => {
-    const started = performance.now();
     const outcome = await gpt2([
       "download",
       "own",
@@ -328,6 +325,6 @@ describe("gpt2 download through a proxy", { concurrency: 2 }, () => {
       "http://127.0.0.1:1",
     ]);
     assertOneLine(outcome, /127\.0\.0\.1:1\/own\/checkpoint: port 1 is one of those that fetch never asks/);
-    assert.ok(performance.now() - started < 8000, "it was tried again");
+    assert.doesNotMatch(outcome.stderr, /retrying/);
   });
 });
