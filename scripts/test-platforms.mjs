@@ -1,6 +1,6 @@
 // Compares texts, scores and trained weights with those of other systems, byte for byte: Linux on arm64 under qemu, and
 // Windows under wine, each with its native kernels and with WebAssembly.
-//   npm run test:platforms [-- arm64] [-- windows]
+//   npm run test:platforms [-- arm64 | windows]
 // qemu-aarch64 and wine are found on PATH, or named by QEMU_AARCH64 and WINE; the C library of arm64 by QEMU_LD_PREFIX,
 // as qemu has it. Their Node is this one's major version from npm, in a temporary folder that is removed at the end, or
 // named by NODE_ARM64 and NODE_WINDOWS.
@@ -106,7 +106,7 @@ const CASES = {
   "sampled text, int8": generate("--seed", "3", "--top_p", "0.9", "--length", "40", "--precision", "int8"),
   "sampled text, float16": generate("--seed", "3", "--length", "40", "--precision", "float16"),
   "nine samples at once on three threads": generate(
-    ...["--seed", "4", "--nsamples", "9", "--batch_size", "9", "--length", "12", "--threads", "3"],
+    ...["--seed", "4", "--nsamples", "9", "--batch_size", "9", "--length", "6", "--threads", "3"],
   ),
   scores: { args: ["score", ...MODEL, "--format", "jsonl", "--stride", "50"], input: text.slice(0, 1500) },
   "weights after 20 steps of training": {
