@@ -51,8 +51,8 @@ export enum TrainingJob {
   LAYERNORM_BACKWARD,
   ATTENTION_FORWARD,
   ATTENTION_BACKWARD,
-  GELU_FORWARD,
-  GELU_BACKWARD,
+  ACTIVATION_FORWARD,
+  ACTIVATION_BACKWARD,
   BIAS_BACKWARD,
   RESIDUAL,
   SCALE,
@@ -71,11 +71,18 @@ export enum WeightType {
   INT8,
 }
 
-/** What becomes of a product: y = sum; y += sum; y = gelu(sum). */
+/**
+ * What becomes of a product: y = sum; y += sum; y = activation(sum), for each activation of model/hparams.ts. Training
+ * names activations by these numbers, too.
+ */
 export enum Mode {
   STORE,
   ADD,
+  GELU_NEW,
   GELU,
+  RELU,
+  SILU,
+  QUICK_GELU,
 }
 
 /** Outputs of a matrix that lie side by side. */

@@ -72,7 +72,7 @@ export function largest(a: v128): f32 {
 }
 
 /**
- * The constants of exp() and gelu() lie in memory: V8 would make each of them anew for every vector, by three
+ * The constants of exp() and the activations lie in memory: V8 would make each of them anew for every vector, by three
  * instructions. (Their place: below CONTROL_AT of abi.ts. Every thread's instance writes the same values there when
  * it starts.)
  */
@@ -93,11 +93,28 @@ const CONSTANTS = memory.data<f32>(
     -0.693359375,
     2.12194440054690583e-4,
     12582912.0, // 1.5 * 2^23: what is added to it loses its fraction, and its last bits are the whole number's
-    // GELU's: see gelu() and its derivative in training/gelu.ts.
+    // activation.ts: OpenAI's GELU, 0.044715, -2 sqrt(2 / pi), 3 * 0.044715, 2 sqrt(2 / pi);
     0.044715,
     -1.5957691216057308,
     0.134145,
     1.5957691216057308,
+    // SiLU's and quick GELU's factors in e^-x, and that of quick GELU's derivative;
+    -1.0,
+    -1.702,
+    1.702,
+    // the normal distribution: e^(-0.5 x^2), s, c9 to c1, 1 / sqrt(2 pi).
+    -0.5,
+    0.21,
+    -0.07226832050331564,
+    0.2866112061728086,
+    -0.3366367998641952,
+    0.35691991474271545,
+    -0.09932081318049032,
+    0.12728533293767003,
+    0.06853641184364917,
+    0.0851678390008958,
+    0.083705226416392,
+    0.3989422804014327,
   ],
   16,
 );
@@ -107,7 +124,7 @@ const EXPONENT = memory.data<i32>([127 - 0x4b400000], 4);
 /** The constant of this number in all lanes. */
 // @ts-ignore: decorator
 @inline
-function constant(i: usize): v128 {
+export function constant(i: usize): v128 {
   return v128.load_splat<f32>(CONSTANTS + (i << 2));
 }
 
@@ -115,13 +132,6 @@ function constant(i: usize): v128 {
 @inline
 export function one(): v128 {
   return constant(0);
-}
-
-/** 0.044715, -2 sqrt(2 / pi), 3 * 0.044715, 2 sqrt(2 / pi) */
-// @ts-ignore: decorator
-@inline
-export function geluConstant(i: usize): v128 {
-  return constant(13 + i);
 }
 
 /**
@@ -148,21 +158,4 @@ export function exp(x: v128): v128 {
   p = madd(p, r, one());
   const power = i32x4.shl(i32x4.add(rounded, v128.load_splat<u32>(EXPONENT)), 23);
   return v128.andnot(f32x4.mul(p, power), tiny);
-}
-
-/**
- * e^-2u of GELU's tanh approximation (Hendrycks and Gimpel, arXiv 1606.08415), as openai/gpt-2 has it:
- * 0.5 x (1 + tanh u) = x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3).
- */
-// @ts-ignore: decorator
-@inline
-export function geluExp(x: v128): v128 {
-  const cube = f32x4.mul(f32x4.mul(x, x), x);
-  return exp(f32x4.mul(madd(cube, geluConstant(0), x), geluConstant(1)));
-}
-
-// @ts-ignore: decorator
-@inline
-export function gelu(x: v128): v128 {
-  return f32x4.div(x, f32x4.add(one(), geluExp(x)));
 }

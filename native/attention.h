@@ -172,7 +172,6 @@ INLINE void attend_rows(
 
 static void attention(Thread *t, const Model *m, u32 layer, const Block *blocks, u32 n_blocks) {
   const u32 n_state = m->n_embd / m->n_head;
-  const float scale = 1.0f / __builtin_sqrtf((float)n_state);
   const size_t at = (size_t)layer * m->page_layer / 4;
   const size_t keys_head = (size_t)n_state * PAGE, values_head = (size_t)((n_state + PANEL - 1) / PANEL) * PANEL * PAGE;
   float *s = (float *)m->own;
@@ -185,9 +184,9 @@ static void attention(Thread *t, const Model *m, u32 layer, const Block *blocks,
     const size_t keys = at + head * keys_head, values = at + m->n_head * keys_head + head * values_head;
     const size_t ss = (b->position + b->count + PAGE - 1) / PAGE * PAGE;
     if (b->count == BLOCK_ROWS)
-      attend_rows(t, BLOCK_ROWS, b->position, pages, keys, values, q, m->qkv_stride, n_state, scale, s, ss, a, m->embd_stride);
+      attend_rows(t, BLOCK_ROWS, b->position, pages, keys, values, q, m->qkv_stride, n_state, m->scale, s, ss, a, m->embd_stride);
     else
       for (u32 r = 0; r < b->count; r++)
-        attend_rows(t, 1, b->position + r, pages, keys, values, q + (size_t)r * m->qkv_stride, 0, n_state, scale, s, 0, a + (size_t)r * m->embd_stride, 0);
+        attend_rows(t, 1, b->position + r, pages, keys, values, q + (size_t)r * m->qkv_stride, 0, n_state, m->scale, s, 0, a + (size_t)r * m->embd_stride, 0);
   }
 }

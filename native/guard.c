@@ -53,7 +53,7 @@ static u32 most_of(u32 most) { return 1 + (u32)rand() % most; }
 
 static void inference(Thread *t, u32 *control, const Kernels *k) {
   const u32 n_in = most_of(70), n_out = (most_of(70) + 7) / 8 * 8, rows = most_of(20), pairs = (n_in + 1) / 2;
-  const int mode = rand() % 3;
+  const int mode = rand() % (QUICK_GELU + 1);
   Linear l = {.n_in = n_in, .n_out = n_out, .w = floats((size_t)n_in * n_out), .b = floats(n_out), .limit = 1000};
   float *x = floats((size_t)rows * n_in), *y = floats((size_t)rows * n_out);
 #define RUN(NAME, ...) do { now = #NAME; k->NAME(t, __VA_ARGS__); control[COUNTERS] = 0; } while (0)
@@ -66,7 +66,7 @@ static void inference(Thread *t, u32 *control, const Kernels *k) {
   l.type = INT8;
   Prepare p = {
     .x = x, .g = floats(n_in), .b = floats(n_in), .xs = n_in, .as = n_in, .a = floats((size_t)rows * n_in),
-    .q = array((size_t)rows * pairs * 4), .scales = floats(rows), .limit = 1000, .rows = rows, .n = n_in,
+    .q = array((size_t)rows * pairs * 4), .scales = floats(rows), .limit = 1000, .epsilon = 1e-5f, .rows = rows, .n = n_in,
   };
   RUN(prepare, &p);
   RUN(linear_int8, &l, rows, p.q, p.scales, y, n_out, mode);
@@ -105,7 +105,7 @@ static void cache(Thread *t, u32 *control, const Kernels *k) {
   const Model m = {
     .n_embd = n_embd, .n_head = n_head, .n_layer = 1, .rows = rows, .embd_stride = n_embd, .qkv_stride = 3 * n_embd, .page_layer = layer,
     .a = floats((size_t)rows * n_embd), .qkv = floats((size_t)rows * 3 * n_embd), .positions = positions, .row_pages = tables,
-    .own = array(4 * pages * 32 * 4),
+    .own = array(4 * pages * 32 * 4), .scale = 0.1f,
   };
   RUN(remember, &m, 0);
   RUN(attention, &m, 0, blocks, n_blocks);
@@ -126,7 +126,7 @@ static void training(Thread *t, u32 *control, const Kernels *k) {
     RUN(matmul_block, &p, i);
   }
   const NormRows norm = {
-    .rows = rows, .n = n, .g = floats(n), .b = floats(n), .x = floats(all), .y = floats(all), .dx = floats(all), .dg = floats(n), .db = floats(n), .moments = floats(2 * rows),
+    .rows = rows, .n = n, .g = floats(n), .b = floats(n), .x = floats(all), .y = floats(all), .dx = floats(all), .dg = floats(n), .db = floats(n), .moments = floats(2 * rows), .epsilon = 1e-5f,
   };
   RUN(layernorm_forward, &norm);
   RUN(layernorm_backward_rows, &norm);
@@ -136,9 +136,9 @@ static void training(Thread *t, u32 *control, const Kernels *k) {
   for (u32 i = 0; i < rows; i++) targets[i] = (u32)rand() % n;
   const Loss loss = {.rows = rows, .n_vocab = n, .row = row, .logits = floats((size_t)rows * row), .targets = targets, .losses = array(rows * 8), .scale = 0.5f};
   RUN(crossentropy, &loss);
-  const Values values = {.n = (u32)all, .x = roomy(all), .y = roomy(all), .z = roomy(all)};
-  RUN(gelu_forward, &values);
-  RUN(gelu_backward, &values);
+  const Values values = {.n = (u32)all, .activation = GELU_NEW + rand() % 5, .x = roomy(all), .y = roomy(all), .z = roomy(all)};
+  RUN(activation_forward, &values);
+  RUN(activation_backward, &values);
   const Step step = {.n = (u32)all, .values = roomy(all), .gradients = roomy(all), .m = roomy(all), .v = roomy(all), .mean = 1, .rate = 0.1f, .correction = 1};
   RUN(adam, &step);
   done(control);
@@ -146,7 +146,7 @@ static void training(Thread *t, u32 *control, const Kernels *k) {
   const size_t tokens = (size_t)length * sequences, width = (size_t)n_state * n_head;
   const Attention a = {
     .n = sequences, .t = length, .n_head = n_head, .n_embd = (u32)width, .qkv = floats(tokens * width * 3), .da = floats(tokens * width),
-    .a = floats(tokens * width), .rows = floats(tokens * n_head * 2), .dqkv = floats(tokens * width * 3), .own = array(attention_own_bytes(length, n_state)),
+    .a = floats(tokens * width), .rows = floats(tokens * n_head * 2), .dqkv = floats(tokens * width * 3), .own = array(attention_own_bytes(length, n_state)), .scale = 0.1f,
   };
   RUN(attention_forward, &a);
   RUN(attention_backward, &a);

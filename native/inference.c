@@ -3,10 +3,12 @@
 
 /** Words of the records of src/engines/cpu/runtime/records.ts. */
 enum { L_N_IN, L_N_OUT, L_W, L_B, L_SCALE, L_LIMIT, L_TYPE, L_WORDS };
+enum { N_G, N_B, N_EPSILON, N_WORDS };
+enum { Y_LN_1, Y_C_ATTN, Y_C_PROJ, Y_LN_2, Y_C_FC, Y_C_PROJ_MLP, Y_ATTENTION_SCALE, Y_WORDS };
 enum { B_ROW, B_COUNT, B_POSITION, B_PAGES, B_OUT, B_WORDS };
 enum { P_FROM, P_TO, P_SCALE, P_N_IN, P_N_OUT, P_MOST, P_OWN, P_OWN_BYTES, P_WORDS };
 enum {
-  M_N_EMBD, M_N_HEAD, M_N_LAYER, M_LAYERS, M_WTE, M_WPE, M_LN_F,
+  M_N_EMBD, M_N_HEAD, M_N_LAYER, M_LAYERS, M_WTE, M_WPE, M_LN_F, M_LM_HEAD, M_ACTIVATION,
   M_EMBD_STRIDE, M_QKV_STRIDE, M_HIDDEN_STRIDE, M_PAGE_LAYER,
   M_X, M_LAST_X, M_A, M_QKV, M_HIDDEN, M_QUANTIZED, M_ROW_SCALE, M_OWN, M_OWN_BYTES,
   M_ROWS, M_IDS, M_POSITIONS, M_ROW_PAGES, M_BLOCKS, M_N_BLOCKS,
@@ -42,7 +44,7 @@ static u32 linear_float(Call *c, u32 type) {
   const Linear l = read_linear(c, c->a[0]);
   const u32 rows = c->a[1], mode = c->a[6];
   require(c, l.type == type, "a matrix of another type");
-  require(c, mode <= GELU, "no such mode");
+  require(c, mode <= QUICK_GELU, "no such mode");
   const float *x = rows_at(c, c->a[2], rows, c->a[3], l.n_in, "x lies outside the memory");
   float *y = rows_at(c, c->a[4], rows, c->a[5], l.n_out, "y lies outside the memory");
   if (c->fault || rows == 0) return 0;
@@ -57,7 +59,7 @@ static u32 linear_int8(Call *c) {
   const Linear l = read_linear(c, c->a[0]);
   const u32 rows = c->a[1], mode = c->a[6];
   require(c, l.type == INT8, "a matrix of another type");
-  require(c, mode <= GELU, "no such mode");
+  require(c, mode <= QUICK_GELU, "no such mode");
   const int16_t *q = at(c, c->a[2], rows * padded(l.n_in) * 2, "x lies outside the memory");
   const float *scales = at(c, c->a[3], (u64)rows * 4, "a row's scale lies outside the memory");
   float *y = rows_at(c, c->a[4], rows, c->a[5], l.n_out, "y lies outside the memory");
@@ -72,10 +74,11 @@ static u32 prepare(Call *c) {
   Prepare p = {.rows = c->a[2], .n = l.n_in, .xs = c->a[4], .as = c->a[6], .alone = c->a[9], .limit = l.limit};
   p.x = rows_at(c, c->a[3], p.rows, c->a[4], p.n, "x lies outside the memory");
   if (c->a[1]) {
-    const u32 *norm = at(c, c->a[1], 8, "no norm there");
+    const u32 *norm = at(c, c->a[1], N_WORDS * 4, "no norm there");
     if (norm) {
-      p.g = at(c, norm[0], (u64)p.n * 4, "a norm lies outside the memory");
-      p.b = at(c, norm[1], (u64)p.n * 4, "a norm lies outside the memory");
+      p.g = at(c, norm[N_G], (u64)p.n * 4, "a norm lies outside the memory");
+      p.b = at(c, norm[N_B], (u64)p.n * 4, "a norm lies outside the memory");
+      p.epsilon = as_float(norm[N_EPSILON]);
       p.a = rows_at(c, c->a[5], p.rows, c->a[6], p.n, "a lies outside the memory");
     }
   }
@@ -155,6 +158,8 @@ static u32 attention(Call *c) {
   if (c->fault) return 0;
   require(c, layer < m.n_layer && layer_bytes(&m) <= m.page_layer && m.page_layer % 4 == 0, "no such layer");
   require(c, (u64)n_blocks * m.n_head < (u64)1 << 32, "too many blocks");
+  const u32 *layers = at(c, r[M_LAYERS], (layer + 1ull) * Y_WORDS * 4, "no such layer");
+  if (layers) m.scale = as_float(layers[layer * Y_WORDS + Y_ATTENTION_SCALE]);
   const Block *blocks = at(c, c->a[2], (u64)n_blocks * B_WORDS * 4, "blocks lie outside the memory");
   u32 positions = 0;
   for (u32 i = 0; i < n_blocks && !c->fault; i++) {
@@ -205,7 +210,7 @@ PACKS(quantize_rows, INT8, 0)
 PACKS(pack_linear_float16, FLOAT16, 0)
 PACKS(pack_rows_float16, FLOAT16, 0)
 
-/* n_ctx, n_embd */
+/* n_ctx, widest */
 static u32 own_bytes(Call *c) {
   const u64 bytes = inference_own_bytes(c->a[0], c->a[1]);
   require(c, c->a[0] < 1u << 26 && bytes < 1u << 31, "a model that large has no room");

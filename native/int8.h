@@ -116,6 +116,7 @@ INLINE void int8_streams(const Linear *l, u32 p, u32 distance, int streams, cons
   }
   if (k < pairs)
     for (int s = 0; s < streams; s++) sum[s] = last_pair(sum[s], w + s * distance * panel + (size_t)k * 16, x + 2 * k);
+#pragma clang loop unroll(full)
   for (int s = 0; s < streams; s++) {
     const size_t at = ((size_t)p + (size_t)s * distance) * 8;
     finish_sums(y + at, l->b ? l->b + at : 0, panel_sums(sum[s]), l->scale + at, row_scale, mode);
@@ -176,6 +177,7 @@ INLINE void int8_rows(int rows, const Linear *l, u32 p, const int16_t *x, const 
     }
   }
   const float *b = l->b ? l->b + at : 0, *scale = l->scale + at;
+#pragma clang loop unroll(full)
   for (int r = 0; r < rows; r++) {
     finish_wide(y + r * ys + at, b, s0[r], scale, scales[r], mode);
     finish_wide(y + r * ys + at + LANES, b ? b + LANES : 0, s1[r], scale + LANES, scales[r], mode);

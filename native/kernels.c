@@ -1,6 +1,7 @@
 /** All kernels for one kind of processor: compiled once for each, with LANES and KERNELS given. */
 #include "memory.h"
 #include "vector.h"
+#include "activation.h"
 #include "norm.h"
 #include "linear.h"
 #include "int8.h"
@@ -15,5 +16,5 @@ const Kernels KERNELS = {
   pack_linear, pack_rows, quantize_linear, quantize_rows, pack_linear_float16, pack_rows_float16,
   layernorm_forward, layernorm_backward_rows, layernorm_backward_columns,
   matmul_blocks, matmul_pack, matmul_block, attention_forward, attention_backward,
-  crossentropy, gelu_forward, gelu_backward, adam,
+  crossentropy, activation_forward, activation_backward, adam,
 };

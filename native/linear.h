@@ -29,7 +29,8 @@ INLINE V wide_weights(const void *w, size_t at, size_t panel, int half) {
 INLINE void finish8(float *y, const float *b, f8 v, int mode) {
   if (b) v += load8(b);
   if (mode == ADD) v = load8(y) + v;
-  else if (mode == GELU) v = gelu8(v);
+  else if (mode == GELU_NEW) v = gelu_new8(v);
+  else if (mode != STORE) v = activate8(v, mode);
   store8(y, v);
 }
 
@@ -37,7 +38,8 @@ INLINE void finishv(float *y, const float *b, V v, int mode) {
 #if LANES == 16
   if (b) v += load16(b);
   if (mode == ADD) v = load16(y) + v;
-  else if (mode == GELU) v = gelu16(v);
+  else if (mode == GELU_NEW) v = gelu_new16(v);
+  else if (mode != STORE) v = activate16(v, mode);
   store16(y, v);
 #else
   finish8(y, b, v, mode);
@@ -60,6 +62,7 @@ INLINE void row_streams(
     for (int s = 0; s < streams; s++)
       sum[s] = fma8(weights(w, at + s * distance * panel + (size_t)k * 8, half), v, sum[s]);
   }
+#pragma clang loop unroll(full)
   for (int s = 0; s < streams; s++) finish8(y + s * distance * 8, b ? b + s * distance * 8 : 0, sum[s], mode);
 }
 
@@ -110,6 +113,7 @@ INLINE void rows_pair(
       s1[r] = fmav(w1, v, s1[r]);
     }
   }
+#pragma clang loop unroll(full)
   for (int r = 0; r < rows; r++) {
     finishv(y + r * ys, b, s0[r], mode);
     finishv(y + r * ys + LANES, b ? b + LANES : 0, s1[r], mode);

@@ -51,8 +51,8 @@ static inline int64_t first(Thread *t, u32 units) {
 
 /** Numbers that lie side by side in a panel, and positions in a page of the cache. */
 enum { PANEL = 8, PAGE = 32 };
-/** What becomes of a sum. */
-enum { STORE, ADD, GELU };
+/** What becomes of a sum: class Mode. */
+enum { STORE, ADD, GELU_NEW, GELU, RELU, SILU, QUICK_GELU };
 enum { FLOAT32, FLOAT16, INT8 };
 
 /** The records of src/engines/cpu/runtime/records.ts, with addresses resolved. */
@@ -71,6 +71,8 @@ typedef struct {
 
 typedef struct {
   u32 n_embd, n_head, n_layer, rows, embd_stride, qkv_stride, page_layer;
+  /** What the scores of attention's layer are multiplied by. */
+  float scale;
   const Linear *wte;
   const float *wpe;
   float *x, *a;
@@ -94,7 +96,7 @@ typedef struct {
   float *a;
   int16_t *q; /* int8 only */
   float *scales;
-  float limit;
+  float limit, epsilon;
   u32 rows, n, alone;
 } Prepare;
 
@@ -111,12 +113,14 @@ typedef struct {
   u32 rows, n;
   const float *g, *b, *x;
   float *y, *dx, *dg, *db, *moments;
+  float epsilon;
 } NormRows;
 
 typedef struct {
   u32 n, t, n_head, n_embd;
   const float *qkv, *da;
   float *a, *rows, *dqkv, *own;
+  float scale;
 } Attention;
 
 typedef struct {
@@ -128,7 +132,7 @@ typedef struct {
 } Loss;
 
 typedef struct {
-  u32 n;
+  u32 n, activation;
   const float *x;
   float *y, *z;
 } Values;
@@ -163,15 +167,15 @@ typedef struct {
   void (*attention_forward)(Thread *, const Attention *);
   void (*attention_backward)(Thread *, const Attention *);
   void (*crossentropy)(Thread *, const Loss *);
-  void (*gelu_forward)(Thread *, const Values *);
-  void (*gelu_backward)(Thread *, const Values *);
+  void (*activation_forward)(Thread *, const Values *);
+  void (*activation_backward)(Thread *, const Values *);
   void (*adam)(Thread *, const Step *);
 } Kernels;
 
 /** Bytes of a thread's own memory that attention and packing need. */
-static inline u64 inference_own_bytes(u32 n_ctx, u32 n_embd) {
+static inline u64 inference_own_bytes(u32 n_ctx, u32 widest) {
   const u64 scores = 4ull * ((n_ctx + PAGE - 1) / PAGE * PAGE) * 4;
-  const u64 panel = 8ull * (4ull * n_embd + 16) * 4;
+  const u64 panel = 8ull * (widest + 16ull) * 4;
   return (scores > panel ? scores : panel) + 1024;
 }
 

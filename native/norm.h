@@ -2,8 +2,8 @@
 
 typedef struct { float mean, inverse; } Moments;
 
-/** A row's mean and 1 / sqrt(variance + 1e-5), the variance divided by n: openai/gpt-2 src/model.py, norm(). */
-static Moments moments_of(const float *x, u32 n) {
+/** A row's mean and 1 / sqrt(variance + epsilon), the variance divided by n: openai/gpt-2 src/model.py, norm(). */
+static Moments moments_of(const float *x, u32 n, float epsilon) {
   f16 s = (f16)(0);
   u32 i = 0;
   for (; i + 16 <= n; i += 16) s += load16(x + i);
@@ -18,11 +18,11 @@ static Moments moments_of(const float *x, u32 n) {
     const float d = x[i + j] - mean;
     s[j] = fma1(d, d, s[j]);
   }
-  return (Moments){mean, 1.0f / __builtin_sqrtf(sum16(s) / (float)n + 1e-5f)};
+  return (Moments){mean, 1.0f / __builtin_sqrtf(sum16(s) / (float)n + epsilon)};
 }
 
-static void norm_row(const float *x, const float *g, const float *b, float *y, u32 n) {
-  const Moments m = moments_of(x, n);
+static void norm_row(const float *x, const float *g, const float *b, float *y, u32 n, float epsilon) {
+  const Moments m = moments_of(x, n, epsilon);
   u32 i = 0;
   for (; i + 16 <= n; i += 16)
     store16(y + i, fma16((load16(x + i) - m.mean) * m.inverse, load16(g + i), load16(b + i)));
@@ -72,7 +72,7 @@ static void prepare(Thread *t, const Prepare *p) {
   for (int64_t r = p->alone ? 0 : first(t, p->rows); r >= 0;) {
     const float *x = p->x + r * p->xs;
     if (p->g) {
-      norm_row(x, p->g, p->b, p->a + r * p->as, p->n);
+      norm_row(x, p->g, p->b, p->a + r * p->as, p->n, p->epsilon);
       x = p->a + r * p->as;
     }
     if (p->q) p->scales[r] = round_row(x, p->q + r * 2 * pairs, p->n, p->limit);

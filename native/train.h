@@ -6,12 +6,12 @@ enum { NORM_ROWS = 16, NORM_COLUMNS = 32, VALUES = 4096 };
 static void layernorm_forward(Thread *t, const NormRows *p) {
   for (int64_t unit = first(t, up(p->rows, NORM_ROWS)); unit >= 0; unit = next(t))
     for (u32 r = unit * NORM_ROWS; r < min_u32(unit * NORM_ROWS + NORM_ROWS, p->rows); r++)
-      norm_row(p->x + (size_t)r * p->n, p->g, p->b, p->y + (size_t)r * p->n, p->n);
+      norm_row(p->x + (size_t)r * p->n, p->g, p->b, p->y + (size_t)r * p->n, p->n, p->epsilon);
 }
 
 /** With h = (x - mean) / deviation: dx += (g dy - mean(g dy) - h mean(g dy h)) / deviation. */
-static void norm_row_back(const float *x, const float *dy, const float *g, float *dx, u32 n, float *moments) {
-  const Moments m = moments_of(x, n);
+static void norm_row_back(const float *x, const float *dy, const float *g, float *dx, u32 n, float *moments, float epsilon) {
+  const Moments m = moments_of(x, n, epsilon);
   moments[0] = m.mean;
   moments[1] = m.inverse;
   f16 t1 = (f16)(0), t2 = t1;
@@ -42,7 +42,7 @@ static void layernorm_backward_rows(Thread *t, const NormRows *p) {
   for (int64_t unit = first(t, up(p->rows, NORM_ROWS)); unit >= 0; unit = next(t))
     for (u32 r = unit * NORM_ROWS; r < min_u32(unit * NORM_ROWS + NORM_ROWS, p->rows); r++) {
       const size_t at = (size_t)r * p->n;
-      norm_row_back(p->x + at, p->y + at, p->g, p->dx + at, p->n, p->moments + 2 * (size_t)r);
+      norm_row_back(p->x + at, p->y + at, p->g, p->dx + at, p->n, p->moments + 2 * (size_t)r, p->epsilon);
     }
 }
 
@@ -74,23 +74,20 @@ static void layernorm_backward_columns(Thread *t, const NormRows *p) {
 }
 
 /** Arrays have room to the next multiple of 16, here and below. */
-static void gelu_forward(Thread *t, const Values *p) {
-  for (int64_t unit = first(t, up(p->n, VALUES)); unit >= 0; unit = next(t))
-    for (u32 i = unit * VALUES; i < min_u32(unit * VALUES + VALUES, p->n); i += 16) store16(p->y + i, gelu16(load16(p->x + i)));
-}
-
-/** z = z gelu'(x), y = gelu(x): gelu'(x) = s + x s (1 - s) 2u', s = 1 / (1 + e^-2u) */
-static void gelu_backward(Thread *t, const Values *p) {
+static void activation_forward(Thread *t, const Values *p) {
+  const int mode = p->activation;
   for (int64_t unit = first(t, up(p->n, VALUES)); unit >= 0; unit = next(t))
     for (u32 i = unit * VALUES; i < min_u32(unit * VALUES + VALUES, p->n); i += 16) {
       const f16 x = load16(p->x + i);
-      const f16 u = fma16((x * x) * x, (f16)(0.044715f), x);
-      const f16 s = 1.0f / (1.0f + exp16(u * -1.5957691216057308f));
-      const f16 u2 = fma16(x * x, (f16)(0.134145f), (f16)(1.0f)) * 1.5957691216057308f;
-      const f16 c = (x * s) * (1.0f - s);
-      store16(p->y + i, x * s);
-      store16(p->z + i, load16(p->z + i) * fma16(c, u2, s));
+      store16(p->y + i, mode == GELU_NEW ? gelu_new16(x) : activate16(x, mode));
     }
+}
+
+/** z = z times the derivative at x, y = the activation of x */
+static void activation_backward(Thread *t, const Values *p) {
+  for (int64_t unit = first(t, up(p->n, VALUES)); unit >= 0; unit = next(t))
+    for (u32 i = unit * VALUES; i < min_u32(unit * VALUES + VALUES, p->n); i += 16)
+      activate_back(load16(p->x + i), p->y + i, p->z + i, p->activation);
 }
 
 /** Kingma and Ba, "Adam", arXiv 1412.6980, algorithm 1, as PyTorch has it; the gradients are zero afterwards. */

@@ -53,7 +53,7 @@ static void copy_rows(const float *from, size_t step, u32 rows, u32 n, float *to
 
 static void attention_forward(Thread *thread, const Attention *p) {
   const u32 t = p->t, n_state = p->n_embd / p->n_head, width = up(n_state, COLUMNS) * COLUMNS;
-  const float scale = 1.0f / __builtin_sqrtf((float)n_state);
+  const float scale = p->scale;
   const size_t ss = (size_t)up(t, 32) * 32;
   float *const keys = p->own, *const values = keys + ss * n_state, *const s = values + (size_t)t * width, *const mixed = s + TILE * ss;
   for (int64_t unit = first(thread, p->n * p->n_head); unit >= 0; unit = next(thread)) {
@@ -101,7 +101,7 @@ static float product16(const float *x, const float *y, u32 n) {
 
 static void attention_backward(Thread *thread, const Attention *p) {
   const u32 t = p->t, n_state = p->n_embd / p->n_head, width = up(n_state, COLUMNS) * COLUMNS;
-  const float scale = 1.0f / __builtin_sqrtf((float)n_state);
+  const float scale = p->scale;
   const size_t ss = (size_t)up(t, 32) * 32;
   float *const keys = p->own, *const values = keys + ss * n_state; // panels of positions
   float *const key_features = values + ss * n_state; // panels of features, here and in the next two

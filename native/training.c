@@ -3,9 +3,9 @@
 
 /** Words of the records of src/engines/cpu/runtime/records.ts. */
 enum { P_M, P_N, P_K, P_A, P_A_ROW, P_A_K, P_B, P_B_K, P_B_COLUMN, P_C, P_C_ROW, P_BIAS, P_ADD, P_SHARED, P_OWN, P_OWN_BYTES, P_WORDS };
-enum { N_ROWS, N_N, N_G, N_B, N_X, N_Y, N_DX, N_DG, N_DB, N_MOMENTS, N_WORDS };
-enum { A_N, A_T, A_N_HEAD, A_N_EMBD, A_QKV, A_A, A_ROWS, A_DA, A_DQKV, A_OWN, A_OWN_BYTES, A_WORDS };
-enum { V_N, V_ROWS, V_X, V_Y, V_Z, V_SCALE, V_WORDS };
+enum { N_ROWS, N_N, N_G, N_B, N_X, N_Y, N_DX, N_DG, N_DB, N_MOMENTS, N_EPSILON, N_WORDS };
+enum { A_N, A_T, A_N_HEAD, A_N_EMBD, A_QKV, A_A, A_ROWS, A_DA, A_DQKV, A_OWN, A_OWN_BYTES, A_SCALE, A_WORDS };
+enum { V_N, V_ROWS, V_X, V_Y, V_Z, V_SCALE, V_ACTIVATION, V_WORDS };
 enum { C_ROWS, C_N_VOCAB, C_ROW, C_LOGITS, C_TARGETS, C_LOSSES, C_SCALE, C_WORDS };
 enum { S_N, S_VALUES, S_GRADIENTS, S_M, S_V, S_MEAN, S_RATE, S_CORRECTION, S_WORDS };
 
@@ -68,6 +68,7 @@ static NormRows read_norm(Call *c, int back) {
   if (!r) return p;
   p.rows = r[N_ROWS];
   p.n = r[N_N];
+  p.epsilon = as_float(r[N_EPSILON]);
   require(c, p.n > 0 && p.rows < 1u << 30, "no rows there");
   const u64 row = (u64)p.n * 4, all = p.rows * row;
   p.x = at(c, r[N_X], all, OUTSIDE);
@@ -96,7 +97,7 @@ static Attention read_attention(Call *c, int back) {
   Attention p = {0};
   const u32 *r = record(c, A_WORDS);
   if (!r) return p;
-  p = (Attention){.n = r[A_N], .t = r[A_T], .n_head = r[A_N_HEAD], .n_embd = r[A_N_EMBD]};
+  p = (Attention){.n = r[A_N], .t = r[A_T], .n_head = r[A_N_HEAD], .n_embd = r[A_N_EMBD], .scale = as_float(r[A_SCALE])};
   require(c, p.n_head > 0 && p.n_embd > 0 && p.n_embd < 1u << 20 && p.n_embd % p.n_head == 0 && p.t > 0 && p.t < 1u << 20, "no heads there");
   require(c, (u64)p.n * p.n_head < 1u << 30, "too many heads");
   if (c->fault) return p;
@@ -140,19 +141,24 @@ static u32 crossentropy(Call *c) {
 /** Bytes of n values with the room behind them. */
 static u64 roomy(u32 n) { return ((u64)n + 15) / 16 * 64; }
 
-static u32 gelu_forward(Call *c) {
+static Values read_values(Call *c, int back) {
+  Values p = {0};
   const u32 *r = record(c, V_WORDS);
-  if (!r) return 0;
-  const Values p = {.n = r[V_N], .x = at(c, r[V_X], roomy(r[V_N]), OUTSIDE), .y = at(c, r[V_Y], roomy(r[V_N]), OUTSIDE)};
-  if (!c->fault) c->kernels->gelu_forward(&c->t, &p);
+  if (!r) return p;
+  const u64 bytes = roomy(r[V_N]);
+  p = (Values){.n = r[V_N], .activation = r[V_ACTIVATION], .x = at(c, r[V_X], bytes, OUTSIDE), .y = at(c, r[V_Y], bytes, OUTSIDE)};
+  require(c, p.activation >= GELU_NEW && p.activation <= QUICK_GELU, "no such activation");
+  if (back) p.z = at(c, r[V_Z], bytes, OUTSIDE);
+  return p;
+}
+static u32 activation_forward(Call *c) {
+  const Values p = read_values(c, 0);
+  if (!c->fault) c->kernels->activation_forward(&c->t, &p);
   return 0;
 }
-static u32 gelu_backward(Call *c) {
-  const u32 *r = record(c, V_WORDS);
-  if (!r) return 0;
-  const u64 bytes = roomy(r[V_N]);
-  const Values p = {.n = r[V_N], .x = at(c, r[V_X], bytes, OUTSIDE), .y = at(c, r[V_Y], bytes, OUTSIDE), .z = at(c, r[V_Z], bytes, OUTSIDE)};
-  if (!c->fault) c->kernels->gelu_backward(&c->t, &p);
+static u32 activation_backward(Call *c) {
+  const Values p = read_values(c, 1);
+  if (!c->fault) c->kernels->activation_backward(&c->t, &p);
   return 0;
 }
 
@@ -191,8 +197,8 @@ const Function training_functions[] = {
   {"attention_forward", 1, attention_forward, 0},
   {"attention_backward", 1, attention_backward, 0},
   {"crossentropy", 1, crossentropy, 0},
-  {"gelu_forward", 1, gelu_forward, 0},
-  {"gelu_backward", 1, gelu_backward, 0},
+  {"activation_forward", 1, activation_forward, 0},
+  {"activation_backward", 1, activation_backward, 0},
   {"adam", 1, adam, 0},
   {"training_own_bytes", 3, own_bytes, 1},
   {"training_shared_bytes", 1, shared_bytes, 1},

@@ -74,16 +74,6 @@ INLINE float sum16(f16 s) {
 DEFINE_EXP(f8, i8, exp8)
 DEFINE_EXP(f16, i16, exp16)
 
-/** x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3) */
-INLINE f8 gelu8(f8 x) {
-  const f8 u = fma8((x * x) * x, (f8)(0.044715f), x);
-  return x / (1.0f + exp8(u * -1.5957691216057308f));
-}
-INLINE f16 gelu16(f16 x) {
-  const f16 u = fma16((x * x) * x, (f16)(0.044715f), x);
-  return x / (1.0f + exp16(u * -1.5957691216057308f));
-}
-
 /** The largest of n values, NaN if one of them is. Reads n values and no more. */
 static float largest(const float *x, u32 n) {
   f16 top = (f16)(-__builtin_inff());

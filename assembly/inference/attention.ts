@@ -7,7 +7,7 @@
 import { BLOCK_ROWS, PAGE, PANEL } from "../abi";
 import { first, next, threadIndex } from "../threads";
 import { exp, largest, madd, sum16 } from "../vector";
-import { Block, Model } from "./model";
+import { Block, Layer, Model } from "./model";
 
 /** Puts the keys and values of this pass's rows into the cache: this thread's part; a barrier must follow. */
 export function remember(m: Model, layer: u32): void {
@@ -269,7 +269,7 @@ export function attentionBytes(n_ctx: u32): u32 {
 /** This thread's part of the attention of each block and head, to rows of a; a barrier must follow. */
 export function attention(m: Model, layer: u32, blocks: usize, n_blocks: u32): void {
   const n_state = m.n_embd / m.n_head;
-  const scale = f32x4.splat(<f32>1.0 / sqrt<f32>(<f32>n_state));
+  const scale = f32x4.splat(changetype<Layer>(m.layers + <usize>layer * offsetof<Layer>()).attention_scale);
   const keysHead = (<usize>n_state * PAGE) << 2;
   const valuesHead = (<usize>((n_state + PANEL - 1) / PANEL) * PANEL * PAGE) << 2;
   const at = <usize>layer * m.page_layer;

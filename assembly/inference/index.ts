@@ -72,16 +72,19 @@ export function run(): void {
   barrier();
 }
 
-/** Bytes of a row of up to 4 n_embd values as int16, on cache lines of its own. */
+/** Bytes of a row of n values as int16, on cache lines of its own. */
 // @ts-ignore: decorator
 @inline
-function int16Bytes(n_embd: u32): u32 {
-  return (8 * n_embd + 4 + 63) & ~63;
+function int16Bytes(n: u32): u32 {
+  return (2 * n + 4 + 63) & ~63;
 }
 
-/** Bytes of its own that a thread needs to prepare rows alone: their scales, them as int16, their LayerNorm. */
-export function prepared_bytes(n_embd: u32): u32 {
-  return 64 + ROWS_ALONE * (int16Bytes(n_embd) + 4 * (n_embd + 8));
+/**
+ * Bytes of its own that a thread needs to prepare rows alone: their scales, them as int16, their LayerNorm.
+ * @param widest the most inputs that a matrix has
+ */
+export function prepared_bytes(n_embd: u32, widest: u32): u32 {
+  return 64 + ROWS_ALONE * (int16Bytes(widest) + 4 * (n_embd + 8));
 }
 
 /** y = x w + b for all rows, of LayerNorm(x) if there is a norm; and a barrier. */
@@ -92,7 +95,7 @@ function apply(
   const alone = rows <= ROWS_ALONE;
   const q = alone ? own + 64 : m.quantized;
   const scales = alone ? own : m.row_scale;
-  const a = alone ? own + 64 + ROWS_ALONE * int16Bytes(m.n_embd) : m.a;
+  const a = alone ? own + 64 + ROWS_ALONE * int16Bytes(l.n_in) : m.a;
   const int8 = l.type == WeightType.INT8;
   if (int8 || norm !== null) {
     prepare(l, norm, rows, x, xs, a, m.embd_stride, q, scales, alone);
@@ -134,10 +137,10 @@ function forward(m: Model): void {
     attention(m, i, blocks, n_blocks); // a [rows, n_embd]
     barrier();
     apply(m, l.c_proj, null, rows, m.a, es, x, es, Mode.ADD);
-    apply(m, l.c_fc, l.ln_2, rows, x, es, m.hidden, m.hidden_stride, Mode.GELU); // hidden [rows, 4 n_embd]
+    apply(m, l.c_fc, l.ln_2, rows, x, es, m.hidden, m.hidden_stride, m.activation); // hidden [rows, n_inner]
     apply(m, l.c_proj_mlp, null, rows, m.hidden, m.hidden_stride, x, es, Mode.ADD);
   }
-  apply(m, m.wte, m.ln_f, rows, x, es, m.logits, m.wte.n_out, Mode.STORE); // logits [rows, n_vocab]
+  apply(m, m.lm_head, m.ln_f, rows, x, es, m.logits, m.lm_head.n_out, Mode.STORE); // logits [rows, n_vocab]
 }
 
 /** Copies the rows of x that go on to the end: the first thread does, it is little. */

@@ -15,9 +15,12 @@ export { linear_int8 } from "./linear_int8";
 export { pack_linear, pack_rows } from "./pack";
 export { quantize_linear, quantize_rows } from "./quantize";
 
-/** Bytes of its own that each thread needs: attention's scores, or a panel of the widest matrix as it is packed. */
-export function inference_own_bytes(n_ctx: u32, n_embd: u32): u32 {
-  return max<u32>(attentionBytes(n_ctx), PANEL * (4 * n_embd + 8) * 4 + 64);
+/**
+ * Bytes of its own that each thread needs: attention's scores, or a panel of the widest matrix as it is packed.
+ * @param widest the most inputs that a matrix has
+ */
+export function inference_own_bytes(n_ctx: u32, widest: u32): u32 {
+  return max<u32>(attentionBytes(n_ctx), PANEL * (widest + 8) * 4 + 64);
 }
 
 // float16 weights are for native kernels: here they become float32 when they are loaded, and these are never called.

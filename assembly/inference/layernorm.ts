@@ -5,8 +5,6 @@ import { lanes, madd, part, putPart, sum16 } from "../vector";
 import { quantizeActivations } from "./linear_int8";
 import { Linear, Model, Norm } from "./model";
 
-const EPSILON: f32 = 1e-5; // openai/gpt-2 src/model.py, norm()
-
 /** The mean of a row. x [n] */
 export function meanOf(x: usize, n: u32): f32 {
   const whole = <usize>(n & ~15) << 2;
@@ -29,8 +27,8 @@ export function meanOf(x: usize, n: u32): f32 {
   return sum16(a, b, c, d) / <f32>n;
 }
 
-/** 1 / sqrt(variance + 1e-5) of a row, the variance divided by n. x [n] */
-export function inverseDeviation(x: usize, n: u32, mean: f32): f32 {
+/** 1 / sqrt(variance + epsilon) of a row, the variance divided by n: openai/gpt-2 src/model.py, norm(). x [n] */
+export function inverseDeviation(x: usize, n: u32, mean: f32, epsilon: f32): f32 {
   const whole = <usize>(n & ~15) << 2;
   const means = f32x4.splat(mean);
   const zero = f32x4.splat(0);
@@ -53,7 +51,7 @@ export function inverseDeviation(x: usize, n: u32, mean: f32): f32 {
     c = addSquare(c, x + i + 32, means, rest - 8);
     d = addSquare(d, x + i + 48, means, rest - 12);
   }
-  return <f32>1.0 / sqrt<f32>(sum16(a, b, c, d) / <f32>n + EPSILON);
+  return <f32>1.0 / sqrt<f32>(sum16(a, b, c, d) / <f32>n + epsilon);
 }
 
 function addSquare(sum: v128, x: usize, means: v128, count: i32): v128 {
@@ -62,10 +60,10 @@ function addSquare(sum: v128, x: usize, means: v128, count: i32): v128 {
 }
 
 /** y = (x - mean) / deviation g + b. x, y, g, b [n] */
-export function layerNorm(g: usize, b: usize, x: usize, y: usize, n: u32): void {
+export function layerNorm(g: usize, b: usize, epsilon: f32, x: usize, y: usize, n: u32): void {
   const mean = meanOf(x, n);
   const means = f32x4.splat(mean);
-  const inverses = f32x4.splat(inverseDeviation(x, n, mean));
+  const inverses = f32x4.splat(inverseDeviation(x, n, mean, epsilon));
   const whole = <usize>(n & ~3) << 2;
   let i: usize = 0;
   for (; i < whole; i += 16) {
@@ -95,7 +93,7 @@ export function prepare(
     let from = x + (row * xs << 2);
     if (norm !== null) {
       const to = a + (row * as << 2);
-      layerNorm(norm.g, norm.b, from, to, n);
+      layerNorm(norm.g, norm.b, norm.epsilon, from, to, n);
       from = to;
     }
     if (quantized) store<f32>(scales + (row << 2), quantizeActivations(from, q + row * bytes, n, l.limit));

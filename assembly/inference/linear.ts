@@ -3,8 +3,9 @@
  * every kernel here: the same bits for any number of rows, threads or panels side by side.
  */
 import { Mode, PANEL } from "../abi";
+import { activate, geluNew } from "../activation";
 import { first, next } from "../threads";
-import { gelu, madd } from "../vector";
+import { madd } from "../vector";
 import { Linear } from "./model";
 
 /** Panels that one unit of work reads side by side. */
@@ -23,9 +24,12 @@ export function finish(y: usize, b: usize, low: v128, high: v128, mode: Mode): v
     v128.store(y, f32x4.add(v128.load(y, 16), high), 16);
     return;
   }
-  if (mode == Mode.GELU) {
-    low = gelu(low);
-    high = gelu(high);
+  if (mode == Mode.GELU_NEW) {
+    low = geluNew(low);
+    high = geluNew(high);
+  } else if (mode != Mode.STORE) {
+    low = activate(low, mode);
+    high = activate(high, mode);
   }
   v128.store(y, low);
   v128.store(y, high, 16);

@@ -1,5 +1,5 @@
 /** What lies where in memory. Written by TypeScript (src/engines/cpu/runtime/records.ts), 4 bytes a field. */
-import { WeightType } from "../abi";
+import { Mode, WeightType } from "../abi";
 
 /** y = x w + b. Weights lie in panels of 8 outputs: [n_out / 8, n_in, 8], or int8 [n_out / 8, n_in / 2, 8, 2]. */
 @unmanaged
@@ -21,6 +21,8 @@ export class Linear {
 export class Norm {
   g: usize;
   b: usize;
+  /** Added to the variance. */
+  epsilon: f32;
 }
 
 @unmanaged
@@ -31,6 +33,8 @@ export class Layer {
   ln_2: Norm;
   c_fc: Linear;
   c_proj_mlp: Linear;
+  /** What attention's scores are multiplied by. */
+  attention_scale: f32;
 }
 
 /** Up to four rows of one sequence with positions that follow each other. */
@@ -57,6 +61,10 @@ export class Model {
   wte: Linear;
   wpe: usize;
   ln_f: Norm;
+  /** The output matrix: wte, but for models that have another. */
+  lm_head: Linear;
+  /** Of the MLPs. */
+  activation: Mode;
   /** Values from row to row of x and a; of qkv; of hidden. */
   embd_stride: u32;
   qkv_stride: u32;

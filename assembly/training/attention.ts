@@ -36,6 +36,8 @@ export class Attention {
   dqkv: usize;
   own: usize;
   own_bytes: u32;
+  /** What the scores are multiplied by. */
+  scale: f32;
 }
 
 /** This thread's part; a barrier must follow. */
@@ -95,7 +97,6 @@ function forwardHead(p: Attention, unit: u32): void {
     leftFromRows(k + <usize>i * step, step, min(LEFT, t - i), n_state, keys + <usize>(i / LEFT) * keyPanel);
   const valuePanel = <usize>t * LEFT_BYTES;
   leftFromColumns(v, step, n_state, t, values, valuePanel);
-  const scale = <f32>1.0 / sqrt<f32>(<f32>n_state);
   for (let i: u32 = 0; i < t; i += RIGHT) {
     const count = min(RIGHT, t - i);
     const n = i + count; // keys that the last row sees
@@ -103,7 +104,7 @@ function forwardHead(p: Attention, unit: u32): void {
     let panel = keys;
     for (let key: u32 = 0; key < n; key += LEFT, panel += keyPanel)
       tile(panel, query, n_state, s + <usize>key * RIGHT_BYTES, 0);
-    softmax(i, n, scale, rows + (<usize>i << 3), count);
+    softmax(i, n, p.scale, rows + (<usize>i << 3), count);
     tileColumn(values, valuePanel, width / LEFT, s, n, mixed);
     rowsFromRight(mixed, n_state, a + <usize>i * out, out, count, inverse);
   }

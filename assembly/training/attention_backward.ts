@@ -117,7 +117,6 @@ function backwardHead(p: Attention, unit: u32): void {
   memory.fill(dvalues, 0, bytes);
   const one = f32x4.splat(1);
   for (let i: usize = 0; i < RIGHT_BYTES; i += 16) v128.store(ones + i, one);
-  const scale = <f32>1.0 / sqrt<f32>(<f32>n_state);
   for (let row: u32 = 0; row < t; row += BLOCK) {
     const count = min(BLOCK, t - row);
     const n = up(row + count, RIGHT); // keys that the last row sees, in whole panels
@@ -128,7 +127,7 @@ function backwardHead(p: Attention, unit: u32): void {
     const rows = p.rows + ((<usize>unit * t + row) << 3);
     for (let key: u32 = 0; key < n; key += RIGHT) {
       const begin = key > row ? key - row : 0; // rows before it do not look at these keys
-      probabilities(key, row, begin, count, n_state, rows, scale);
+      probabilities(key, row, begin, count, n_state, rows, p.scale);
       const at = <usize>(key / RIGHT) * width * RIGHT_BYTES;
       sumsOverRows(outputsTransposed, scores, dvalues + at, width, begin, count);
       sumsOverRows(queriesTransposed, slopes, dkeys + at, width, begin, count);

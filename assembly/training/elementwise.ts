@@ -2,6 +2,7 @@
  * What is done value by value, sums over rows, embeddings: each thread its part; a barrier must follow. Arrays have
  * room up to the next multiple of 16 values.
  */
+import { Mode } from "../abi";
 import { first, next } from "../threads";
 
 @unmanaged
@@ -14,6 +15,7 @@ export class Values {
   y: usize;
   z: usize;
   scale: f32;
+  activation: Mode;
 }
 
 /** Values of a unit: 16 KiB. */

@@ -48,11 +48,11 @@ declare function attention_forward(p: Attention): void;
 @external("kernels", "attention_backward")
 declare function attention_backward(p: Attention): void;
 // @ts-ignore: decorator
-@external("kernels", "gelu_forward")
-declare function gelu_forward(p: Values): void;
+@external("kernels", "activation_forward")
+declare function activation_forward(p: Values): void;
 // @ts-ignore: decorator
-@external("kernels", "gelu_backward")
-declare function gelu_backward(p: Values): void;
+@external("kernels", "activation_backward")
+declare function activation_backward(p: Values): void;
 // @ts-ignore: decorator
 @external("kernels", "crossentropy")
 declare function crossentropy(p: CrossEntropy): void;
@@ -78,8 +78,8 @@ export function run(): void {
   else if (kind == Job.LAYERNORM_BACKWARD) return layernorm_backward(changetype<LayerNorm>(p));
   else if (kind == Job.ATTENTION_FORWARD) attention_forward(changetype<Attention>(p));
   else if (kind == Job.ATTENTION_BACKWARD) attention_backward(changetype<Attention>(p));
-  else if (kind == Job.GELU_FORWARD) gelu_forward(changetype<Values>(p));
-  else if (kind == Job.GELU_BACKWARD) gelu_backward(changetype<Values>(p));
+  else if (kind == Job.ACTIVATION_FORWARD) activation_forward(changetype<Values>(p));
+  else if (kind == Job.ACTIVATION_BACKWARD) activation_backward(changetype<Values>(p));
   else if (kind == Job.BIAS_BACKWARD) bias_backward(changetype<Values>(p));
   else if (kind == Job.RESIDUAL) residual(changetype<Values>(p));
   else if (kind == Job.SCALE) scale(changetype<Values>(p));

@@ -12,7 +12,7 @@ export { adam } from "./adam";
 export { attention_forward } from "./attention";
 export { attention_backward } from "./attention_backward";
 export { crossentropy } from "./crossentropy";
-export { gelu_backward, gelu_forward } from "./gelu";
+export { activation_backward, activation_forward } from "./activation";
 export { layernorm_backward_columns, layernorm_backward_rows, layernorm_forward } from "./layernorm";
 export { matmul_block, matmul_blocks, matmul_pack, training_shared_bytes } from "./matmul";
 

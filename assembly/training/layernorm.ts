@@ -20,6 +20,7 @@ export class LayerNorm {
   db: usize;
   /** [rows, 2]: mean, 1 / deviation */
   moments: usize;
+  epsilon: f32;
 }
 
 /** Rows of a unit; columns of a unit. */
@@ -31,7 +32,7 @@ export function layernorm_forward(p: LayerNorm): void {
   const bytes = <usize>p.n << 2;
   for (let unit = first((p.rows + ROWS - 1) / ROWS); unit >= 0; unit = next()) {
     const end = min(<u32>unit * ROWS + ROWS, p.rows);
-    for (let r = <u32>unit * ROWS; r < end; r++) layerNorm(p.g, p.b, p.x + r * bytes, p.y + r * bytes, p.n);
+    for (let r = <u32>unit * ROWS; r < end; r++) layerNorm(p.g, p.b, p.epsilon, p.x + r * bytes, p.y + r * bytes, p.n);
   }
 }
 
@@ -41,7 +42,7 @@ export function layernorm_backward_rows(p: LayerNorm): void {
   for (let unit = first((p.rows + ROWS - 1) / ROWS); unit >= 0; unit = next()) {
     const end = min(<u32>unit * ROWS + ROWS, p.rows);
     for (let r = <u32>unit * ROWS; r < end; r++)
-      backwardRow(p.x + r * bytes, p.y + r * bytes, p.g, p.dx + r * bytes, p.n, p.moments + (<usize>r << 3));
+      backwardRow(p.x + r * bytes, p.y + r * bytes, p.g, p.dx + r * bytes, p.n, p.moments + (<usize>r << 3), p.epsilon);
   }
 }
 
@@ -53,9 +54,9 @@ export function layernorm_backward_columns(p: LayerNorm): void {
 }
 
 /** With h = (x - mean) / deviation: dx += (g dy - mean(g dy) - h mean(g dy h)) / deviation. */
-function backwardRow(x: usize, dy: usize, g: usize, dx: usize, n: u32, moments: usize): void {
+function backwardRow(x: usize, dy: usize, g: usize, dx: usize, n: u32, moments: usize, epsilon: f32): void {
   const mean = meanOf(x, n);
-  const inverse = inverseDeviation(x, n, mean);
+  const inverse = inverseDeviation(x, n, mean, epsilon);
   store<f32>(moments, mean);
   store<f32>(moments, inverse, 4);
   const means = f32x4.splat(mean);

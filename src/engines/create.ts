@@ -1,5 +1,5 @@
 import type { Engine } from "../model/engine.js";
-import { type Hparams, unlikeOpenAi } from "../model/hparams.js";
+import type { Hparams } from "../model/hparams.js";
 import { checkParameters } from "../model/parameters.js";
 import type { Trainer, TrainerOptions } from "../model/trainer.js";
 import type { WeightSource } from "../model/weight-source.js";
@@ -133,7 +133,9 @@ async function usesNative(
 
 /** Whether all matrices of a model are stored as float16. */
 function isStoredAsFloat16(source: WeightSource): boolean {
-  return [...source.tensors].every(([name, { dtype }]) => dtype === "float16" || !/\/w$|wte$/.test(name));
+  return [...source.tensors].every(
+    ([name, { dtype }]) => dtype === "float16" || !/\/w$|wte$|lm_head$/.test(name),
+  );
 }
 
 /** The engine on a GPU, and what the user should know about it. */
@@ -165,7 +167,6 @@ export async function createEngine(
   options: EngineOptions,
 ): Promise<Engine> {
   checkParameters(hparams, source);
-  refuseOptions(hparams);
   const { precision = "auto", threads, onProgress, signal, onNotice = () => {} } = options;
   const wanted = wantedBackend(options.backend, options.gpu);
   // int8 and float16 exist in our own engines only: asking for them is asking for that for processors.
@@ -198,12 +199,6 @@ export async function createEngine(
   return createCpuEngine(hparams, source, { precision: chosen, threads, native, onProgress, signal });
 }
 
-/** Until the engines honour them. */
-function refuseOptions(hparams: Hparams): void {
-  const [name] = Object.keys(unlikeOpenAi(hparams));
-  if (name !== undefined) throw new UserError(`models with their own ${name} cannot be run yet`);
-}
-
 /** What precision "auto" is for a model: the same on every machine, as int8 decides texts. */
 function automaticPrecision(hparams: Hparams, source: WeightSource): Precision {
   if (weightBytes(hparams, "float32") > FLOAT32_BYTES) return "int8";
@@ -228,7 +223,6 @@ export async function createTrainer(
   options: TrainerChoice,
 ): Promise<Trainer> {
   checkParameters(hparams, source);
-  refuseOptions(hparams);
   const { backend: option, threads, onNotice = () => {}, ...training } = options;
   const wanted = wantedBackend(option, options.gpu);
   const backend = wanted === "auto" ? await chooseBackend("train") : wanted;

@@ -52,12 +52,11 @@ export function unlikeOpenAi(hparams: Hparams): Partial<Architecture> {
   return Object.fromEntries(own.filter(([name, value]) => openAi[name as keyof Architecture] !== value));
 }
 
-/** What attention's scores are multiplied by in a layer, as float32 operations give it. @param layer from 0 */
+/** What attention's scores are multiplied by in a layer. @param layer from 0 */
 export function attentionScale(hparams: Hparams, layer: number): number {
   const { scale_attn_weights, scale_attn_by_inverse_layer_idx } = architectureOf(hparams);
-  const n_state = hparams.n_embd / hparams.n_head;
-  const scale = scale_attn_weights ? Math.fround(1 / Math.fround(Math.sqrt(n_state))) : 1;
-  return scale_attn_by_inverse_layer_idx ? Math.fround(scale / (layer + 1)) : scale;
+  const scale = scale_attn_weights ? 1 / Math.sqrt(hparams.n_embd / hparams.n_head) : 1;
+  return scale_attn_by_inverse_layer_idx ? scale / (layer + 1) : scale;
 }
 
 /** Each size under OpenAI's name, and under Hugging Face's where that is another. */

@@ -12,7 +12,7 @@ import {
 
 const PROGRAMS = {
   gpt2: ["prepare", "linear_float32", "linear_int8"],
-  train: ["matmul_block", "layernorm_backward_rows", "layernorm_backward_columns"],
+  train: ["matmul_block", "layernorm_backward_rows", "layernorm_backward_columns", "activation_backward"],
 } as const;
 
 for (const program of ["gpt2", "train"] as const) {

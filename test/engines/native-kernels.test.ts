@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { Mode } from "../../dist/assembly/abi.js";
 import { kernelSets } from "../../dist/src/engines/cpu/runtime/native.js";
 import { openAddon } from "../../dist/src/system/addon.js";
 import { PACKAGE_ROOT } from "../../dist/src/system/package.js";
@@ -76,7 +77,7 @@ describe("native kernels", { skip: absent }, () => {
           const w = inputs.values(n_in * n_out, 1, odd);
           const l = inputs.record(n_in, n_out, w, more ? inputs.values(n_out) : 0, 0, 0, 0);
           const [x, y] = [inputs.values(rows * xs, 2, odd), inputs.values(rows * ys)];
-          const mode = inputs.whole(0, 2);
+          const mode = inputs.whole(0, Mode.QUICK_GELU);
           const what = () => `n_in ${n_in}, n_out ${n_out}, rows ${rows}, mode ${mode}`;
           same(worlds, inputs, (run) => run("linear_float32", l, rows, x, xs, y, ys, mode), what);
         }
@@ -95,12 +96,13 @@ describe("native kernels", { skip: absent }, () => {
           const b = more ? inputs.values(n_out) : 0;
           const l = inputs.record(n_in, n_out, w, b, inputs.values(n_out), 0, 2);
           inputs.setFloat(l + 20, inputs.whole(1, 32767));
-          const norm = inputs.record(inputs.values(n_in), inputs.values(n_in));
+          const norm = inputs.record(inputs.values(n_in), inputs.values(n_in), 0);
+          inputs.setFloat(norm + 8, more ? 1e-5 : 0.03);
           const x = inputs.values(rows * xs, 2, n_in % 5 === 0 ? 0.01 : 0);
           const [a, y] = [inputs.values(rows * as), inputs.values(rows * ys)];
           const [q, scales] = [inputs.room(rows * pairs * 4), inputs.room(rows * 4)];
           const own = inputs.scratch(up(n_in, 2) * 16 + 64);
-          const mode = inputs.whole(0, 2);
+          const mode = inputs.whole(0, Mode.QUICK_GELU);
           const normed = inputs.whole(0, 1) * norm;
           const what = () => `n_in ${n_in}, n_out ${n_out}, rows ${rows}, mode ${mode}, norm ${normed > 0}`;
           const calls = (run: (kernel: string, ...args: number[]) => void): void => {
@@ -134,8 +136,10 @@ describe("native kernels", { skip: absent }, () => {
         const block = inputs.record(...blocks.flat());
         const bytes = most(worlds, "inference_own_bytes", 96, n_embd);
         const own = inputs.scratch(bytes * threads);
+        const layerRecords = inputs.record(...Array.from({ length: layers * 7 }, () => 0));
+        inputs.setFloat(layerRecords + 4 * 13, 1 / n_state);
         const m = inputs.record(
-          ...[n_embd, n_head, layers, 0, 0, 0, 0, es, qs, 0, layer],
+          ...[n_embd, n_head, layers, layerRecords, 0, 0, 0, 0, 0, es, qs, 0, layer],
           ...[0, 0, a, qkv, 0, 0, 0, own, bytes],
           ...[rows, 0, positions, tables, block, blocks.length, 0, 0, 0, 0],
         );
@@ -225,7 +229,8 @@ describe("native kernels", { skip: absent }, () => {
         const moments = inputs.room(rows * n_head * 8);
         const bytes = most(worlds, "training_own_bytes", 1, t, n_state);
         const own = inputs.scratch(bytes * threads);
-        const p = inputs.record(n, t, n_head, n_embd, qkv, a, moments, da, dqkv, own, bytes);
+        const p = inputs.record(n, t, n_head, n_embd, qkv, a, moments, da, dqkv, own, bytes, 0);
+        inputs.setFloat(p + 44, 0.7 / n_state);
         const calls = (run: (kernel: string, ...args: number[]) => void): void => {
           run("attention_forward", p);
           run("attention_backward", p);
@@ -242,8 +247,9 @@ describe("native kernels", { skip: absent }, () => {
         const odd = n % 5 === 0 ? 0.01 : 0;
         const [x, y, dx] = [0, 1, 2].map(() => inputs.values(rows * n, 2, odd));
         const [g, b, dg, db] = [0, 1, 2, 3].map(() => inputs.values(n));
-        const forward = inputs.record(rows, n, g, b, x, inputs.values(rows * n), 0, 0, 0, 0);
-        const back = inputs.record(rows, n, g, 0, x, y, dx, dg, db, inputs.room(rows * 8));
+        const forward = inputs.record(rows, n, g, b, x, inputs.values(rows * n), 0, 0, 0, 0, 0);
+        const back = inputs.record(rows, n, g, 0, x, y, dx, dg, db, inputs.room(rows * 8), 0);
+        for (const norm of [forward, back]) inputs.setFloat(norm + 40, n % 2 ? 1e-5 : 0.03);
         const row = up(n, 8);
         const logits = inputs.scratch(rows * row * 4);
         const targets = inputs.record(...Array.from({ length: rows }, () => inputs.whole(0, n - 1)));
@@ -258,7 +264,9 @@ describe("native kernels", { skip: absent }, () => {
           inputs.room(64);
           return at;
         };
-        const values = inputs.record(count, 1, some(5), some(1), some(1), 0);
+        const activations = [Mode.GELU_NEW, Mode.GELU, Mode.RELU, Mode.SILU, Mode.QUICK_GELU].map(
+          (activation) => inputs.record(count, 1, some(5), some(1), some(1), 0, activation),
+        );
         const step = inputs.record(count, some(1), some(1), some(1), inputs.room(count * 4 + 64), 0, 0, 0);
         for (const [i, value] of [0.25, 1e-3, 1.7].entries()) inputs.setFloat(step + 20 + 4 * i, value);
         const calls = (run: (kernel: string, ...args: number[]) => void, world: KernelWorld): void => {
@@ -270,8 +278,10 @@ describe("native kernels", { skip: absent }, () => {
           // What lies behind a row is nobody's: only the rows themselves are compared.
           for (let r = 0; r < rows; r++)
             world.floats.copyWithin(kept / 4 + r * row, logits / 4 + r * row, logits / 4 + r * row + n);
-          run("gelu_forward", values);
-          run("gelu_backward", values);
+          for (const values of activations) {
+            run("activation_forward", values);
+            run("activation_backward", values);
+          }
           run("adam", step);
         };
         same(worlds, inputs, calls, () => `n ${n}, rows ${rows}, ${count} values`);
@@ -291,7 +301,7 @@ function embedSame(worlds: readonly KernelWorld[], n: number, n_vocab: number, t
   const [ids, positions] = [list(n_vocab - 1), list(9)];
   const [wpe, x, es] = [inputs.values(10 * n), inputs.values(rows * up(n, 8)), up(n, 8)];
   const m = inputs.record(
-    ...[n, 1, 1, 0, wte, wpe, 0, es, 0, 0, 0, x, 0, 0, 0, 0, 0, 0, 0, 0],
+    ...[n, 1, 1, 0, wte, wpe, 0, 0, 0, es, 0, 0, 0, x, 0, 0, 0, 0, 0, 0, 0, 0],
     ...[rows, ids, positions, 0, 0, 0, 0, 0, 0, 0],
   );
   same(

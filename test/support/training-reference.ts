@@ -1,5 +1,7 @@
-import type { Hparams } from "../../dist/src/model/hparams.js";
+import { architectureOf, type Hparams } from "../../dist/src/model/hparams.js";
 import { parameterShapes, sizeOf } from "../../dist/src/model/parameters.js";
+
+import { ACTIVATION } from "./wasm-reference.js";
 
 /** Parameters in float64, by name. */
 export type Parameters = ReadonlyMap<string, Float64Array>;
@@ -29,13 +31,15 @@ export function referenceLoss(
 }
 
 function crossEntropy(
-  { n_embd, n_vocab }: Hparams,
+  hparams: Hparams,
   parameters: Parameters,
   hidden: Float64Array,
   t: number,
   target: number,
 ): number {
-  const wte = parameters.get("model/wte")!;
+  const { n_embd, n_vocab } = hparams;
+  const output = architectureOf(hparams).tie_word_embeddings ? "model/wte" : "model/lm_head";
+  const wte = parameters.get(output)!;
   const logits = new Float64Array(n_vocab);
   for (let id = 0; id < n_vocab; id++) {
     let logit = 0;
@@ -49,6 +53,7 @@ function crossEntropy(
 /** What ln_f gives: [T, n_embd] */
 function lastHidden(hparams: Hparams, parameters: Parameters, ids: readonly number[]): Float64Array {
   const { n_embd, n_head, n_layer } = hparams;
+  const options = architectureOf(hparams);
   const n_time = ids.length;
   const p = (name: string): Float64Array => parameters.get(`model/${name}`)!;
   const norm = (x: Float64Array, name: string): Float64Array => {
@@ -59,7 +64,8 @@ function lastHidden(hparams: Hparams, parameters: Parameters, ids: readonly numb
       const mean = row.reduce((a, v) => a + v, 0) / n_embd;
       const variance = row.reduce((a, v) => a + (v - mean) ** 2, 0) / n_embd;
       for (let i = 0; i < n_embd; i++)
-        y[t * n_embd + i] = ((row[i] - mean) / Math.sqrt(variance + 1e-5)) * g[i] + b[i];
+        y[t * n_embd + i] =
+          ((row[i] - mean) / Math.sqrt(variance + options.layer_norm_epsilon)) * g[i] + b[i];
     }
     return y;
   };
@@ -77,8 +83,10 @@ function lastHidden(hparams: Hparams, parameters: Parameters, ids: readonly numb
     }
     return y;
   };
-  const attention = (qkv: Float64Array): Float64Array => {
+  const attention = (qkv: Float64Array, layer: number): Float64Array => {
     const n_state = n_embd / n_head;
+    const root = options.scale_attn_weights ? Math.sqrt(n_state) : 1;
+    const divisor = root * (options.scale_attn_by_inverse_layer_idx ? layer + 1 : 1);
     const y = new Float64Array(n_time * n_embd);
     for (let head = 0; head < n_head; head++) {
       for (let t = 0; t < n_time; t++) {
@@ -86,7 +94,7 @@ function lastHidden(hparams: Hparams, parameters: Parameters, ids: readonly numb
         const scores = Array.from({ length: t + 1 }, (_, s) => {
           let score = 0;
           for (let i = 0; i < n_state; i++) score += qkv[at(t, 0) + i] * qkv[at(s, 1) + i];
-          return score / Math.sqrt(n_state);
+          return score / divisor;
         });
         const most = Math.max(...scores);
         const weights = scores.map((score) => Math.exp(score - most));
@@ -100,8 +108,7 @@ function lastHidden(hparams: Hparams, parameters: Parameters, ids: readonly numb
     }
     return y;
   };
-  const gelu = (v: number): number =>
-    0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)));
+  const activation = ACTIVATION[options.activation_function];
   const add = (x: Float64Array, y: Float64Array): Float64Array => x.map((v, i) => v + y[i]);
   let x: Float64Array = new Float64Array(n_time * n_embd);
   for (let t = 0; t < n_time; t++)
@@ -109,8 +116,9 @@ function lastHidden(hparams: Hparams, parameters: Parameters, ids: readonly numb
       x[t * n_embd + i] = p("wte")[ids[t] * n_embd + i] + p("wpe")[t * n_embd + i];
   for (let layer = 0; layer < n_layer; layer++) {
     const h = `h${layer}`;
-    x = add(x, linear(attention(linear(norm(x, `${h}/ln_1`), `${h}/attn/c_attn`)), `${h}/attn/c_proj`));
-    x = add(x, linear(linear(norm(x, `${h}/ln_2`), `${h}/mlp/c_fc`).map(gelu), `${h}/mlp/c_proj`));
+    const qkv = linear(norm(x, `${h}/ln_1`), `${h}/attn/c_attn`);
+    x = add(x, linear(attention(qkv, layer), `${h}/attn/c_proj`));
+    x = add(x, linear(linear(norm(x, `${h}/ln_2`), `${h}/mlp/c_fc`).map(activation), `${h}/mlp/c_proj`));
   }
   return norm(x, "ln_f");
 }

@@ -46,6 +46,17 @@ function rulesOf(tf: Tf): Record<string, Rule> {
       gradient: (dy, [y]) => ({ x: () => tf.mul(dy, tf.mul(tf.mul(tf.mul(y, y), y), -0.5)) }),
     },
     Tanh: { keepsOutput: true, gradient: (dy, [y]) => ({ x: () => tf.mul(dy, tf.sub(1, tf.square(y))) }) },
+    Erf: {
+      inputs: ["x"],
+      gradient: (dy, [x]) => ({
+        x: () => tf.mul(dy, tf.mul(tf.exp(tf.neg(tf.square(x))), 2 / Math.sqrt(Math.PI))),
+      }),
+    },
+    Relu: { inputs: ["x"], gradient: (dy, [x]) => ({ x: () => tf.mul(dy, tf.step(x)) }) },
+    Sigmoid: {
+      keepsOutput: true,
+      gradient: (dy, [y]) => ({ x: () => tf.mul(dy, tf.mul(y, tf.sub(1, y))) }),
+    },
     Mean: {
       inputs: ["x"],
       gradient: (dy, [x], { axis }) => ({

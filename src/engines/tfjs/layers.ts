@@ -1,5 +1,6 @@
 import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
-import type { Hparams } from "../../model/hparams.js";
+import { type Architecture, architectureOf, attentionScale, type Hparams } from "../../model/hparams.js";
+import { LM_HEAD } from "../../model/parameters.js";
 import type { Tf } from "./backend.js";
 
 /** Parameters by OpenAI's names; linear weights as [n_in, n_out]. */
@@ -19,11 +20,18 @@ export interface KeysAndValues {
  * Source: Radford et al. 2019; openai/gpt-2 src/model.py.
  */
 export class Layers {
+  private readonly architecture: Architecture;
+  /** The output matrix's name. */
+  protected readonly output: string;
+
   constructor(
     protected readonly tf: Tf,
     readonly hparams: Hparams,
     protected readonly parameters: Parameters,
-  ) {}
+  ) {
+    this.architecture = architectureOf(hparams);
+    this.output = this.architecture.tie_word_embeddings ? "model/wte" : LM_HEAD;
+  }
 
   protected get<T extends Tensor>(name: string): T {
     return this.parameters.get(name) as T;
@@ -33,7 +41,7 @@ export class Layers {
   protected layerNorm(x: Tensor2D, name: string): Tensor2D {
     const { tf } = this;
     const { mean, variance } = tf.moments(x, -1, true); // [n, n_embd] -> [n, 1] each
-    const normal = tf.mul(tf.sub(x, mean), tf.rsqrt(tf.add(variance, 1e-5)));
+    const normal = tf.mul(tf.sub(x, mean), tf.rsqrt(tf.add(variance, this.architecture.layer_norm_epsilon)));
     return tf.add(tf.mul(normal, this.get(`${name}/g`)), this.get(`${name}/b`));
   }
 
@@ -46,8 +54,25 @@ export class Layers {
     }) as Tensor2D;
   }
 
+  /** Source of all but OpenAI's: transformers' activations.py. */
+  private activation(x: Tensor2D): Tensor2D {
+    const { tf } = this;
+    switch (this.architecture.activation_function) {
+      case "gelu_new":
+        return this.geluNew(x);
+      case "gelu":
+        return tf.mul<Tensor2D>(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1));
+      case "relu":
+        return tf.relu(x);
+      case "silu":
+        return tf.mul(x, tf.sigmoid(x));
+      case "quick_gelu":
+        return tf.mul(x, tf.sigmoid(tf.mul(x, 1.702)));
+    }
+  }
+
   /** The tanh approximation of the Gaussian error linear unit (Hendrycks and Gimpel 2016). */
-  private gelu(x: Tensor2D): Tensor2D {
+  private geluNew(x: Tensor2D): Tensor2D {
     const { tf } = this;
     const cubed = tf.mul(tf.mul(x, x), x);
     const inner = tf.mul(tf.add(x, tf.mul(cubed, 0.044715)), Math.sqrt(2 / Math.PI));
@@ -67,10 +92,16 @@ export class Layers {
   }
 
   /** q [n_batch, n_head, n_new, d], k and v [n_batch, n_head, n_all, d] -> [n_batch * n_new, n_embd] */
-  private attention(q: Tensor4D, k: Tensor4D, v: Tensor4D, mask: Tensor4D | undefined): Tensor2D {
+  private attention(
+    q: Tensor4D,
+    k: Tensor4D,
+    v: Tensor4D,
+    mask: Tensor4D | undefined,
+    scale: number,
+  ): Tensor2D {
     const { tf } = this;
-    const [n_batch, , n_new, d] = q.shape;
-    const scores = tf.mul(this.timesTransposed(q, k), 1 / Math.sqrt(d)); // [n_batch, n_head, n_new, n_all]
+    const [n_batch, , n_new] = q.shape;
+    const scores = tf.mul(this.timesTransposed(q, k), scale); // [n_batch, n_head, n_new, n_all]
     const weights = tf.softmax(mask ? tf.add(scores, mask) : scores);
     const heads = tf.matMul(weights, v); // [n_batch, n_head, n_new, d]
     return tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [n_batch * n_new, this.hparams.n_embd]); // -> [n_batch, n_new, n_head, d] -> [n_batch * n_new, n_embd]
@@ -96,8 +127,9 @@ export class Layers {
     const [q, newK, newV] = tf.split(qkv, 3, 1).map((part) => this.splitHeads(part as Tensor2D, n_batch));
     const k = past ? tf.concat([past.k, newK], 2) : newK; // n_past -> n_past + n_new positions
     const v = past ? tf.concat([past.v, newV], 2) : newV;
-    const middle = tf.add<Tensor2D>(h, this.linear(this.attention(q, k, v, mask), `${name}/attn/c_proj`));
-    const inner = this.gelu(this.linear(this.layerNorm(middle, `${name}/ln_2`), `${name}/mlp/c_fc`)); // [n, n_embd] -> [n, 4 * n_embd]
-    return [tf.add(middle, this.linear(inner, `${name}/mlp/c_proj`)), k, v]; // [n, 4 * n_embd] -> [n, n_embd]
+    const attended = this.attention(q, k, v, mask, attentionScale(this.hparams, layer));
+    const middle = tf.add<Tensor2D>(h, this.linear(attended, `${name}/attn/c_proj`));
+    const inner = this.activation(this.linear(this.layerNorm(middle, `${name}/ln_2`), `${name}/mlp/c_fc`)); // [n, n_embd] -> [n, n_inner]
+    return [tf.add(middle, this.linear(inner, `${name}/mlp/c_proj`)), k, v]; // [n, n_inner] -> [n, n_embd]
   }
 }

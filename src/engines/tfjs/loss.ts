@@ -97,7 +97,7 @@ export class TrainingNetwork extends Layers {
   /** From the last layer's output to the loss. [n, n_embd] -> [] */
   private head(h: Tensor2D, { targets }: Batch): Scalar {
     const normal = this.layerNorm(h, "model/ln_f");
-    const logits = this.timesTransposed<Tensor2D>(normal, this.get("model/wte")); // [n, n_embd] -> [n, n_vocab]
+    const logits = this.timesTransposed<Tensor2D>(normal, this.get(this.output)); // [n, n_embd] -> [n, n_vocab]
     return this.crossEntropy(logits, targets);
   }
 
@@ -151,7 +151,7 @@ export class TrainingNetwork extends Layers {
       }
       const among = (own: readonly string[]): string[] => own.filter((name) => names.includes(name));
       const last = hs[n_layer];
-      const ends = among(["model/ln_f/g", "model/ln_f/b", "model/wte"]);
+      const ends = among(["model/ln_f/g", "model/ln_f/b", this.output]);
       const { value, dh } = back(() => this.head(last, batch), ends, last);
       last.dispose();
       let dy = dh; // of the loss with respect to the layer's output

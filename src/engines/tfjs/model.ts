@@ -1,6 +1,6 @@
 import type { Tensor, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
 import type { Hparams } from "../../model/hparams.js";
-import { parameterShapes, sizeOf } from "../../model/parameters.js";
+import { LM_HEAD, parameterShapes, sizeOf } from "../../model/parameters.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import type { Tf } from "./backend.js";
 import { Layers, MASKED } from "./layers.js";
@@ -19,8 +19,8 @@ export interface Past {
 }
 
 /**
- * Reads all parameters into tensors. The caller disposes them. The token embedding, which is also the output
- * matrix, lies transposed, [n_embd, n_vocab]: multiplying by a transposed matrix is three times slower on the
+ * Reads all parameters into tensors. The caller disposes them. The token embedding, which most often is the output
+ * matrix, too, and an output matrix of its own lie transposed, [n_embd, n_vocab]: multiplying by a transposed matrix is three times slower on the
  * WebAssembly backend, and taking a few columns costs nothing.
  */
 export async function loadParameters(
@@ -38,7 +38,7 @@ export async function loadParameters(
       await source.read(name, values);
       const tensor = tf.tensor(values, shape.length === 3 ? [shape[1], shape[2]] : [...shape]); // [1, n_in, n_out] -> [n_in, n_out]
       parameters.set(name, tensor);
-      if (name === "model/wte") {
+      if (name === "model/wte" || name === LM_HEAD) {
         parameters.set(name, tf.transpose(tensor)); // [n_vocab, n_embd] -> [n_embd, n_vocab]
         tensor.dispose();
       }
@@ -113,7 +113,7 @@ export class Network extends Layers {
   logits(x: Tensor2D): Tensor2D {
     return this.tf.tidy(() => {
       const normal = this.layerNorm(x, "model/ln_f");
-      return this.tf.matMul(normal, this.get<Tensor2D>("model/wte"));
+      return this.tf.matMul(normal, this.get<Tensor2D>(this.output));
     });
   }
 }

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import type { Engine, LogitsWanted, Sequence, Step } from "../../model/engine.js";
-import type { Hparams } from "../../model/hparams.js";
+import { architectureOf, type Hparams } from "../../model/hparams.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { messageOf, UserError } from "../../system/errors.js";
 import { findGpu } from "./adapter.js";
@@ -48,7 +48,7 @@ export async function createWebgpuEngine(
     const tuning = { ...(device.isSoftware ? SOFTWARE_TUNING : GPU_TUNING), ...options.tuning };
     const orders = {
       embd: orderOf(hparams.n_embd, tuning.slices),
-      hidden: orderOf(4 * hparams.n_embd, tuning.slices),
+      hidden: orderOf(architectureOf(hparams).n_inner, tuning.slices),
     };
     const loader = new WeightLoader(device, hparams, source, { ...options, storage, orders });
     const weights = await loader.load();

@@ -1,4 +1,4 @@
-import type { Hparams } from "../../model/hparams.js";
+import { architectureOf, attentionScale, type Hparams } from "../../model/hparams.js";
 import { type Device, type Dispatch, USAGE } from "./device.js";
 import type { Cache } from "./kv-cache.js";
 import type { Order } from "./order.js";
@@ -139,7 +139,7 @@ export class Network {
 
   private embed(rows: number): Dispatch[] {
     const { weights, storage, orders } = this;
-    return weights.logits.matrix.slices.map(({ buffer, first, columns }) => {
+    return weights.wte.slices.map(({ buffer, first, columns }) => {
       const shape = { storage, order: orders.embd, first, columns, threads: Math.min(64, this.threads) };
       const key = `embed ${first}`;
       const pipeline = this.pipeline(key, () => embedShader(shape));
@@ -151,8 +151,9 @@ export class Network {
   private attention(layer: number, rows: number): Dispatch {
     const { n_ctx, n_embd, n_head } = this.hparams;
     const block = Math.min(MOST_SCORES, Math.ceil(n_ctx / PAGE) * PAGE);
-    const shape = { n_head, d: n_embd / n_head, block, threads: this.threads, to: this.orders.embd };
-    const pipeline = this.pipeline("attention", () => attentionShader(shape));
+    const scale = attentionScale(this.hparams, layer);
+    const shape = { n_head, d: n_embd / n_head, scale, block, threads: this.threads, to: this.orders.embd };
+    const pipeline = this.pipeline(`attention ${scale}`, () => attentionShader(shape));
     const buffers = [this.about, this.q, this.cache.layers[layer], this.attended];
     return { pipeline, group: this.group(`attention ${layer}`, pipeline, buffers), x: n_head, y: rows };
   }
@@ -183,6 +184,7 @@ export class Network {
         rows: together,
         to,
         n_head: this.hparams.n_head,
+        ...architectureOf(this.hparams),
         shared: this.device.limits.maxComputeWorkgroupStorageSize,
       };
       const key = `${kind} ${order.n} ${first} ${together}`;

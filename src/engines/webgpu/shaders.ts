@@ -1,3 +1,4 @@
+import type { Activation } from "../../model/hparams.js";
 import type { Order } from "./order.js";
 
 /**
@@ -32,7 +33,7 @@ export type Storage = "float32" | "float16";
 export type LinearKind =
   /** LayerNorm(x) times c_attn: queries to a buffer, keys and values into the cache's pages. */
   | "attention-in"
-  /** LayerNorm(x) times c_fc, then GELU. */
+  /** LayerNorm(x) times c_fc, then the activation. */
   | "hidden"
   /** A projection that is added to x. */
   | "residual"
@@ -56,6 +57,8 @@ export interface LinearShape {
   readonly to?: Order;
   /** Heads ("attention-in"). */
   readonly n_head: number;
+  readonly activation_function: Activation;
+  readonly layer_norm_epsilon: number;
   /** Bytes of shared memory that a workgroup may have. */
   readonly shared: number;
 }
@@ -64,16 +67,36 @@ const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const each = (n: number, line: (i: number) => string, separator = "\n"): string =>
   range(n).map(line).join(separator);
 
+/** A number as WGSL reads it: 1 would be a whole one. */
+const float = (value: number): string => (Number.isInteger(value) ? value.toFixed(1) : `${value}`);
+
 /** The code of each place in an order: `placeOf(k)`. */
 const place = ({ slices, chunk }: Order): string =>
   `fn place(k: u32) -> u32 { return (k % ${chunk}u) * ${slices}u + k / ${chunk}u; }`;
 
-/** The tanh approximation of GELU, x / (1 + e^-2u): no cancellation, and no infinity. */
-const GELU = `
-fn gelu(x: f32) -> f32 {
+/** x / (1 + e^v): no cancellation, and no infinity. */
+const sigmoid = (v: string): string => `return x / (1.0 + exp(min(${v}, 80.0)));`;
+
+/** The coefficients of the normal distribution's tail: assembly/activation.ts says whence. */
+const TAIL = [
+  -0.07226832050331564, 0.2866112061728086, -0.3366367998641952, 0.35691991474271545, -0.09932081318049032,
+  0.12728533293767003, 0.06853641184364917, 0.0851678390008958, 0.083705226416392,
+];
+
+/** What each activation does with x. gelu_new is the tanh approximation of GELU, x / (1 + e^-2u). */
+const ACTIVATION: Readonly<Record<Activation, string>> = {
+  gelu_new: `
   let u = ${Math.sqrt(2 / Math.PI)} * (x + 0.044715 * x * x * x);
-  return x / (1.0 + exp(min(-2.0 * u, 80.0)));
-}`;
+  ${sigmoid("-2.0 * u")}`,
+  gelu: `
+  let s = 1.0 / (1.0 + 0.21 * abs(x));
+  let p = ${TAIL.slice(1).reduce((sum, term) => `fma(${sum}, s, ${term})`, `${TAIL[0]}`)} * s;
+  let tail = p * exp(max(-0.5 * x * x, -80.0));
+  return x * select(1.0 - tail, tail, x < 0.0);`,
+  relu: "return max(x, 0.0);",
+  silu: sigmoid("-x"),
+  quick_gelu: sigmoid("-1.702 * x"),
+};
 
 /** Rows whose sums a workgroup adds up at the same time. */
 function rowsTogether({ rows, order, shared }: LinearShape): number {
@@ -172,7 +195,7 @@ export function linearShader(shape: LinearShape): string {
     }
     workgroupBarrier();
     ${reduce("squares", "square")}
-    ${each(rows, (r) => `let scale${r} = 1.0 / sqrt(squares${r} * ${1 / n} + 1e-5);`)}
+    ${each(rows, (r) => `let scale${r} = 1.0 / sqrt(squares${r} * ${1 / n} + ${float(shape.layer_norm_epsilon)});`)}
     workgroupBarrier();`;
 
   const store = {
@@ -192,7 +215,7 @@ export function linearShader(shape: LinearShape): string {
         let at = select((d / 4u * ${PAGE}u + slot) * 4u + d % 4u, slot * ${D4 * 4}u + d, which == 1u);
         cache[start + at] = sum;
       }`,
-    hidden: `output[row * ${to?.size}u + place(column)] = gelu(value + v[${2 * size}u + column]);`,
+    hidden: `output[row * ${to?.size}u + place(column)] = activation(value + v[${2 * size}u + column]);`,
     residual: `
       let at = row * ${to?.size}u + place(column);
       output[at] += value + v[column];`,
@@ -209,7 +232,7 @@ ${kind === "attention-in" ? "@group(0) @binding(5) var<storage, read_write> cach
 var<workgroup> part: array<f32, ${Math.max(together * groups * GROUP_ROOM, isNormed ? rows * slices : 0)}>;
 var<workgroup> mid: array<f32, ${Math.max(together * groups * PANEL, isNormed ? rows * groups : 0)}>;
 ${to ? place(to) : ""}
-${kind === "hidden" ? GELU : ""}
+${kind === "hidden" ? `fn activation(x: f32) -> f32 { ${ACTIVATION[shape.activation_function]} }` : ""}
 @compute @workgroup_size(${slices})
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: vec3u) {
   let panel = group.x * ${size}u;
@@ -264,6 +287,8 @@ export interface AttentionShape {
   readonly n_head: number;
   /** Numbers of a head. */
   readonly d: number;
+  /** What scores are multiplied by. */
+  readonly scale: number;
   /** Positions whose scores are in shared memory at a time, a multiple of the page's. */
   readonly block: number;
   readonly threads: number;
@@ -272,11 +297,11 @@ export interface AttentionShape {
 }
 
 /**
- * Softmax(q k / sqrt(D)) v over a row's pages: workgroup (head, row). Longer contexts than a block are gone through
+ * Softmax(scale q k) v over a row's pages: workgroup (head, row). Longer contexts than a block are gone through
  * block by block, with the largest score so far taken out (Milakov and Gimelshein 2018, arXiv 1805.02867).
  * q [rows, E]; pages [page, 2, H, ...]: keys [D / 4, 32, 4], values [32, D / 4, 4].
  */
-export function attentionShader({ n_head, d, block, threads, to }: AttentionShape): string {
+export function attentionShader({ n_head, d, scale, block, threads, to }: AttentionShape): string {
   const d4 = Math.ceil(d / 4);
   const wide = Math.min(d4, threads);
   const parts = Math.floor(threads / wide);
@@ -319,7 +344,7 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: v
     var part = vec4f();
     let begin = row * ${d * n_head}u + head * ${d}u + i * 4u;
     ${each(4, (c) => (d % 4 === 0 ? `part[${c}] = q[begin + ${c}u];` : `if (i * 4u + ${c}u < ${d}u) { part[${c}] = q[begin + ${c}u]; }`))}
-    query[i] = part * ${1 / Math.sqrt(d)};
+    query[i] = part * ${float(scale)};
     result[i] = vec4f();
   }
   workgroupBarrier();

@@ -1,5 +1,5 @@
-import type { Hparams } from "../../model/hparams.js";
-import { parameterShapes, sizeOf } from "../../model/parameters.js";
+import { architectureOf, type Hparams } from "../../model/hparams.js";
+import { LM_HEAD, parameterShapes, sizeOf } from "../../model/parameters.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { type Device, USAGE } from "./device.js";
 import { type Order, ordered } from "./order.js";
@@ -34,6 +34,7 @@ export interface Layer {
 
 export interface Weights {
   readonly layers: readonly Layer[];
+  readonly wte: Matrix;
   readonly logits: Linear;
   readonly wpe: GPUBuffer;
 }
@@ -113,11 +114,13 @@ export class WeightLoader {
         c_proj_mlp: await this.linear(`${h}/mlp/c_proj`, hidden),
       });
     }
-    const logits = { matrix: wte, vectors: await this.vectors("model/ln_f", embd) };
+    const isTied = architectureOf(this.hparams).tie_word_embeddings;
+    const matrix = isTied ? wte : await this.matrix(LM_HEAD, embd, true);
+    const logits = { matrix, vectors: await this.vectors("model/ln_f", embd) };
     await this.device.finish();
     this.device.destroyBuffer(this.stage);
     this.device.destroyBuffer(this.piece);
-    return { layers, logits, wpe };
+    return { layers, wte, logits, wpe };
   }
 
   private async read(name: string): Promise<Float32Array> {

@@ -1,9 +1,10 @@
 import { setImmediate } from "node:timers/promises";
 import { BLOCK_ROWS, InferenceJob, PAGE } from "../../../../assembly/abi.js";
 import type { Engine, LogitsWanted, Sequence, Step } from "../../../model/engine.js";
-import type { Hparams } from "../../../model/hparams.js";
+import { architectureOf, type Hparams } from "../../../model/hparams.js";
 import type { WeightSource } from "../../../model/weight-source.js";
 import { option, UserError } from "../../../system/errors.js";
+import { modeOf } from "../runtime/architecture.js";
 import { defaultThreads } from "../runtime/cpu-quota.js";
 import { hasWasmFeatures } from "../runtime/features.js";
 import { createMemory, Heap, LIMIT_PAGES } from "../runtime/heap.js";
@@ -45,7 +46,7 @@ const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
 /** What the program exports beside what every program does. */
 interface InferenceExports extends ProgramExports {
-  prepared_bytes(n_embd: number): number;
+  prepared_bytes(n_embd: number, widest: number): number;
 }
 
 /** Whether a model fits into one WebAssembly memory, with room for a context. */
@@ -101,6 +102,7 @@ export async function createCpuEngine(
       ...weights,
       ...addresses,
       page_layer: cache.layerBytes,
+      activation: modeOf(hparams),
     });
     return new CpuEngine(native ? "native" : "wasm", hparams, precision, heap, pool, cache, {
       model,
@@ -124,7 +126,9 @@ function allocateBuffers(
   native: boolean,
 ) {
   const { n_ctx, n_embd, n_layer } = hparams;
-  const work = 12 * n_layer * n_embd * n_embd;
+  const { n_inner } = architectureOf(hparams);
+  const widest = Math.max(n_embd, n_inner); // of what a matrix reads
+  const work = n_layer * n_embd * (4 * n_embd + 2 * n_inner);
   const most = PASSES[native ? "native" : "wasm"];
   const rows = Math.max(
     FEWEST_ROWS,
@@ -132,10 +136,10 @@ function allocateBuffers(
   );
   const embd_stride = roundUp(n_embd, 8);
   const qkv_stride = roundUp(3 * n_embd, 8);
-  const hidden_stride = roundUp(4 * n_embd, 8);
+  const hidden_stride = roundUp(n_inner, 8);
   const { kernels, exports } = pool;
   const own_bytes = roundUp(
-    Math.max(kernels.inference_own_bytes(n_ctx, n_embd), exports.prepared_bytes(n_embd)),
+    Math.max(kernels.inference_own_bytes(n_ctx, widest), exports.prepared_bytes(n_embd, widest)),
     64,
   );
   const floats = (n: number): number => heap.allocate(n * 4);
@@ -153,7 +157,7 @@ function allocateBuffers(
     a: floats(rows * embd_stride),
     qkv: floats(rows * qkv_stride),
     hidden: floats(rows * hidden_stride),
-    quantized: int8 ? heap.allocate(rows * hidden_stride * 2) : 0,
+    quantized: int8 ? heap.allocate(rows * roundUp(widest, 8) * 2) : 0,
     row_scale: int8 ? floats(rows) : 0,
     ids: floats(rows),
     positions: floats(rows),

@@ -1,7 +1,8 @@
 import { InferenceJob, PANEL, WeightType } from "../../../../assembly/abi.js";
-import type { Hparams } from "../../../model/hparams.js";
-import { parameterShapes, sizeOf } from "../../../model/parameters.js";
+import { architectureOf, type Hparams } from "../../../model/hparams.js";
+import { LM_HEAD, parameterShapes, sizeOf } from "../../../model/parameters.js";
 import type { WeightSource } from "../../../model/weight-source.js";
+import { attentionScaleFloat32 } from "../runtime/architecture.js";
 import type { Heap } from "../runtime/heap.js";
 import type { Pool } from "../runtime/pool.js";
 import { LAYER, LINEAR, NORM, PACK, type RecordType, read, type Values, write } from "../runtime/records.js";
@@ -38,6 +39,7 @@ export interface LoadedWeights {
   readonly wte: number;
   readonly wpe: number;
   readonly ln_f: number;
+  readonly lm_head: number;
 }
 
 export interface LoadOptions {
@@ -66,8 +68,9 @@ function matrixBytes(n_in: number, n_out: number, precision: Precision): number 
 export function weightBytes(hparams: Hparams, precision: Precision): number {
   let bytes = 0;
   for (const [name, shape] of parameterShapes(hparams)) {
-    const [n_in, n_out] = name === "model/wte" ? [shape[1], shape[0]] : shape.slice(-2);
-    const matrix = name === "model/wte" || name.endsWith("/w");
+    const isTokens = name === "model/wte" || name === LM_HEAD; // [n_vocab, n_embd]
+    const [n_in, n_out] = isTokens ? [shape[1], shape[0]] : shape.slice(-2);
+    const matrix = isTokens || name.endsWith("/w");
     bytes += matrix ? matrixBytes(n_in, n_out, precision) : sizeOf(shape) * 4;
   }
   return bytes;
@@ -105,9 +108,11 @@ export class WeightLoader {
 
   async load(): Promise<LoadedWeights> {
     const { n_embd, n_layer } = this.hparams;
-    const wte = await this.tokenEmbedding();
+    const { layer_norm_epsilon, n_inner, tie_word_embeddings } = architectureOf(this.hparams);
+    const wte = await this.tokens("model/wte");
+    const lm_head = tie_word_embeddings ? wte : await this.tokens(LM_HEAD);
     const arrivals: Arrival[] = [];
-    const stages = [0, 1].map(() => this.heap.allocate(4 * n_embd * n_embd * 4));
+    const stages = [0, 1].map(() => this.heap.allocate(Math.max(3 * n_embd, n_inner) * n_embd * 4));
     let turn = 0;
     const vector = (name: string): number => {
       const size = sizeOf(this.shapes.get(name)!);
@@ -116,7 +121,11 @@ export class WeightLoader {
       return at;
     };
     const norm = (name: string): number =>
-      this.record(NORM, { g: vector(`${name}/g`), b: vector(`${name}/b`) });
+      this.record(NORM, {
+        g: vector(`${name}/g`),
+        b: vector(`${name}/b`),
+        epsilon: layer_norm_epsilon,
+      });
     const linear = (name: string): number => {
       const [, n_in, n_out] = this.shapes.get(`${name}/w`)!;
       const at = stages[turn++ % 2];
@@ -139,28 +148,29 @@ export class WeightLoader {
         ln_2: norm(`${h}/ln_2`),
         c_fc: linear(`${h}/mlp/c_fc`),
         c_proj_mlp: linear(`${h}/mlp/c_proj`),
+        attention_scale: attentionScaleFloat32(this.hparams, layer),
       });
     }
     const ln_f = norm("model/ln_f");
     await this.receive(arrivals);
     for (const stage of stages) this.heap.release(stage);
     this.heap.release(this.pack);
-    return { layers, wte, wpe, ln_f };
+    return { layers, wte, wpe, ln_f, lm_head };
   }
 
-  /** wte [n_vocab, n_embd], the input's rows and the output's matrix in one. */
-  private async tokenEmbedding(): Promise<number> {
+  /** A matrix [n_vocab, n_embd]: wte, most often the input's rows and the output's matrix in one, or lm_head. */
+  private async tokens(name: string): Promise<number> {
     const { n_embd, n_vocab } = this.hparams;
     const record = this.matrix(n_embd, n_vocab, 0);
     if (this.options.precision === "float32") {
       // Eight rows take as much room as the panel they become: read into place, transposed there.
       const at = read(this.heap.memory, record, LINEAR, "w");
       const settle = (): void => this.settle(this.stored.rows, record, at, n_vocab);
-      await this.receive([{ name: "model/wte", at, settle }]);
+      await this.receive([{ name, at, settle }]);
     } else {
       const at = this.heap.allocate(n_vocab * n_embd * 4);
       const settle = (): void => this.settle(this.stored.rows, record, at, n_vocab);
-      await this.receive([{ name: "model/wte", at, settle }]);
+      await this.receive([{ name, at, settle }]);
       this.heap.release(at);
     }
     return record;

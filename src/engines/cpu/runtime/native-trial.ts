@@ -11,6 +11,7 @@ import {
   MATMUL,
   NORM,
   type RecordType,
+  VALUES,
   type Values,
   write,
 } from "./records.js";
@@ -48,13 +49,13 @@ function runTrial(program: ProgramName): NativeTrial {
 
 /** What every set of kernels gives; test/engines/cpu-native-trial.test.ts compares them with WebAssembly's. */
 export const TRIAL_HASHES: Readonly<Record<ProgramName, number>> = {
-  gpt2: 0xab7bb6f5,
-  train: 0x7f9a52a1,
+  gpt2: 0x96774ca0,
+  train: 0x3f4a6c28,
 };
 
 /**
  * Runs a program's kernels on small inputs, in a memory of their own. gpt2: LayerNorm with products in float32 and
- * int8, a bias and GELU; train: the product in two orders, and LayerNorm's gradient.
+ * int8, a bias and every activation; train: the product in two orders, and the gradients of LayerNorm and activations.
  * @param make the kernels over a memory, for its first thread
  * @returns a hash of all results' bits
  */
@@ -84,7 +85,7 @@ class Trial {
     const [rows, n_in, n_out] = [5, 37, 24];
     const own = this.heap.allocate(this.kernels.inference_own_bytes(64, n_in));
     const x = this.floats(rows * n_in);
-    const norm = this.record(NORM, { g: this.floats(n_in), b: this.floats(n_in) });
+    const norm = this.record(NORM, { g: this.floats(n_in), b: this.floats(n_in), epsilon: 1e-5 });
     const [a, q, scales] = [this.floats(rows * n_in), this.floats(rows * 19), this.floats(rows)];
     const sizes = { n_in, n_out, b: this.floats(n_out) };
     const w = this.floats(n_in * n_out);
@@ -95,10 +96,15 @@ class Trial {
     for (const n of [1, rows]) {
       const [y, z] = [this.floats(rows * n_out), this.floats(rows * n_out)];
       this.run("prepare", rounded, norm, n, x, n_in, a, n_in, q, scales, 0);
-      this.run("linear_float32", matrix, n, a, n_in, y, n_out, Mode.GELU);
+      this.run("linear_float32", matrix, n, a, n_in, y, n_out, Mode.GELU_NEW);
       this.run("linear_int8", rounded, n, q, scales, z, n_out, Mode.ADD, own);
       this.take(y, n * n_out);
       this.take(z, n * n_out);
+    }
+    for (const mode of [Mode.GELU, Mode.RELU, Mode.SILU, Mode.QUICK_GELU]) {
+      const y = this.floats(rows * n_out);
+      this.run("linear_float32", matrix, rows, a, n_in, y, n_out, mode);
+      this.take(y, rows * n_out);
     }
   }
 
@@ -132,12 +138,20 @@ class Trial {
       dg,
       db,
       moments,
+      epsilon: 1e-5,
     });
     this.run("layernorm_backward_rows", norm);
     this.run("layernorm_backward_columns", norm);
     this.take(dx, m * k);
     this.take(dg, k);
     this.take(db, k);
+    const count = 48;
+    for (const activation of [Mode.GELU_NEW, Mode.GELU, Mode.RELU, Mode.SILU, Mode.QUICK_GELU]) {
+      const [x, y, z] = [count, count, count].map((size) => this.floats(size));
+      this.run("activation_backward", this.record(VALUES, { n: count, x, y, z, activation }));
+      this.take(y, count);
+      this.take(z, count);
+    }
   }
 
   /** Runs a kernel; then the counter of units is put back, as a barrier does. */

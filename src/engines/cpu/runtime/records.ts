@@ -56,11 +56,14 @@ export function read<F extends Fields>(
 
 // assembly/inference/model.ts
 export const LINEAR = record({ ...words("n_in", "n_out", "w", "b", "scale"), limit: "f32", type: "u32" });
-export const NORM = record(words("g", "b"));
-export const LAYER = record(words("ln_1", "c_attn", "c_proj", "ln_2", "c_fc", "c_proj_mlp"));
+export const NORM = record({ ...words("g", "b"), epsilon: "f32" });
+export const LAYER = record({
+  ...words("ln_1", "c_attn", "c_proj", "ln_2", "c_fc", "c_proj_mlp"),
+  attention_scale: "f32",
+});
 export const BLOCK = record(words("row", "count", "position", "pages", "out"));
 export const MODEL = record({
-  ...words("n_embd", "n_head", "n_layer", "layers", "wte", "wpe", "ln_f"),
+  ...words("n_embd", "n_head", "n_layer", "layers", "wte", "wpe", "ln_f", "lm_head", "activation"),
   ...words("embd_stride", "qkv_stride", "hidden_stride", "page_layer"),
   ...words("x", "last_x", "a", "qkv", "hidden", "quantized", "row_scale", "own", "own_bytes"),
   ...words("rows", "ids", "positions", "row_pages", "blocks", "n_blocks"),
@@ -73,12 +76,16 @@ export const MATMUL = record({
   ...words("m", "n", "k", "a", "a_row", "a_k", "b", "b_k", "b_column", "c", "c_row", "bias", "add"),
   ...words("shared", "own", "own_bytes"),
 });
-export const LAYERNORM = record(words("rows", "n", "g", "b", "x", "y", "dx", "dg", "db", "moments"));
+export const LAYERNORM = record({
+  ...words("rows", "n", "g", "b", "x", "y", "dx", "dg", "db", "moments"),
+  epsilon: "f32",
+});
 export const ATTENTION = record({
   ...words("n", "t", "n_head", "n_embd", "qkv", "a", "rows", "da", "dqkv"),
   ...words("own", "own_bytes"),
+  scale: "f32",
 });
-export const VALUES = record({ ...words("n", "rows", "x", "y", "z"), scale: "f32" });
+export const VALUES = record({ ...words("n", "rows", "x", "y", "z"), scale: "f32", activation: "u32" });
 export const EMBEDDING = record(words("rows", "t", "n", "ids", "wte", "wpe", "x"));
 export const CROSSENTROPY = record({
   ...words("rows", "n_vocab", "row", "logits", "targets", "losses"),

@@ -1,4 +1,4 @@
-import type { Hparams } from "../../../model/hparams.js";
+import { architectureOf, type Hparams } from "../../../model/hparams.js";
 import type { Heap } from "../runtime/heap.js";
 import type { Kernels } from "../runtime/program.js";
 import type { Operations } from "./operations.js";
@@ -15,7 +15,7 @@ export interface LayerBuffers {
   readonly a: number;
   /** [rows, n_embd] the input of ln_2 */
   readonly middle: number;
-  /** [rows, 4 n_embd] before GELU */
+  /** [rows, n_inner] before the activation */
   readonly hidden: number;
 }
 
@@ -34,14 +34,14 @@ export interface Buffers {
   readonly dy: number;
   /** [rows, 2] */
   readonly moments: number;
-  /** [rows, 4 n_embd] each: GELU's output; the gradient of hidden or of qkv */
+  /** [rows, n_inner]: the activation's output; as wide as need be: the gradient of hidden or of qkv */
   readonly activated: number;
   readonly mlp: number;
   /** Rows of logits at a time, their values from row to row, and their place. */
   readonly chunk: number;
   readonly logits_row: number;
   readonly logits: number;
-  /** [rows, rank] and [4 n_embd, rank], for LoRA */
+  /** [rows, rank] and [the most inputs of a matrix, rank], for LoRA */
   readonly thin: number;
   readonly thin_w: number;
 }
@@ -102,12 +102,14 @@ export class BufferRoom {
 /** Lays buffers side by side from an address on, each on a cache line of its own; nothing else changes. */
 function layOut(
   at: number,
-  { n_embd, n_head, n_layer, n_vocab }: Hparams,
+  hparams: Hparams,
   kernels: Kernels,
   { threads, recompute, rank }: BufferOptions,
   rows: number,
   t: number,
 ): Placed {
+  const { n_embd, n_head, n_layer, n_vocab } = hparams;
+  const { n_inner } = architectureOf(hparams);
   let end = at;
   const take = (bytes: number): number => {
     const place = end;
@@ -120,7 +122,7 @@ function layOut(
     rows: floats(rows * n_head * 2),
     a: floats(rows * n_embd),
     middle: floats(rows * n_embd),
-    hidden: floats(rows * 4 * n_embd),
+    hidden: floats(rows * n_inner),
   });
   const shared = recompute ? kept() : undefined;
   const layers = Array.from({ length: n_layer }, () => ({
@@ -131,7 +133,7 @@ function layOut(
   const most = Math.floor((recompute ? FEWER_LOGITS : LOGITS) / logits_row);
   const chunks = Math.ceil(rows / Math.max(1, most));
   const chunk = Math.ceil(rows / chunks);
-  const longest = Math.max(rows, 4 * n_embd, n_vocab, rank);
+  const longest = Math.max(rows, 3 * n_embd, n_inner, n_vocab, rank);
   const own_bytes = up(kernels.training_own_bytes(longest, t, n_embd / n_head), 64);
   const panels = {
     shared: take(kernels.training_shared_bytes(longest)),
@@ -148,13 +150,13 @@ function layOut(
     dx: floats(rows * n_embd),
     dy: floats(rows * n_embd),
     moments: floats(rows * 2),
-    activated: floats(rows * 4 * n_embd),
-    mlp: floats(rows * 4 * n_embd),
+    activated: floats(rows * n_inner),
+    mlp: floats(rows * Math.max(n_inner, 3 * n_embd)),
     chunk,
     logits_row,
     logits: floats(chunk * logits_row),
     thin: floats(rows * rank),
-    thin_w: floats(4 * n_embd * rank),
+    thin_w: floats(Math.max(n_embd, n_inner) * rank),
   };
   return { bytes: end - at, buffers, panels };
 }

@@ -1,4 +1,7 @@
-import type { Hparams } from "../../../model/hparams.js";
+import type { Mode } from "../../../../assembly/abi.js";
+import { architectureOf, type Hparams } from "../../../model/hparams.js";
+import { LM_HEAD } from "../../../model/parameters.js";
+import { attentionScaleFloat32, modeOf } from "../runtime/architecture.js";
 import type { Heap } from "../runtime/heap.js";
 import type { BufferRoom, Buffers, LayerBuffers } from "./buffers.js";
 import type { Factor, Operations } from "./operations.js";
@@ -28,6 +31,12 @@ interface Group {
 
 /** Loss and gradients of GPT-2 (openai/gpt-2 src/model.py), written out operation by operation. */
 export class TrainingNetwork {
+  private readonly activation: Mode;
+  private readonly n_inner: number;
+  private readonly epsilon: number;
+  /** The name of the output matrix. */
+  private readonly output: string;
+
   constructor(
     private readonly hparams: Hparams,
     private readonly heap: Heap,
@@ -35,7 +44,13 @@ export class TrainingNetwork {
     private readonly room: BufferRoom,
     private readonly parameters: Parameters,
     private readonly recompute: boolean,
-  ) {}
+  ) {
+    const { n_inner, layer_norm_epsilon, tie_word_embeddings } = architectureOf(hparams);
+    this.activation = modeOf(hparams);
+    this.n_inner = n_inner;
+    this.epsilon = layer_norm_epsilon;
+    this.output = tie_word_embeddings ? "model/wte" : LM_HEAD;
+  }
 
   /**
    * The mean cross-entropy of a batch. A large batch goes through in groups of sequences: it takes more time, not
@@ -88,7 +103,12 @@ export class TrainingNetwork {
       await this.layerUpToHidden(i, layer, group, buffers);
       const y = layers[i + 1]?.x ?? buffers.last;
       const { n_embd } = this.hparams;
-      await this.operations.geluForward(rows * 4 * n_embd, layer.hidden, buffers.activated);
+      await this.operations.activationForward(
+        this.activation,
+        rows * this.n_inner,
+        layer.hidden,
+        buffers.activated,
+      );
       await this.linear(`model/h${i}/mlp/c_proj`, rows, buffers.activated, y);
       await this.operations.residual(rows * n_embd, layer.middle, y);
     }
@@ -106,26 +126,27 @@ export class TrainingNetwork {
     const { x, qkv, a, middle, hidden } = layer;
     await this.norm(`${h}/ln_1`, rows, x, normed);
     await this.linear(`${h}/attn/c_attn`, rows, normed, qkv); // [rows, n_embd] -> [rows, 3 n_embd]
-    await this.operations.attentionForward({ n, t, n_head, n_embd, qkv, a, rows: layer.rows });
+    const scale = attentionScaleFloat32(this.hparams, i);
+    await this.operations.attentionForward({ n, t, n_head, n_embd, qkv, a, rows: layer.rows, scale });
     await this.linear(`${h}/attn/c_proj`, rows, a, middle);
     await this.operations.residual(rows * n_embd, x, middle);
     await this.norm(`${h}/ln_2`, rows, middle, normed);
-    await this.linear(`${h}/mlp/c_fc`, rows, normed, hidden); // [rows, n_embd] -> [rows, 4 n_embd]
+    await this.linear(`${h}/mlp/c_fc`, rows, normed, hidden); // [rows, n_embd] -> [rows, n_inner]
   }
 
-  /** Losses of all rows; with a factor also dx, the gradient of ln_f's input, and those of wte and ln_f. */
+  /** Losses of all rows; with a factor also dx, the gradient of ln_f's input, and those of the output matrix and ln_f. */
   private async head({ rows }: Group, buffers: Buffers, factor: number): Promise<void> {
     const { n_embd, n_vocab } = this.hparams;
     const { operations } = this;
     const { logits, logits_row, normed, dy, chunk } = buffers;
-    const wte = { at: this.parameters.weights.address("model/wte"), row: n_embd };
-    const dwte = this.gradient("model/wte");
+    const w = { at: this.parameters.weights.address(this.output), row: n_embd }; // [n_vocab, n_embd]
+    const dw = this.gradient(this.output);
     await this.norm("model/ln_f", rows, buffers.last, normed);
     for (let row = 0; row < rows; row += chunk) {
       const count = Math.min(chunk, rows - row);
       const x = { at: normed + row * n_embd * 4, row: n_embd };
       // [count, n_embd] [n_embd, n_vocab] -> [count, n_vocab]
-      await operations.matmul([count, n_embd, n_vocab], x, { ...wte, transposed: true }, logits, {
+      await operations.matmul([count, n_embd, n_vocab], x, { ...w, transposed: true }, logits, {
         c_row: logits_row,
       });
       await operations.crossentropy({
@@ -139,9 +160,9 @@ export class TrainingNetwork {
       });
       if (factor === 0) continue;
       const dlogits = { at: logits, row: logits_row };
-      await operations.matmul([count, n_vocab, n_embd], dlogits, wte, dy + row * n_embd * 4);
-      if (dwte)
-        await operations.matmul([n_vocab, count, n_embd], { ...dlogits, transposed: true }, x, dwte, {
+      await operations.matmul([count, n_vocab, n_embd], dlogits, w, dy + row * n_embd * 4);
+      if (dw)
+        await operations.matmul([n_vocab, count, n_embd], { ...dlogits, transposed: true }, x, dw, {
           add: true,
         });
     }
@@ -178,8 +199,8 @@ export class TrainingNetwork {
     const h = `model/h${i}`;
     if (this.recompute) await this.layerUpToHidden(i, layer, group, buffers);
 
-    await this.linearInputBackward(`${h}/mlp/c_proj`, rows, dx, mlp); // -> [rows, 4 n_embd]
-    await operations.geluBackward(rows * 4 * n_embd, hidden, activated, mlp);
+    await this.linearInputBackward(`${h}/mlp/c_proj`, rows, dx, mlp); // -> [rows, n_inner]
+    await operations.activationBackward(this.activation, rows * this.n_inner, hidden, activated, mlp);
     await this.linearBackward(`${h}/mlp/c_proj`, rows, activated, dx, buffers);
     await this.linearInputBackward(`${h}/mlp/c_fc`, rows, mlp, dy); // -> [rows, n_embd]
     if (!this.recompute) await this.norm(`${h}/ln_2`, rows, middle, normed); // else it still holds this
@@ -190,7 +211,7 @@ export class TrainingNetwork {
     await this.linearBackward(`${h}/attn/c_proj`, rows, a, dx, buffers);
     await operations.attentionBackward({
       ...{ n, t, n_head, n_embd, qkv, a, rows: layer.rows },
-      ...{ da: dy, dqkv: mlp },
+      ...{ da: dy, dqkv: mlp, scale: attentionScaleFloat32(this.hparams, i) },
     });
     await this.norm(`${h}/ln_1`, rows, x, normed);
     await this.linearBackward(`${h}/attn/c_attn`, rows, normed, mlp, buffers);
@@ -209,7 +230,15 @@ export class TrainingNetwork {
     const { weights } = this.parameters;
     const g = weights.address(`${name}/g`);
     const b = weights.address(`${name}/b`);
-    await this.operations.layernormForward({ rows, n: this.hparams.n_embd, g, b, x, y });
+    await this.operations.layernormForward({
+      rows,
+      n: this.hparams.n_embd,
+      g,
+      b,
+      x,
+      y,
+      epsilon: this.epsilon,
+    });
   }
 
   /** dx += the gradient of LayerNorm's input x, from that of its output in dy. */
@@ -231,6 +260,7 @@ export class TrainingNetwork {
       dg,
       db,
       moments,
+      epsilon: this.epsilon,
     });
   }
 

@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { TrainingJob as Job } from "../../../../assembly/abi.js";
+import { TrainingJob as Job, type Mode } from "../../../../assembly/abi.js";
 import type { Heap } from "../runtime/heap.js";
 import type { Pool } from "../runtime/pool.js";
 import {
@@ -64,7 +64,9 @@ export class Operations {
     return this.run(Job.MATMUL, MATMUL, { m, n, k, ...sides, shared, own, own_bytes });
   }
 
-  layernormForward(values: Pick<Of<typeof LAYERNORM>, "rows" | "n" | "g" | "b" | "x" | "y">): Promise<void> {
+  layernormForward(
+    values: Pick<Of<typeof LAYERNORM>, "rows" | "n" | "g" | "b" | "x" | "y" | "epsilon">,
+  ): Promise<void> {
     return this.run(Job.LAYERNORM_FORWARD, LAYERNORM, values);
   }
 
@@ -82,13 +84,13 @@ export class Operations {
     return this.run(Job.ATTENTION_BACKWARD, ATTENTION, { ...values, own, own_bytes });
   }
 
-  geluForward(n: number, x: number, y: number): Promise<void> {
-    return this.run(Job.GELU_FORWARD, VALUES, { n, x, y });
+  activationForward(activation: Mode, n: number, x: number, y: number): Promise<void> {
+    return this.run(Job.ACTIVATION_FORWARD, VALUES, { activation, n, x, y });
   }
 
-  /** z = z gelu'(x), y = gelu(x) */
-  geluBackward(n: number, x: number, y: number, z: number): Promise<void> {
-    return this.run(Job.GELU_BACKWARD, VALUES, { n, x, y, z });
+  /** z = z times the derivative at x, y = the activation of x */
+  activationBackward(activation: Mode, n: number, x: number, y: number, z: number): Promise<void> {
+    return this.run(Job.ACTIVATION_BACKWARD, VALUES, { activation, n, x, y, z });
   }
 
   /** y += the sum of the rows of x [rows, n] */
@@ -145,4 +147,4 @@ export class Operations {
   }
 }
 
-type AttentionFields = "n" | "t" | "n_head" | "n_embd" | "qkv" | "a" | "rows";
+type AttentionFields = "n" | "t" | "n_head" | "n_embd" | "qkv" | "a" | "rows" | "scale";
