@@ -4,6 +4,7 @@ import { isGguf } from "../formats/gguf/gguf-file.js";
 import { type GgufDtype, writeGguf } from "../formats/gguf/write.js";
 import { writeHuggingFace } from "../formats/huggingface/write.js";
 import { STATE, writeCheckpoint } from "../formats/tensorflow/write-checkpoint.js";
+import { unlikeOpenAi } from "../model/hparams.js";
 import { checkParameters, countParameters } from "../model/parameters.js";
 import { option, quote, UsageError, UserError } from "../system/errors.js";
 import { listFolder, makeFolder, readSmallFileIfThere } from "../system/files.js";
@@ -99,6 +100,11 @@ async function writeTensorFlow(
   { onProgress, signal }: ExportOptions,
 ): Promise<{ path: string; bytes: number }> {
   const { hparams, source, encoder, step } = model;
+  const [option] = Object.keys(unlikeOpenAi(hparams));
+  if (option !== undefined)
+    throw new UserError(`OpenAI's code knows no ${option}, and this model has its own`, {
+      next: "export it as huggingface",
+    });
   const companions = modelFiles(hparams, model, encoder.special);
   if (step !== undefined) companions.set(COUNTER, Buffer.from(`${step}\n`));
   const prefix = step === undefined ? "model.ckpt" : `model-${step}`;

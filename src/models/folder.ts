@@ -7,7 +7,7 @@ import { hasCheckpoint, openCheckpoint } from "../formats/tensorflow/checkpoint.
 import { hasWeights, openWeights } from "../formats/tfjs/read.js";
 import type { Engine } from "../model/engine.js";
 import { HPARAMS_BYTES, type Hparams, hparamsJson, parseHparams } from "../model/hparams.js";
-import { checkParameters, sizeOf } from "../model/parameters.js";
+import { checkParameters, LM_HEAD, sizeOf } from "../model/parameters.js";
 import type { TensorInfo, WeightSource } from "../model/weight-source.js";
 import { UserError } from "../system/errors.js";
 import { listFolder, readSmallFile } from "../system/files.js";
@@ -130,18 +130,26 @@ export function paddingNotice(rows: number, n_vocab: number): string[] {
   ];
 }
 
-/** The source with the first n_vocab rows of the embedding. */
+/** The source with the first n_vocab rows of the embedding, and of an output matrix of its own. */
 function withRows(source: WeightSource, n_vocab: number): WeightSource {
-  const wte = source.tensors.get("model/wte") as TensorInfo; // [more rows, n_embd]
-  const tensors = new Map(source.tensors).set("model/wte", { ...wte, shape: [n_vocab, wte.shape[1]] });
+  const whole = new Map<string, TensorInfo>(); // [more rows, n_embd]
+  for (const name of ["model/wte", LM_HEAD]) {
+    const tensor = source.tensors.get(name);
+    if (tensor) whole.set(name, tensor);
+  }
+  const cut = [...whole].map(([name, tensor]): [string, TensorInfo] => [
+    name,
+    { ...tensor, shape: [n_vocab, tensor.shape[1]] },
+  ]);
   return {
     path: source.path,
-    tensors,
+    tensors: new Map([...source.tensors, ...cut]),
     read: async (name, target) => {
-      if (name !== "model/wte") return source.read(name, target);
-      const whole = new Float32Array(sizeOf(wte.shape)); // read whole, as its checksum is of all rows
-      await source.read(name, whole);
-      target.set(whole.subarray(0, target.length));
+      const tensor = whole.get(name);
+      if (!tensor) return source.read(name, target);
+      const values = new Float32Array(sizeOf(tensor.shape)); // read whole, as its checksum is of all rows
+      await source.read(name, values);
+      target.set(values.subarray(0, target.length));
     },
     close: () => source.close(),
   };

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { readRanges } from "../formats/byte-ranges.js";
-import { type Hparams, parseHparams } from "../model/hparams.js";
+import { type Hparams, parseHparams, unlikeOpenAi } from "../model/hparams.js";
 import { type KnownFile, type KnownModel, OPTIONAL_FILE } from "../models/catalog.js";
 import { HPARAMS, isWeightsOf, OPENAI_FILES, VOCABULARY } from "../models/files.js";
 import { messageOf, UserError } from "../system/errors.js";
@@ -100,6 +100,8 @@ async function checkFile(
 /** What hparams.json says that is not so, or cannot be. */
 async function wrongSize(path: string, expected: KnownModel | undefined): Promise<string | undefined> {
   const found = parseHparams(decodeText(await readFile(path)), path);
+  const [option] = Object.keys(unlikeOpenAi(found));
+  if (option && expected?.hparams) return `it has its own ${option}, and OpenAI's models have none`;
   const names = Object.keys(expected?.hparams ?? {}) as (keyof Hparams)[];
   const wrong = names.find((name) => found[name] !== expected?.hparams?.[name]);
   return (

@@ -205,15 +205,23 @@ function rename(header: Parts["header"], from: string, to: string): void {
 const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] = [
   ...(
     [
-      ["model_type", "gptj", /model_type is "gptj".*only OpenAI's GPT-2/],
-      ["activation_function", "relu", /activation_function is "relu", not "gelu_new"/],
-      ["activation_function", "gelu", /activation_function is "gelu"/],
-      ["layer_norm_epsilon", 1e-6, /layer_norm_epsilon is 0.000001, not 0.00001/],
-      ["scale_attn_by_inverse_layer_idx", true, /scale_attn_by_inverse_layer_idx is true/],
-      ["scale_attn_weights", false, /scale_attn_weights is false/],
+      ["model_type", "gptj", /model_type is "gptj": only a GPT-2/],
+      [
+        "activation_function",
+        "mish",
+        /activation_function is "mish": a GPT-2 here has one of gelu_new, gelu,/,
+      ],
+      ["layer_norm_epsilon", 0, /layer_norm_epsilon is 0: a GPT-2 here has a number from/],
+      ["scale_attn_by_inverse_layer_idx", "yes", /scale_attn_by_inverse_layer_idx is "yes": .*true or false/],
+      ["pruned_heads", { 0: [1] }, /pruned_heads is/],
+      ["is_encoder_decoder", true, /is_encoder_decoder is true/],
       ["add_cross_attention", true, /add_cross_attention is true/],
-      ["n_inner", 64, /n_inner is 64, not 4 n_embd/],
-      ["quantization_config", {}, /quantized/],
+      ["n_inner", 64, /mlp\.c_fc\.bias has the shape \[128\] where config\.json describes \[64\]/],
+      [
+        "quantization_config",
+        { quant_method: "gptq" },
+        /quantized \(quant_method "gptq"\): import the model that/,
+      ],
       ["n_head", 5, /n_embd 32 is not a multiple of n_head 5/],
       ["n_head", "4", /n_head must be a positive whole number, not "4"/],
       ["n_layer", 1e7, /41? tensors|too few for the 10000000 layers/],

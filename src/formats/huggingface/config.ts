@@ -1,6 +1,16 @@
-import type { Hparams } from "../../model/hparams.js";
+import {
+  type Activation,
+  ARCHITECTURE_RULES,
+  type Architecture,
+  architectureOf,
+  type Hparams,
+  SIZE_LIMIT,
+  unlikeOpenAi,
+} from "../../model/hparams.js";
 import { quote, UserError } from "../../system/errors.js";
 import { parseJson } from "./json.js";
+
+const NEXT = "fetch the model again";
 
 /** What a config.json of Hugging Face's GPT-2 says. */
 export interface Config {
@@ -10,85 +20,108 @@ export interface Config {
   readonly bos: number | undefined;
   /** The tokens that end a text; none where none is named. */
   readonly eos: readonly number[];
+  /** What the user should know, a line each. */
+  readonly notices: readonly string[];
 }
 
-/** Other names of the tanh approximation of GELU that GPT-2 was trained with. */
-const ACTIVATIONS = ["gelu_new", "gelu_fast", "gelu_pytorch_tanh"];
-/** As parseHparams has it: far above any GPT-2. */
-const SIZE_LIMIT = 10_000_000;
+/** The activations' names in transformers' activations.py, where they are not ours; the first three are OpenAI's. */
+const OTHER_NAMES: Readonly<Record<string, Activation>> = {
+  gelu_fast: "gelu_new",
+  gelu_pytorch_tanh: "gelu_new",
+  gelu_accurate: "gelu_new",
+  gelu_python: "gelu",
+  swish: "silu",
+};
+
+/** The sizes: OpenAI's name, Hugging Face's, its general one, which goes before it, and the default. */
+const SIZES = [
+  ["n_vocab", "vocab_size", undefined, 50257],
+  ["n_ctx", "n_positions", "max_position_embeddings", 1024],
+  ["n_embd", "n_embd", "hidden_size", 768],
+  ["n_head", "n_head", "num_attention_heads", 12],
+  ["n_layer", "n_layer", "num_hidden_layers", 12],
+] as const;
 
 /**
- * Options of Hugging Face's GPT-2 that change its numbers, with the value that leaves them as OpenAI's network
- * has them; that is also what a missing one means. (reorder_and_upcast_attn changes the order of a product's
- * factors alone, for float16.)
- */
-const FIXED: readonly (readonly [name: string, value: unknown])[] = [
-  ["layer_norm_epsilon", 1e-5],
-  ["scale_attn_weights", true],
-  ["scale_attn_by_inverse_layer_idx", false],
-  ["add_cross_attention", false],
-  ["is_encoder_decoder", false],
-];
-
-/**
- * Reads config.json.
+ * Reads config.json: sizes under either of their names, defaults where a field is missing, as transformers does.
+ * (reorder_and_upcast_attn changes the order of a product's factors alone, for float16.)
  * Source: transformers' models/gpt2/configuration_gpt2.py.
  * @param file the file's path, for messages
- * @throws UserError when it is of another kind of model, or of a GPT-2 that computes something else
+ * @throws UserError when it is of another kind of model, or of a GPT-2 that computes what none here does
  */
 export function parseConfig(json: string, file: string): Config {
   const config = parseJson(json, file);
-  if (typeof config !== "object" || config === null || Array.isArray(config)) {
-    throw new UserError(`${file} describes no model`, { next: "fetch the model again" });
-  }
+  if (typeof config !== "object" || config === null || Array.isArray(config))
+    throw new UserError(`${file} describes no model`, { next: NEXT });
   const values = config as Readonly<Record<string, unknown>>;
-  const refuse = (what: string): never => {
-    throw new UserError(`${file}: ${what}, and only OpenAI's GPT-2 can be imported`);
+  checkKind(values, file);
+  const sizes = SIZES.map(([ours, theirs, general, usual]) => {
+    const name = general !== undefined && values[general] != null ? general : theirs;
+    // Files of 2019 may have n_ctx alone.
+    const value = values[name] ?? (ours === "n_ctx" ? values.n_ctx : undefined) ?? usual;
+    const isGood = Number.isInteger(value) && (value as number) >= 1 && (value as number) <= SIZE_LIMIT;
+    if (!isGood) {
+      const fault = `${file}: ${name} must be a positive whole number, not ${show(value)}`;
+      throw new UserError(fault, { next: NEXT });
+    }
+    return [ours, value];
+  });
+  const hparams = { ...(Object.fromEntries(sizes) as Hparams), ...optionsOf(values, file) };
+  const { n_embd, n_head } = hparams;
+  if (n_embd % n_head !== 0) {
+    throw new UserError(`${file}: n_embd ${n_embd} is not a multiple of n_head ${n_head}`, { next: NEXT });
+  }
+  // Nothing of the code is looked at; what it changes may be what config.json says, or more.
+  const notices =
+    values.auto_map == null
+      ? []
+      : ["config.json names code of the model's own (auto_map): it is read as a GPT-2"];
+  return { hparams, bos: tokenIds(values.bos_token_id).at(0), eos: tokenIds(values.eos_token_id), notices };
+}
+
+/** @throws UserError for a model that is no GPT-2, has parts that no GPT-2 here has, or whose weights are no numbers */
+function checkKind(values: Readonly<Record<string, unknown>>, file: string): void {
+  const refuse = (what: string, next?: string): never => {
+    throw new UserError(`${file}: ${what}`, { next: next ?? "only a GPT-2 can be imported" });
   };
   // Files of 2019 have no model_type; what their fields are called says it.
   const isOld = values.model_type === undefined && "n_embd" in values && "n_layer" in values;
   if (values.model_type !== "gpt2" && !isOld) refuse(`model_type is ${show(values.model_type)}`);
-  for (const [name, wanted] of FIXED) {
-    const value = values[name] ?? wanted;
-    if (value !== wanted) refuse(`${name} is ${show(value)}, not ${show(wanted)}`);
+  for (const name of ["add_cross_attention", "is_encoder_decoder"])
+    if (values[name] != null && values[name] !== false) refuse(`${name} is ${show(values[name])}`);
+  const pruned = values.pruned_heads;
+  if (typeof pruned === "object" && pruned !== null && Object.keys(pruned).length > 0)
+    refuse(`pruned_heads is ${show(pruned)}`, "import the model as it was before heads were pruned");
+  const quantized = values.quantization_config;
+  if (quantized != null) {
+    const { quant_method } = quantized as { quant_method?: unknown };
+    const how = quant_method === undefined ? "" : ` (quant_method ${show(quant_method)})`;
+    refuse(`its weights are quantized${how}`, "import the model that was quantized");
   }
-  const activation = values.activation_function ?? "gelu_new";
-  if (!ACTIVATIONS.includes(activation as string)) {
-    refuse(`activation_function is ${show(activation)}, not "gelu_new"`);
+}
+
+/** The options in which the model differs from OpenAI's. */
+function optionsOf(values: Readonly<Record<string, unknown>>, file: string): Partial<Architecture> {
+  const options: Record<string, unknown> = {};
+  for (const [name, { accepts, words }] of Object.entries(ARCHITECTURE_RULES)) {
+    const stored = values[name];
+    if (stored == null) continue;
+    const value =
+      name === "activation_function" && Object.hasOwn(OTHER_NAMES, stored as string)
+        ? OTHER_NAMES[stored as string]
+        : stored;
+    if (!accepts(value)) {
+      throw new UserError(`${file}: ${name} is ${show(value)}`, { next: `a GPT-2 here has ${words}` });
+    }
+    options[name] = value;
   }
-  if (values.quantization_config != null) refuse("its weights are quantized");
-  const hparams: Hparams = {
-    n_vocab: size(values, ["vocab_size"], file),
-    n_ctx: size(values, ["n_positions", "n_ctx"], file),
-    n_embd: size(values, ["n_embd"], file),
-    n_head: size(values, ["n_head"], file),
-    n_layer: size(values, ["n_layer"], file),
-  };
-  const { n_embd, n_head } = hparams;
-  if (n_embd % n_head !== 0) {
-    throw new UserError(`${file}: n_embd ${n_embd} is not a multiple of n_head ${n_head}`, {
-      next: "fetch the model again",
-    });
-  }
-  const n_inner = values.n_inner ?? 4 * n_embd;
-  if (n_inner !== 4 * n_embd) refuse(`n_inner is ${show(n_inner)}, not 4 n_embd`);
-  return { hparams, bos: tokenIds(values.bos_token_id).at(0), eos: tokenIds(values.eos_token_id) };
+  return options;
 }
 
 /** The ids in a field that has one, a list of them, or none. */
 export const tokenIds = (value: unknown): readonly number[] => [value].flat().filter(isId);
 
 const isId = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0;
-
-/** The first of several names that has a value: a positive whole number. */
-function size(values: Readonly<Record<string, unknown>>, names: readonly string[], file: string): number {
-  const name = names.find((each) => values[each] != null) ?? names[0];
-  const n = values[name];
-  if (typeof n === "number" && Number.isInteger(n) && n >= 1 && n <= SIZE_LIMIT) return n;
-  throw new UserError(`${file}: ${name} must be a positive whole number, not ${show(n)}`, {
-    next: "fetch the model again",
-  });
-}
 
 /** Any value of the file in a message: short and on one line. */
 function show(value: unknown): string {
@@ -113,10 +146,8 @@ export function configJson(
     n_embd,
     n_head,
     n_layer,
-    n_inner: null,
-    activation_function: "gelu_new",
-    layer_norm_epsilon: 1e-5,
-    tie_word_embeddings: true,
+    ...architectureOf(hparams),
+    n_inner: unlikeOpenAi(hparams).n_inner ?? null,
     // Without these two, transformers takes OpenAI's 50256, an id that a smaller vocabulary does not have.
     ...tokens,
     torch_dtype: "float32",

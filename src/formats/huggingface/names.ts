@@ -8,7 +8,7 @@ export function huggingFaceName(name: string): string {
   return name
     .replace(/^model\//, "")
     .replace(/^h(\d+)\//, "h.$1.")
-    .replace(/^w[tp]e$/, "$&.weight")
+    .replace(/^(w[tp]e|lm_head)$/, "$&.weight")
     .replace(/\/[gw]$/, ".weight")
     .replace(/\/b$/, ".bias")
     .replaceAll("/", ".");
@@ -16,6 +16,9 @@ export function huggingFaceName(name: string): string {
 
 /** What the models with a head put before their parameters' names. */
 export const PREFIX = "transformer.";
+
+/** The output matrix, which has no prefix. */
+export const HEAD = "lm_head.weight";
 
 /** What programs put before the names, one upon another: a model with a head, its wrapper, torch.compile, DataParallel. */
 export const PREFIXES = /^(?:(?:transformer|model|module|_orig_mod)\.)+/;
@@ -30,7 +33,7 @@ export function isMask(name: string): boolean {
   return /^h\.\d+\.attn\.(bias|masked_bias)$/.test(name);
 }
 
-/** Heads beside the one that foretells the next token: for scoring, classes and choices. */
+/** Heads beside the one that foretells the next token: for scoring, classes, answers and choices. */
 export function isOtherHead(name: string): boolean {
-  return /^(v_head|score|classifier|multiple_choice_head)\./.test(name);
+  return /^(v_head|score|classifier|qa_outputs|multiple_choice_head)\./.test(name);
 }

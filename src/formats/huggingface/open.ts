@@ -26,7 +26,7 @@ const CONFIG = "config.json";
 
 /**
  * Opens a folder with config.json, model.safetensors (or several of them) and a tokenizer.
- * @throws UserError when a file is missing or damaged, or the model computes something else than OpenAI's GPT-2
+ * @throws UserError when a file is missing or damaged, or the model is no GPT-2 or computes what none here does
  */
 export async function openHuggingFace(folder: string): Promise<HuggingFaceModel> {
   const path = join(folder, CONFIG);
@@ -42,15 +42,16 @@ export async function openHuggingFace(folder: string): Promise<HuggingFaceModel>
       `${folder}: the tokenizer has ${n_vocab} tokens and ${CONFIG} a vocab_size of ${hparams.n_vocab}: they are not of the same model`,
     );
   }
-  const { source, notices } = await openHuggingFaceWeights(folder, hparams, n_vocab);
-  const all = [...tokenizer.notices, ...notices];
+  const opened = await openHuggingFaceWeights(folder, hparams, n_vocab);
+  const all = [...config.notices, ...tokenizer.notices, ...opened.notices];
   if (n_vocab < hparams.n_vocab) {
     all.push(
       `the tokenizer has ${n_vocab} tokens and the embedding ${hparams.n_vocab} rows: the last ${hparams.n_vocab - n_vocab} are cut off`,
     );
   }
   const special = meantTokens(encoder, config.bos, config.eos);
-  return { hparams: { ...hparams, n_vocab }, source, vocabulary: files, special, notices: all };
+  const { source } = opened;
+  return { hparams: { ...opened.hparams, n_vocab }, source, vocabulary: files, special, notices: all };
 }
 
 /** The config with the tokens that generation_config.json names, which decides where texts begin and end. */

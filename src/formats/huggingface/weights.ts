@@ -2,17 +2,15 @@ import { createHash } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import type { Hparams } from "../../model/hparams.js";
-import { parameterShapes, showShape } from "../../model/parameters.js";
+import { architectureOf, type Hparams } from "../../model/hparams.js";
+import { LM_HEAD, parameterShapes, showShape } from "../../model/parameters.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { quote, UserError } from "../../system/errors.js";
 import { openTorchFile } from "../pytorch/torch-file.js";
 import { firstRows, type StoredTensor, type StoredTensors, storedTensors } from "../stored-tensors.js";
 import { readJson } from "./json.js";
-import { huggingFaceName, huggingFaceShape, isMask, isOtherHead, PREFIXES } from "./names.js";
+import { HEAD, huggingFaceName, huggingFaceShape, isMask, isOtherHead, PREFIXES } from "./names.js";
 import { openSafetensors } from "./safetensors.js";
-
-const HEAD = "lm_head.weight";
 
 /** A tensor, and the file that has it. */
 interface Found extends StoredTensor {
@@ -21,6 +19,8 @@ interface Found extends StoredTensor {
 
 /** The weights of a folder, under OpenAI's names. */
 export interface OpenedWeights {
+  /** With tie_word_embeddings as the weights have it. */
+  readonly hparams: Hparams;
   readonly source: WeightSource;
   readonly notices: readonly string[];
 }
@@ -52,7 +52,10 @@ export async function openHuggingFaceWeights(
       `${path} has ${found.size} tensors, too few for the ${hparams.n_layer} layers of config.json`,
     );
   }
-  const names = [...parameterShapes(hparams)].sort(([a], [b]) => (a < b ? -1 : 1));
+  const heads: string[] = [];
+  const isTied = await checkHead(found, hparams, path, heads);
+  const own = { ...hparams, tie_word_embeddings: isTied };
+  const names = [...parameterShapes(own)].sort(([a], [b]) => (a < b ? -1 : 1));
   for (const [name, shape] of names) {
     const theirs = huggingFaceName(name);
     const tensor = found.get(theirs);
@@ -65,35 +68,49 @@ export async function openHuggingFaceWeights(
       );
     }
     found.delete(theirs);
-    tensors.set(name, name === "model/wte" ? firstRows(tensor, n_vocab) : reshaped(tensor, shape));
+    const isTokens = name === "model/wte" || name === LM_HEAD;
+    tensors.set(name, isTokens ? firstRows(tensor, n_vocab) : reshaped(tensor, shape));
   }
-  const notices = await checkRest(found, tensors.get("model/wte") as Found, path, hparams);
-  return { source: storedTensors(path, tensors), notices };
+  const notices = [...heads, ...leftOut(found, path)];
+  return { hparams: own, source: storedTensors(path, tensors), notices };
 }
 
-/** What is stored beside the parameters: masks, heads that are left out, and the head, which is no other. */
-async function checkRest(
-  rest: ReadonlyMap<string, Found>,
-  wte: Found,
+/**
+ * Whether the embedding is the output matrix, too: where config.json says so, and where a matrix of its own is not
+ * there or the same.
+ * @param found a head that is none of its own is taken out @param notices is told what is missing
+ * @throws UserError when config.json and the weights contradict each other
+ */
+async function checkHead(
+  found: Map<string, Found>,
+  hparams: Hparams,
   path: string,
-  { n_vocab, n_embd }: Hparams,
-): Promise<string[]> {
-  const heads: string[] = [];
-  for (const [name, tensor] of rest) {
-    if (isMask(name)) continue;
-    if (name === HEAD) {
-      const hasShape = `${tensor.shape}` === `${[n_vocab, n_embd]}`;
-      if (!hasShape || !(await areEqual(firstRows(tensor, wte.shape[0]), wte))) {
-        throw new UserError(`${path}: ${HEAD} differs from wte.weight, and a GPT-2 has one matrix for both`, {
-          next: "this model cannot be imported",
-        });
-      }
-    } else if (isOtherHead(name)) heads.push(name);
-    else
-      throw new UserError(`${path}: ${show(name)} is no parameter of a GPT-2`, {
-        next: "this model cannot be imported",
-      });
+  notices: string[],
+): Promise<boolean> {
+  const { tie_word_embeddings } = architectureOf(hparams);
+  const [head, wte] = [found.get(HEAD), found.get("wte.weight")];
+  if (!head || !wte) {
+    if (!tie_word_embeddings) notices.push(`it has no ${HEAD}: wte.weight is the output matrix, too`);
+    return true;
   }
+  const isSame = `${head.shape}` === `${wte.shape}` && (await areEqual(head, wte));
+  if (!isSame && tie_word_embeddings) {
+    throw new UserError(`${path}: ${HEAD} differs from wte.weight, and tie_word_embeddings is true`, {
+      next: "if the model has an output matrix of its own, set tie_word_embeddings to false in config.json",
+    });
+  }
+  if (isSame) found.delete(HEAD);
+  return isSame;
+}
+
+/** What is stored beside the parameters: masks, and heads that are left out. @returns a line on these */
+function leftOut(rest: ReadonlyMap<string, Found>, path: string): string[] {
+  const heads = [...rest.keys()].filter((name) => !isMask(name));
+  const other = heads.find((name) => !isOtherHead(name));
+  if (other !== undefined)
+    throw new UserError(`${path}: ${show(other)} is no parameter of a GPT-2`, {
+      next: "this model cannot be imported",
+    });
   return heads.length > 0 ? [`left out, as text needs none of it: ${heads.map(show).join(", ")}`] : [];
 }
 

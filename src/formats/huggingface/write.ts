@@ -4,7 +4,7 @@ import { addedToken, type SpecialTokens } from "../../encoder/special-tokens.js"
 import type { Hparams } from "../../model/hparams.js";
 import type { TensorInfo, WeightSource } from "../../model/weight-source.js";
 import { configJson } from "./config.js";
-import { huggingFaceName, huggingFaceShape, PREFIX } from "./names.js";
+import { HEAD, huggingFaceName, huggingFaceShape, PREFIX } from "./names.js";
 import { type WriteSafetensorsOptions, writeSafetensors } from "./safetensors.js";
 
 /** What is written. */
@@ -33,7 +33,7 @@ function addedTokens(encoder: ToWrite["encoder"]): SpecialTokens["added"] {
 
 /**
  * Writes a model as Hugging Face's transformers loads it (GPT2LMHeadModel, GPT2Tokenizer), all or nothing.
- * The head is not written: it is the embedding.
+ * A head that is the embedding is not written.
  * @returns the file of weights and the bytes of its tensors
  */
 export async function writeHuggingFace(
@@ -82,7 +82,8 @@ function renamed(source: WeightSource): WeightSource {
   const ours = new Map<string, string>();
   const tensors = new Map<string, TensorInfo>();
   for (const [name, { shape }] of source.tensors) {
-    const theirs = PREFIX + huggingFaceName(name);
+    const bare = huggingFaceName(name);
+    const theirs = bare === HEAD ? HEAD : PREFIX + bare;
     ours.set(theirs, name);
     tensors.set(theirs, { shape: huggingFaceShape(shape), dtype: "float32" });
   }
