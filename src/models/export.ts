@@ -100,10 +100,10 @@ async function writeTensorFlow(
   { onProgress, signal }: ExportOptions,
 ): Promise<{ path: string; bytes: number }> {
   const { hparams, source, encoder, step } = model;
-  const [option] = Object.keys(unlikeOpenAi(hparams));
-  if (option !== undefined)
-    throw new UserError(`OpenAI's code knows no ${option}, and this model has its own`, {
-      next: "export it as huggingface",
+  const [own] = Object.keys(unlikeOpenAi(hparams));
+  if (own !== undefined)
+    throw new UserError(`OpenAI's code knows no ${own}, and this model has its own`, {
+      next: `pass ${option("format", "huggingface")}`,
     });
   const companions = modelFiles(hparams, model, encoder.special);
   if (step !== undefined) companions.set(COUNTER, Buffer.from(`${step}\n`));

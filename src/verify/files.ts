@@ -100,8 +100,8 @@ async function checkFile(
 /** What hparams.json says that is not so, or cannot be. */
 async function wrongSize(path: string, expected: KnownModel | undefined): Promise<string | undefined> {
   const found = parseHparams(decodeText(await readFile(path)), path);
-  const [option] = Object.keys(unlikeOpenAi(found));
-  if (option && expected?.hparams) return `it has its own ${option}, and OpenAI's models have none`;
+  const [own] = Object.keys(unlikeOpenAi(found));
+  if (own && expected?.hparams) return `it has its own ${own}, and OpenAI's models have none`;
   const names = Object.keys(expected?.hparams ?? {}) as (keyof Hparams)[];
   const wrong = names.find((name) => found[name] !== expected?.hparams?.[name]);
   return (
