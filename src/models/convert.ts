@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { rmdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { VOCABULARY_BYTES } from "../encoder/encoder.js";
 import { TOKENS_FILE } from "../encoder/special-tokens.js";
@@ -41,6 +43,7 @@ const NEXT = "download the model again";
 export async function convert(folder: string, options: ConvertOptions): Promise<Converted> {
   const { dtype, out = folder, onProgress, signal } = options;
   const checkpoint = await openCheckpoint(folder);
+  const isNew = !existsSync(out);
   try {
     const path = join(folder, HPARAMS);
     const json = await readSmallFile(path, HPARAMS_BYTES, NEXT);
@@ -62,6 +65,9 @@ export async function convert(folder: string, options: ConvertOptions): Promise<
     }
     const bytes = await writeWeights(out, source, { dtype, onProgress, signal, companions });
     return { parameters: countParameters(hparams), tensors: source.tensors.size, bytes };
+  } catch (error) {
+    if (isNew) await rmdir(out).catch(() => undefined); // made for this alone; only an empty one goes
+    throw error;
   } finally {
     await checkpoint.close();
   }

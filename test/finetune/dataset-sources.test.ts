@@ -314,7 +314,7 @@ describe("records in JSON", () => {
     );
     await fails(
       write("f.jsonl", '{"text":"x"}\n\n{"body":"y"}\n'),
-      /f\.jsonl, line 3 has no field "text": its fields are "body"; remove it, or give it a text/,
+      /f\.jsonl, line 3 has no field "text": its fields are "body": remove it, or give it a text/,
     );
     await fails(write("f.jsonl", '{"text":"x"}\n'), /no field "a", "b"/, { column: ["a", "b"] });
     await fails(write("f.jsonl", '{"text":"x"}\n{}\n'), /line 2 has no field "text": it is an empty object/);

@@ -8,7 +8,7 @@ import type { Check } from "../../verify/check.js";
 import { verifyModel } from "../../verify/verify.js";
 import { addBackend, addGpu, addModelsDir, addThreads } from "../options/engine.js";
 import { oneOf } from "../options/parse.js";
-import { whileInterruptible } from "../terminal/interrupt.js";
+import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
 import { Output } from "../terminal/output.js";
 import { type Bar, startBar } from "../terminal/progress.js";
 import { shellQuote } from "../terminal/shell-quote.js";
@@ -34,8 +34,10 @@ function show({ check, result, detail }: Check): string {
 class Bars {
   private bar: Bar | undefined;
   private title = "";
+  private isOver = false;
 
   update(title: string, done: number, total: number): void {
+    if (this.isOver) return; // what was read ahead when Ctrl-C came reports late
     if (title !== this.title) {
       this.clear();
       this.bar = startBar(title, total);
@@ -48,6 +50,11 @@ class Bars {
     this.bar?.clear();
     this.bar = undefined;
     this.title = "";
+  }
+
+  close(): void {
+    this.clear();
+    this.isOver = true;
   }
 }
 
@@ -88,7 +95,7 @@ async function verify(folder: string, options: VerifyCommandOptions, signal: Abo
       if (output.closed.aborted) return output.finish(); // the reader has gone
     }
   } finally {
-    bars.clear();
+    bars.close();
   }
   const count = (result: Check["result"]): number => checks.filter((check) => check.result === result).length;
   const failed = count("failed");
@@ -134,6 +141,7 @@ export function addVerify(program: Command): void {
     await whileInterruptible(
       () => controller.abort(stopped),
       () => verify(model.path, options, controller.signal),
+      ENDING,
     );
   });
 }

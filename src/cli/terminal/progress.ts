@@ -70,14 +70,22 @@ export function startBar(title: string, total: number | undefined, resumedAt = 0
       left,
     };
   };
+  let isOver = false;
+  const clear = (): void => {
+    isOver = true;
+    bar.stop();
+  };
   bar.start(total ?? 1, resumedAt, payload(resumedAt));
   return {
-    update: (done) => bar.update(Math.min(done, total ?? 1), payload(done)),
+    update: (done) => {
+      // What was read ahead when the work was stopped reports late: the bar would be drawn again.
+      if (!isOver) bar.update(Math.min(done, total ?? 1), payload(done));
+    },
     stop: (line) => {
-      bar.stop();
+      clear();
       note(line);
     },
-    clear: () => bar.stop(),
+    clear,
   };
 }
 
@@ -107,7 +115,6 @@ export async function withBar<T>(
       ENDING,
     );
     bar?.clear();
-    bar = undefined;
     note(line(result));
     return result;
   } finally {
