@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { addedToken, NO_SPECIAL_TOKENS } from "../../dist/src/encoder/special-tokens.js";
 import { decodeFloat16, encodeFloat16 } from "../../dist/src/formats/floats.js";
 import { type GgufTensor, readGgufHead, readRows } from "../../dist/src/formats/gguf/gguf-file.js";
 import { openGguf } from "../../dist/src/formats/gguf/open.js";
@@ -83,15 +84,18 @@ describe("micro, as Python wrote it", () => {
   });
 
   test("the vocabulary is the model's own", async () => {
-    const { encoderJson, vocabBpe } = await openGguf(join(FIXTURES, "f16.gguf"));
-    assert.deepEqual(JSON.parse(String(encoderJson)), JSON.parse(micro.encoderJson.toString()));
-    assert.equal(String(vocabBpe), micro.vocabBpe.toString());
+    const { vocabulary } = await openGguf(join(FIXTURES, "f16.gguf"));
+    const [theirs, own] = [vocabulary, micro.vocabulary].map(
+      (files) => (name: string) => String(files.get(name)),
+    );
+    assert.deepEqual(JSON.parse(theirs("encoder.json")), JSON.parse(own("encoder.json")));
+    assert.equal(theirs("vocab.bpe"), own("vocab.bpe"));
   });
 
   test("Q8_0, an added token, two unused ones: their rows are left out, and the line says so", async () => {
     const { hparams, source, special, notices } = await openGguf(join(FIXTURES, "q8_0.gguf"));
     assert.equal(hparams.n_vocab, 401);
-    assert.deepEqual([...special.added], [["<|a turn|>", 400]]);
+    assert.deepEqual([...special.added], [["<|a turn|>", addedToken(400)]]);
     assert.deepEqual(notices, ["the last 2 tokens are unused: their rows are left out"]);
     assert.deepEqual(source.tensors.get("model/wte"), { shape: [401, 32], dtype: "Q8_0" });
     const values = await read(source, "model/wte");
@@ -177,13 +181,14 @@ describe("written", () => {
       n_vocab: 5,
       endOfText: undefined,
       startOfText: undefined,
-      special: { eos: [], added: new Map<string, number>(), add_prefix_space: false },
+      special: NO_SPECIAL_TOKENS,
+      marks: new Map<number, string>(),
       tokenBytes: (id: number) => Uint8Array.of(97 + id),
     };
     const path = fresh();
     await writeGguf(
       path,
-      { hparams, source, vocabBpe: Buffer.from("#version: 0.2\n"), encoder },
+      { hparams, source, vocabulary: new Map([["vocab.bpe", Buffer.from("#version: 0.2\n")]]), encoder },
       { dtype: "q8_0", name: "odd", overwrite: false },
     );
     const { tensors } = await readGgufHead(path);

@@ -17,8 +17,8 @@ export interface GgufModel {
   readonly hparams: Hparams;
   /** Parameters under OpenAI's names; the embedding has a row for each token and no more. */
   readonly source: WeightSource;
-  readonly encoderJson: Buffer;
-  readonly vocabBpe: Buffer;
+  /** encoder.json and vocab.bpe. */
+  readonly vocabulary: ReadonlyMap<string, Buffer>;
   /** How the model means its tokens. */
   readonly special: SpecialTokens;
   /** What the user should know, a line each. */
@@ -50,7 +50,11 @@ export async function openGguf(path: string): Promise<GgufModel> {
   const notices: string[] = [];
   if (n_unused > 0) notices.push(`the last ${n_unused} tokens are unused: their rows are left out`);
   const hparams = { ...stored, n_vocab: encoder.n_vocab };
-  return { hparams, source, encoderJson, vocabBpe, special: encoder.special, notices };
+  const vocabulary = new Map([
+    ["encoder.json", encoderJson],
+    ["vocab.bpe", vocabBpe],
+  ]);
+  return { hparams, source, vocabulary, special: encoder.special, notices };
 }
 
 /** Files of before 2025 have the embedding twice, once as the output matrix: then the model has one for both. */

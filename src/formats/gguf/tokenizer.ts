@@ -1,7 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Encoder, openAiVocabulary } from "../../encoder/encoder.js";
-import { NO_SPECIAL_TOKENS, type SpecialTokens } from "../../encoder/special-tokens.js";
+import {
+  type AddedToken,
+  addedToken,
+  NO_SPECIAL_TOKENS,
+  type SpecialTokens,
+} from "../../encoder/special-tokens.js";
 import { BYTE_CHARACTERS } from "../../encoder/vocabulary.js";
 import { quote, UserError } from "../../system/errors.js";
 import { FETCH_AGAIN } from "./gguf-file.js";
@@ -61,7 +66,7 @@ export async function readGgufTokenizer(metadata: Metadata, path: string): Promi
   }
   let n_vocab = listed.length;
   while (n_vocab > 0 && types[n_vocab - 1] === TOKEN_TYPE.unused) n_vocab -= 1;
-  const added = new Map<string, number>();
+  const added = new Map<string, AddedToken>();
   const ids = new Map<string, number>();
   for (const [id, text] of listed.slice(0, n_vocab).entries()) {
     // Those that no merge makes are written as they are.
@@ -73,7 +78,9 @@ export async function readGgufTokenizer(metadata: Metadata, path: string): Promi
       });
     }
     ids.set(token, id);
-    if (isPlain && text !== "" && text !== END) added.set(text, id);
+    if (isPlain && text !== "" && text !== END) {
+      added.set(text, addedToken(id, { special: types[id] === TOKEN_TYPE.control }));
+    }
   }
   const merges = metadata.neededTexts("tokenizer.ggml.merges");
   const files = (await openAiFiles(ids, merges)) ?? {
@@ -117,7 +124,7 @@ async function openAiFiles(
 function specialTokens(
   metadata: Metadata,
   n_vocab: number,
-  added: Map<string, number>,
+  added: SpecialTokens["added"],
   endOfText: number | undefined,
 ): SpecialTokens {
   const known = (name: string): number[] => {

@@ -8,9 +8,12 @@ import { ENDS, TOKEN_TYPE } from "./tokenizer.js";
 /** What a file's head says of its model. */
 export interface ModelToDescribe {
   readonly hparams: Hparams;
-  /** The text of vocab.bpe. */
-  readonly vocabBpe: Uint8Array;
-  readonly encoder: Pick<Encoder, "n_vocab" | "endOfText" | "startOfText" | "special" | "tokenBytes">;
+  /** The vocabulary's files: vocab.bpe has its merges. */
+  readonly vocabulary: ReadonlyMap<string, Uint8Array>;
+  readonly encoder: Pick<
+    Encoder,
+    "n_vocab" | "endOfText" | "startOfText" | "special" | "marks" | "tokenBytes"
+  >;
 }
 
 /** A tensor of a file. */
@@ -96,7 +99,7 @@ function networkValues(hparams: Hparams, name: string, fileType: number): Buffer
   ];
 }
 
-function tokenizerValues({ encoder, vocabBpe }: ModelToDescribe): Buffer[] {
+function tokenizerValues({ encoder, vocabulary }: ModelToDescribe): Buffer[] {
   const { n_vocab, special, endOfText, startOfText } = encoder;
   const ends = special.eos.length > 0 ? special.eos : endOfText === undefined ? [] : [endOfText];
   if (ends.length > ENDS.length) {
@@ -104,8 +107,9 @@ function tokenizerValues({ encoder, vocabBpe }: ModelToDescribe): Buffer[] {
       `the model has ${ends.length} tokens that end a text, and a GGUF file holds ${ENDS.length} at most`,
     );
   }
-  const control = new Set(startOfText === undefined ? ends : [startOfText, ...ends]);
-  const added = new Map([...special.added].map(([word, id]) => [id, word]));
+  const control = new Set([...ends, ...encoder.marks.keys()]);
+  if (startOfText !== undefined) control.add(startOfText);
+  const added = new Map([...special.added].map(([word, { id }]) => [id, word]));
   const tokens: string[] = [];
   const types: number[] = [];
   for (let id = 0; id < n_vocab; id++) {
@@ -115,7 +119,7 @@ function tokenizerValues({ encoder, vocabBpe }: ModelToDescribe): Buffer[] {
     if (isControl || added.has(id)) tokens.push(added.get(id) ?? Buffer.from(bytes).toString());
     else tokens.push(Array.from(bytes, (byte) => BYTE_CHARACTERS[byte]).join(""));
   }
-  const merges = Buffer.from(vocabBpe)
+  const merges = Buffer.from(vocabulary.get("vocab.bpe") as Uint8Array)
     .toString()
     .split(/\r?\n/)
     .slice(1)
