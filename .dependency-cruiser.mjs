@@ -7,7 +7,7 @@ const BELOW = {
   sampling: ["system", "encoder", "model", "random"],
   engines: ["system", "model", "random"],
   models: ["system", "encoder", "model", "formats", "sampling", "engines", "random"],
-  download: ["system", "models"],
+  download: ["system", "models", "formats"], // formats: whether converted weights are whole
   verify: ["system", "encoder", "model", "formats", "sampling", "engines", "models", "random"],
   finetune: ["system", "encoder", "model", "formats", "sampling", "engines", "models", "random"],
   api: ["system", "encoder", "model", "formats", "sampling", "engines", "models", "random"],

@@ -19,12 +19,11 @@ import { type FileEvent, PATIENCE, type Patience } from "./transfer.js";
 
 /** What happens during a download: a file's events, or a warning that does not end it. */
 export type DownloadEvent =
-  | ({ readonly file: ModelFile } & FileEvent)
-  | { readonly file: ModelFile; readonly type: "warning"; readonly message: string };
+  | ({ readonly file: string } & FileEvent)
+  | { readonly file: string; readonly type: "warning"; readonly message: string };
 
-export interface DownloadOptions {
-  /** The address above the models' folders; without it OpenAI's host and its mirror. */
-  readonly baseUrl?: string;
+/** How a download goes on, and what is told of it. */
+export interface TransferOptions {
   readonly onFile?: (event: DownloadEvent) => void;
   /** Stops at once; what has come is kept for the next time. */
   readonly signal?: AbortSignal;
@@ -34,6 +33,11 @@ export interface DownloadOptions {
   /** The longest wait that a host may ask for, in milliseconds. */
   readonly maxRetryAfter?: number;
   readonly timeouts?: Partial<Timeouts>;
+}
+
+export interface DownloadOptions extends TransferOptions {
+  /** The address above the models' folders; without it OpenAI's host and its mirror. */
+  readonly baseUrl?: string;
   /** For tests. */
   readonly catalog?: Catalog;
 }
@@ -69,31 +73,22 @@ export async function downloadModel(
   const catalog = options.catalog ?? CATALOG;
   let sources = sourcesOf(name, options.baseUrl, catalog);
   const known = catalogEntry(name, catalog);
-  const patience: Patience = {
-    retries: options.retries ?? PATIENCE.retries,
-    retryDelay: options.retryDelay ?? PATIENCE.retryDelay,
-    maxRetryAfter: options.maxRetryAfter ?? PATIENCE.maxRetryAfter,
-    timeouts: { ...PATIENCE.timeouts, ...options.timeouts },
-  };
-  const signal = options.signal ?? new AbortController().signal;
-  const onFile = options.onFile ?? (() => undefined);
-  const answered = new Set<string>();
+  const { onFile, ...transfer } = transferOf(options);
+  const { signal } = transfer;
   const files: DownloadedFile[] = [];
   let bytes = 0;
-  try {
-    signal.throwIfAborted();
-    await inFolder(folder, async (check) => {
+  await interruptible(name, signal, () =>
+    inFolder(folder, async (check) => {
       for (const file of OPENAI_FILES) {
         const result = await fetchFile({
           title: `${file} of ${name}`,
-          owner: `OpenAI's ${known?.name}`,
+          owner: `OpenAI's ${known?.name} (a model of your own needs a name of its own)`,
           path: join(folder, file),
           urls: sources.map((source) => below(source, file)),
           expected: { most: MOST_BYTES[file], ...known?.files[file] },
-          patience,
-          signal,
+          ...transfer,
           onEvent: (event) => onFile({ ...event, file }),
-          answered,
+          next: `run the same command again to resume, or name another host with ${option("base_url")}`,
           beforeCommit: check,
         });
         if (result.outcome === "missing") {
@@ -112,18 +107,40 @@ export async function downloadModel(
         const from = sources.find((source) => result.url && below(source, file).href === result.url.href);
         if (from) sources = [from, ...sources.filter((source) => source !== from)];
       }
-    });
-  } catch (error) {
-    if (signal.aborted && !(error instanceof UserError)) {
-      throw new UserError(`the download of ${name} was interrupted`, {
-        next: "run the same command again to resume",
-        exitCode: EXIT.interrupted,
-        cause: error,
-      });
-    }
-    throw error;
-  }
+    }),
+  );
   return { folder, files, bytes };
+}
+
+/** What the transfers of one download have in common. */
+export function transferOf(options: TransferOptions) {
+  const patience: Patience = {
+    retries: options.retries ?? PATIENCE.retries,
+    retryDelay: options.retryDelay ?? PATIENCE.retryDelay,
+    maxRetryAfter: options.maxRetryAfter ?? PATIENCE.maxRetryAfter,
+    timeouts: { ...PATIENCE.timeouts, ...options.timeouts },
+  };
+  const signal = options.signal ?? new AbortController().signal;
+  return { patience, signal, onFile: options.onFile ?? (() => undefined), answered: new Set<string>() };
+}
+
+/** Does what a download does; an abort ends it with the line for it. */
+export async function interruptible<T>(
+  name: string,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    signal.throwIfAborted();
+    return await work();
+  } catch (error) {
+    if (!signal.aborted || error instanceof UserError) throw error;
+    throw new UserError(`the download of ${name} was interrupted`, {
+      next: "run the same command again to resume",
+      exitCode: EXIT.interrupted,
+      cause: error,
+    });
+  }
 }
 
 function missingError(file: ModelFile, name: string, reason: string, ownHost: boolean): UserError {
@@ -134,7 +151,10 @@ function missingError(file: ModelFile, name: string, reason: string, ownHost: bo
 }
 
 /** Does something in a locked folder; a folder that was made for it and stays empty is removed. */
-async function inFolder(folder: string, work: (check: () => Promise<void>) => Promise<void>): Promise<void> {
+export async function inFolder(
+  folder: string,
+  work: (check: () => Promise<void>) => Promise<void>,
+): Promise<void> {
   const created = makeFolder(folder);
   try {
     const lock = await lockFolder(folder, { file: ".download.lock", name: "download" });

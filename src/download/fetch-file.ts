@@ -1,6 +1,6 @@
 import type { Stats } from "node:fs";
 import { rm, stat } from "node:fs/promises";
-import { option, UserError } from "../system/errors.js";
+import { UserError } from "../system/errors.js";
 import { fileError } from "../system/files.js";
 import { showUrl, TransferError } from "./http.js";
 import { PartFile, sha256Of } from "./part-file.js";
@@ -80,10 +80,12 @@ async function commit(transfer: Transfer, url?: URL): Promise<FileResult> {
 
 /** All addresses have failed. */
 function failed(job: FileJob, failures: readonly { url: URL; error: TransferError }[]): FileResult {
+  const told = failures.map(({ error }) => job.explain?.(error)).find((each) => each !== undefined);
+  if (told) throw told;
   const reason = failures.map(({ url, error }) => `${showUrl(url)}: ${error.message}`).join("; ");
   if (failures.some(({ error }) => error.missing)) return { outcome: "missing", reason };
   throw new UserError(`cannot download ${job.title}: ${reason}`, {
-    next: `run the same command again to resume, or name another host with ${option("base_url")}`,
+    next: job.next,
     cause: failures.at(-1)?.error,
   });
 }

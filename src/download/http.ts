@@ -28,6 +28,10 @@ export class TransferError extends Error {
   readonly unreachable: boolean;
   /** The wait that the host asked for, in milliseconds. */
   readonly retryAfter: number | undefined;
+  /** The answer's status, where one came. */
+  readonly status: number | undefined;
+  /** The word with which the Hugging Face hub says why it refuses, e.g. "GatedRepo". */
+  readonly code: string | undefined;
 
   constructor(
     message: string,
@@ -36,6 +40,8 @@ export class TransferError extends Error {
       missing?: boolean;
       unreachable?: boolean;
       retryAfter?: number;
+      status?: number;
+      code?: string;
       cause?: unknown;
     } = {},
   ) {
@@ -44,6 +50,8 @@ export class TransferError extends Error {
     this.missing = facts.missing ?? false;
     this.unreachable = facts.unreachable ?? false;
     this.retryAfter = facts.retryAfter;
+    this.status = facts.status;
+    this.code = facts.code;
   }
 }
 
@@ -62,7 +70,7 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const MOST_REDIRECTS = 10;
 
 /**
- * Sends a GET request and follows redirects, never from https to http.
+ * Sends a GET request and follows redirects, never from https to http; a token does not go along to another host.
  * @returns the answer with its body still to come, whatever its status
  * @throws TransferError, or the signal's reason when it aborts
  */
@@ -73,8 +81,9 @@ export async function get(
   signal: AbortSignal,
 ): Promise<Answer> {
   let target = url;
+  let sent = headers;
   for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
-    const answer = await request(target, headers, timeouts, signal);
+    const answer = await request(target, sent, timeouts, signal);
     if (!REDIRECTS.has(answer.status)) return answer;
     answer.cancel();
     const location = answer.headers.get("location");
@@ -87,6 +96,10 @@ export async function get(
       throw new TransferError(
         `a redirect from https to ${showUrl(next)}, which is not followed as http is not safe`,
       );
+    }
+    if (next.origin !== target.origin) {
+      const { Authorization: _, ...rest } = sent;
+      sent = rest;
     }
     target = next;
   }
@@ -157,6 +170,8 @@ export function statusError(status: number, headers: AnswerHeaders): TransferErr
     again: status >= 500 || status === 408 || status === 425 || status === 429,
     missing: status === 404 || status === 410,
     retryAfter: parseRetryAfter(headers.get("retry-after")),
+    status,
+    code: headers.get("x-error-code") ?? undefined,
   });
 }
 

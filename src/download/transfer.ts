@@ -54,12 +54,18 @@ export interface FileJob {
   readonly path: string;
   /** Addresses of the file, in the order in which they are tried. */
   readonly urls: readonly URL[];
+  /** Sent with each request. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly expected: KnownFile;
   readonly patience: Patience;
   readonly signal: AbortSignal;
   readonly onEvent: (event: FileEvent) => void;
   /** Origins that have answered in this run: an outage there is worth a longer wait. */
   readonly answered: Set<string>;
+  /** The next step where every address has failed. */
+  readonly next: string;
+  /** What a failure means to whoever asked for the file; without it, its own words are shown. */
+  readonly explain?: (error: TransferError) => UserError | undefined;
   /** Called before the file takes its place; throws when it must not. */
   readonly beforeCommit: () => Promise<void>;
 }
@@ -90,7 +96,7 @@ export async function fetchFrom(url: URL, transfer: Transfer): Promise<"complete
       const outcome = await attempt(url, transfer);
       if (outcome === "unchanged" || !expected.sha256) return outcome;
       if (part.digest() === expected.sha256) return outcome;
-      const error = new TransferError(`its sha256 is not that of ${ownerOf(transfer)}`);
+      const error = new TransferError(`its sha256 is not that of ${transfer.owner}`);
       const again = transfer.spliced && !startedOver;
       await part.empty();
       if (!again) throw error;
@@ -103,15 +109,17 @@ export async function fetchFrom(url: URL, transfer: Transfer): Promise<"complete
       const neverThere = error.unreachable && !answered.has(url.origin);
       const most = neverThere ? Math.min(1, patience.retries) : patience.retries;
       if (failures >= most) throw error;
-      const delay =
-        error.retryAfter === undefined
-          ? Math.min(patience.retryDelay * 2 ** failures, MAX_DELAY)
-          : Math.min(error.retryAfter, patience.maxRetryAfter);
-      failures++;
+      const delay = delayAfter(error, failures++, patience);
       report(transfer, url, error, delay);
       await sleep(delay, undefined, { signal });
     }
   }
+}
+
+/** How long to wait before the next attempt, in milliseconds: longer after each failure, or as long as the host asks. */
+export function delayAfter({ retryAfter }: TransferError, failures: number, patience: Patience): number {
+  if (retryAfter !== undefined) return Math.min(retryAfter, patience.maxRetryAfter);
+  return Math.min(patience.retryDelay * 2 ** failures, MAX_DELAY);
 }
 
 /** Tells of a failure that is not the end. */
@@ -119,18 +127,17 @@ export function report(transfer: Transfer, url: URL, error: TransferError, delay
   transfer.onEvent({ type: "retry", url: showUrl(url), reason: error.message, delay });
 }
 
-function ownerOf({ owner }: FileJob): string {
-  return `${owner} (a model of your own needs a name of its own)`;
-}
-
 /** One request for the bytes that are missing, or for all of them. */
 async function attempt(url: URL, transfer: Transfer): Promise<"complete" | "unchanged"> {
   const { part, patience, signal } = transfer;
   const range = await planRange(url, transfer);
   // With a Range, fetch itself asks for an answer that is not compressed.
-  const headers: Record<string, string> = range
-    ? { Range: `bytes=${range.offset}-`, ...(range.validator ? { "If-Range": range.validator } : {}) }
-    : { "Accept-Encoding": "identity" };
+  const headers: Record<string, string> = {
+    ...transfer.headers,
+    ...(range
+      ? { Range: `bytes=${range.offset}-`, ...(range.validator ? { "If-Range": range.validator } : {}) }
+      : { "Accept-Encoding": "identity" }),
+  };
   const answer = await get(url, headers, patience.timeouts, signal);
   try {
     transfer.answered.add(url.origin);
@@ -262,7 +269,7 @@ async function receive(
 
 function sizeError(size: number, transfer: Transfer): TransferError {
   return new TransferError(
-    `the file has ${size} bytes there, not the ${transfer.expected.bytes} of ${ownerOf(transfer)}`,
+    `the file has ${size} bytes there, not the ${transfer.expected.bytes} of ${transfer.owner}`,
   );
 }
 

@@ -21,6 +21,11 @@ export const VOCABULARY = ["encoder.json", "vocab.bpe"] as const;
 /** How many steps a run of gpt-2-simple's kind has made. */
 export const COUNTER = "counter";
 
+/** Which model of the Hugging Face hub a folder holds, and at which commit. */
+export const HUB_FILE = "hub.json";
+/** Where a model folder keeps what it fetches from the hub until it is imported. */
+export const STAGING = ".hub";
+
 const FORMATS = ["tensorflow", "tfjs", "huggingface"] as const;
 /** The formats that a model folder may be in. */
 export type FolderFormat = (typeof FORMATS)[number];
@@ -34,7 +39,7 @@ const WEIGHTS: Readonly<Record<FolderFormat, RegExp>> = {
 
 const COMPANIONS: Readonly<Record<FolderFormat, readonly string[]>> = {
   tensorflow: ["checkpoint", COUNTER, HPARAMS, ...VOCABULARY, TOKENS_FILE],
-  tfjs: [COUNTER, HPARAMS, ...VOCABULARY, TOKENS_FILE],
+  tfjs: [COUNTER, HPARAMS, ...VOCABULARY, TOKENS_FILE, HUB_FILE],
   huggingface: [
     "config.json",
     "generation_config.json",
@@ -46,6 +51,9 @@ const COMPANIONS: Readonly<Record<FolderFormat, readonly string[]>> = {
     "merges.txt",
   ],
 };
+
+/** PyTorch's own files: read where there is no safetensors. */
+const PYTORCH = /^pytorch_model(-\d{5}-of-\d{5}\.bin|\.bin|\.bin\.index\.json)$/;
 
 /** Who is writing here: the lock of a download or of a set of files, and a lock that is being replaced. */
 const LOCK = /^\.(download|writing)\.lock(\.\d+-[0-9a-f]{8})?$/;
@@ -65,10 +73,17 @@ export function isWeightsOf(format: FolderFormat, name: string): boolean {
   return WEIGHTS[format].test(name);
 }
 
+/** Whether a download from the hub may put a file of this name into STAGING, whole or as a part. */
+function isStaged(name: string): boolean {
+  const whole = wholeOf(name) ?? name;
+  return isFileOf("huggingface", whole) || PYTORCH.test(whole) || whole === HUB_FILE || LOCK.test(name);
+}
+
 /** Whether a file is what a writing leaves that is under way or was cut off: a lock, or a part of a model's file. */
 export function isLeftover(name: string): boolean {
   const whole = wholeOf(name);
   const isFile = (format: FolderFormat): boolean => isFileOf(format, whole as string);
+  if (name === STAGING) return true;
   return LOCK.test(name) || (whole !== undefined && FORMATS.some(isFile));
 }
 
@@ -91,7 +106,9 @@ export function looksLikeModel(names: readonly string[]): boolean {
   const wholes = names.filter(isModelFile).map((name) => wholeOf(name) ?? name);
   const tells = (name: string): boolean =>
     name === HPARAMS || (name !== "model.json" && (WEIGHTS.tensorflow.test(name) || WEIGHTS.tfjs.test(name)));
-  const begun = names.some((name) => name === "checkpoint.part" || name === "checkpoint.part.json");
+  const begun = names.some(
+    (name) => /^checkpoint\.part(\.json)?$/.test(name) || name.startsWith(`${STAGING}/`),
+  );
   return wholes.some(tells) || begun || (names.includes("checkpoint") && wholes.includes("encoder.json"));
 }
 
@@ -99,8 +116,11 @@ export function looksLikeModel(names: readonly string[]): boolean {
 export function modelFilesIn(folder: string): { names: string[]; bytes: number } {
   const names: string[] = [];
   let bytes = 0;
-  for (const name of readdirSync(folder)) {
-    if (!isModelFile(name)) continue;
+  const staged = lstatSync(join(folder, STAGING), { throwIfNoEntry: false })?.isDirectory()
+    ? readdirSync(join(folder, STAGING)).filter(isStaged)
+    : [];
+  const own = readdirSync(folder).filter(isModelFile);
+  for (const name of [...own, ...staged.map((each) => `${STAGING}/${each}`)]) {
     const found = lstatSync(join(folder, name), { throwIfNoEntry: false });
     if (!found || found.isDirectory()) continue;
     names.push(name);

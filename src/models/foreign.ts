@@ -21,15 +21,6 @@ export function foreignModel(path: string): string | undefined {
   return undefined;
 }
 
-/** A name of the Hugging Face hub, USER/NAME, where there is no such folder. */
-export function hubName(name: string): string | undefined {
-  if (!/^\w[\w.-]*\/[\w.-]+$/.test(name)) return undefined;
-  return (
-    "is not a folder here. If it is a model of the Hugging Face hub, download its config.json, model.safetensors, " +
-    "vocab.json and merges.txt into a folder, then `gpt2 import` that folder"
-  );
-}
-
 const isWeights = (name: string): boolean =>
   (isFileOf("huggingface", name) && /\.safetensors$/.test(name)) ||
   /^pytorch_model.*\.bin$|\.(gguf|pt|pth|h5)$/.test(name);

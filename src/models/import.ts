@@ -3,6 +3,8 @@ import { join, relative } from "node:path";
 import type { SpecialTokens } from "../encoder/special-tokens.js";
 import { isGguf } from "../formats/gguf/gguf-file.js";
 import { openGguf } from "../formats/gguf/open.js";
+import { parseConfig } from "../formats/huggingface/config.js";
+import { readSmallText } from "../formats/huggingface/json.js";
 import { openHuggingFace } from "../formats/huggingface/open.js";
 import { finiteSource } from "../formats/stored-tensors.js";
 import { namesInOrder } from "../formats/tensor-chunks.js";
@@ -24,13 +26,16 @@ import {
   type VocabularyFiles,
   withoutPadding,
 } from "./folder.js";
-import { foreignModel, hubName } from "./foreign.js";
+import { foreignModel } from "./foreign.js";
+import { hubNameNotPath, showHubName } from "./hub-name.js";
 import { describeModel } from "./store.js";
 
 export interface ImportOptions {
   readonly dtype: WeightsDtype;
   /** Replaces a model that is there already. */
   readonly overwrite?: boolean;
+  /** Small files that are put in place with it. */
+  readonly companions?: ReadonlyMap<string, Uint8Array>;
   /** Called now and then with the number of bytes written and their total. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
@@ -87,7 +92,7 @@ export async function importModel(folder: string, target: string, options: Impor
         dtype,
         onProgress,
         signal,
-        companions: modelFiles(hparams, model, model.special),
+        companions: new Map([...modelFiles(hparams, model, model.special), ...(options.companions ?? [])]),
         isOld,
         generatedBy: origin,
       },
@@ -99,6 +104,15 @@ export async function importModel(folder: string, target: string, options: Impor
   } finally {
     await source.close();
   }
+}
+
+/**
+ * Refuses a model of Hugging Face's by its config.json, before its weights are there.
+ * @param title the file's name in messages
+ * @throws UserError when it is not of a GPT-2 that can be imported
+ */
+export async function checkConfig(path: string, title: string): Promise<void> {
+  parseConfig((await readSmallText(path)) ?? "", title);
 }
 
 /**
@@ -142,8 +156,12 @@ async function openForeign(folder: string): Promise<Foreign> {
   }
   if (found?.isFile()) throw new UserError(`${folder} ${foreignModel(folder)}`);
   const typed = relative(process.cwd(), folder);
-  const what = found ? undefined : hubName(typed);
-  if (what !== undefined) throw new UserError(`${typed} ${what}`);
+  const hub = found ? undefined : hubNameNotPath(typed);
+  if (hub) {
+    throw new UserError(`${typed} is not a folder here`, {
+      next: `if it is a model of the Hugging Face hub, \`gpt2 download ${showHubName(hub)}\` fetches and imports it`,
+    });
+  }
   const names = await listFolder(folder);
   const isOurs = names.includes(HPARAMS);
   if (isOurs && (await hasCheckpoint(folder))) {

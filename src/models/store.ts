@@ -7,7 +7,15 @@ import { UsageError, UserError } from "../system/errors.js";
 import { PACKAGE_ROOT } from "../system/package.js";
 import { canonicalName, catalogEntry, listModels } from "./catalog.js";
 import { HPARAMS, looksLikeModel, modelFilesIn } from "./files.js";
-import { foreignModel, hubName } from "./foreign.js";
+import { foreignModel } from "./foreign.js";
+import {
+  type HubName,
+  hubNameNotPath,
+  isRecordOf,
+  parseHubName,
+  readHubRecord,
+  showHubName,
+} from "./hub-name.js";
 
 /** The model to try first, and all that come with the program. */
 export const DEMO = "stories";
@@ -101,11 +109,25 @@ export function listStored(option?: string): StoredModel[] {
 export function findModelFolder(name: string, option?: string): string | undefined {
   if (isPath(name)) {
     const path = resolve(expandPath(name));
-    return isModelFolder(path) ? path : undefined;
+    return isModelFolder(path) ? path : hubModelFolder(name, option);
   }
   const names = namesOf(name);
   const places = modelsDirs(option).flatMap((folder) => names.map((each) => join(folder, each)));
-  return [...places, resolve(name)].find(isModelFolder);
+  return [...places, resolve(name)].find(isModelFolder) ?? hubModelFolder(name, option);
+}
+
+/** The folder with the model of the Hugging Face hub that has this name there; undefined where there is none. */
+function hubModelFolder(name: string, models_dir: string | undefined): string | undefined {
+  const hub = parseHubName(name);
+  return hub && placesOf(hub, models_dir).find(isModelFolder);
+}
+
+/** Folders whose record is of this model, whole or begun. */
+function placesOf(hub: HubName, models_dir: string | undefined): string[] {
+  return [...new Set(modelsDirs(models_dir))]
+    .filter(isFolder)
+    .flatMap((dir) => readdirSync(dir).map((entry) => join(dir, entry)))
+    .filter((folder) => isRecordOf(readHubRecord(folder), hub));
 }
 
 /**
@@ -113,7 +135,12 @@ export function findModelFolder(name: string, option?: string): string | undefin
  * @returns undefined where nothing of it is there
  */
 export function findStored(name: string, option?: string): StoredModel | undefined {
-  const folder = isPath(name) ? resolve(expandPath(name)) : findModelFolder(name, option);
+  const path = isPath(name) ? resolve(expandPath(name)) : undefined;
+  const hub = parseHubName(name);
+  const folder =
+    path !== undefined && (isFolder(path) || !hub)
+      ? path
+      : (findModelFolder(name, option) ?? (hub && placesOf(hub, option).at(0)));
   if (folder) return describeModel(folder);
   const stored = listStored(option);
   return namesOf(name)
@@ -125,16 +152,21 @@ export function findStored(name: string, option?: string): StoredModel | undefin
 export function missingModel(name: string, models_dir?: string): UserError {
   if (isPath(name)) {
     const foreign = foreignModel(resolve(expandPath(name)));
-    const what = foreign ?? hubName(name);
-    if (what !== undefined) return new UserError(`${name} ${what}`);
+    if (foreign !== undefined) return new UserError(`${name} ${foreign}`);
+    const hub = hubNameNotPath(name);
+    if (hub) {
+      return new UserError(`${name} is not a folder here`, {
+        next: `if it is a model of the Hugging Face hub, \`gpt2 download ${showHubName(hub)}\` fetches it`,
+      });
+    }
     return new UserError(`${name} is not a model folder`, {
       next: "it needs hparams.json, and model.json or model.ckpt.index",
     });
   }
-  if (canonicalName(name) === undefined) {
+  if (canonicalName(name) === undefined && !parseHubName(name)) {
     const [where] = modelsDirs(models_dir);
     return new UsageError(`unknown model ${JSON.stringify(name)}`, {
-      next: `it is not in ${where}; ${listModels()} can be downloaded, ${DEMOS.join(" and ")} come with the program`,
+      next: `it is not in ${where}; ${listModels()} and USER/NAME of the Hugging Face hub can be downloaded, ${DEMOS.join(" and ")} come with the program`,
     });
   }
   return new UserError(`the model ${name} is not on this machine`, {

@@ -59,7 +59,7 @@ function assertEnded(outcome: Outcome, signal: NodeJS.Signals): void {
   if (outcome.code === 130) {
     assert.match(
       outcome.stderr,
-      /gpt2: (conversion stopped; nothing was changed|the download of \S+ was interrupted: run the same command again, it goes on where it stopped)\n$/,
+      /gpt2: (conversion stopped; nothing was changed|the download of \S+ was interrupted: run the same command again to resume)\n$/,
     );
   }
 }

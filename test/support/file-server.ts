@@ -32,6 +32,7 @@ export interface LogEntry {
   ifRange?: string;
   status: number;
   acceptEncoding?: string;
+  authorization?: string;
 }
 
 /** A certificate for localhost and 127.0.0.1 that signs itself, and its key: made for these tests alone. */
@@ -111,6 +112,7 @@ export class FileServer {
     const { range, "if-range": ifRange, "accept-encoding": acceptEncoding } = request.headers;
     const entry: LogEntry = { path, range, ifRange: ifRange as string | undefined, status: 0 };
     entry.acceptEncoding = acceptEncoding as string | undefined;
+    entry.authorization = request.headers.authorization;
     this.log.push(entry);
     const send = (status: number, headers: Record<string, string | number>, body: Buffer): void => {
       entry.status = status;

@@ -39,7 +39,9 @@ export interface SpawnOptions {
 function bareEnvironment(): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env };
   for (const name of Object.keys(env)) {
-    if (/^(GPT2_|NODE_|XDG_|TF_|DEBUG$|NO_COLOR$|FORCE_COLOR$|(https?|no|all)_proxy$)/i.test(name))
+    if (
+      /^(GPT2_|NODE_|XDG_|HF_|HUGGING|TF_|DEBUG$|NO_COLOR$|FORCE_COLOR$|(https?|no|all)_proxy$)/i.test(name)
+    )
       delete env[name];
   }
   const home = join(TEMPORARY, "home");

@@ -1,20 +1,19 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Command } from "commander";
-import { type DownloadEvent, downloadModel } from "../../download/download.js";
-import { hasWeights, openWeights } from "../../formats/tfjs/read.js";
-import { CATALOG, canonicalName } from "../../models/catalog.js";
-import { loadHparams, loadVocabulary } from "../../models/folder.js";
-import { DEMOS, modelsDirs } from "../../models/store.js";
-import { UserError } from "../../system/errors.js";
-import { elsewhereIfReadOnly } from "../../system/files.js";
+import type { DownloadEvent } from "../../download/download.js";
+import { fetchModel } from "../../download/fetch.js";
+import { CATALOG } from "../../models/catalog.js";
+import { parseHubName } from "../../models/hub-name.js";
+import { DEMOS } from "../../models/store.js";
+import { UsageError, UserError } from "../../system/errors.js";
 import { addModelsDir } from "../options/engine.js";
 import { anyText, oneOf } from "../options/parse.js";
 import { ask } from "../terminal/ask.js";
 import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
 import { canAsk, note } from "../terminal/output.js";
 import { type Bar, showBytes, startBar } from "../terminal/progress.js";
-import { convertWithBar, DTYPES, type Dtype } from "./convert.js";
+import { shellQuote } from "../terminal/shell-quote.js";
+import { DTYPES, type Dtype } from "./convert.js";
 
 /** Draws what happens to the files, one after the other. */
 function drawEvents(): { onFile: (event: DownloadEvent) => void; stop: () => void } {
@@ -54,54 +53,47 @@ function drawEvents(): { onFile: (event: DownloadEvent) => void; stop: () => voi
   };
 }
 
-/** Where a download goes: the first models folder; under OpenAI's older name, or the newer where that is there. */
-function targetFolder(name: string, models_dir: string | undefined): string {
-  const [dir] = modelsDirs(models_dir);
-  const own = join(dir, name);
-  const canonical = join(dir, canonicalName(name) ?? name);
-  return existsSync(own) && !existsSync(canonical) ? own : canonical;
-}
-
-/** Whether the folder's converted weights are whole. */
-async function isConverted(folder: string): Promise<boolean> {
-  if (!(await hasWeights(folder))) return false;
-  try {
-    await (await openWeights(folder)).close();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Downloads a model's files, then converts them. Returns its folder. */
+/** Downloads a model, or goes on with it, and makes it ready. Returns its folder. */
 export async function download(
   name: string,
   options: { models_dir?: string; base_url?: string; dtype: Dtype },
 ): Promise<string> {
-  const folder = targetFolder(name, options.models_dir);
+  const { models_dir, dtype, base_url } = options;
   const controller = new AbortController();
   const events = drawEvents();
-  const baseUrl = options.base_url ?? (process.env["GPT2_BASE_URL"] || undefined);
+  let bar: Bar | undefined;
+  const onConvert = (done: number, total: number): void => {
+    bar ??= startBar("converting", total);
+    bar.update(done);
+  };
   try {
-    const { bytes } = await whileInterruptible(
+    const baseUrl = base_url ?? (process.env["GPT2_BASE_URL"] || undefined);
+    const { onFile } = events;
+    const { folder, written, hub, notices } = await whileInterruptible(
       () => controller.abort(),
-      () =>
-        elsewhereIfReadOnly("choose another folder with --models_dir", () =>
-          downloadModel(name, folder, { baseUrl, onFile: events.onFile, signal: controller.signal }),
-        ),
+      () => fetchModel(name, { models_dir, baseUrl, dtype, onFile, onConvert, signal: controller.signal }),
       ENDING,
     );
-    // A host that calls an error page a file, or says too small a size: no checkpoint's sum covers these.
-    await loadVocabulary(folder, await loadHparams(folder));
-    if (bytes === 0 && (await isConverted(folder))) {
-      note(`${folder} is complete`);
-      return folder;
+    bar?.clear();
+    bar = undefined;
+    const from = hub ? ` (${hub.repository} at commit ${hub.commit.slice(0, 12)})` : "";
+    if (!written) {
+      note(`${folder} is complete${from}`);
+    } else {
+      const { parameters, tensors, bytes } = written;
+      const where = join(folder, "model.json");
+      note(`${where}: ${tensors} tensors, ${parameters} parameters, ${showBytes(bytes)} in ${dtype}${from}`);
     }
+    for (const notice of notices) note(`notice: ${notice}`);
+    if (hub) {
+      const dir = models_dir === undefined ? "" : ` --models_dir ${shellQuote(models_dir)}`;
+      note(`use it with --model_name ${shellQuote(basename(folder))}${dir}`);
+    }
+    return folder;
   } finally {
+    bar?.clear();
     events.stop();
   }
-  await convertWithBar(folder, { dtype: options.dtype });
-  return folder;
 }
 
 /** Asks whether a missing model should be downloaded, where someone can answer. Its folder if it was. */
@@ -119,9 +111,14 @@ export function addDownload(program: Command): void {
   const command = program
     .command("download")
     .description(
-      "Fetches the seven files of a model (117M = 124M, 345M = 355M, 774M, 1558M) and converts them. Run\nthe command again to resume an interrupted download.",
+      "Fetches one of OpenAI's models (117M = 124M, 345M = 355M, 774M, 1558M), or a GPT-2 of the Hugging Face hub\n(USER/NAME, USER/NAME@REVISION, distilgpt2), and makes it ready. Run the command again to resume an interrupted\ndownload. $HF_TOKEN, $HF_ENDPOINT, $HF_HOME and $HF_HUB_OFFLINE mean what they mean to the hub's own programs.",
     )
-    .argument("[model]", "the model's name", anyText(CATALOG.models.map(({ name }) => name)), "117M")
+    .argument(
+      "[model]",
+      "the model's name, or USER/NAME of the Hugging Face hub",
+      anyText(CATALOG.models.map(({ name }) => name)),
+      "117M",
+    )
     .option(
       "--base_url <url>",
       "fetch from <url>/<model>/<file> (default: $GPT2_BASE_URL, else OpenAI's host, then a mirror)",
@@ -137,6 +134,14 @@ export function addDownload(program: Command): void {
     async (name: string, options: { models_dir?: string; base_url?: string; dtype: Dtype }) => {
       if (DEMOS.includes(name) && !options.base_url && !process.env["GPT2_BASE_URL"]) {
         throw new UserError(`the demo model ${name} comes with gpt2`, { next: `use --model_name ${name}` });
+      }
+      if (options.base_url !== undefined && /[:/]/.test(name) && parseHubName(name)) {
+        throw new UsageError(
+          `--base_url is for OpenAI's files, and ${name} is a model of the Hugging Face hub`,
+          {
+            next: "set HF_ENDPOINT to another address of the hub",
+          },
+        );
       }
       await download(name, options);
     },

@@ -2,7 +2,9 @@ import { rmdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { checkParameters, countParameters } from "../../model/parameters.js";
+import { STAGING } from "../../models/files.js";
 import { loadHparams, openModel } from "../../models/folder.js";
+import { type HubRecord, readHubRecord } from "../../models/hub-name.js";
 import { findStored, listStored, modelsDirs, type StoredModel } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
@@ -26,11 +28,21 @@ interface Row {
   readonly bytes: number;
   readonly complete: boolean;
   readonly path: string;
+  /** The model of the Hugging Face hub that it is, with the commit. */
+  readonly hub: HubRecord | null;
 }
 
 /** Looks into a model's folder: sizes, names and shapes; the numbers themselves are not read. */
 async function inspect({ name, path, bytes }: StoredModel): Promise<Row> {
-  const begun = { name, parameters: null, precision: null, bytes, complete: false, path };
+  const begun = {
+    name,
+    parameters: null,
+    precision: null,
+    bytes,
+    complete: false,
+    path,
+    hub: readHubRecord(path) ?? null,
+  };
   try {
     const hparams = await loadHparams(path);
     const source = await openModel(path);
@@ -63,14 +75,16 @@ async function list(options: ModelsOptions): Promise<void> {
   if (options.format === "jsonl") {
     for (const row of rows) await output.write(`${JSON.stringify(row)}\n`);
   } else {
+    const hasHub = rows.some(({ hub }) => hub !== null);
     const table = [
-      ["name", "parameters", "precision", "disk", "complete", "where"],
-      ...rows.map(({ name, parameters, precision, bytes, complete, path }) => [
+      ["name", "parameters", "precision", "disk", "complete", ...(hasHub ? ["hub"] : []), "where"],
+      ...rows.map(({ name, parameters, precision, bytes, complete, path, hub }) => [
         name,
         parameters === null ? "?" : `${(parameters / 1e6).toFixed(1)} million`,
         precision ?? "?",
         showBytes(bytes),
         complete ? "yes" : "no",
+        ...(hasHub ? [hub ? `${hub.repository}@${hub.commit.slice(0, 12)}` : ""] : []),
         path,
       ]),
     ];
@@ -123,6 +137,7 @@ async function remove(name: string, options: ModelsOptions): Promise<void> {
     return;
   }
   for (const file of files) await removeFile(join(path, file));
+  await rmdir(join(path, STAGING)).catch(() => undefined); // not there, or not empty
   const isEmpty = await rmdir(path).then(
     () => true,
     () => false,

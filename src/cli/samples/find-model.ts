@@ -1,5 +1,6 @@
 import { canonicalName } from "../../models/catalog.js";
 import { loadModel, type Model } from "../../models/folder.js";
+import { hubNameNotPath } from "../../models/hub-name.js";
 import { findModelFolder, isPath, missingModel } from "../../models/store.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { tell } from "../terminal/output.js";
@@ -16,7 +17,8 @@ export async function modelFolder(name: string, models_dir: string | undefined):
 }
 
 async function offered(name: string, models_dir: string | undefined): Promise<string> {
-  const canDownload = !isPath(name) && canonicalName(name) !== undefined;
+  const isKnown = !isPath(name) && canonicalName(name) !== undefined;
+  const canDownload = isKnown || hubNameNotPath(name) !== undefined;
   const { offerDownload } = await import("../commands/download.js");
   const folder = canDownload ? await offerDownload(name, models_dir) : undefined;
   if (folder) return folder;

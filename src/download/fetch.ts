@@ -1,0 +1,278 @@
+// A model by its name, from wherever it can be had, to a folder that every command accepts.
+import { existsSync } from "node:fs";
+import { rm, rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { WeightsDtype } from "../formats/tfjs/manifest.js";
+import { hasWeights, openWeights } from "../formats/tfjs/read.js";
+import { canonicalName } from "../models/catalog.js";
+import { type Converted, convert } from "../models/convert.js";
+import { HUB_FILE, modelFilesIn, STAGING } from "../models/files.js";
+import { loadHparams, loadVocabulary } from "../models/folder.js";
+import {
+  folderNames,
+  type HubName,
+  type HubRecord,
+  hubRecordJson,
+  isRecordOf,
+  parseHubName,
+  readHubRecord,
+  showHubName,
+} from "../models/hub-name.js";
+import { checkConfig, importModel } from "../models/import.js";
+import { DEMOS, isModelFolder, modelsDirs } from "../models/store.js";
+import { EXIT, option, UsageError, UserError } from "../system/errors.js";
+import { elsewhereIfReadOnly, exists, replaceFile } from "../system/files.js";
+import {
+  type DownloadEvent,
+  downloadModel,
+  inFolder,
+  interruptible,
+  type TransferOptions,
+  transferOf,
+} from "./download.js";
+import { fetchFile } from "./fetch-file.js";
+import { type Hub, hubOf, isOffline, type Listing, listRepository, refusal } from "./hub.js";
+import { cachedSnapshot, hubCache } from "./hub-cache.js";
+import { CONFIG, neededFiles } from "./hub-files.js";
+
+export interface FetchOptions extends TransferOptions {
+  readonly models_dir?: string;
+  /** The address above the folders of OpenAI's files. */
+  readonly baseUrl?: string;
+  /** How the weights are stored. */
+  readonly dtype: WeightsDtype;
+  /** Told how many bytes of the weights are written, and their total. */
+  readonly onConvert?: (done: number, total: number) => void;
+}
+
+/** A model that is here now. */
+export interface Fetched {
+  readonly folder: string;
+  /** What was written; undefined where all was there before. */
+  readonly written?: Converted;
+  /** Which model of the hub it is. */
+  readonly hub?: HubRecord;
+  /** What the user should know, a line each. */
+  readonly notices: readonly string[];
+}
+
+/**
+ * Fetches a model, checks it and makes it ready: one of OpenAI's, one of a host of one's own (baseUrl), or one of the
+ * Hugging Face hub (USER/NAME, hf:NAME, distilgpt2 ..., each with @REVISION or without). What is here already is not
+ * fetched again; what was begun goes on.
+ * @throws UserError with one line on what failed and the next step, with exit code 130 when the signal aborted
+ */
+export async function fetchModel(name: string, options: FetchOptions): Promise<Fetched> {
+  const hubName = parseHubName(name);
+  if (hubName && (options.baseUrl === undefined || /[:/]/.test(name))) return fetchFromHub(hubName, options);
+  return fetchOpenAi(name, options);
+}
+
+/** Where OpenAI's models go: the first models folder; under the older name, or the newer where that is there. */
+function openAiFolder(name: string, models_dir: string | undefined): string {
+  const [dir] = modelsDirs(models_dir);
+  const own = join(dir, name);
+  const canonical = join(dir, canonicalName(name) ?? name);
+  return existsSync(own) && !existsSync(canonical) ? own : canonical;
+}
+
+async function fetchOpenAi(name: string, options: FetchOptions): Promise<Fetched> {
+  const folder = openAiFolder(name, options.models_dir);
+  const { bytes } = await elsewhere(() => downloadModel(name, folder, options));
+  // A host that calls an error page a file, or says too small a size: no checkpoint's sum covers these.
+  await loadVocabulary(folder, await loadHparams(folder));
+  if (bytes === 0 && (await isWhole(folder))) return { folder, notices: [] };
+  const { dtype, onConvert: onProgress, signal } = options;
+  const written = await converting(signal, () => convert(folder, { dtype, onProgress, signal }));
+  return { folder, written, notices: [] };
+}
+
+/** Whether the folder's weights are whole. */
+async function isWhole(folder: string): Promise<boolean> {
+  if (!(await hasWeights(folder))) return false;
+  try {
+    await (await openWeights(folder)).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function elsewhere<T>(work: () => Promise<T>): Promise<T> {
+  return elsewhereIfReadOnly(`choose another folder with ${option("models_dir")}`, work);
+}
+
+async function converting<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  try {
+    return await elsewhere(work);
+  } catch (error) {
+    if (!signal?.aborted || error instanceof UserError) throw error;
+    throw new UserError("conversion stopped; nothing was changed", {
+      exitCode: EXIT.interrupted,
+      cause: error,
+    });
+  }
+}
+
+async function fetchFromHub(asked: HubName, options: FetchOptions): Promise<Fetched> {
+  const snapshot = cachedSnapshot(asked);
+  if (snapshot) {
+    const record = { ...asked, commit: snapshot.commit };
+    return importFrom(snapshot.folder, hubFolder(record, options.models_dir), record, options);
+  }
+  if (isOffline()) {
+    const record = readHubRecord(hubFolder(asked, options.models_dir));
+    const folder = hubFolder(asked, options.models_dir);
+    if (isRecordOf(record, asked) && isModelFolder(folder)) return { folder, hub: record, notices: [] };
+    throw new UserError(
+      `${showHubName(asked)} is not in the hub's cache ${hubCache()}, and HF_HUB_OFFLINE is set`,
+      {
+        next: "unset it to download",
+      },
+    );
+  }
+  const title = showHubName(asked);
+  const { onFile, ...transfer } = transferOf(options);
+  const hub = hubOf();
+  const listing = await interruptible(title, transfer.signal, () =>
+    listRepository(hub, asked, {
+      ...transfer,
+      onRetry: (reason) => onFile({ file: title, type: "retry", url: hub.endpoint, reason, delay: 0 }),
+    }),
+  );
+  const { repository, commit } = listing;
+  const isRenamed = repository !== asked.repository;
+  if (isRenamed) {
+    onFile({ file: asked.repository, type: "warning", message: `the hub calls it ${repository} now` });
+  }
+  const record = { ...asked, repository, commit, ...(isRenamed && { asked: asked.repository }) };
+  const folder = hubFolder(record, options.models_dir);
+  if (isAt(folder, record)) return { folder, hub: record, notices: [] };
+  const staging = join(folder, STAGING);
+  try {
+    await elsewhere(() => fetchFiles(staging, record, listing, hub, options));
+    return await importFrom(staging, folder, record, options);
+  } finally {
+    await rmdir(folder).catch(() => undefined); // only an empty one goes
+  }
+}
+
+const isAt = (folder: string, { commit }: HubRecord): boolean =>
+  isModelFolder(folder) && readHubRecord(folder)?.commit === commit;
+
+/**
+ * Where a model of the hub goes: to the folder that has it already, or else to the first of its names that is free.
+ * @throws UsageError when all are taken
+ */
+function hubFolder(model: HubName & { readonly asked?: string }, models_dir: string | undefined): string {
+  const [dir] = modelsDirs(models_dir);
+  // The name that was typed, not the one that the hub has by now, is what the user looks for.
+  const typed = { ...model, repository: model.asked ?? model.repository };
+  const isOther = (name: string): boolean => canonicalName(name) !== undefined || DEMOS.includes(name);
+  const places = folderNames(typed, isOther).map((name) => join(dir, name));
+  const isOurs = (place: string): boolean =>
+    isRecordOf(readHubRecord(place), typed) || isRecordOf(readHubRecord(place), model);
+  const place = places.find(isOurs) ?? places.find((each) => !existsSync(each));
+  if (place !== undefined) return place;
+  throw new UsageError(`${places.join(" and ")} already exist and hold another model`, {
+    next: `rename them, or choose another folder with ${option("models_dir")}`,
+  });
+}
+
+/** Fetches what is needed of a repository: the small files first, as they say whether the rest is of use. */
+async function fetchFiles(
+  staging: string,
+  record: HubRecord,
+  { files }: Listing,
+  hub: Hub,
+  options: FetchOptions,
+): Promise<void> {
+  const { repository, commit } = record;
+  const needed = neededFiles([...files.keys()]);
+  if (!needed) throw noModel(repository, [...files.keys()]);
+  const { onFile, ...transfer } = transferOf(options);
+  const next = "run the same command again to resume, or set HF_ENDPOINT to a mirror";
+  const fetchOne = async (file: string, check: () => Promise<void>): Promise<void> => {
+    const result = await fetchFile({
+      title: `${file} of ${repository}`,
+      owner: repository,
+      path: join(staging, file),
+      urls: [new URL(`${hub.endpoint}/${repository}/resolve/${commit}/${file}`)],
+      headers: hub.headers,
+      expected: files.get(file) ?? {},
+      ...transfer,
+      onEvent: (event) => onFile({ ...event, file } as DownloadEvent),
+      next,
+      // A file that the list has and the host has not is no refusal: its own words say it.
+      explain: (error) => (error.missing ? undefined : refusal(error, record, hub)),
+      beforeCommit: check,
+    });
+    if (result.outcome === "missing") {
+      throw new UserError(`cannot download ${file} of ${repository}: ${result.reason}`, { next });
+    }
+  };
+  await interruptible(showHubName(record), transfer.signal, () =>
+    inFolder(staging, async (check) => {
+      if (readHubRecord(staging)?.commit !== commit) {
+        // Of another commit: what has no sha256 could be told from ours by nothing.
+        for (const file of [...needed.small, ...needed.weights]) {
+          if (files.get(file)?.sha256 === undefined) await removeStaged(staging, file);
+        }
+        await replaceFile(join(staging, HUB_FILE), hubRecordJson(record));
+      }
+      for (const file of needed.small) await fetchOne(file, check);
+      try {
+        await checkConfig(join(staging, CONFIG), `${CONFIG} of ${repository}`);
+      } catch (error) {
+        for (const file of [...needed.small, HUB_FILE]) await removeStaged(staging, file);
+        throw error;
+      }
+      for (const file of needed.weights) await fetchOne(file, check);
+    }),
+  );
+}
+
+async function removeStaged(staging: string, file: string): Promise<void> {
+  for (const end of ["", ".part", ".part.json"]) await rm(join(staging, file + end), { force: true });
+}
+
+function noModel(repository: string, names: readonly string[]): UserError {
+  const gguf = names.find((name) => name.endsWith(".gguf"));
+  if (gguf !== undefined) {
+    return new UserError(`${repository} has no model.safetensors and no pytorch_model.bin, but ${gguf}`, {
+      next: "download that file and import it",
+    });
+  }
+  if (names.includes("adapter_config.json")) {
+    return new UserError(`${repository} is an adapter, not a model`, {
+      next: "download the model that it was made for",
+    });
+  }
+  return new UserError(
+    `${repository} holds no model that can be read: it needs ${CONFIG} and model.safetensors or pytorch_model.bin`,
+    { next: "choose another repository or revision" },
+  );
+}
+
+/** Imports what was fetched; a model of an older commit in the folder gives way. What was fetched is removed then. */
+async function importFrom(
+  from: string,
+  folder: string,
+  record: HubRecord,
+  { dtype, signal, onConvert: onProgress }: FetchOptions,
+): Promise<Fetched> {
+  if (isAt(folder, record)) return { folder, hub: record, notices: [] };
+  const { notices, ...written } = await converting(signal, () =>
+    importModel(from, folder, {
+      dtype,
+      signal,
+      onProgress,
+      overwrite: true,
+      companions: new Map([[HUB_FILE, Buffer.from(hubRecordJson(record))]]),
+    }),
+  );
+  const staged = modelFilesIn(folder).names.filter((name) => name.startsWith(`${STAGING}/`));
+  for (const name of staged) await rm(join(folder, name), { force: true });
+  if (await exists(join(folder, STAGING))) await rmdir(join(folder, STAGING)).catch(() => undefined);
+  return { folder, written, hub: record, notices };
+}
