@@ -17,6 +17,10 @@ export const ENVIRONMENT: readonly (readonly [string, string])[] = [
   ["GPT2_MODELS_DIR", "where models are kept, unless --models_dir is given"],
   ["GPT2_BACKEND", "what computes, unless --backend is given"],
   ["GPT2_BASE_URL", "where gpt2 download fetches from, unless --base_url is given"],
+  ["HF_TOKEN, HF_TOKEN_PATH", "a token for models of the Hugging Face hub, or the file that holds one"],
+  ["HF_ENDPOINT", "the address of the hub; default https://huggingface.co"],
+  ["HF_HOME, HF_HUB_CACHE", "the hub's own cache, from which models are read without the network"],
+  ["HF_HUB_OFFLINE", "1: gpt2 download asks no hub, and reads its cache alone"],
   ["GPT2_NO_HISTORY", "if not empty, gpt2 interactive neither reads nor writes its history file"],
   [
     "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY",
