@@ -7,7 +7,7 @@ import { STATE, writeCheckpoint } from "../formats/tensorflow/write-checkpoint.j
 import { unlikeOpenAi } from "../model/hparams.js";
 import { checkParameters, countParameters } from "../model/parameters.js";
 import { option, quote, UsageError, UserError } from "../system/errors.js";
-import { listFolder, makeFolder, readSmallFileIfThere } from "../system/files.js";
+import { listFolder, makeFolder, readSmallFileIfThere, refuseLinkedFolder } from "../system/files.js";
 import { COUNTER, type FolderFormat, isFileOf, isLeftover } from "./files.js";
 import { modelFiles, type OpenFolder, openFolder } from "./folder.js";
 
@@ -155,6 +155,7 @@ async function checkOut(
       next: `choose another ${option("out")}, or pass ${option("overwrite", true)}`,
     });
   }
+  if (names.length > 0) await refuseLinkedFolder(out);
   return false;
 }
 

@@ -16,7 +16,7 @@ import type { Hparams } from "../model/hparams.js";
 import { checkParameters, countParameters } from "../model/parameters.js";
 import type { TensorInfo, WeightSource } from "../model/weight-source.js";
 import { option, UsageError, UserError } from "../system/errors.js";
-import { listFolder } from "../system/files.js";
+import { listFolder, refuseLinkedFolder } from "../system/files.js";
 import { HPARAMS, isLeftover } from "./files.js";
 import {
   loadHparams,
@@ -145,6 +145,7 @@ async function checkTarget(
       next: `choose another ${option("name")}, or pass ${option("overwrite", true)}`,
     });
   }
+  await refuseLinkedFolder(target);
   return new Set(model.files.filter((name) => !isLeftover(name)));
 }
 

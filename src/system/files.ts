@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { lstatSync, mkdirSync, statSync } from "node:fs";
-import { type FileHandle, link, lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, link, lstat, open, readdir, readFile, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { messageOf, reasonOf, UserError } from "./errors.js";
 import { isLfsPointer, lfsFault } from "./lfs.js";
@@ -214,6 +214,18 @@ export async function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+/**
+ * Refuses to put something in the place of what a link to a folder leads to: that may be another's. Whoever writes to
+ * a folder for the first time, or adds to it, may do so through a link.
+ */
+export async function refuseLinkedFolder(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (!found?.isSymbolicLink()) return;
+  throw new UserError(`${path} is a link to ${await realpath(path).catch(() => "nothing")}`, {
+    next: "what it leads to is not replaced: remove the link, or choose another name",
+  });
 }
 
 /** Renames without ever taking another file's place. @throws an error with the code EEXIST where there is one */

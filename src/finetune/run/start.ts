@@ -3,6 +3,7 @@ import { basename, join, resolve } from "node:path";
 import type { Hparams } from "../../model/hparams.js";
 import { expandPath, isModelFolder } from "../../models/store.js";
 import { option, UsageError, UserError } from "../../system/errors.js";
+import { refuseLinkedFolder } from "../../system/files.js";
 import type { Corpus } from "../dataset/corpus.js";
 import type { FinetuneEvents, Training } from "../training.js";
 import { type Base, folderBase } from "./base.js";
@@ -35,6 +36,7 @@ export async function chooseStart(request: FinetuneRequest, events: FinetuneEven
       next: `${option("restore_from", "latest")} continues it, ${option("overwrite", true)} begins again, another ${option("run_name")} keeps it`,
     });
   }
+  if (isTaken) await refuseLinkedFolder(folder);
   const isModel = restore_from === "latest" || restore_from === "fresh";
   const base = isModel ? await request.base() : await pathBase(restore_from);
   const numbers = await Promise.all(
