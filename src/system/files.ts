@@ -1,6 +1,17 @@
 import { randomBytes } from "node:crypto";
 import { lstatSync, mkdirSync, statSync } from "node:fs";
-import { type FileHandle, link, lstat, open, readdir, readFile, realpath, rename, rm, stat } from "node:fs/promises";
+import {
+  type FileHandle,
+  link,
+  lstat,
+  open,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { messageOf, reasonOf, UserError } from "./errors.js";
 import { isLfsPointer, lfsFault } from "./lfs.js";
