@@ -47,7 +47,7 @@ function runTrial(program: ProgramName): NativeTrial {
   }
 }
 
-/** What every set of kernels gives; test/engines/cpu-native-trial.test.ts compares them with WebAssembly's. */
+/** What every set of kernels gives; test/engines/cpu/runtime/native-trial.test.ts compares them with WebAssembly's. */
 export const TRIAL_HASHES: Readonly<Record<ProgramName, number>> = {
   gpt2: 0x96774ca0,
   train: 0x3f4a6c28,

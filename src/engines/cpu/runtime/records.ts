@@ -1,6 +1,6 @@
 /**
  * The records that the threads read, 4 bytes a field. The classes in assembly/ have the same fields in the same order
- * (test/engines/cpu-records.test.ts compares them).
+ * (test/engines/cpu/runtime/records.test.ts compares them).
  */
 
 type FieldType = "u32" | "f32";

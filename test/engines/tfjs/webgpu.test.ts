@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createTfjsEngine } from "../../dist/src/engines/tfjs/engine.js";
-import { createTfjsTrainer } from "../../dist/src/engines/tfjs/trainer.js";
-import { createWebgpuEngine } from "../../dist/src/engines/webgpu/engine.js";
-import type { Hparams } from "../../dist/src/model/hparams.js";
-import { isInstalled } from "../../dist/src/system/package.js";
-import { difference } from "../support/conformance.js";
-import { randomParameters, referenceLogits, sourceOf } from "../support/wasm-reference.js";
-import { ANY_GPU, NO_GPU } from "../support/webgpu.js";
+import { createTfjsEngine } from "../../../dist/src/engines/tfjs/engine.js";
+import { createTfjsTrainer } from "../../../dist/src/engines/tfjs/trainer.js";
+import { createWebgpuEngine } from "../../../dist/src/engines/webgpu/engine.js";
+import type { Hparams } from "../../../dist/src/model/hparams.js";
+import { isInstalled } from "../../../dist/src/system/package.js";
+import { difference } from "../../support/conformance.js";
+import { randomParameters, referenceLogits, sourceOf } from "../../support/wasm-reference.js";
+import { ANY_GPU, NO_GPU } from "../../support/webgpu.js";
 
 const PACKAGE = "@tensorflow/tfjs-backend-webgpu";
 const skip = NO_GPU ?? (isInstalled(PACKAGE) ? false : `${PACKAGE} is not installed`);

@@ -1,14 +1,18 @@
-/// <reference path="../../src/engines/cpu/runtime/webassembly.d.ts" />
+/// <reference path="../../../../src/engines/cpu/runtime/webassembly.d.ts" />
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { loadNative } from "../../dist/src/engines/cpu/runtime/native.js";
-import { hashOfTrial, TRIAL_HASHES, tryNative } from "../../dist/src/engines/cpu/runtime/native-trial.js";
+import { loadNative } from "../../../../dist/src/engines/cpu/runtime/native.js";
+import {
+  hashOfTrial,
+  TRIAL_HASHES,
+  tryNative,
+} from "../../../../dist/src/engines/cpu/runtime/native-trial.js";
 import {
   isFused,
   type Kernels,
   loadProgram,
   wasmKernels,
-} from "../../dist/src/engines/cpu/runtime/program.js";
+} from "../../../../dist/src/engines/cpu/runtime/program.js";
 
 const PROGRAMS = {
   gpt2: ["prepare", "linear_float32", "linear_int8"],

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createCpuEngine } from "../../dist/src/engines/cpu/inference/engine.js";
-import { createTfjsEngine } from "../../dist/src/engines/tfjs/engine.js";
-import { difference, readInPieces, testConformance } from "../support/conformance.js";
-import { MICRO, SHAKESPEARE, STORIES, withSource } from "../support/models.js";
+import { createCpuEngine } from "../../../../dist/src/engines/cpu/inference/engine.js";
+import { createTfjsEngine } from "../../../../dist/src/engines/tfjs/engine.js";
+import { difference, readInPieces, testConformance } from "../../../support/conformance.js";
+import { MICRO, SHAKESPEARE, STORIES, withSource } from "../../../support/models.js";
 
 for (const threads of [1, 2]) {
   testConformance(`wasm on ${threads} threads`, (hparams, source) =>

@@ -3,12 +3,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { openSafetensors, writeSafetensors } from "../../dist/src/formats/huggingface/safetensors.js";
-import { sizeOf } from "../../dist/src/model/parameters.js";
-import { UserError } from "../../dist/src/system/errors.js";
-import { joinSafetensors, splitSafetensors } from "../support/safetensors.js";
+import { openSafetensors, writeSafetensors } from "../../../dist/src/formats/huggingface/safetensors.js";
+import { sizeOf } from "../../../dist/src/model/parameters.js";
+import { UserError } from "../../../dist/src/system/errors.js";
+import { joinSafetensors, splitSafetensors } from "../../support/safetensors.js";
 
-const fixtures = join(import.meta.dirname, "../fixtures/huggingface");
+const fixtures = join(import.meta.dirname, "../../fixtures/huggingface");
 const scratch = mkdtempSync(join(tmpdir(), "gpt2-safetensors-"));
 after(() => rmSync(scratch, { recursive: true, force: true }));
 

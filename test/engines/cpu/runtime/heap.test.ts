@@ -1,8 +1,8 @@
-/// <reference path="../../src/engines/cpu/runtime/webassembly.d.ts" />
+/// <reference path="../../../../src/engines/cpu/runtime/webassembly.d.ts" />
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createMemory, Heap, LIMIT_PAGES } from "../../dist/src/engines/cpu/runtime/heap.js";
-import { UserError } from "../../dist/src/system/errors.js";
+import { createMemory, Heap, LIMIT_PAGES } from "../../../../dist/src/engines/cpu/runtime/heap.js";
+import { UserError } from "../../../../dist/src/system/errors.js";
 
 const PAGE = 65536;
 

@@ -5,9 +5,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { promisify } from "node:util";
-import { kernelSets } from "../../dist/src/engines/cpu/runtime/native.js";
-import { openAddon } from "../../dist/src/system/addon.js";
-import { PACKAGE_ROOT } from "../../dist/src/system/package.js";
+import { kernelSets } from "../../../../dist/src/engines/cpu/runtime/native.js";
+import { openAddon } from "../../../../dist/src/system/addon.js";
+import { PACKAGE_ROOT } from "../../../../dist/src/system/package.js";
 
 const platform = `${process.platform}-${process.arch}`;
 const prebuilds = join(PACKAGE_ROOT, "prebuilds");

@@ -4,17 +4,17 @@ import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { crc32c, unmaskCrc } from "../../dist/src/formats/crc.js";
-import { type BundleEntry, readIndex } from "../../dist/src/formats/tensorflow/bundle.js";
+import { crc32c, unmaskCrc } from "../../../dist/src/formats/crc.js";
+import { type BundleEntry, readIndex } from "../../../dist/src/formats/tensorflow/bundle.js";
 import {
   findCheckpoint,
   hasCheckpoint,
   openCheckpoint,
-} from "../../dist/src/formats/tensorflow/checkpoint.js";
-import { parseHparams } from "../../dist/src/model/hparams.js";
-import { checkParameters, sizeOf } from "../../dist/src/model/parameters.js";
-import type { WeightSource } from "../../dist/src/model/weight-source.js";
-import { UserError } from "../../dist/src/system/errors.js";
+} from "../../../dist/src/formats/tensorflow/checkpoint.js";
+import { parseHparams } from "../../../dist/src/model/hparams.js";
+import { checkParameters, sizeOf } from "../../../dist/src/model/parameters.js";
+import type { WeightSource } from "../../../dist/src/model/weight-source.js";
+import { UserError } from "../../../dist/src/system/errors.js";
 import {
   bytes,
   entry,
@@ -25,9 +25,9 @@ import {
   sealed,
   slowCrc32c,
   varint,
-} from "../support/write-checkpoint.js";
+} from "../../support/write-checkpoint.js";
 
-const root = join(import.meta.dirname, "../..");
+const root = join(import.meta.dirname, "../../..");
 const fixtures = join(root, "test/fixtures");
 const micro = join(fixtures, "micro");
 const scratch = mkdtempSync(join(tmpdir(), "gpt2-checkpoint-"));

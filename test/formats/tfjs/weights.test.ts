@@ -4,16 +4,16 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { crc32, createCrc } from "../../dist/src/formats/crc.js";
-import { decodeFloat16, encodeFloat16 } from "../../dist/src/formats/floats.js";
-import { manifestFromAbove } from "../../dist/src/formats/tfjs/manifest.js";
-import { hasWeights, openWeights } from "../../dist/src/formats/tfjs/read.js";
-import { type WriteOptions, writeWeights } from "../../dist/src/formats/tfjs/write.js";
-import { sizeOf } from "../../dist/src/model/parameters.js";
-import type { WeightSource } from "../../dist/src/model/weight-source.js";
-import { UserError } from "../../dist/src/system/errors.js";
+import { crc32, createCrc } from "../../../dist/src/formats/crc.js";
+import { decodeFloat16, encodeFloat16 } from "../../../dist/src/formats/floats.js";
+import { manifestFromAbove } from "../../../dist/src/formats/tfjs/manifest.js";
+import { hasWeights, openWeights } from "../../../dist/src/formats/tfjs/read.js";
+import { type WriteOptions, writeWeights } from "../../../dist/src/formats/tfjs/write.js";
+import { sizeOf } from "../../../dist/src/model/parameters.js";
+import type { WeightSource } from "../../../dist/src/model/weight-source.js";
+import { UserError } from "../../../dist/src/system/errors.js";
 
-const fixtures = join(import.meta.dirname, "../fixtures");
+const fixtures = join(import.meta.dirname, "../../fixtures");
 const scratch = mkdtempSync(join(tmpdir(), "gpt2-weights-"));
 after(() => rmSync(scratch, { recursive: true, force: true }));
 

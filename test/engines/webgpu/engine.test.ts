@@ -1,21 +1,21 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { findGpu, isSoftwareAdapter, parseAdapterNames } from "../../dist/src/engines/webgpu/adapter.js";
-import { Device } from "../../dist/src/engines/webgpu/device.js";
+import { findGpu, isSoftwareAdapter, parseAdapterNames } from "../../../dist/src/engines/webgpu/adapter.js";
+import { Device } from "../../../dist/src/engines/webgpu/device.js";
 import {
   createWebgpuEngine,
   type WebgpuEngine,
   type WebgpuOptions,
-} from "../../dist/src/engines/webgpu/engine.js";
-import { orderOf, placeOf } from "../../dist/src/engines/webgpu/order.js";
-import { cutColumns } from "../../dist/src/engines/webgpu/weights.js";
-import type { Hparams } from "../../dist/src/model/hparams.js";
-import { sample } from "../../dist/src/sampling/sample.js";
-import { UserError } from "../../dist/src/system/errors.js";
-import { difference, readInPieces } from "../support/conformance.js";
-import { MICRO, withSource } from "../support/models.js";
-import { randomParameters, referenceLogits, sourceOf } from "../support/wasm-reference.js";
-import { ANY_GPU, IS_SOFTWARE, NO_GPU } from "../support/webgpu.js";
+} from "../../../dist/src/engines/webgpu/engine.js";
+import { orderOf, placeOf } from "../../../dist/src/engines/webgpu/order.js";
+import { cutColumns } from "../../../dist/src/engines/webgpu/weights.js";
+import type { Hparams } from "../../../dist/src/model/hparams.js";
+import { sample } from "../../../dist/src/sampling/sample.js";
+import { UserError } from "../../../dist/src/system/errors.js";
+import { difference, readInPieces } from "../../support/conformance.js";
+import { MICRO, withSource } from "../../support/models.js";
+import { randomParameters, referenceLogits, sourceOf } from "../../support/wasm-reference.js";
+import { ANY_GPU, IS_SOFTWARE, NO_GPU } from "../../support/webgpu.js";
 
 /** No size is a multiple of a panel's, a page's or a vector's. */
 const ODD: Hparams = { n_vocab: 317, n_ctx: 70, n_embd: 35, n_head: 5, n_layer: 2 };

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { createCpuEngine } from "../../dist/src/engines/cpu/inference/engine.js";
-import type { Precision } from "../../dist/src/engines/cpu/inference/weights.js";
-import { tryNative } from "../../dist/src/engines/cpu/runtime/native-trial.js";
-import { createCpuTrainer } from "../../dist/src/engines/cpu/training/trainer.js";
-import type { Hparams } from "../../dist/src/model/hparams.js";
-import { readAll } from "../support/training-reference.js";
-import { generator, randomParameters, sourceOf } from "../support/wasm-reference.js";
+import { createCpuEngine } from "../../../../dist/src/engines/cpu/inference/engine.js";
+import type { Precision } from "../../../../dist/src/engines/cpu/inference/weights.js";
+import { tryNative } from "../../../../dist/src/engines/cpu/runtime/native-trial.js";
+import { createCpuTrainer } from "../../../../dist/src/engines/cpu/training/trainer.js";
+import type { Hparams } from "../../../../dist/src/model/hparams.js";
+import { readAll } from "../../../support/training-reference.js";
+import { generator, randomParameters, sourceOf } from "../../../support/wasm-reference.js";
 
 const float16 = (x: number): number => Math.round(x * 512) / 512; // exact in float16 up to 4
 

@@ -3,9 +3,9 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, relative, sep } from "node:path";
 import { before, describe, test } from "node:test";
-import { loadDataset } from "../../dist/src/finetune/dataset/corpus.js";
-import { UsageError } from "../../dist/src/system/errors.js";
-import { bytes, decodeAll, END, fails, folder, gpt2, START, textOf, write } from "../support/datasets.js";
+import { loadDataset } from "../../../dist/src/finetune/dataset/corpus.js";
+import { UsageError } from "../../../dist/src/system/errors.js";
+import { bytes, decodeAll, END, fails, folder, gpt2, START, textOf, write } from "../../support/datasets.js";
 
 describe("folders and patterns", () => {
   before(() => {

@@ -1,8 +1,8 @@
-/// <reference path="../../src/engines/cpu/runtime/webassembly.d.ts" />
+/// <reference path="../../../../src/engines/cpu/runtime/webassembly.d.ts" />
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import * as records from "../../dist/src/engines/cpu/runtime/records.js";
+import * as records from "../../../../dist/src/engines/cpu/runtime/records.js";
 
 /** A class of the kernels, and the record that TypeScript writes for it. */
 const PAIRS = {

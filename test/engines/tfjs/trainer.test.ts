@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { loadTf, type TfjsBackend } from "../../dist/src/engines/tfjs/backend.js";
-import { createTfjsTrainer } from "../../dist/src/engines/tfjs/trainer.js";
-import type { Hparams } from "../../dist/src/model/hparams.js";
-import { initialWeights } from "../../dist/src/model/initial.js";
-import type { TrainerOptions } from "../../dist/src/model/trainer.js";
-import { MICRO, withSource } from "../support/models.js";
-import { trainerConformance } from "../support/trainer-conformance.js";
-import { EXPECTED, readAll } from "../support/training.js";
+import { loadTf, type TfjsBackend } from "../../../dist/src/engines/tfjs/backend.js";
+import { createTfjsTrainer } from "../../../dist/src/engines/tfjs/trainer.js";
+import type { Hparams } from "../../../dist/src/model/hparams.js";
+import { initialWeights } from "../../../dist/src/model/initial.js";
+import type { TrainerOptions } from "../../../dist/src/model/trainer.js";
+import { MICRO, withSource } from "../../support/models.js";
+import { trainerConformance } from "../../support/trainer-conformance.js";
+import { EXPECTED, readAll } from "../../support/training.js";
 
 const conform = (backend: TfjsBackend): void =>
   trainerConformance(

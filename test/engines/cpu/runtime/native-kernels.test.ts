@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { Mode } from "../../dist/assembly/abi.js";
-import { kernelSets } from "../../dist/src/engines/cpu/runtime/native.js";
-import { openAddon } from "../../dist/src/system/addon.js";
-import { PACKAGE_ROOT } from "../../dist/src/system/package.js";
-import { Inputs, type Kernels, KernelWorld, wasmKernels } from "../support/kernel-world.js";
+import { Mode } from "../../../../dist/assembly/abi.js";
+import { kernelSets } from "../../../../dist/src/engines/cpu/runtime/native.js";
+import { openAddon } from "../../../../dist/src/system/addon.js";
+import { PACKAGE_ROOT } from "../../../../dist/src/system/package.js";
+import { Inputs, type Kernels, KernelWorld, wasmKernels } from "../../../support/kernel-world.js";
 
 const platform = `${process.platform}-${process.arch}`;
 const prebuilds = join(PACKAGE_ROOT, "prebuilds");

@@ -5,17 +5,17 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import { loadEncoder } from "../../dist/src/encoder/encoder.js";
-import { type CpuOptions, createCpuEngine } from "../../dist/src/engines/cpu/inference/engine.js";
-import { cpuQuota, defaultThreads } from "../../dist/src/engines/cpu/runtime/cpu-quota.js";
-import { openCheckpoint } from "../../dist/src/formats/tensorflow/checkpoint.js";
-import { openWeights } from "../../dist/src/formats/tfjs/read.js";
-import type { Engine, Sequence } from "../../dist/src/model/engine.js";
-import type { Hparams } from "../../dist/src/model/hparams.js";
-import type { WeightSource } from "../../dist/src/model/weight-source.js";
-import { UserError } from "../../dist/src/system/errors.js";
-import { generator, randomParameters, referenceLogits, sourceOf } from "../support/wasm-reference.js";
-import { HELD_OUT } from "../support/wasm-text.js";
+import { loadEncoder } from "../../../../dist/src/encoder/encoder.js";
+import { type CpuOptions, createCpuEngine } from "../../../../dist/src/engines/cpu/inference/engine.js";
+import { cpuQuota, defaultThreads } from "../../../../dist/src/engines/cpu/runtime/cpu-quota.js";
+import { openCheckpoint } from "../../../../dist/src/formats/tensorflow/checkpoint.js";
+import { openWeights } from "../../../../dist/src/formats/tfjs/read.js";
+import type { Engine, Sequence } from "../../../../dist/src/model/engine.js";
+import type { Hparams } from "../../../../dist/src/model/hparams.js";
+import type { WeightSource } from "../../../../dist/src/model/weight-source.js";
+import { UserError } from "../../../../dist/src/system/errors.js";
+import { generator, randomParameters, referenceLogits, sourceOf } from "../../../support/wasm-reference.js";
+import { HELD_OUT } from "../../../support/wasm-text.js";
 
 interface Expected {
   sequences: { ids: number[]; last_logits_first_16: number[]; top8_ids: number[]; top8_logits: number[] }[];
@@ -394,8 +394,8 @@ async function runProgram(body: string): Promise<{ stdout: string; code: number 
   await writeFile(
     file,
     `import { Worker } from "node:worker_threads";
-     import { createCpuEngine } from ${at("../../dist/src/engines/cpu/inference/engine.js")};
-     import { openWeights } from ${at("../../dist/src/formats/tfjs/read.js")};
+     import { createCpuEngine } from ${at("../../../../dist/src/engines/cpu/inference/engine.js")};
+     import { openWeights } from ${at("../../../../dist/src/formats/tfjs/read.js")};
      const workers = [];
      const on = Worker.prototype.on;
      Worker.prototype.on = function (...a) { if (!workers.includes(this)) workers.push(this); return on.apply(this, a); };

@@ -1,13 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type CpuTrainerOptions, createCpuTrainer } from "../../dist/src/engines/cpu/training/trainer.js";
-import type { Hparams } from "../../dist/src/model/hparams.js";
-import type { Trainer } from "../../dist/src/model/trainer.js";
-import type { WeightSource } from "../../dist/src/model/weight-source.js";
-import { UserError } from "../../dist/src/system/errors.js";
-import { MICRO, withSource } from "../support/models.js";
-import { mergeLora, places, readAll, referenceLoss, slope, widen } from "../support/training-reference.js";
-import { generator, randomParameters, sourceOf } from "../support/wasm-reference.js";
+import {
+  type CpuTrainerOptions,
+  createCpuTrainer,
+} from "../../../../dist/src/engines/cpu/training/trainer.js";
+import type { Hparams } from "../../../../dist/src/model/hparams.js";
+import type { Trainer } from "../../../../dist/src/model/trainer.js";
+import type { WeightSource } from "../../../../dist/src/model/weight-source.js";
+import { UserError } from "../../../../dist/src/system/errors.js";
+import { MICRO, withSource } from "../../../support/models.js";
+import {
+  mergeLora,
+  places,
+  readAll,
+  referenceLoss,
+  slope,
+  widen,
+} from "../../../support/training-reference.js";
+import { generator, randomParameters, sourceOf } from "../../../support/wasm-reference.js";
 
 /** No size here is a multiple of what the kernels like. */
 const ODD: Hparams = { n_vocab: 317, n_ctx: 24, n_embd: 48, n_head: 3, n_layer: 2 };

@@ -3,9 +3,9 @@ import { cpSync, existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { kernelSets, type Native } from "../../dist/src/engines/cpu/runtime/native.js";
-import { openAddon } from "../../dist/src/system/addon.js";
-import { PACKAGE_ROOT } from "../../dist/src/system/package.js";
+import { kernelSets, type Native } from "../../../../dist/src/engines/cpu/runtime/native.js";
+import { openAddon } from "../../../../dist/src/system/addon.js";
+import { PACKAGE_ROOT } from "../../../../dist/src/system/package.js";
 
 const platform = `${process.platform}-${process.arch}`;
 const prebuilds = join(PACKAGE_ROOT, "prebuilds");

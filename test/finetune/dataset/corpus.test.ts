@@ -3,12 +3,12 @@ import { execFileSync } from "node:child_process";
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { Encoder } from "../../dist/src/encoder/encoder.js";
-import { trainVocabulary } from "../../dist/src/encoder/train.js";
-import { type Corpus, loadDataset } from "../../dist/src/finetune/dataset/corpus.js";
-import { readParts } from "../../dist/src/finetune/dataset/documents.js";
-import { readText } from "../../dist/src/finetune/dataset/text.js";
-import { UserError } from "../../dist/src/system/errors.js";
+import { Encoder } from "../../../dist/src/encoder/encoder.js";
+import { trainVocabulary } from "../../../dist/src/encoder/train.js";
+import { type Corpus, loadDataset } from "../../../dist/src/finetune/dataset/corpus.js";
+import { readParts } from "../../../dist/src/finetune/dataset/documents.js";
+import { readText } from "../../../dist/src/finetune/dataset/text.js";
+import { UserError } from "../../../dist/src/system/errors.js";
 import {
   bytes,
   CHUNK,
@@ -20,7 +20,7 @@ import {
   gpt2,
   textOf,
   write,
-} from "../support/datasets.js";
+} from "../../support/datasets.js";
 
 /** What the reader of files makes of bytes. */
 async function read(data: string | Uint8Array): Promise<{ text: string; notices: string[] }> {

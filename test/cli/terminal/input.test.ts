@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { cpSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { suite, test } from "node:test";
-import { openCheckpoint } from "../../dist/src/formats/tensorflow/checkpoint.js";
-import { writeCheckpoint } from "../../dist/src/formats/tensorflow/write-checkpoint.js";
+import { openCheckpoint } from "../../../dist/src/formats/tensorflow/checkpoint.js";
+import { writeCheckpoint } from "../../../dist/src/formats/tensorflow/write-checkpoint.js";
 import {
   assertDone,
   assertFails,
@@ -16,8 +16,8 @@ import {
   start,
   startGpt2,
   TEMPORARY,
-} from "../support/spawn.js";
-import { changed } from "../support/verifying.js";
+} from "../../support/spawn.js";
+import { changed } from "../../support/verifying.js";
 
 const OPTIONS = micro("--seed", "8", "--length", "3", "--format", "jsonl");
 const TEXT = "Спеак, 東 👩 é";

@@ -3,12 +3,12 @@ import { execFile } from "node:child_process";
 import { describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { pieceEnd } from "../../dist/src/encoder/split.js";
-import { loadDataset } from "../../dist/src/finetune/dataset/corpus.js";
-import { DocumentCutter, documentTexts } from "../../dist/src/finetune/dataset/documents.js";
-import { batchAt, fitContext, validationWindows } from "../../dist/src/finetune/dataset/windows.js";
-import { bytes, CHUNK, END, START, write } from "../support/datasets.js";
-import { inProject } from "../support/models.js";
+import { pieceEnd } from "../../../dist/src/encoder/split.js";
+import { loadDataset } from "../../../dist/src/finetune/dataset/corpus.js";
+import { DocumentCutter, documentTexts } from "../../../dist/src/finetune/dataset/documents.js";
+import { batchAt, fitContext, validationWindows } from "../../../dist/src/finetune/dataset/windows.js";
+import { bytes, CHUNK, END, START, write } from "../../support/datasets.js";
+import { inProject } from "../../support/models.js";
 
 /** Whole numbers below n, the same in every run. */
 function numbers(seed: number): (n: number) => number {

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import type * as TfCore from "@tensorflow/tfjs-core";
-import { loadTf, restoreRemovedUtil, type TfjsBackend } from "../../dist/src/engines/tfjs/backend.js";
-import { createTfjsEngine } from "../../dist/src/engines/tfjs/engine.js";
-import { testConformance } from "../support/conformance.js";
-import { type Fixture, MICRO, withSource } from "../support/models.js";
+import { loadTf, restoreRemovedUtil, type TfjsBackend } from "../../../dist/src/engines/tfjs/backend.js";
+import { createTfjsEngine } from "../../../dist/src/engines/tfjs/engine.js";
+import { testConformance } from "../../support/conformance.js";
+import { type Fixture, MICRO, withSource } from "../../support/models.js";
 
 const require = createRequire(import.meta.url);
 
