@@ -3,6 +3,7 @@ import { join, relative } from "node:path";
 import type { SpecialTokens } from "../encoder/special-tokens.js";
 import { isGguf } from "../formats/gguf/gguf-file.js";
 import { openGguf } from "../formats/gguf/open.js";
+import { ADAPTER_CONFIG } from "../formats/huggingface/adapter.js";
 import { parseConfig } from "../formats/huggingface/config.js";
 import { readSmallText } from "../formats/huggingface/json.js";
 import { openHuggingFace } from "../formats/huggingface/open.js";
@@ -184,6 +185,11 @@ async function openForeign(folder: string): Promise<Foreign> {
   if (await hasCheckpoint(folder)) {
     throw new UserError(`${join(folder, HPARAMS)} is missing beside the checkpoint`, {
       next: "put the model's there",
+    });
+  }
+  if (names.includes(ADAPTER_CONFIG)) {
+    throw new UserError(`${folder} holds a PEFT adapter without its base`, {
+      next: "put config.json, the weights and the tokenizer of its base beside it, and import that folder",
     });
   }
   throw new UserError(`${folder} holds no model to import`, {

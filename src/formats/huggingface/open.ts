@@ -1,9 +1,11 @@
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Encoder, loadEncoder, openAiVocabulary } from "../../encoder/encoder.js";
 import type { SpecialTokens } from "../../encoder/special-tokens.js";
 import type { Hparams } from "../../model/hparams.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { UserError } from "../../system/errors.js";
+import { withAdapter } from "./adapter.js";
 import { type Config, parseConfig, tokenIds } from "./config.js";
 import { readJson, readSmallText } from "./json.js";
 import { readTokenizer, type Tokenizer } from "./tokenizer.js";
@@ -43,14 +45,15 @@ export async function openHuggingFace(folder: string): Promise<HuggingFaceModel>
     );
   }
   const opened = await openHuggingFaceWeights(folder, hparams, n_vocab);
-  const all = [...config.notices, ...tokenizer.notices, ...opened.notices];
+  const merged = await withAdapter(folder, await readdir(folder), opened.hparams, opened.source);
+  const all = [...config.notices, ...tokenizer.notices, ...opened.notices, ...merged.notices];
   if (n_vocab < hparams.n_vocab) {
     all.push(
       `the tokenizer has ${n_vocab} tokens and the embedding ${hparams.n_vocab} rows: the last ${hparams.n_vocab - n_vocab} are cut off`,
     );
   }
   const special = meantTokens(encoder, config.bos, config.eos);
-  const { source } = opened;
+  const { source } = merged;
   return { hparams: { ...opened.hparams, n_vocab }, source, vocabulary: files, special, notices: all };
 }
 
