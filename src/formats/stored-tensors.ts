@@ -7,7 +7,10 @@ import { asFloat32, type FloatType } from "./floats.js";
 
 /** A tensor whose values stand in files. */
 export interface StoredTensor extends TensorInfo {
-  /** Where its values stand, one after the other; more of them than the shape has, where only the first are meant. */
+  /**
+   * Where its values stand, one after the other; more of them than the shape has, where only the first are meant. Where
+   * they stand nowhere, they are 0.
+   */
   readonly ranges: readonly ByteRange[];
   /** How they are stored; undefined where they are not numbers that are read. */
   readonly type: FloatType | undefined;
@@ -73,6 +76,7 @@ export function storedTensors<T extends StoredTensor>(
   /** The first values as they are stored, in their order there. */
   const readStored = async (name: string, tensor: Readable, target: Float32Array): Promise<void> => {
     const { type, ranges } = tensor;
+    if (ranges.length === 0) target.fill(0);
     const stored = ranges.reduce((sum, { length }) => sum + length, 0);
     const isPlain = !type.decode && stored === target.byteLength;
     const into = isPlain ? new Uint8Array(target.buffer, target.byteOffset, stored) : undefined;
@@ -103,7 +107,7 @@ export function storedTensors<T extends StoredTensor>(
       const tensor = find(name);
       const { type, strides, shape } = tensor;
       let left = sizeOf(shape);
-      if (!strides) {
+      if (!strides && tensor.ranges.length > 0) {
         return readBytes(name, tensor, undefined, (chunk) => {
           const values = asFloat32(chunk, type).subarray(0, left);
           left -= values.length;

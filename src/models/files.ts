@@ -79,6 +79,11 @@ function isStaged(name: string): boolean {
   return isFileOf("huggingface", whole) || PYTORCH.test(whole) || whole === HUB_FILE || LOCK.test(name);
 }
 
+/** Whether a file's name is one that other programs give to weights, which `gpt2 import` is told of. */
+export function isForeignWeights(name: string): boolean {
+  return isWeightsOf("huggingface", name) || /^pytorch_model.*\.bin$|\.(gguf|pt|pth|h5)$/.test(name);
+}
+
 /** Whether a file is what a writing leaves that is under way or was cut off: a lock, or a part of a model's file. */
 export function isLeftover(name: string): boolean {
   const whole = wholeOf(name);

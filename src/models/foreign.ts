@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { isFileOf } from "./files.js";
+import { isForeignWeights } from "./files.js";
 
 /**
  * What a path leads to that is a model of another program's, and what to do with it.
@@ -10,17 +10,14 @@ export function foreignModel(path: string): string | undefined {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found?.isDirectory()) {
     const names = readdirSync(path);
-    const isHuggingFace = names.includes("config.json") || names.some((name) => isWeights(name));
+    const isHuggingFace = names.includes("config.json") || names.some((name) => isForeignWeights(name));
     return isHuggingFace ? "is a Hugging Face model: `gpt2 import` it, then use the name it gets" : undefined;
   }
   if (found?.isFile()) {
     if (path.endsWith(".gguf")) return "is a GGUF file: `gpt2 import` it, then use the name it gets";
-    const kind = isWeights(basename(path)) ? "a file of a model" : "a file";
-    return `is ${kind}: name the folder that holds it, ${dirname(path)}`;
+    return isForeignWeights(basename(path))
+      ? "is a file of a model: `gpt2 import` it, then use the name it gets"
+      : `is a file: name the folder that holds it, ${dirname(path)}`;
   }
   return undefined;
 }
-
-const isWeights = (name: string): boolean =>
-  (isFileOf("huggingface", name) && /\.safetensors$/.test(name)) ||
-  /^pytorch_model.*\.bin$|\.(gguf|pt|pth|h5)$/.test(name);

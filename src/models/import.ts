@@ -1,5 +1,5 @@
 import { realpath, rmdir, stat } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import type { SpecialTokens } from "../encoder/special-tokens.js";
 import { isGguf } from "../formats/gguf/gguf-file.js";
 import { openGguf } from "../formats/gguf/open.js";
@@ -64,8 +64,9 @@ interface Foreign extends VocabularyFiles {
 /**
  * Makes a model folder (hparams.json, encoder.json, vocab.bpe, tfjs weights) of a folder that another program
  * wrote: a TensorFlow checkpoint as OpenAI and gpt-2-simple leave it, or Hugging Face's config.json with
- * safetensors; or of a GGUF file. It is written whole or not at all.
- * @param folder or the GGUF file
+ * safetensors or PyTorch's files; or of a file that has all weights: one of these, nanoGPT's ckpt.pt, llm.c's .bin, a
+ * GGUF file. It is written whole or not at all.
+ * @param folder or the file
  * @param target the model folder; what it holds of an older model is replaced where options say so
  * @throws UserError when a file is missing or damaged, the model is no GPT-2, or the target is taken; the
  *   signal's reason on an abort
@@ -150,13 +151,19 @@ async function checkTarget(
   return new Set(model.files.filter((name) => !isLeftover(name)));
 }
 
-/** @param folder or a GGUF file */
+/** Files that may have all weights: safetensors, PyTorch's, nanoGPT's, llm.c's. */
+const WEIGHTS = /\.(bin|pt|pth|ckpt|safetensors)$/i;
+
+/** @param folder or a file of weights */
 async function openForeign(folder: string): Promise<Foreign> {
   const found = await stat(folder).catch(() => undefined);
-  if (found?.isFile() && (folder.endsWith(".gguf") || (await isGguf(folder)))) {
-    return { ...(await openGguf(folder)), origin: "GGUF" };
+  if (found?.isFile()) {
+    if (folder.endsWith(".gguf") || (await isGguf(folder))) {
+      return { ...(await openGguf(folder)), origin: "GGUF" };
+    }
+    if (WEIGHTS.test(folder)) return openWithWeights(dirname(folder), basename(folder));
+    throw new UserError(`${folder} ${foreignModel(folder)}`);
   }
-  if (found?.isFile()) throw new UserError(`${folder} ${foreignModel(folder)}`);
   const typed = relative(process.cwd(), folder);
   const hub = found ? undefined : hubNameNotPath(typed);
   if (hub) {
@@ -175,12 +182,7 @@ async function openForeign(folder: string): Promise<Foreign> {
   const gguf = findGguf(folder, names);
   if (gguf !== undefined) return { ...(await openGguf(gguf)), origin: "GGUF" };
   if (names.includes("config.json")) {
-    const model = await openHuggingFace(folder);
-    return {
-      ...model,
-      vocabulary: new Map([...model.vocabulary].map(([name, text]) => [name, Buffer.from(text)])),
-      origin: "Hugging Face",
-    };
+    return openWithWeights(folder);
   }
   if (await hasCheckpoint(folder)) {
     throw new UserError(`${join(folder, HPARAMS)} is missing beside the checkpoint`, {
@@ -207,6 +209,13 @@ function findGguf(folder: string, names: readonly string[]): string | undefined 
   throw new UserError(`${folder} holds ${ggufs.length} models in GGUF`, {
     next: `name the file of one of them, such as ${first}`,
   });
+}
+
+/** Hugging Face's folder, or a file of weights in a folder. */
+async function openWithWeights(folder: string, file?: string): Promise<Foreign> {
+  const model = await openHuggingFace(folder, file);
+  const vocabulary = new Map([...model.vocabulary].map(([name, text]) => [name, Buffer.from(text)]));
+  return { ...model, vocabulary };
 }
 
 /** A folder with hparams.json and, unless it uses OpenAI's, encoder.json and vocab.bpe. */

@@ -20,7 +20,7 @@ import { encodeQ8_0 } from "../../dist/src/formats/gguf/quantized.js";
 import { writeGguf } from "../../dist/src/formats/gguf/write.js";
 import { sizeOf } from "../../dist/src/model/parameters.js";
 import type { WeightSource } from "../../dist/src/model/weight-source.js";
-import { openFolder } from "../../dist/src/models/load.js";
+import { openFolder } from "../../dist/src/models/folder.js";
 import { UserError } from "../../dist/src/system/errors.js";
 import { joinGguf, listBytes, type Parts, splitGguf, textBytes, u32 } from "../support/gguf.js";
 import { inProject, MICRO } from "../support/models.js";

@@ -1,4 +1,5 @@
-import { basename, join, resolve } from "node:path";
+import { statSync } from "node:fs";
+import { basename, dirname, extname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { importModel } from "../../models/import.js";
 import { expandPath, modelsDirs } from "../../models/store.js";
@@ -28,8 +29,12 @@ function checkName(name: string): string {
   return name;
 }
 
-/** The model's name where none is given: the folder's, or the GGUF file's without what says that it is one. */
-const nameOf = (path: string): string => basename(path).replace(/(-\d{5}-of-\d{5})?\.gguf$/, "");
+/** The name of a folder; of a file without what says its format, unless all files of its kind have that name. */
+function nameOf(path: string): string {
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return basename(path);
+  const name = basename(path, extname(path)).replace(/-\d{5}-of-\d{5}$/, "");
+  return /^(model|pytorch_model|ckpt)$/.test(name) ? basename(dirname(path)) : name;
+}
 
 async function importWithBar(folder: string, options: ImportCommandOptions): Promise<void> {
   const { dtype, overwrite, models_dir } = options;
@@ -51,9 +56,9 @@ export function addImport(program: Command): void {
   const command = program
     .command("import")
     .description(
-      "Takes a folder with a TensorFlow checkpoint as OpenAI's scripts and gpt-2-simple write it (checkpoint,\nhparams.json, encoder.json, vocab.bpe), or Hugging Face's config.json, model.safetensors and vocab.json with\nmerges.txt (or tokenizer.json), or a GGUF file of llama.cpp or ollama, and writes a model that every command\naccepts. What it reads is left unchanged.",
+      "Takes a folder with a TensorFlow checkpoint as OpenAI's scripts and gpt-2-simple write it (checkpoint,\nhparams.json, encoder.json, vocab.bpe), Hugging Face's config.json, model.safetensors or pytorch_model.bin, and\nvocab.json with merges.txt (or tokenizer.json), or one file: GGUF of llama.cpp or ollama, nanoGPT's ckpt.pt,\nllm.c's .bin. Writes a model that every command accepts; what it reads is left unchanged.",
     )
-    .argument("<path>", "the folder with the other program's files, or the GGUF file")
+    .argument("<path>", "the folder with the other program's files, or the file of weights")
     .option("--name <name>", "the model's name here (default: the folder's or file's)")
     .option("--dtype <type>", "float32, or float16: half the size", oneOf("--dtype", DTYPES), "float32")
     .option("--overwrite", "replace a model that already has this name")

@@ -1,16 +1,13 @@
 import { createHash } from "node:crypto";
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { architectureOf, type Hparams } from "../../model/hparams.js";
 import { LM_HEAD, parameterShapes, showShape } from "../../model/parameters.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { quote, UserError } from "../../system/errors.js";
-import { openTorchFile } from "../pytorch/torch-file.js";
-import { firstRows, type StoredTensor, type StoredTensors, storedTensors } from "../stored-tensors.js";
-import { readJson } from "./json.js";
+import { FLOAT32 } from "../floats.js";
+import { firstRows, type StoredTensor, storedTensors, transposed } from "../stored-tensors.js";
 import { HEAD, huggingFaceName, huggingFaceShape, isMask, isOtherHead, PREFIXES } from "./names.js";
-import { openSafetensors } from "./safetensors.js";
+import type { WeightFiles } from "./weight-files.js";
 
 /** A tensor, and the file that has it. */
 interface Found extends StoredTensor {
@@ -26,17 +23,17 @@ export interface OpenedWeights {
 }
 
 /**
- * Opens the weights of a Hugging Face GPT-2: safetensors or PyTorch's files, one or several, with or without a head.
- * @param hparams as config.json has them
+ * Finds the parameters of a GPT-2 in its files, with or without a head.
+ * @param hparams as config.json, or the file itself, has them
  * @param n_vocab so many rows of the embedding are read, at most hparams.n_vocab
  * @throws UserError when a tensor is missing, has another shape, or is no part of a GPT-2
  */
-export async function openHuggingFaceWeights(
-  folder: string,
+export async function openParameters(
+  { path, files, own }: WeightFiles,
   hparams: Hparams,
   n_vocab: number,
 ): Promise<OpenedWeights> {
-  const { path, files } = await openFiles(folder);
+  const describedBy = own?.place ?? "config.json";
   const found = new Map<string, Found>();
   for (const file of files) {
     for (const [stored, tensor] of file.tensors) {
@@ -47,24 +44,30 @@ export async function openHuggingFaceWeights(
   }
   const tensors = new Map<string, Found>();
   // Before a list of names is made: a config.json may speak of millions of layers.
-  if (found.size < 12 * hparams.n_layer) {
+  if (found.size < (own?.hasBiases === false ? 6 : 12) * hparams.n_layer) {
     throw new UserError(
-      `${path} has ${found.size} tensors, too few for the ${hparams.n_layer} layers of config.json`,
+      `${path} has ${found.size} tensors, too few for the ${hparams.n_layer} layers of ${describedBy}`,
     );
   }
   const heads: string[] = [];
-  const isTied = await checkHead(found, hparams, path, heads);
-  const own = { ...hparams, tie_word_embeddings: isTied };
-  const names = [...parameterShapes(own)].sort(([a], [b]) => (a < b ? -1 : 1));
+  const tie_word_embeddings = await checkHead(found, hparams, path, heads);
+  const asStored = { ...hparams, tie_word_embeddings };
+  const isLinear = hasLinear(found, hparams);
+  const names = [...parameterShapes(asStored)].sort(([a], [b]) => (a < b ? -1 : 1));
   for (const [name, shape] of names) {
     const theirs = huggingFaceName(name);
-    const tensor = found.get(theirs);
-    if (!tensor)
-      throw new UserError(`${path} has no tensor ${theirs}: it is not of the model of config.json`);
     const wanted = huggingFaceShape(shape);
+    const stored =
+      found.get(theirs) ?? (own?.hasBiases === false && name.endsWith("/b") ? zeros(path, shape) : undefined);
+    if (!stored)
+      throw new UserError(`${path} has no tensor ${theirs}: it is not of the model of ${describedBy}`);
+    const tensor =
+      isLinear && shape.length === 3 && stored.shape.length === 2
+        ? { ...stored, ...transposed(stored) }
+        : stored;
     if (tensor.shape.length !== wanted.length || tensor.shape.some((n, axis) => n !== wanted[axis])) {
       throw new UserError(
-        `${tensor.file}: ${theirs} has the shape ${showShape(tensor.shape)} where config.json describes ${showShape(wanted)}`,
+        `${tensor.file}: ${theirs} has the shape ${showShape(tensor.shape)} where ${describedBy} describes ${showShape(wanted)}`,
       );
     }
     found.delete(theirs);
@@ -72,7 +75,7 @@ export async function openHuggingFaceWeights(
     tensors.set(name, isTokens ? firstRows(tensor, n_vocab) : reshaped(tensor, shape));
   }
   const notices = [...heads, ...leftOut(found, path)];
-  return { hparams: own, source: storedTensors(path, tensors), notices };
+  return { hparams: asStored, source: storedTensors(path, tensors), notices };
 }
 
 /**
@@ -114,6 +117,19 @@ function leftOut(rest: ReadonlyMap<string, Found>, path: string): string[] {
   return heads.length > 0 ? [`left out, as text needs none of it: ${heads.map(show).join(", ")}`] : [];
 }
 
+/** Whether weights are [n_out, n_in], as PyTorch's nn.Linear has them; Hugging Face's GPT-2 and OpenAI's have [n_in, n_out]. */
+function hasLinear(found: ReadonlyMap<string, Found>, { n_embd, n_inner = 4 * n_embd }: Hparams): boolean {
+  const shapeOf = (name: string): string => `${found.get(`h.0.${name}.weight`)?.shape}`;
+  return (
+    shapeOf("attn.c_attn") === `${[3 * n_embd, n_embd]}` && shapeOf("mlp.c_fc") === `${[n_inner, n_embd]}`
+  );
+}
+
+/** A bias that is left out, and so is 0. */
+function zeros(file: string, shape: readonly number[]): Found {
+  return { file, shape, dtype: FLOAT32.name, type: FLOAT32, ranges: [] };
+}
+
 /** The tensor with OpenAI's shape: linear layers have an axis of length 1 before theirs. */
 function reshaped(tensor: Found, shape: readonly number[]): Found {
   const strides = tensor.strides && [
@@ -136,100 +152,6 @@ async function digest(tensor: StoredTensor): Promise<string> {
     hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)),
   );
   return hash.digest("hex");
-}
-
-/** A way in which a model's tensors are stored: in one file, or in shards with or without a list of them. */
-interface Form {
-  readonly single: string;
-  readonly index: string;
-  readonly shard: RegExp;
-  /** Plain names that a list may give: it may come from anywhere. */
-  readonly named: RegExp;
-  readonly open: (path: string) => Promise<StoredTensors>;
-}
-
-/** safetensors before PyTorch's own files: a folder that has both has the same in both. */
-const FORMS: readonly Form[] = [
-  {
-    single: "model.safetensors",
-    index: "model.safetensors.index.json",
-    shard: /^model-(\d{5})-of-(\d{5})\.safetensors$/,
-    named: /^[\w.-]{1,200}\.safetensors$/,
-    open: openSafetensors,
-  },
-  {
-    single: "pytorch_model.bin",
-    index: "pytorch_model.bin.index.json",
-    shard: /^pytorch_model-(\d{5})-of-(\d{5})\.bin$/,
-    named: /^pytorch_model[\w.-]{0,200}\.bin$/,
-    open: openTorchFile,
-  },
-];
-
-/** The folder's files of tensors; `path` is what messages name. */
-async function openFiles(folder: string): Promise<{ path: string; files: StoredTensors[] }> {
-  const names = await readdir(folder);
-  for (const form of FORMS) {
-    const { single, index, shard, open } = form;
-    const shards = names.filter((name) => shard.test(name)).sort();
-    if (names.includes(single))
-      return { path: join(folder, single), files: [await open(join(folder, single))] };
-    if (names.includes(index)) return openIndex(folder, form);
-    if (shards.length > 0) return openShards(folder, shards, shard, open);
-  }
-  throw missing(folder, names);
-}
-
-/** Shards as a list names them. */
-async function openIndex(
-  folder: string,
-  { index, named, open }: Form,
-): Promise<{ path: string; files: StoredTensors[] }> {
-  const path = join(folder, index);
-  const map = ((await readJson(path)) as { weight_map?: unknown } | null)?.weight_map;
-  if (typeof map !== "object" || map === null) {
-    throw new UserError(`${path} has no weight_map`, { next: "fetch the model again" });
-  }
-  const shards = new Map<string, StoredTensors>();
-  for (const [tensor, name] of Object.entries(map)) {
-    if (typeof name !== "string" || !named.test(name)) {
-      throw new UserError(`${path}: ${quote(name)} is not the name of a file beside it`);
-    }
-    const shard = shards.get(name) ?? (await open(join(folder, name)));
-    shards.set(name, shard);
-    if (!shard.tensors.has(tensor)) {
-      throw new UserError(`${shard.path} has no tensor ${show(tensor)}, which ${index} names`);
-    }
-  }
-  return { path, files: [...shards.values()] };
-}
-
-/** Shards without a list of them: their names say how many there are. */
-async function openShards(
-  folder: string,
-  names: readonly string[],
-  shard: RegExp,
-  open: Form["open"],
-): Promise<{ path: string; files: StoredTensors[] }> {
-  const [, , total] = shard.exec(names[0]) as RegExpExecArray;
-  const missing = Array.from({ length: Math.min(Number(total), 100_000) }, (_, i) =>
-    names[0].replace(/\d{5}-of-\d{5}/, `${String(i + 1).padStart(5, "0")}-of-${total}`),
-  ).find((name) => !names.includes(name));
-  if (missing !== undefined)
-    throw new UserError(`${join(folder, missing)} is missing`, { next: "fetch it, too" });
-  const files: StoredTensors[] = [];
-  for (const name of names) files.push(await open(join(folder, name)));
-  return { path: folder, files };
-}
-
-/** The line for a folder without weights that can be read: what is there instead, and the next step. */
-function missing(folder: string, names: readonly string[]): UserError {
-  const other = names.find((name) => /\.(pt|pth|ckpt|h5|msgpack|onnx)$/.test(name));
-  const found = other === undefined ? "" : ` (${other} cannot be read here)`;
-  return new UserError(
-    `${folder} has a config.json and neither model.safetensors nor pytorch_model.bin${found}`,
-    { next: "fetch one of them, too" },
-  );
 }
 
 function show(name: string): string {

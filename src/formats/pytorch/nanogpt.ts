@@ -1,0 +1,53 @@
+// The ckpt.pt of karpathy/nanoGPT. Source: its train.py (what is saved) and model.py (what is computed).
+import type { Hparams } from "../../model/hparams.js";
+import { quote, UserError } from "../../system/errors.js";
+import type { OwnConfig } from "../own-config.js";
+import type { TorchFile } from "./torch-file.js";
+
+/** The settings, and the names of those that are sizes here. */
+const SIZES = {
+  vocab_size: "n_vocab",
+  block_size: "n_ctx",
+  n_embd: "n_embd",
+  n_head: "n_head",
+  n_layer: "n_layer",
+};
+const KNOWN: readonly unknown[] = [...Object.keys(SIZES), "bias", "dropout"];
+const SIZE_LIMIT = 10_000_000;
+
+/**
+ * What nanoGPT's file says of its model; undefined where it is another program's.
+ * @throws UserError when a setting is missing, or unknown: a changed nanoGPT may compute anything
+ */
+export function nanoGptConfig({ path, extra }: TorchFile): OwnConfig | undefined {
+  const settings = extra.get("model_args");
+  if (!(settings instanceof Map)) return undefined;
+  const refuse = (what: string): never => {
+    throw new UserError(`${path}: its model_args ${what}: this model cannot be imported`);
+  };
+  for (const name of settings.keys()) {
+    if (!KNOWN.includes(name)) {
+      refuse(`have ${quote(name)}, which nanoGPT's own GPT-2 does not have`);
+    }
+  }
+  const sizes: Record<string, number> = {};
+  for (const [theirs, ours] of Object.entries(SIZES)) {
+    const n: unknown = settings.get(theirs);
+    if (typeof n !== "number" || !Number.isInteger(n) || n < 1 || n > SIZE_LIMIT) {
+      return refuse(`have no valid ${theirs} (${quote(n, 40)})`);
+    }
+    sizes[ours] = n;
+  }
+  const hparams = sizes as unknown as Hparams;
+  if (hparams.n_embd % hparams.n_head !== 0) refuse("have an n_embd that is not a multiple of n_head");
+  return {
+    hparams: { ...hparams, activation_function: "gelu" },
+    n_tokens: hparams.n_vocab,
+    hasBiases: settings.get("bias") !== false,
+    origin: "nanoGPT",
+    place: "its model_args",
+    notices: [
+      "its GELU is taken as nanoGPT computes it since 2023 (exact, with erf); the file does not say which it was trained with",
+    ],
+  };
+}

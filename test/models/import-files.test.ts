@@ -1,0 +1,203 @@
+// `gpt2 import FILE`: one file that has all weights. The fixtures are made by test/fixtures/huggingface/make_torch.py.
+import assert from "node:assert/strict";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { sizeOf } from "../../dist/src/model/parameters.js";
+import { openModel } from "../../dist/src/models/folder.js";
+import { importModel } from "../../dist/src/models/import.js";
+import { UserError } from "../../dist/src/system/errors.js";
+import { assertDone, assertFails, gpt2, MICRO, ROOT, TEMPORARY } from "../support/spawn.js";
+
+const FIXTURES = join(ROOT, "test/fixtures/huggingface");
+const TOKENIZER = ["vocab.json", "merges.txt"];
+
+let count = 0;
+const fresh = (): string => join(TEMPORARY, `file-${count++}`);
+
+/** A folder with a file of ../fixtures/huggingface/torch, under a name, and others of f32 beside it. */
+function folderWith(file: string, name: string, beside: readonly string[] = TOKENIZER): string {
+  const folder = fresh();
+  mkdirSync(folder);
+  copyFileSync(join(FIXTURES, file), join(folder, name));
+  for (const each of beside) copyFileSync(join(FIXTURES, "f32", each), join(folder, each));
+  return join(folder, name);
+}
+
+async function tensorsOf(folder: string): Promise<Map<string, Float32Array>> {
+  const source = await openModel(folder);
+  const all = new Map<string, Float32Array>();
+  for (const [name, { shape }] of source.tensors) {
+    const values = new Float32Array(sizeOf(shape)).fill(7);
+    await source.read(name, values);
+    all.set(name, values);
+  }
+  return all;
+}
+const ORIGINAL = await tensorsOf(MICRO);
+
+async function imported(file: string): Promise<{ target: string; notices: readonly string[] }> {
+  const target = fresh();
+  const { notices } = await importModel(file, target, { dtype: "float32" });
+  return { target, notices };
+}
+
+async function refuses(file: string, reason: RegExp): Promise<void> {
+  const target = fresh();
+  await assert.rejects(importModel(file, target, { dtype: "float32" }), (error) => {
+    assert.ok(error instanceof UserError, (error as Error).stack);
+    assert.match(error.message, reason);
+    return true;
+  });
+  assert.ok(!readdirSync(TEMPORARY).includes(target));
+}
+
+const CUT = "the tokenizer has 400 tokens and the embedding 448 rows: the last 48 are cut off";
+
+describe("files of llm.c", () => {
+  test("version 3, float32: nn.Linear's layout becomes OpenAI's, bit for bit, and the padding goes", async () => {
+    const { target, notices } = await imported(folderWith("torch/llmc3.bin", "model_19560.bin"));
+    assert.deepEqual(notices, [CUT]);
+    assert.deepEqual(await tensorsOf(target), ORIGINAL);
+    assert.deepEqual(
+      JSON.parse(readFileSync(join(target, "hparams.json"), "utf8")),
+      JSON.parse(readFileSync(join(MICRO, "hparams.json"), "utf8")),
+    );
+  });
+
+  test("version 5, bfloat16", async () => {
+    const { target } = await imported(folderWith("torch/llmc5.bin", "d12.bin"));
+    for (const [name, values] of await tensorsOf(target)) {
+      const original = ORIGINAL.get(name) as Float32Array;
+      assert.ok(new Uint32Array(values.buffer).every((bits) => (bits & 0xffff) === 0));
+      const wrong = original.findIndex((x, i) => Math.abs(x - values[i]) > 2 ** -8 * Math.abs(x));
+      assert.equal(wrong, -1, name);
+    }
+  });
+
+  test("without a tokenizer: OpenAI's vocabulary only where the sizes are OpenAI's", async () => {
+    await refuses(
+      folderWith("torch/llmc3.bin", "a.bin", []),
+      /vocabulary of 400 tokens, which is not OpenAI's/,
+    );
+    const [n_ctx, n_vocab, n_layer, n_head, n_embd, rows] = [4, 50257, 1, 1, 2, 50304];
+    const head = new Int32Array(256);
+    head.set([20240326, 3, n_ctx, n_vocab, n_layer, n_head, n_embd, rows]);
+    const values = new Float32Array((rows + n_ctx + 2) * n_embd + n_layer * (12 * n_embd + 13) * n_embd).fill(
+      0.5,
+    );
+    const file = join(fresh(), "tiny.bin");
+    mkdirSync(join(file, ".."));
+    writeFileSync(file, Buffer.concat([head, values].map(({ buffer }) => Buffer.from(buffer))));
+    const { target, notices } = await imported(file);
+    assert.match(notices.join("\n"), /OpenAI's vocabulary is taken\n.*the last 47 are cut off/);
+    assert.equal((await tensorsOf(target)).get("model/wte")?.length, 50257 * n_embd);
+  });
+
+  test("another version, sizes that are none or do not fit the file, a file that is cut off", async () => {
+    const edited = (edit: (head: Int32Array) => void, bytes = 0): string => {
+      const file = folderWith("torch/llmc3.bin", "a.bin");
+      const content = Uint8Array.from(readFileSync(file));
+      edit(new Int32Array(content.buffer, 0, 256));
+      writeFileSync(file, content.subarray(0, content.length - bytes));
+      return file;
+    };
+    await refuses(
+      edited((head) => head.set([1], 1)),
+      /a file of llm\.c: its version is 1/,
+    );
+    await refuses(
+      edited(() => undefined, 1),
+      /sizes \(.*\) do not fit its \d+ bytes/,
+    );
+    await refuses(
+      edited((head) => head.set([2 ** 31 - 1], 4)),
+      /do not fit/,
+    );
+    await refuses(
+      edited((head) => head.set([-3], 4)),
+      /do not fit/,
+    );
+    await refuses(
+      edited((head) => head.set([0], 5)),
+      /do not fit/,
+    );
+    await refuses(
+      edited(() => undefined, 219_000),
+      /cut off/,
+    );
+  });
+});
+
+describe("nanoGPT's ckpt.pt", () => {
+  test("compiled, without biases, padded: the weights bit for bit, biases of 0", async () => {
+    const { target, notices } = await imported(folderWith("torch/ckpt.pt", "ckpt.pt"));
+    assert.equal(notices.length, 2);
+    assert.match(notices[0], /GELU/);
+    assert.equal(notices[1], CUT);
+    for (const [name, values] of await tensorsOf(target)) {
+      const original = ORIGINAL.get(name) as Float32Array;
+      assert.deepEqual(values, name.endsWith("/b") ? new Float32Array(original.length) : original, name);
+    }
+  });
+
+  test("settings that nanoGPT's own model does not have, sizes that are none or another model's", async () => {
+    const edited = (from: string, to: string): string => {
+      const file = folderWith("torch/ckpt.pt", "ckpt.pt");
+      const content = readFileSync(file, "latin1");
+      assert.ok(content.includes(from));
+      writeFileSync(file, content.replace(from, to), "latin1");
+      return file;
+    };
+    await refuses(edited("dropout", "use_rms"), /have "use_rms", which nanoGPT's own GPT-2 does not have/);
+    await refuses(edited("n_layerq", "n_layerK"), /cannot read|no valid n_layer|its model_args/);
+    await refuses(
+      folderWith("torch/ckpt.pt", "ckpt.pt", []),
+      /nanoGPT's file has a vocabulary of 448 tokens/,
+    );
+  });
+});
+
+describe("a file of weights with its config.json beside it", () => {
+  for (const [stored, name] of [
+    ["f32/model.safetensors", "model.safetensors"],
+    ["torch/zip.bin", "pytorch_model.bin"],
+    ["torch/legacy.bin", "weights.pt"],
+  ] as const) {
+    test(`${stored} as ${name}`, async () => {
+      const { target } = await imported(folderWith(stored, name, ["config.json", ...TOKENIZER]));
+      assert.deepEqual(await tensorsOf(target), ORIGINAL);
+    });
+  }
+
+  test("without it, or no weights at all: one line with the next step", async () => {
+    await refuses(
+      folderWith("torch/zip.bin", "pytorch_model.bin"),
+      /pytorch_model\.bin has no config\.json beside it, which says the model's sizes: fetch it, too/,
+    );
+    await refuses(join(FIXTURES, "f32/config.json"), /config\.json is a file: name the folder that holds it/);
+    await refuses(folderWith("f32/merges.txt", "a.bin"), /cannot read .*a\.bin as a file of PyTorch/);
+    await refuses(folderWith("torch/attack.bin", "a.bin", ["config.json", ...TOKENIZER]), /posix\.system/);
+  });
+
+  test("the command: a name is taken from the file, or from the folder where every file has that name", async () => {
+    const models_dir = fresh();
+    const own = folderWith("torch/llmc3.bin", "tiny-llmc.bin");
+    assertDone(await gpt2(["import", own, "--models_dir", models_dir]));
+    const usual = folderWith("f32/model.safetensors", "model.safetensors", ["config.json", ...TOKENIZER]);
+    assertDone(await gpt2(["import", usual, "--models_dir", models_dir]));
+    assert.deepEqual(readdirSync(models_dir).sort(), ["tiny-llmc", usual.split(/[\\/]/).at(-2)].sort());
+    const outcome = await gpt2([
+      "generate",
+      "abc",
+      "--length",
+      "5",
+      "--models_dir",
+      models_dir,
+      "--model_name",
+      "tiny-llmc",
+    ]);
+    assertDone(outcome);
+    assertFails(await gpt2(["import", own, "--models_dir", models_dir]), 1, /already exists/);
+  });
+});
