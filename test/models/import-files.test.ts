@@ -4,9 +4,10 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } fro
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { sizeOf } from "../../dist/src/model/parameters.js";
-import { openModel } from "../../dist/src/models/folder.js";
+import { loadModel, openModel } from "../../dist/src/models/folder.js";
 import { importModel } from "../../dist/src/models/import.js";
 import { UserError } from "../../dist/src/system/errors.js";
+import { readInPieces } from "../support/conformance.js";
 import { assertDone, assertFails, gpt2, MICRO, ROOT, TEMPORARY } from "../support/spawn.js";
 
 const FIXTURES = join(ROOT, "test/fixtures/huggingface");
@@ -130,7 +131,7 @@ describe("files of llm.c", () => {
 });
 
 describe("nanoGPT's ckpt.pt", () => {
-  test("compiled, without biases, padded: the weights bit for bit, biases of 0", async () => {
+  test("compiled, without biases, padded: the weights bit for bit, biases of 0, nanoGPT's logits in float64", async () => {
     const { target, notices } = await imported(folderWith("torch/ckpt.pt", "ckpt.pt"));
     assert.equal(notices.length, 2);
     assert.match(notices[0], /GELU/);
@@ -138,6 +139,17 @@ describe("nanoGPT's ckpt.pt", () => {
     for (const [name, values] of await tensorsOf(target)) {
       const original = ORIGINAL.get(name) as Float32Array;
       assert.deepEqual(values, name.endsWith("/b") ? new Float32Array(original.length) : original, name);
+    }
+    const { ids, logits } = JSON.parse(readFileSync(join(FIXTURES, "torch/ckpt.json"), "utf8")) as {
+      ids: number[];
+      logits: number[];
+    };
+    const { engine } = await loadModel(target);
+    const ours = await readInPieces(engine, ids, 64);
+    await engine.dispose();
+    const scale = Math.max(...logits.map(Math.abs));
+    for (const [id, logit] of logits.entries()) {
+      assert.ok(Math.abs(ours[id] - logit) <= 2e-5 * scale, `logit ${id}: ${ours[id]} ${logit}`);
     }
   });
 
