@@ -47,7 +47,7 @@ export interface Catalog {
 }
 
 /** Hosts of OpenAI's files: their own storage, then a mirror kept for the book "Build a Large Language Model". */
-export const HOSTS: readonly string[] = [
+const HOSTS: readonly string[] = [
   "https://openaipublic.blob.core.windows.net/gpt-2/models",
   "https://f001.backblazeb2.com/file/LLMs-from-scratch/gpt2",
 ];

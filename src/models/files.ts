@@ -93,12 +93,12 @@ export function isLeftover(name: string): boolean {
 }
 
 /** The name of the file that this one is a part of, or was put aside as; undefined where it is neither. */
-export function wholeOf(name: string): string | undefined {
+function wholeOf(name: string): string | undefined {
   return PART.test(name) ? name.replace(PART, "") : undefined;
 }
 
 /** Whether a file of a model folder of ours (a checkpoint's or tfjs weights) has this name, whole or as a part. */
-export function isModelFile(name: string): boolean {
+function isModelFile(name: string): boolean {
   const whole = wholeOf(name) ?? name;
   return isFileOf("tensorflow", whole) || isFileOf("tfjs", whole) || LOCK.test(name);
 }

@@ -18,7 +18,7 @@ import {
 } from "./hub-name.js";
 
 /** The model to try first, and all that come with the program. */
-export const DEMO = "stories";
+const DEMO = "stories";
 export const DEMOS: readonly string[] = [DEMO, "shakespeare"];
 
 /** The names under which a model may lie here: OpenAI's later name means the same one. */

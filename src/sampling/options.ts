@@ -18,7 +18,7 @@ export interface SamplingOption {
 /** The most samples, tokens or likeliest tokens that can be asked for. */
 export const MAX_COUNT = 1_000_000_000;
 /** The most samples computed at once: what it costs in memory grows with it, what it gains in speed does not. */
-export const MAX_BATCH = 1024;
+const MAX_BATCH = 1024;
 
 const whole = (min: number, max: number): NumberRule => ({ type: "whole", min, max });
 const decimal = (min: number, max: number): NumberRule => ({ type: "decimal", min, max });

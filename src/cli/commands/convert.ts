@@ -12,7 +12,7 @@ export const DTYPES = ["float32", "float16"] as const;
 export type Dtype = (typeof DTYPES)[number];
 
 /** Converts with a progress bar; Ctrl-C leaves everything as it was and ends with exit code 130. */
-export async function convertWithBar(folder: string, options: { dtype: Dtype; out?: string }): Promise<void> {
+async function convertWithBar(folder: string, options: { dtype: Dtype; out?: string }): Promise<void> {
   await withBar(
     { name: "conversion", title: "converting" },
     (progress) =>

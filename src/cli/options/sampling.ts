@@ -36,7 +36,7 @@ export interface GeneratingOptions extends EngineOptions {
 }
 
 /** Adds a token id's bias, `50256=-2.5` or `50256=-inf`, to those given before. */
-export function addBias(text: string, before: ReadonlyMap<number, number>): ReadonlyMap<number, number> {
+function addBias(text: string, before: ReadonlyMap<number, number>): ReadonlyMap<number, number> {
   const [, id, value] = /^\s*(\d{1,9})\s*=\s*(\S+)\s*$/.exec(text) ?? [];
   const bias = /^-inf(inity)?$/i.test(value) ? -Infinity : toDecimal(value ?? "");
   if (id === undefined || !isBias(bias)) {

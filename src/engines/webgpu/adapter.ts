@@ -3,7 +3,7 @@ import { messageOf, option, UserError } from "../../system/errors.js";
 import { isInstalled } from "../../system/package.js";
 
 /** The npm package that brings WebGPU to Node (Dawn, with its binaries), an optional peer. */
-export const WEBGPU_PACKAGE = "webgpu";
+const WEBGPU_PACKAGE = "webgpu";
 const INSTALL = `npm install ${WEBGPU_PACKAGE}`;
 
 /** What the package exports. Options are Dawn's, e.g. "adapter=NAME". */
@@ -28,7 +28,7 @@ export interface FoundGpu {
 }
 
 /** Whether the package for WebGPU is installed, working or not. */
-export const isWebgpuInstalled = (): boolean => isInstalled(WEBGPU_PACKAGE);
+const isWebgpuInstalled = (): boolean => isInstalled(WEBGPU_PACKAGE);
 
 /**
  * Whether Linux's loader knows libvulkan.so.1. Asked before Dawn does, which prints two lines when it is missing.

@@ -6,7 +6,7 @@ import { hasRecords, recordTexts } from "./json.js";
 import { NoTextError, readText } from "./text.js";
 
 /** Before the text of each row of a table; ordinary text to a GPT-2, whose vocabulary has no id for it. */
-export const START_OF_TEXT = "<|startoftext|>";
+const START_OF_TEXT = "<|startoftext|>";
 /** Ends a document where it stands in a text. */
 export const END_OF_TEXT = "<|endoftext|>";
 

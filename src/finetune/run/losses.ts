@@ -2,7 +2,7 @@ import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileError, replaceFile } from "../../system/files.js";
 
-export const LOSS_FILE = "loss.csv";
+const LOSS_FILE = "loss.csv";
 /** What a run that overwrites another writes until its first save. */
 export const LOSS_PART = `${LOSS_FILE}.part`;
 const HEADER = "step,seconds,loss,avg,validation";

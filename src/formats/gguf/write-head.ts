@@ -27,7 +27,7 @@ export interface TensorToDescribe {
 }
 
 /** Tensors begin at a multiple of this. */
-export const GGUF_ALIGNMENT = 32;
+const GGUF_ALIGNMENT = 32;
 
 /** Options that a GGUF file of a GPT-2 has no place for: they are as in OpenAI's. */
 const FIXED = ["activation_function", "scale_attn_weights", "scale_attn_by_inverse_layer_idx"] as const;

@@ -3,7 +3,7 @@ import type { TableEntry } from "./table.js";
 import { ByteWriter } from "./wire.js";
 
 /** TensorFlow closes a block that has reached so many bytes. Source: core/lib/io/table_options.h. */
-export const BLOCK_SIZE = 256 << 10;
+const BLOCK_SIZE = 256 << 10;
 /** A key is written whole every so many entries; the others share the beginning of the one before. */
 const RESTART_INTERVAL = 16;
 const HANDLES_BYTES = 40;

@@ -50,7 +50,7 @@ interface InferenceExports extends ProgramExports {
 }
 
 /** Whether a model fits into one WebAssembly memory, with room for a context. */
-export function fitsWasm(hparams: Hparams, precision: Precision): boolean {
+function fitsWasm(hparams: Hparams, precision: Precision): boolean {
   const { n_ctx, n_embd, n_layer } = hparams;
   return weightBytes(hparams, precision) + 2 * n_ctx * n_embd * n_layer * 4 + 2 ** 26 < LIMIT_PAGES * 65536;
 }
