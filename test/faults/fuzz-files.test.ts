@@ -9,6 +9,8 @@ fuzzTargets(
   "encoder",
   "snappy",
   "index",
+  "torch",
+  "torch-legacy",
   "safetensors",
   "hparams",
   "state",

@@ -540,7 +540,7 @@ test("what is no folder to import, and what is no model of ours: the line says w
   assertFails(
     await gpt2(["import", hub]),
     1,
-    /^gpt2: openai-community\/gpt2 is not a folder here.*`gpt2 import`/,
+    /^gpt2: openai-community\/gpt2 is not a folder here.*`gpt2 download openai-community\/gpt2`/,
   );
   const generate = ["generate", "a", "--length", "1", "--model_name"];
   assertFails(await gpt2([...generate, folder]), 1, /f32 is a Hugging Face model: `gpt2 import` it/);

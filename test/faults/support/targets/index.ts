@@ -1,6 +1,7 @@
 import type { Target } from "../target.js";
 import { indexTarget, snappyTarget, stateTarget } from "./checkpoint.js";
 import { configTarget, hparamsTarget } from "./sizes.js";
+import { torchLegacyTarget, torchZipTarget } from "./torch.js";
 import { encoderTarget, tokenizerTarget } from "./vocabulary.js";
 import { manifestTarget, safetensorsTarget } from "./weights.js";
 
@@ -11,6 +12,8 @@ export const TARGETS: Readonly<Record<string, (folder: string) => Target | Promi
   state: stateTarget,
   manifest: manifestTarget,
   safetensors: safetensorsTarget,
+  torch: torchZipTarget,
+  "torch-legacy": torchLegacyTarget,
   encoder: encoderTarget,
   tokenizer: tokenizerTarget,
   hparams: hparamsTarget,
