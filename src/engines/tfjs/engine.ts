@@ -2,6 +2,7 @@ import type { Tensor, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
 import type { Engine, LogitsWanted, Sequence, Step } from "../../model/engine.js";
 import type { Hparams } from "../../model/hparams.js";
 import type { WeightSource } from "../../model/weight-source.js";
+import { checkSteps } from "../steps.js";
 import { loadTf, type Tf, type TfjsBackend } from "./backend.js";
 import { type Loading, loadParameters, Network, type Past } from "./model.js";
 
@@ -63,8 +64,7 @@ class TfjsEngine implements Engine {
     const results = new Array<Float32Array>(steps.length);
     // One pass for each number of new tokens: within a pass all sequences read equally many.
     const groups = new Map<number, number[]>();
-    for (const [i, { sequence, ids }] of steps.entries()) {
-      this.check(sequence, ids, steps, i);
+    for (const [i, { ids }] of checkSteps(this.hparams, steps, (each) => this.own(each)).entries()) {
       groups.set(ids.length, [...(groups.get(ids.length) ?? []), i]);
     }
     for (const [n_new, members] of groups) {
@@ -173,21 +173,6 @@ class TfjsEngine implements Engine {
     if (!(sequence instanceof TfjsSequence) || sequence.isFreed)
       throw new RangeError("the sequence is not this engine's, or freed");
     return sequence;
-  }
-
-  private check(sequence: Sequence, ids: ArrayLike<number>, steps: readonly Step[], index: number): void {
-    const { n_ctx, n_vocab } = this.hparams;
-    this.own(sequence);
-    if (steps.findIndex((step) => step.sequence === sequence) !== index)
-      throw new RangeError("a sequence stands twice in a batch");
-    if (ids.length < 1 || sequence.length + ids.length > n_ctx) {
-      throw new RangeError(`${sequence.length} + ${ids.length} tokens do not fit into a context of ${n_ctx}`);
-    }
-    for (let i = 0; i < ids.length; i++) {
-      const id = ids[i];
-      if (!Number.isInteger(id) || id < 0 || id >= n_vocab)
-        throw new RangeError(`token id ${id} is not in 0 .. ${n_vocab - 1}`);
-    }
   }
 }
 

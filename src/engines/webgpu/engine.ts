@@ -3,6 +3,7 @@ import type { Engine, LogitsWanted, Sequence, Step } from "../../model/engine.js
 import { architectureOf, type Hparams } from "../../model/hparams.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { messageOf, UserError } from "../../system/errors.js";
+import { type CheckedStep, checkSteps, cutIntoPasses, type Span } from "../steps.js";
 import { findGpu } from "./adapter.js";
 import { Device, type DeviceCounts, MAP_READ, USAGE } from "./device.js";
 import { Cache, type CachedSequence } from "./kv-cache.js";
@@ -64,19 +65,6 @@ export async function createWebgpuEngine(
   }
 }
 
-/** A step that has been checked. */
-interface Checked {
-  readonly sequence: CachedSequence;
-  readonly ids: ArrayLike<number>;
-}
-
-/** Rows begin..end of one step, in one pass. */
-interface Span extends Checked {
-  readonly index: number;
-  readonly begin: number;
-  readonly end: number;
-}
-
 /** A pass written down for the GPU. Its shape is all that it depends on: the next one is prepared ahead. */
 interface Prepared extends PassShape {
   readonly commands: readonly GPUCommandBuffer[];
@@ -135,7 +123,7 @@ class GpuEngine implements WebgpuEngine {
   async forward(steps: readonly Step[], wanted: LogitsWanted = "last"): Promise<Float32Array[]> {
     if (this.disposed) throw new RangeError("the engine has been disposed of");
     if (this.busy) throw new RangeError("forward() is still running: one call at a time");
-    const checked = this.checkSteps(steps);
+    const checked = checkSteps(this.hparams, steps, (sequence) => this.cache.check(sequence));
     this.busy = true;
     try {
       this.device.check();
@@ -159,28 +147,8 @@ class GpuEngine implements WebgpuEngine {
     }
   }
 
-  private checkSteps(steps: readonly Step[]): Checked[] {
-    const { n_ctx, n_vocab } = this.hparams;
-    const checked = steps.map(({ sequence, ids }) => ({ sequence: this.cache.check(sequence), ids }));
-    if (new Set(checked.map(({ sequence }) => sequence)).size < steps.length) {
-      throw new RangeError("two steps of one sequence in one forward()");
-    }
-    for (const { sequence, ids } of checked) {
-      if (ids.length === 0) throw new RangeError("a step without ids");
-      if (sequence.length + ids.length > n_ctx) {
-        throw new RangeError(`${sequence.length} + ${ids.length} tokens are more than n_ctx ${n_ctx}`);
-      }
-      for (let i = 0; i < ids.length; i++) {
-        if (!Number.isInteger(ids[i]) || ids[i] < 0 || ids[i] >= n_vocab) {
-          throw new RangeError(`${ids[i]} is not a token id below n_vocab ${n_vocab}`);
-        }
-      }
-    }
-    return checked;
-  }
-
   /** Pages for what is to be read. */
-  private async reserve(steps: readonly Checked[]): Promise<void> {
+  private async reserve(steps: readonly CheckedStep<CachedSequence>[]): Promise<void> {
     const wanted = steps.map(({ sequence, ids }) => ({ sequence, length: sequence.length + ids.length }));
     const reserve = (): void => {
       for (const { sequence, length } of wanted) this.cache.reserve(sequence, length);
@@ -191,7 +159,7 @@ class GpuEngine implements WebgpuEngine {
 
   /** One pass of at most tuning.rows rows; its logits go to where those of their step are collected. */
   private async pass(
-    spans: readonly Span[],
+    spans: readonly Span<CachedSequence>[],
     wanted: LogitsWanted,
     results: { logits: Float32Array; filled: number }[],
   ): Promise<void> {
@@ -297,24 +265,4 @@ class GpuEngine implements WebgpuEngine {
     if (this.staging) this.device.destroyBuffer(this.staging.buffer);
     this.staging = { buffer, rows };
   }
-}
-
-/** Cuts steps, one after the other, into passes of at most so many rows. */
-function* cutIntoPasses(steps: readonly Checked[], rows: number): Generator<Span[]> {
-  let spans: Span[] = [];
-  let free = rows;
-  for (const [index, step] of steps.entries()) {
-    for (let begin = 0; begin < step.ids.length; ) {
-      const end = Math.min(begin + free, step.ids.length);
-      spans.push({ ...step, index, begin, end });
-      free -= end - begin;
-      begin = end;
-      if (free === 0) {
-        yield spans;
-        spans = [];
-        free = rows;
-      }
-    }
-  }
-  if (spans.length > 0) yield spans;
 }

@@ -4,6 +4,7 @@ import type { Engine, LogitsWanted, Sequence, Step } from "../../../model/engine
 import { architectureOf, type Hparams } from "../../../model/hparams.js";
 import type { WeightSource } from "../../../model/weight-source.js";
 import { option, UserError } from "../../../system/errors.js";
+import { checkSteps, cutIntoPasses, type Span } from "../../steps.js";
 import { modeOf } from "../runtime/architecture.js";
 import { defaultThreads } from "../runtime/cpu-quota.js";
 import { hasWasmFeatures } from "../runtime/features.js";
@@ -180,18 +181,6 @@ interface PassBuffers {
   readonly tables: number;
 }
 
-/** A step that has been checked. */
-interface Checked {
-  readonly sequence: CachedSequence;
-  readonly ids: ArrayLike<number>;
-}
-
-/** Rows begin..end of one step, in one pass. */
-interface Span extends Checked {
-  readonly begin: number;
-  readonly end: number;
-}
-
 class CpuEngine implements Engine {
   private logits = { at: 0, bytes: 0 };
   private words: Uint32Array = new Uint32Array(0);
@@ -228,7 +217,7 @@ class CpuEngine implements Engine {
   async forward(steps: readonly Step[], wanted: LogitsWanted = "last"): Promise<Float32Array[]> {
     if (this.disposed) throw new RangeError("the engine has been disposed of");
     if (this.busy) throw new RangeError("forward() is still running: one call at a time");
-    const checked = this.checkSteps(steps);
+    const checked = checkSteps(this.hparams, steps, (sequence) => this.cache.check(sequence));
     this.busy = true;
     try {
       for (const { sequence, ids } of checked) this.cache.reserve(sequence, sequence.length + ids.length);
@@ -248,28 +237,8 @@ class CpuEngine implements Engine {
     }
   }
 
-  private checkSteps(steps: readonly Step[]): Checked[] {
-    const { n_ctx, n_vocab } = this.hparams;
-    const checked = steps.map(({ sequence, ids }) => ({ sequence: this.cache.check(sequence), ids }));
-    if (new Set(checked.map(({ sequence }) => sequence)).size < steps.length) {
-      throw new RangeError("two steps of one sequence in one forward()");
-    }
-    for (const { sequence, ids } of checked) {
-      if (ids.length === 0) throw new RangeError("a step without ids");
-      if (sequence.length + ids.length > n_ctx) {
-        throw new RangeError(`${sequence.length} + ${ids.length} tokens are more than n_ctx ${n_ctx}`);
-      }
-      for (let i = 0; i < ids.length; i++) {
-        if (!Number.isInteger(ids[i]) || ids[i] < 0 || ids[i] >= n_vocab) {
-          throw new RangeError(`${ids[i]} is not a token id below n_vocab ${n_vocab}`);
-        }
-      }
-    }
-    return checked;
-  }
-
   /** One pass of at most passRows rows. @returns the number of rows that logits were computed for */
-  private pass(spans: readonly Span[], wanted: LogitsWanted, logits: number): number {
+  private pass(spans: readonly Span<CachedSequence>[], wanted: LogitsWanted, logits: number): number {
     const { memory } = this.heap;
     const { model, ids, positions, row_pages, blocks, last_blocks, tables } = this.buffers;
     const words = this.allWords();
@@ -336,24 +305,4 @@ class CpuEngine implements Engine {
       return rows.subarray(0, count * n_vocab);
     });
   }
-}
-
-/** Cuts steps, one after the other, into passes of at most so many rows. */
-function* cutIntoPasses(steps: readonly Checked[], rows: number): Generator<Span[]> {
-  let spans: Span[] = [];
-  let free = rows;
-  for (const step of steps) {
-    for (let begin = 0; begin < step.ids.length; ) {
-      const end = Math.min(begin + free, step.ids.length);
-      spans.push({ ...step, begin, end });
-      free -= end - begin;
-      begin = end;
-      if (free === 0) {
-        yield spans;
-        spans = [];
-        free = rows;
-      }
-    }
-  }
-  if (spans.length > 0) yield spans;
 }

@@ -4,13 +4,13 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { openModel } from "../../dist/src/models/folder.js";
-import { importModel } from "../../dist/src/models/import.js";
-import { joinSafetensors, type Parts } from "../support/safetensors.js";
-import { readAll } from "../support/training-reference.js";
-import { generator } from "../support/wasm-reference.js";
+import { openModel } from "../../../dist/src/models/folder.js";
+import { importModel } from "../../../dist/src/models/import.js";
+import { joinSafetensors, type Parts } from "../../support/safetensors.js";
+import { readAll } from "../../support/training-reference.js";
+import { generator } from "../../support/wasm-reference.js";
 
-const BASE = join(import.meta.dirname, "../../test/fixtures/huggingface/f32");
+const BASE = join(import.meta.dirname, "../../../test/fixtures/huggingface/f32");
 const CONFIG = { peft_type: "LORA", r: 2, lora_alpha: 6, bias: "none", fan_in_fan_out: true };
 const N_EMBD = 32;
 /** As PEFT names them; [n_in, n_out] */

@@ -7,18 +7,18 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { parseConfig } from "../../dist/src/formats/huggingface/config.js";
-import { huggingFaceName, huggingFaceShape } from "../../dist/src/formats/huggingface/names.js";
-import type { Hparams } from "../../dist/src/model/hparams.js";
-import { parameterShapes } from "../../dist/src/model/parameters.js";
-import { exportModel } from "../../dist/src/models/export.js";
-import { loadModel } from "../../dist/src/models/folder.js";
-import { importModel } from "../../dist/src/models/import.js";
-import { difference } from "../support/conformance.js";
-import { joinSafetensors, type Parts } from "../support/safetensors.js";
-import { randomParameters } from "../support/wasm-reference.js";
+import { parseConfig } from "../../../dist/src/formats/huggingface/config.js";
+import { huggingFaceName, huggingFaceShape } from "../../../dist/src/formats/huggingface/names.js";
+import type { Hparams } from "../../../dist/src/model/hparams.js";
+import { parameterShapes } from "../../../dist/src/model/parameters.js";
+import { exportModel } from "../../../dist/src/models/export.js";
+import { loadModel } from "../../../dist/src/models/folder.js";
+import { importModel } from "../../../dist/src/models/import.js";
+import { difference } from "../../support/conformance.js";
+import { joinSafetensors, type Parts } from "../../support/safetensors.js";
+import { randomParameters } from "../../support/wasm-reference.js";
 
-const FIXTURES = join(import.meta.dirname, "../../test/fixtures/huggingface");
+const FIXTURES = join(import.meta.dirname, "../../../test/fixtures/huggingface");
 const IDS = [5, 399, 17, 200, 201, 42, 42, 7, 311, 0, 128, 64]; // as in make_settings.py
 /** float32 against float64, relative to the largest logit. */
 const TOLERANCE = 2e-5;
