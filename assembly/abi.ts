@@ -91,5 +91,5 @@ export const PANEL: u32 = 8;
 export const PAGE: u32 = 32;
 /** Rows of a block of attention, at most. */
 export const BLOCK_ROWS: u32 = 4;
-/** Up to so many rows, every thread prepares all of them for itself: cheaper than to meet at a barrier. */
+/** Up to this many rows, every thread prepares all of them for itself: cheaper than a barrier. */
 export const ROWS_ALONE: u32 = 2;

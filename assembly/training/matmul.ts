@@ -45,7 +45,7 @@ export class Matmul {
   b: usize;
   b_k: u32;
   b_column: u32;
-  /** [m, n], rows so many values apart */
+  /** [m, n], rows this many values apart */
   c: usize;
   c_row: u32;
   /** [n] or 0 */

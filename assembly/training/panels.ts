@@ -114,7 +114,7 @@ export function rightFromColumns(
 
 /**
  * A panel, or its last k's, value by value.
- * @param line, step bytes from line to line, from k to k @param lines those there are @param room of so many
+ * @param line, step bytes from line to line, from k to k @param lines those there are @param room for this many
  */
 function edge(from: usize, line: usize, step: usize, lines: u32, k: u32, to: usize, room: u32): void {
   for (let i: u32 = 0; i < k; i++) {

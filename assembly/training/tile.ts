@@ -6,7 +6,7 @@ import { LEFT, LEFT_BYTES, RIGHT_BYTES } from "./panels";
 export const DEPTH: u32 = 256;
 
 /**
- * All left panels by one right panel, however long: c = a b. Each stretch of k goes on with the sums of the last.
+ * All left panels by one right panel, however long: c = a b. Each range of k continues with the sums of the one before.
  * @param a left panels [panels, k, LEFT] @param panel bytes from one to the next @param b right panel [k, RIGHT]
  * @param c [panels LEFT, RIGHT]
  */

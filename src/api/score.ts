@@ -4,7 +4,7 @@ import { UserError } from "../system/errors.js";
 import { insideOf, type Model } from "./model.js";
 
 export interface ScoreOptions {
-  /** A text longer than the context is read in windows that begin so many tokens apart. Default: half the context. */
+  /** A text longer than the context is read in windows that begin this many tokens apart. Default: half the context. */
   readonly stride?: number;
   /** Special and added tokens in the text are tokens, not text. Default: true, but false for OpenAI's models. */
   readonly special?: boolean;

@@ -97,7 +97,7 @@ export async function downloadModel(
           onFile({
             file,
             type: "warning",
-            message: `${file} is not there (${reason}): nothing here needs it`,
+            message: `${file} is missing there (${reason}): nothing here needs it`,
           });
           continue;
         }

@@ -23,7 +23,7 @@ export function sourcesOf(name: string, baseUrl: string | undefined, catalog: Ca
     return [...folders].map((folder) => below(base, folder));
   }
   if (!known) {
-    throw new UsageError(`${name} is none of OpenAI's models, which are ${listModels(catalog)}`, {
+    throw new UsageError(`${name} is not one of OpenAI's models, which are ${listModels(catalog)}`, {
       next: `for a model of your own, say where it is with ${option("base_url")}`,
     });
   }

@@ -163,7 +163,7 @@ async function request(
   return { status: response.status, headers: response.headers, chunks, cancel };
 }
 
-/** The plain words for an answer that is no file. */
+/** The plain words for an answer that is not a file. */
 export function statusError(status: number, headers: AnswerHeaders): TransferError {
   const words = STATUS_CODES[status];
   return new TransferError(`HTTP ${status}${words ? ` (${words})` : ""}`, {

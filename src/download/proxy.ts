@@ -61,7 +61,7 @@ function decode(text: string): string {
 }
 
 /**
- * Whether no_proxy excepts an address. It lists names parted by commas or blanks; each means the host and all
+ * Whether no_proxy excepts an address. It lists names separated by commas or blanks; each means the host and all
  * below it, with or without a dot or `*.` before it, and only one port where it ends in `:PORT`; `*` means all.
  */
 function isExcepted(url: URL, list: string): boolean {

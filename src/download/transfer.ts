@@ -281,9 +281,7 @@ function refuseOtherThings({ headers }: Answer): void {
   }
   const encoding = headers.get("content-encoding")?.trim() ?? "";
   if (encoding !== "" && encoding.toLowerCase() !== "identity") {
-    throw new TransferError(
-      `the host compresses the file (${JSON.stringify(encoding)}), which it was not asked to`,
-    );
+    throw new TransferError(`the host compresses the file (${JSON.stringify(encoding)}), unasked`);
   }
 }
 
@@ -296,7 +294,7 @@ function originOf(headers: AnswerHeaders): Pick<Origin, "etag" | "lastModified">
   };
 }
 
-/** @throws UserError when the disk has not so many bytes left */
+/** @throws UserError when the disk has fewer bytes left */
 function checkSpace(folder: string, bytes: number): void {
   let free: number;
   try {

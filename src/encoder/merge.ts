@@ -9,7 +9,7 @@ export interface Merges {
   readonly table?: Int32Array;
 }
 
-/** How many slots the Merger's table has for so many merges: a power of two. */
+/** How many slots the Merger's table has for a number of merges: a power of two. */
 export function pairSlots(merges: number): number {
   let slots = 16;
   while (slots < 2 * merges) slots *= 2;

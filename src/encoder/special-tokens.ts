@@ -16,7 +16,7 @@ export interface AddedToken {
   readonly lstrip: boolean;
   /** The whitespace behind it belongs to it. */
   readonly rstrip: boolean;
-  /** It is none within a word. */
+  /** It does not match inside a word. */
   readonly single_word: boolean;
   /** It is looked for in the normalised text, after those that are not. */
   readonly normalized: boolean;

@@ -25,7 +25,7 @@ const END_OF_TEXT = "<|endoftext|>";
 const LEAST = 2;
 /** Different pieces that are counted, of a text that repeats itself so little that 100 MB of English are far from it. */
 const MOST_PIECES = 1 << 23;
-/** After so many milliseconds others have their turn: a signal, a progress bar. */
+/** After this many milliseconds others have their turn: a signal, a progress bar. */
 const TURN = 50;
 /** Up to 12 UTF-16 units V8 copies a slice; a longer one would keep its whole text in memory. */
 const COPIED_LENGTH = 12;

@@ -76,7 +76,7 @@ export function parseVocabulary(
 /** A Map and no object: "__proto__" and "constructor" are tokens like any other. */
 function parseIds(json: string, file: string): Map<string, number> {
   const table = parseJson(json, file, NEXT);
-  if (!isObject(table)) throw new UserError(`${file} is no table of tokens and their ids`, { next: NEXT });
+  if (!isObject(table)) throw new UserError(`${file} is not a table of tokens and their ids`, { next: NEXT });
   const tokens = Object.keys(table);
   const ids = new Map<string, number>();
   const taken = new Uint8Array(tokens.length);

@@ -23,7 +23,7 @@ export type Backend = (typeof BACKENDS)[number];
 export const PRECISIONS = ["auto", "float32", "float16", "int8"] as const;
 export type PrecisionChoice = (typeof PRECISIONS)[number];
 
-/** Above so many bytes of float32 weights (774M, 1558M) int8 or float16 is the default: less to hold and to read. */
+/** Above this many bytes of float32 weights (774M, 1558M) int8 or float16 is the default: less to hold and to read. */
 const FLOAT32_BYTES = 2 ** 31;
 
 /** How a model is run. */
@@ -151,8 +151,7 @@ async function createOnGpu(hparams: Hparams, source: WeightSource, options: Engi
   }
   const { createWebgpuEngine } = await import("./webgpu/engine.js");
   const engine = await createWebgpuEngine(hparams, source, { gpu, precision: chosen, onProgress, signal });
-  if (engine.isSoftware)
-    onNotice(`${engine.gpu} is no GPU but software that plays one: other backends are faster`);
+  if (engine.isSoftware) onNotice(`${engine.gpu} is software, not a GPU: other backends are faster`);
   return engine;
 }
 

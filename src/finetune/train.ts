@@ -11,7 +11,7 @@ import { writeSamples } from "./run/samples.js";
 import { writeSave } from "./run/save.js";
 import type { Training } from "./training.js";
 
-/** The held-out part is measured on so many windows at most: it costs a few percent of the time then. */
+/** At most this many windows of the held-out part are measured: that costs a few percent of the time. */
 const VALIDATION_WINDOWS = 16;
 
 /** How a training ended. */
@@ -21,7 +21,7 @@ export interface Trained {
 }
 
 /**
- * A loss so many times as high as at the beginning, or as that of a model that knows nothing, is none that a training
+ * A loss this many times as high as at the beginning, or as that of a model that knows nothing, is none that a training
  * comes back from.
  */
 const FAR = 3;

@@ -42,7 +42,7 @@ export async function readRanges(
       const chunk = await (next ?? readChunk(before));
       const after = before + CHUNK_BYTES;
       next = after < total ? readChunk(after) : undefined;
-      // Should visit() throw, this read's failure is nobody's business any more.
+      // If visit() throws, nothing waits for this read: its failure is ignored.
       next?.catch(() => undefined);
       visit(chunk, before);
     }

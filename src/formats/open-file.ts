@@ -60,7 +60,7 @@ export async function readFormat<T>(
 
 /**
  * The bytes of a file.
- * @param next the next step for what is no file
+ * @param next the next step for what is not a file
  * @throws UserError when it is missing or no file
  */
 export async function fileSize(path: string, next: string): Promise<number> {

@@ -56,7 +56,7 @@ export function initialWeights(hparams: Hparams, seed: number): WeightSource {
     tensors: new Map([...shapes].map(([name, shape]) => [name, { shape, dtype: "float32" }])),
     read: async (name, target) => {
       const shape = shapes.get(name);
-      if (!shape) throw new RangeError(`${name} is no parameter of this model`);
+      if (!shape) throw new RangeError(`${name} is not a parameter of this model`);
       if (target.length !== sizeOf(shape))
         throw new RangeError(`${name} has ${sizeOf(shape)} values, not ${target.length}`);
       if (name.endsWith("/b")) target.fill(0);

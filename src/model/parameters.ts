@@ -94,6 +94,6 @@ export function checkParameters(hparams: Hparams, source: WeightSource): void {
   }
   for (const name of source.tensors.keys()) {
     if (!shapes.has(name))
-      throw new UserError(`${source.path}: ${shorten(name)} is no parameter of a GPT-2`, { next: hint });
+      throw new UserError(`${source.path}: ${shorten(name)} is not a parameter of a GPT-2`, { next: hint });
   }
 }

@@ -27,7 +27,7 @@ export function checkRows({ n_ctx, n_vocab }: Hparams, rows: readonly ArrayLike<
  * @throws UserError that names the first thing that does not fit
  */
 export function checkState(state: WeightSource, wanted: WeightSource): void {
-  const hint = "go on with the options that it was saved with, or start afresh";
+  const hint = "continue with the options that it was saved with, or start afresh";
   for (const name of state.tensors.keys()) {
     if (!wanted.tensors.has(name))
       throw new UserError(`${state.path}: ${name} is not of this training`, { next: hint });

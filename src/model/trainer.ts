@@ -33,7 +33,7 @@ export interface Trainer {
   readonly updates: number;
   /**
    * Adds the gradient of a batch's mean loss to what the next update() uses.
-   * @param rows B sequences of T + 1 token ids each, 1 <= T <= n_ctx: ids 0..T-1 are read, 1..T are to be foretold
+   * @param rows B sequences of T + 1 token ids each, 1 <= T <= n_ctx: ids 0..T-1 are read, 1..T are to be predicted
    * @returns the mean cross-entropy over B T tokens, in nats
    */
   accumulate(rows: readonly ArrayLike<number>[]): Promise<number>;

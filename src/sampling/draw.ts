@@ -29,7 +29,7 @@ export function isBias(value: unknown): value is number {
   return typeof value === "number" && (Math.abs(value) <= MAX_BIAS || value === Number.NEGATIVE_INFINITY);
 }
 
-/** What is wrong with biases for a model with so many tokens, in words that follow their name; or undefined. */
+/** What is wrong with biases for a model with n_vocab tokens, in words that follow their name; or undefined. */
 export function faultOfBias(bias: ReadonlyMap<number, number>, n_vocab: number): string | undefined {
   for (const id of bias.keys()) {
     if (id >= n_vocab) return `: the model has no token ${id}, its ids are 0 to ${n_vocab - 1}`;

@@ -13,7 +13,7 @@ export interface Score {
   readonly logprobs: readonly number[];
   /** Their sum. */
   readonly total: number;
-  /** exp(-total / number of tokens): as uncertain as a fair choice between so many tokens. */
+  /** exp(-total / number of tokens): as uncertain as a fair choice between this many tokens. */
   readonly perplexity: number;
   /** -total in bits, over the text's bytes in UTF-8. */
   readonly bits_per_byte: number;

@@ -43,6 +43,6 @@ export function openAddon(folder: string, platform: string): Addon {
   const digest = digests[platform];
   if (digest === undefined) throw new Error(`there are no native kernels for ${platform}`);
   if (createHash("sha256").update(readFileSync(file)).digest("hex") !== digest)
-    throw new Error(`${file} is not the file of this version: install gpt2 again`);
+    throw new Error(`${file} belongs to another version: install gpt2 again`);
   return createRequire(import.meta.url)(file) as Addon;
 }

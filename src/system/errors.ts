@@ -74,7 +74,7 @@ function oneLine(text: string): string {
     .replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** A text of at most so many characters; of a longer one the beginning and the end are left. */
+/** A text cut to at most `limit` characters: the beginning and the end of a longer one. */
 export function shorten(text: string, limit = 80): string {
   if (text.length <= limit) return text;
   const end = Math.floor(limit / 3);

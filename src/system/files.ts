@@ -28,7 +28,7 @@ export function fileError(action: string, path: string, error: unknown): UserErr
     EDQUOT: "the disk quota is used up",
     EEXIST: "it exists and is not a folder",
     EISDIR: "it is a folder",
-    ENOTDIR: "a part of the path is no folder",
+    ENOTDIR: "a part of the path is not a folder",
     EMFILE: "too many open files",
     ENAMETOOLONG: "the name is too long",
   };
@@ -37,7 +37,7 @@ export function fileError(action: string, path: string, error: unknown): UserErr
   });
 }
 
-/** The names of a folder's entries. @throws UserError when it is no folder or cannot be read */
+/** The names of a folder's entries. @throws UserError when it is not a folder or cannot be read */
 export async function listFolder(path: string): Promise<string[]> {
   return readdir(path).catch((error) => {
     throw fileError("read", path, error);
@@ -49,7 +49,7 @@ export async function listFolder(path: string): Promise<string[]> {
  * not read to find out that it is none.
  * @param limit bytes that it may have
  * @param next the next step for a file that is none or too large, e.g. "download the model again"
- * @throws UserError when it cannot be read, is no file, is larger, or is a Git LFS pointer in place of the file
+ * @throws UserError when it cannot be read, is not a file, is larger, or is a Git LFS pointer in place of the file
  */
 export async function readSmallFile(path: string, limit: number, next: string): Promise<Buffer> {
   try {

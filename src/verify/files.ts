@@ -51,16 +51,16 @@ export async function* checkFiles(
     else yield await checkFile(join(folder, name), name, expected, onProgress, signal);
   }
   for (const name of names.filter((each) => each.endsWith(".part"))) {
-    yield leftOut(name, "the beginning of a file: what an unfinished download or conversion left");
+    yield leftOut(name, "part of a file, left by an unfinished download or conversion");
   }
 }
 
 function missing(name: string, names: readonly string[]): Check {
-  if (name === OPTIONAL_FILE) return leftOut(name, "it is not there, and nothing here needs it");
+  if (name === OPTIONAL_FILE) return leftOut(name, "missing, and nothing here needs it");
   const [vocabulary] = ["encoder.json", "vocab.bpe"].filter((each) => names.includes(each));
   if (["encoder.json", "vocab.bpe"].includes(name)) {
     if (vocabulary) return failed(name, `it is missing beside ${vocabulary}`);
-    return leftOut(name, "it is not there: OpenAI's, which comes with the program, is taken");
+    return leftOut(name, "missing: OpenAI's, which comes with gpt2, is used");
   }
   return failed(name, "it is missing");
 }
@@ -76,7 +76,7 @@ async function checkFile(
   const owner = `OpenAI's ${expected?.name}`;
   try {
     const found = await stat(path);
-    if (!found.isFile()) return failed(name, "it is no file");
+    if (!found.isFile()) return failed(name, "it is not a file");
     const size = `${showCount(found.size)} bytes`;
     const wrong = name === "hparams.json" ? await wrongSize(path, expected) : undefined;
     if (wrong) return failed(name, wrong);
@@ -101,7 +101,7 @@ async function checkFile(
 async function wrongSize(path: string, expected: KnownModel | undefined): Promise<string | undefined> {
   const found = parseHparams(decodeText(await readFile(path)), path);
   const [own] = Object.keys(unlikeOpenAi(found));
-  if (own && expected?.hparams) return `it has its own ${own}, and OpenAI's models have none`;
+  if (own && expected?.hparams) return `it sets ${own}, which OpenAI's models do not`;
   const names = Object.keys(expected?.hparams ?? {}) as (keyof Hparams)[];
   const wrong = names.find((name) => found[name] !== expected?.hparams?.[name]);
   return (

@@ -73,22 +73,24 @@ export function recognise(
   if (known) {
     const checks = [ok(name, `these are the weights of ${known.title}`)];
     if (known.isOpenAi && !isOpenAi) {
-      checks.push(failed("recognition: vocabulary", `${known.title} needs OpenAI's, and this is another`));
+      checks.push(
+        failed("recognition: vocabulary", `${known.title} needs OpenAI's vocabulary, and this is another`),
+      );
     }
     return { known, checks, why };
   }
   if (!expected) {
-    return { checks: [leftOut(name, `the numbers of ${titles} are known, and these are others`)], why };
+    return { checks: [leftOut(name, `these are not the weights of ${titles}`)], why };
   }
   const owner = `OpenAI's ${expected.name}`;
   if (expected.fingerprint === undefined) {
     return { checks: [leftOut(name, `the checksums of ${owner} are not known`)], why };
   }
   if (used.dtype === "float32") {
-    const detail = `the folder has the name of ${owner}, and its numbers are others`;
+    const detail = `the folder is named after ${owner}, and holds other weights`;
     return { checks: [failed(name, detail)], why };
   }
-  const rounded = `they are known of float32, and ${used.dtype} numbers are rounded`;
+  const rounded = `they are for float32, and these weights are rounded to ${used.dtype}`;
   if (checkpoint?.fingerprint === expected.fingerprint) {
     return {
       checks: [ok(name, `these are the weights of ${owner}, rounded to ${used.dtype}`)],

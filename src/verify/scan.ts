@@ -15,7 +15,7 @@ export interface Numbers {
   readonly rounded?: string;
 }
 
-/** What reading every tensor told. */
+/** What reading every tensor showed. */
 export interface Scan {
   readonly numbers: Numbers;
   /** A message for each tensor that cannot be read or whose checksum does not fit. */

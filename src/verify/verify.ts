@@ -74,7 +74,7 @@ async function* parts(
 
   const { leftOut } = checksOf("reference");
   if (!known) yield leftOut("reference results", why);
-  else if (hasFailed()) yield leftOut("reference results", "first what failed must be right");
+  else if (hasFailed()) yield leftOut("reference results", "not compared: fix what failed first");
   else yield* compute(folder, known, options);
 }
 
@@ -84,8 +84,7 @@ function compareForms(weights: Numbers, checkpoint: Numbers): Check {
   const isRounded = weights.dtype === "float16";
   const wanted = isRounded ? checkpoint.rounded : checkpoint.fingerprint;
   const name = "weights: conversion";
-  if (weights.fingerprint !== wanted)
-    return failed(name, "they are not the numbers of the checkpoint beside them");
+  if (weights.fingerprint !== wanted) return failed(name, "they differ from the numbers of the checkpoint");
   return ok(name, `the numbers are the checkpoint's${isRounded ? ", rounded to float16" : ""}`);
 }
 

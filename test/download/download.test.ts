@@ -174,7 +174,7 @@ describe("catalog", () => {
         },
       );
     }
-    await assert.rejects(downloadModel("own", folder), /none of OpenAI's models.*117M \(= 124M\)/);
+    await assert.rejects(downloadModel("own", folder), /not one of OpenAI's models.*117M \(= 124M\)/);
     assert.equal(existsSync(folder), false);
   });
 });

@@ -419,8 +419,8 @@ describe("files that are wrong", () => {
   const wrong: Record<string, [json: string, bpe: string, message: RegExp]> = {
     "no JSON": ["{", good.bpe, /encoder\.json is not valid JSON/],
     empty: ["", good.bpe, /encoder\.json is not valid JSON/],
-    "an array": ["[]", good.bpe, /encoder\.json is no table/],
-    null: ["null", good.bpe, /encoder\.json is no table/],
+    "an array": ["[]", good.bpe, /encoder\.json is not a table/],
+    null: ["null", good.bpe, /encoder\.json is not a table/],
     "an empty table": ["{}", good.bpe, /encoder\.json has no token "\u0100" for the byte 0/],
     "an id that is text": [
       changed((t) => (t["abc"] = "257")),

@@ -61,7 +61,7 @@ test("files of three gigabytes (of nothing) where small ones are expected", asyn
 
 test("folders and pipes where files are expected", { skip: NO_SHELL }, async () => {
   for (const [i, [name, from, args]] of PLACES.entries()) {
-    // A model.json that is no file is none: the checkpoint beside it is taken.
+    // A model.json that is not a file does not count: the checkpoint beside it is taken.
     if (name === "model.json") continue;
     const folder = copyOf(from);
     const path = join(folder, name);

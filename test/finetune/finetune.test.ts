@@ -295,7 +295,7 @@ describe("going on", () => {
       seed: 6,
     });
     assert.deepEqual(changed.told.notices, [
-      "the run goes on, but not as before: batch_size 3 -> 1, seed 5 -> 6, lora_rank 2 -> 0, another dataset, rows of 10 -> 11 tokens; the optimizer begins anew",
+      "the run continues, but not as before: batch_size 3 -> 1, seed 5 -> 6, lora_rank 2 -> 0, another dataset, rows of 10 -> 11 tokens; the optimizer starts afresh",
     ]);
     assert.equal(changed.step, 4);
     const run = JSON.parse(readFileSync(join(changed.run, "step-4", "run.json"), "utf8"));
@@ -324,7 +324,7 @@ describe("going on", () => {
     const { told } = await train(folder, { steps: 1, baseName: "117M" });
     assert.match(
       told.notices.join(),
-      /run1 was begun from micro and goes on from its own save, not from 117M/,
+      /run1 began from micro and continues from its own save, not from 117M/,
     );
   });
 });

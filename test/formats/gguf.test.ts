@@ -292,7 +292,7 @@ describe("what is another model, or damaged", () => {
     "a tensor too few": [withTensors((tensors) => tensors.splice(7, 1)), /has no tensor /],
     "a tensor too many": [
       withTensors((tensors) => tensors.push({ name: "rope_freqs", dims: [1n], type: 0, offset: 0n })),
-      /rope_freqs is no parameter of a GPT-2/,
+      /rope_freqs is not a parameter of a GPT-2/,
     ],
     "one outside the file": [
       withTensors(([first]) => Object.assign(first as object, { offset: 1n << 40n })),

@@ -226,7 +226,7 @@ const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] 
       ["n_head", "4", /n_head must be a positive whole number, not "4"/],
       ["n_layer", 1e7, /41? tensors|too few for the 10000000 layers/],
       ["n_layer", 4, /too few|no tensor h\.3\./],
-      ["n_layer", 2, /h\.2\.\S+ is no parameter/],
+      ["n_layer", 2, /h\.2\.\S+ is not a parameter/],
       ["n_layer", 1e99, /n_layer must be/],
       ["n_embd", 64, /has the shape \[96\] where config\.json describes \[192\]/],
       ["n_positions", 32, /wpe\.weight has the shape \[64, 32\] where config\.json describes \[32, 32\]/],
@@ -315,7 +315,7 @@ const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] 
   [
     "f32",
     (f) => editWeights(f, ({ header }) => rename(header, "lm_head.weight", "transformer.adapter\n.weight")),
-    /adapter\\n\.weight is no parameter of a GPT-2/,
+    /adapter\\n\.weight is not a parameter of a GPT-2/,
   ],
   [
     "f32",

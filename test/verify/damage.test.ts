@@ -171,7 +171,7 @@ const damages: Damage[] = [
       rmSync(join(folder, "encoder.json"));
       mkdirSync(join(folder, "encoder.json"));
     }),
-    { "encoder.json": /^it is no file$/, vocabulary: /encoder\.json: it is a folder/ },
+    { "encoder.json": /^it is not a file$/, vocabulary: /encoder\.json: it is a folder/ },
   ],
   [
     "hparams of another model",
@@ -225,7 +225,7 @@ const damages: Damage[] = [
       await writeWeights(folder, source, { dtype: "float16" });
       return folder;
     },
-    { "weights: conversion": /^they are not the numbers of the checkpoint beside them$/ },
+    { "weights: conversion": /^they differ from the numbers of the checkpoint$/ },
   ],
 ];
 

@@ -73,7 +73,7 @@ describe("a folder with the name of one of OpenAI's models", () => {
     const float32 = await verified(copyMicro("117M"));
     assert.equal(
       float32.get("recognition")?.detail,
-      "the folder has the name of OpenAI's 117M, and its numbers are others",
+      "the folder is named after OpenAI's 117M, and holds other weights",
     );
     assert.equal(float32.get("recognition")?.result, "failed");
     const folder = copyMicro("117M");

@@ -42,7 +42,7 @@ async function readPrompt(
   return withoutLastNewline(withUnixLines(await readStdin(how)));
 }
 
-/** Samples parted by the delimiter, in each file anew. */
+/** Samples separated by the delimiter, counted afresh in each file. */
 function layoutOf(prompt: string, { include_prefix, sample_delim, nsamples }: GenerateOptions): Layout {
   return {
     before: (_, position) =>

@@ -1,7 +1,7 @@
 /**
  * What a shell needs to complete `gpt2`: it asks the program, `gpt2 __complete SHELL ...`, whose first line tells
  * which paths fit as well (files, folders or none) and whose other lines are one offer each (answer.ts).
- * bash 3.2 (macOS) has no compopt, and cuts COMP_WORDS otherwise than later versions: the line itself is handed over.
+ * bash 3.2 (macOS) has no compopt, and splits COMP_WORDS differently from later versions: the line itself is handed over.
  * Nothing that was typed and no name is ever evaluated.
  */
 export const STUBS = {

@@ -7,7 +7,7 @@ export const PASTE_OFF = "\x1b[?2004l";
 const BEGIN = "\x1b[200~";
 const END = "\x1b[201~";
 
-/** A stretch of what comes from a terminal. */
+/** A part of what comes from a terminal. */
 export interface Piece {
   readonly type: "keys" | "paste";
   readonly text: string;

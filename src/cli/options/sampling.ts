@@ -53,7 +53,7 @@ export function checkBias(bias: ReadonlyMap<number, number>, n_vocab: number): v
   if (fault) throw new UsageError(`--logit_bias${fault}; gpt2 tokenize shows a text's ids`);
 }
 
-/** `--special` for commands that read something else than a prompt. */
+/** `--special` for commands that read something other than a prompt. */
 export function specialOption(what: string): Option {
   const { text, placeholder } = SAMPLING_OPTIONS.special;
   return new Option(`--special <${placeholder}>`, text.replace("a prompt", what)).argParser(

@@ -127,7 +127,7 @@ export class ResumedFile implements OwnSink {
 
 const countOf = (n: number, what: string): string => `${n} ${n === 1 ? what : `${what}s`}`;
 
-/** The file's own path, behind links; it is made where it is missing. @throws UserError when it is no file */
+/** The file's own path, behind links; it is made where it is missing. @throws UserError when it is not a file */
 async function createdFile(path: string): Promise<string> {
   try {
     const file = await open(path, "a+");

@@ -24,7 +24,7 @@ export interface Run {
   readonly onSample?: (record: SampleRecord, seconds: number) => void;
 }
 
-/** So many tokens in so many seconds, in words. */
+/** The number of tokens and the time they took, in words. */
 export function showSpeed(tokens: number, seconds: number): string {
   const rate = seconds > 0 ? tokens / seconds : 0;
   return `${tokens} ${tokens === 1 ? "token" : "tokens"}, ${rate.toFixed(1)} tokens per second`;

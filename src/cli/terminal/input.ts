@@ -71,7 +71,7 @@ export async function* stdinText(): AsyncGenerator<string, void, void> {
   yield decoder.decode(head);
 }
 
-/** After so long without any input the person is told what is waited for. */
+/** After this long without input the user is told what the program waits for. */
 const WAITING_MS = 2000;
 
 /**
@@ -91,7 +91,7 @@ export async function readPiped(): Promise<string> {
 }
 
 /**
- * Reads standard input to its end; encodings as decode() has them.
+ * Reads all of standard input; encodings as decode() has them.
  * @param how what to say where a person sits at the terminal and nothing will come
  */
 export async function readStdin(how: string): Promise<string> {

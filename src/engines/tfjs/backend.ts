@@ -105,7 +105,7 @@ function load(backend: TfjsBackend, gpu?: string): Promise<LoadedTf> {
 /**
  * Starts TensorFlow.js on the fastest backend that works here, or on the one asked for.
  * tfjs-node-gpu counts only when it finds a GPU; tfjs-webgpu is taken only when it is asked for. Why a backend was
- * passed over is told under DEBUG=gpt2.
+ * passed over is shown with DEBUG=gpt2.
  * @param gpu the adapter of tfjs-webgpu, see findGpu
  * @throws UserError when the one asked for does not work
  */

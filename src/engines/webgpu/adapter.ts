@@ -32,7 +32,7 @@ const isWebgpuInstalled = (): boolean => isInstalled(WEBGPU_PACKAGE);
 
 /**
  * Whether Linux's loader knows libvulkan.so.1. Asked before Dawn does, which prints two lines when it is missing.
- * true where it cannot be told.
+ * true where nobody can tell.
  */
 function hasVulkanLoader(): boolean {
   if (process.platform !== "linux") return true;

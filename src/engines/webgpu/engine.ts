@@ -210,7 +210,7 @@ class GpuEngine implements WebgpuEngine {
       await buffer.mapAsync(MAP_READ, 0, bytes);
     } catch (error) {
       if (this.disposed) throw new UserError("the engine was disposed of while it was at work");
-      await setImmediate(); // why it failed may be told after it failed
+      await setImmediate(); // why it failed may be reported after it failed
       device.check();
       throw new UserError(`the GPU ${device.name} gave no result (${messageOf(error)})`, { cause: error });
     }
@@ -257,7 +257,7 @@ class GpuEngine implements WebgpuEngine {
     return { rows, n_last, commands, generation: this.cache.generation, dispatches: list.length };
   }
 
-  /** Room to read so many rows of logits. */
+  /** A buffer to read this many rows of logits. */
   private roomFor(rows: number): void {
     if (rows <= (this.staging?.rows ?? 0)) return;
     const bytes = 4 * rows * this.hparams.n_vocab;

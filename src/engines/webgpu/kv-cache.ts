@@ -53,13 +53,13 @@ export class Cache {
     throw new RangeError("no sequence of this engine, or one that has been freed");
   }
 
-  /** Whether sequences can have so many positions without new buffers. */
+  /** Whether sequences can have this many positions without new buffers. */
   hasRoom(wanted: readonly { readonly sequence: CachedSequence; readonly length: number }[]): boolean {
     const pages = wanted.map(({ sequence, length }) => Math.ceil(length / PAGE) - sequence.pages.length);
     return pages.reduce((sum, n) => sum + Math.max(0, n), 0) <= this.unused.length;
   }
 
-  /** Makes room for so many positions. @throws UserError when a buffer cannot be so large */
+  /** Allocates pages for this many positions. @throws UserError when a buffer cannot be so large */
   reserve(sequence: CachedSequence, length: number): void {
     const wanted = Math.ceil(length / PAGE) - sequence.pages.length;
     if (wanted > this.unused.length) this.grow(this.capacity + wanted - this.unused.length);
@@ -113,7 +113,7 @@ export class Cache {
     device.gpuDevice.queue.submit([encoder.finish()]);
   }
 
-  /** At least so many pages; twice as many as now, where there is room. */
+  /** At least this many pages; twice as many as now, if they fit. */
   private grow(wanted: number): void {
     const { device, pageBytes, capacity } = this;
     const most = Math.floor(device.largestBuffer / pageBytes);

@@ -162,7 +162,7 @@ export class Network {
     return this.tuning.attentionThreads;
   }
 
-  /** A product for so many rows: one dispatch a slice of its matrix. */
+  /** A matmul for this many rows: one dispatch for each slice of its matrix. */
   private linear(
     kind: LinearKind,
     { matrix, vectors }: Linear,

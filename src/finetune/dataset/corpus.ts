@@ -4,7 +4,7 @@ import { type ReadOptions, readParts } from "./documents.js";
 import { count, summary } from "./files.js";
 import { NumberList, type Tokens } from "./token-list.js";
 
-/** How a dataset is read and parted. */
+/** How a dataset is read and split. */
 export interface DatasetOptions extends Omit<ReadOptions, "onNotice"> {
   /** The part of the tokens that is held out of the training, 0 to below 1. Default 0. */
   readonly validation?: number;

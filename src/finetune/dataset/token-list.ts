@@ -1,7 +1,7 @@
 /** Token ids in as few bytes as the vocabulary allows. */
 export type Tokens = Uint16Array | Uint32Array;
 
-/** Numbers are kept in blocks of so many, so that growing copies nothing. */
+/** Numbers per block: growing by blocks copies nothing. */
 const BLOCK = 1 << 18;
 
 /** A list of whole numbers that grows, in two or four bytes each. */

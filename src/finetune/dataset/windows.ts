@@ -20,7 +20,7 @@ const DATA_STREAM = 0x80000000;
 /**
  * The rows of one batch: windows that begin anywhere in the tokens, each place as likely as any other. A pure
  * function of its arguments: a run that goes on after a break sees the data that it would have seen.
- * @returns B rows of T + 1 ids, views of the tokens: 0..T-1 are read, 1..T are to be foretold
+ * @returns B rows of T + 1 ids, views of the tokens: 0..T-1 are read, 1..T are to be predicted
  * @throws RangeError where there are fewer than T + 1 tokens
  */
 export function batchAt(tokens: Tokens, place: BatchPlace): Tokens[] {
@@ -44,7 +44,7 @@ export function fitContext(n_tokens: number, wanted: number): number {
 
 /**
  * Windows for measuring the loss on the held-out part: always the same ones, all of the same length. Where
- * `most` allows, they stand one after the other and foretell every token but the first; the last one is moved
+ * `most` allows, they stand one after the other and predict every token but the first; the last one is moved
  * to end with the tokens, so a few may count twice. Else they are evenly spread.
  * @param context_length T; where there are fewer tokens, the one window is shorter
  * @returns at most `most` rows of T + 1 ids, views of the tokens; none where there are fewer than two tokens

@@ -8,14 +8,14 @@ export const CURVE_FILE = "loss.svg";
 
 type Point = [x: number, y: number];
 
-/** What is drawn: mean losses of up to `most` stretches of steps, and the held-out part's. */
+/** What is drawn: mean losses of up to `most` ranges of steps, and the held-out part's. */
 interface Curves {
   readonly loss: readonly Point[];
   readonly average: readonly Point[];
   readonly validation: readonly Point[];
 }
 
-/** Points that stand for stretches of equal length: its last step, the mean of its values. */
+/** Points that stand for ranges of equal length: its last step, the mean of its values. */
 function thin(steps: readonly number[], values: readonly number[], most: number): Point[] {
   const stride = Math.max(1, Math.ceil(steps.length / most));
   const points: Point[] = [];

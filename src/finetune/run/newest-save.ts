@@ -21,7 +21,7 @@ export interface Save {
   readonly steps: readonly number[];
 }
 
-/** Reads a source to its end, so that every checksum is compared. */
+/** Reads all of a source, so that every checksum is compared. */
 async function verify(source: WeightSource): Promise<void> {
   const sizes = [...source.tensors.values()].map(({ shape }) => sizeOf(shape));
   const memory = new Float32Array(sizes.reduce((most, size) => Math.max(most, size), 0));

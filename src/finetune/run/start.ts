@@ -67,7 +67,7 @@ async function goOn({ folder, sizes, baseName }: FinetuneRequest, events: Finetu
   }
   if (baseName !== undefined && baseName !== base.name) {
     events.onNotice(
-      `${run_name} was begun from ${base.name} and goes on from its own save, not from ${baseName}`,
+      `${run_name} began from ${base.name} and continues from its own save, not from ${baseName}`,
     );
   }
   return { base, save, number: save.progress.run, isOverwriting: false };
@@ -120,8 +120,8 @@ export async function resumeAt(
   if (before.context !== context) changes.push(`rows of ${before.context} -> ${context} tokens`);
   if (before.trainer !== trainer.name) changes.push(`backend ${before.trainer} -> ${trainer.name}`);
   if (changes.length > 0) {
-    const anew = isStateLost ? "; the optimizer begins anew" : "";
-    events.onNotice(`the run goes on, but not as before: ${changes.join(", ")}${anew}`);
+    const anew = isStateLost ? "; the optimizer starts afresh" : "";
+    events.onNotice(`the run continues, but not as before: ${changes.join(", ")}${anew}`);
   }
   if (isStateLost) return { ...before, ...now, updates: 0, hasState: false };
   const state = await openState(save.folder);

@@ -32,7 +32,7 @@ const WTE = "model/wte";
 /**
  * Opens a GGUF file of llama.cpp's or ollama's, whole or in shards, whatever its types. Tensors are read one by one.
  * @param path the file, or any of its shards
- * @throws UserError when it is missing or damaged, or holds something else than a GPT-2
+ * @throws UserError when it is missing or damaged, or is not a GPT-2
  */
 export async function openGguf(path: string): Promise<GgufModel> {
   const head = await readShards(path);
@@ -74,7 +74,7 @@ async function readShards(path: string): Promise<GgufHead> {
   const [, stem, , total] = SHARD.exec(basename(path)) ?? [];
   if (Number(total) !== count) {
     throw new UserError(`${path} is one of ${count} shards`, {
-      next: `call it as it was, NAME-00001-of-${pad(count)}.gguf, with the others beside it`,
+      next: `give it its own name again, NAME-00001-of-${pad(count)}.gguf, next to the others`,
     });
   }
   const tensors = new Map<string, GgufTensor>();
@@ -133,7 +133,7 @@ function readHparams({ path, tensors }: GgufHead, metadata: Metadata, n_tokens: 
   };
 }
 
-/** @param n_vocab so many rows of the matrices of tokens are read */
+/** @param n_vocab this many rows of the matrices of tokens are read */
 function openSource(head: GgufHead, hparams: Hparams, n_vocab: number): WeightSource {
   const { path } = head;
   const rest = new Map(head.tensors);
@@ -151,7 +151,7 @@ function openSource(head: GgufHead, hparams: Hparams, n_vocab: number): WeightSo
     const wanted = ggufShape(shape);
     if (!isSameShape(tensor.shape, wanted)) {
       throw new UserError(
-        `${tensor.path}: ${theirs} has the shape ${showShape(tensor.shape)} where the file's sizes ask for ${showShape(wanted)}`,
+        `${tensor.path}: ${theirs} has the shape ${showShape(tensor.shape)} where its metadata describes ${showShape(wanted)}`,
         { next: FETCH_AGAIN },
       );
     }
@@ -163,7 +163,7 @@ function openSource(head: GgufHead, hparams: Hparams, n_vocab: number): WeightSo
   const [other] = rest.keys();
   if (other !== undefined) {
     throw new UserError(
-      `${path}: ${shorten(other)} is no parameter of a GPT-2: this model cannot be imported`,
+      `${path}: ${shorten(other)} is not a parameter of a GPT-2: this model cannot be imported`,
     );
   }
   return {

@@ -36,7 +36,7 @@ const VERSION = 3;
 /** Of ggml's blocks: the second since there are any. */
 const QUANTIZATION_VERSION = 2;
 
-/** The zero bytes that follow so many. */
+/** The zero bytes that pad this many to the alignment. */
 export function padding(length: number): Buffer {
   return Buffer.alloc((GGUF_ALIGNMENT - (length % GGUF_ALIGNMENT)) % GGUF_ALIGNMENT);
 }

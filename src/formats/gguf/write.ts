@@ -24,7 +24,7 @@ export interface WriteGgufOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Of each type: the number of a file that has most tensors in it, its own number, and bytes for so many values. */
+/** Of each type: the number of a file that has most tensors in it, its own number, and bytes for how many values. */
 const STORED = {
   float32: { file: 0, type: 0, values: 1, bytes: 4 },
   float16: { file: 1, type: 1, values: 1, bytes: 2 },

@@ -33,7 +33,7 @@ export function isMask(name: string): boolean {
   return /^h\.\d+\.attn\.(bias|masked_bias)$/.test(name);
 }
 
-/** Heads beside the one that foretells the next token: for scoring, classes, answers and choices. */
+/** Heads beside the one that predicts the next token: for scoring, classes, answers and choices. */
 export function isOtherHead(name: string): boolean {
   return /^(v_head|score|classifier|qa_outputs|multiple_choice_head)\./.test(name);
 }

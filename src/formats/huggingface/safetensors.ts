@@ -69,7 +69,7 @@ function parseHeader(bytes: Uint8Array): Json {
   } catch (error) {
     throw new FormatError(`its header is not ${error instanceof SyntaxError ? "valid JSON" : "UTF-8"}`);
   }
-  if (!isObject(header)) throw new FormatError("its header is no list of tensors");
+  if (!isObject(header)) throw new FormatError("its header is not a list of tensors");
   return header;
 }
 

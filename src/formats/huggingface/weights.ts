@@ -81,7 +81,7 @@ export async function openParameters(
 /**
  * Whether the embedding is the output matrix, too: where config.json says so, and where a matrix of its own is not
  * there or the same.
- * @param found a head that is none of its own is taken out @param notices is told what is missing
+ * @param found a head that equals the embedding is taken out @param notices is told what is missing
  * @throws UserError when config.json and the weights contradict each other
  */
 async function checkHead(
@@ -111,7 +111,7 @@ function leftOut(rest: ReadonlyMap<string, Found>, path: string): string[] {
   const heads = [...rest.keys()].filter((name) => !isMask(name));
   const other = heads.find((name) => !isOtherHead(name));
   if (other !== undefined)
-    throw new UserError(`${path}: ${show(other)} is no parameter of a GPT-2`, {
+    throw new UserError(`${path}: ${show(other)} is not a parameter of a GPT-2`, {
       next: "this model cannot be imported",
     });
   return heads.length > 0 ? [`left out, as text needs none of it: ${heads.map(show).join(", ")}`] : [];

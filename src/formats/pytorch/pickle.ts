@@ -159,20 +159,21 @@ class Machine {
   reduce(): void {
     const [callable, args] = this.popMany(2);
     if (typeof callable !== "function" || !(args instanceof Tuple) || args.items.length > 100) {
-      throw new FormatError("it calls something that is no function");
+      throw new FormatError("it calls something that is not a function");
     }
     this.push((callable as Callable)(...args.items));
   }
 
   append(items: readonly unknown[]): void {
     const list = this.top;
-    if (!Array.isArray(list)) throw new FormatError("it appends to something that is no list");
+    if (!Array.isArray(list)) throw new FormatError("it appends to something that is not a list");
     for (const item of items) list.push(item);
   }
 
   setItems(items: readonly unknown[]): void {
     const map = this.top;
-    if (!(map instanceof Map)) throw new FormatError("it sets an entry of something that is no dictionary");
+    if (!(map instanceof Map))
+      throw new FormatError("it sets an entry of something that is not a dictionary");
     if (items.length % 2 !== 0) throw new FormatError("it has a key without a value");
     for (let i = 0; i < items.length; i += 2) map.set(items[i], items[i + 1]);
   }
@@ -252,7 +253,7 @@ function textNumber(text: string): number | boolean {
   if (text === "00") return false;
   const value = Number(text);
   if (text.trim() === "" || (Number.isNaN(value) && text !== "nan")) {
-    throw new FormatError("it has a number that is none");
+    throw new FormatError("it has an invalid number");
   }
   return value;
 }

@@ -127,7 +127,7 @@ async function parseLegacy(file: OpenFile, bytes: Buffer): Promise<unknown> {
   const world = new World();
   const object = unpickle(bytes, at, world);
   const keys = unpickle(bytes, object.end, plain);
-  if (!Array.isArray(keys.value)) throw new FormatError("its list of storages is none");
+  if (!Array.isArray(keys.value)) throw new FormatError("its list of storages is not a list");
   let place = keys.end;
   for (const key of keys.value) {
     const storage = world.storages.get(key as string);
@@ -154,7 +154,7 @@ class World implements PickleWorld {
     const type = STORAGE_TYPES.get(name);
     if (type) {
       const token: Callable = () => {
-        throw new FormatError("it calls something that is no function");
+        throw new FormatError("it calls something that is not a function");
       };
       this.types.set(token, type);
       return token;
@@ -166,7 +166,7 @@ class World implements PickleWorld {
     const [kind, token, key, , numel] = id instanceof Tuple ? id.items : [];
     const type = this.types.get(token as Callable);
     if (kind !== "storage" || !type || typeof key !== "string" || !isSize(numel)) {
-      throw new FormatError("it refers to something that is no storage of numbers");
+      throw new FormatError("it refers to something that is not a storage of numbers");
     }
     const storage = this.storages.get(key) ?? new Storage(key, type, numel);
     if (storage.type !== type || storage.numel !== numel) {

@@ -111,7 +111,7 @@ function unescapeC(text: string): string {
 }
 
 /**
- * Opens a TensorFlow V2 checkpoint to read a model's parameters from. Tensors that are none (the optimizer's,
+ * Opens a TensorFlow V2 checkpoint to read a model's parameters from. Tensors that are not parameters (the optimizer's,
  * counters, strings) are left out. Data files are read piece by piece, never held whole.
  * @throws UserError that names the file when one is missing, too short, altered, or something else
  */

@@ -23,7 +23,7 @@ export function uncompressBlock(stored: Uint8Array, limit: number): Uint8Array {
     const byte = little(1);
     length += (byte & 127) * scale;
     if (byte < 128) break;
-    if (scale === 128 ** 4) fail("its length has no end");
+    if (scale === 128 ** 4) fail("its length does not end");
   }
   // What a stream makes beyond its own length or the limit is counted and goes nowhere.
   const plain = new Uint8Array(Math.min(length, limit));

@@ -87,7 +87,7 @@ export function parseManifest(text: string, path: string): Manifest {
   const metadata = json.userDefinedMetadata;
   const checks = isObject(metadata) ? metadata.crc32 : undefined;
   if (checks !== undefined && checks !== null) {
-    if (!isObject(checks)) return fail("its checksums are no list");
+    if (!isObject(checks)) return fail("its checksums are not a list");
     for (const name of names) {
       if (!Object.hasOwn(checks, name) || !isUint32(checks[name])) {
         return fail(`${quote(name)} has no checksum`);
@@ -122,7 +122,7 @@ function groupsOf(checked: Json): readonly ManifestGroup[] {
 
 /** What is wrong with the description of a tensor, or undefined. */
 function faultOf(weight: unknown): string | undefined {
-  if (!isObject(weight)) return "a weight is no object";
+  if (!isObject(weight)) return "a weight is not an object";
   const { name, shape, dtype, quantization } = weight;
   if (typeof name !== "string" || name === "") return "a weight has no name";
   if (!Array.isArray(shape) || !shape.every(isSize)) return `${quote(name)} has no valid shape`;

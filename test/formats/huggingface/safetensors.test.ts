@@ -96,8 +96,8 @@ test("what is no safetensors, cut off, or says what cannot be: one line that nam
   await refuses(Buffer.from("ffffffffffffffff7b7d", "hex"), /another kind of file/);
   await refuses(Buffer.from("ffff3f00000000007b7d", "hex"), /cut off/); // just below the limit
   await refuses(joinSafetensors("{"), /not valid JSON/);
-  await refuses(joinSafetensors("[]"), /no list of tensors/);
-  await refuses(joinSafetensors("null"), /no list of tensors/);
+  await refuses(joinSafetensors("[]"), /not a list of tensors/);
+  await refuses(joinSafetensors("null"), /not a list of tensors/);
   await refuses(
     Buffer.concat([Buffer.from("0400000000000000", "hex"), Buffer.from([0x7b, 0xff, 0xfe, 0x7d])]),
     /UTF-8/,

@@ -20,7 +20,7 @@ test("snappy: a literal that leads back, streams that are shorter or longer than
   fails("1400614a0200", /from before its beginning/);
   fails("14006101", /cut off/);
   fails("1400614f01000080", /from before its beginning/); // 2^31 back: ahead as an int32
-  fails("ffffffffffff", /its length has no end/);
+  fails("ffffffffffff", /its length does not end/);
   fails(`9001${"00".repeat(1)}61fe0100fe0100`, /it has 129 bytes where it says 144/);
   fails("810100" + "61fe0100fe0100", /it has 129 bytes/); // more than 100 are not wanted
 });

@@ -295,11 +295,11 @@ test("what model.json must not say", async () => {
     [/cut off or altered/, (json) => (json.weightsManifest[0].weights[0].shape = [999, 999])],
     [/no checksum/, (json) => delete json.userDefinedMetadata.crc32["model/a"]],
     [/no checksum/, (json) => (json.userDefinedMetadata.crc32["model/a"] = -1)],
-    [/no list/, (json) => (json.userDefinedMetadata.crc32 = [])],
+    [/not a list/, (json) => (json.userDefinedMetadata.crc32 = [])],
     [/weightsManifest/, (json) => delete json.weightsManifest],
     [/group/, (json) => (json.weightsManifest[0] = null)],
     [/group/, (json) => (json.weightsManifest[0].paths = "x")],
-    [/no object/, (json) => (json.weightsManifest[0].weights[0] = [])],
+    [/not an object/, (json) => (json.weightsManifest[0].weights[0] = [])],
   ];
   for (const [reason, change] of cases) {
     const json = JSON.parse(sound);

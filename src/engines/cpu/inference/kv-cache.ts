@@ -39,7 +39,7 @@ export class Cache {
     throw new RangeError("no sequence of this engine, or one that has been freed");
   }
 
-  /** Makes room for so many positions. @throws UserError when there is no memory left */
+  /** Allocates pages for this many positions. @throws UserError when there is no memory left */
   reserve(sequence: CachedSequence, length: number): void {
     while (sequence.pages.length * PAGE < length) {
       const page = this.heap.allocate(this.pageBytes);

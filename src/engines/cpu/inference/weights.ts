@@ -195,7 +195,7 @@ export class WeightLoader {
         onProgress?.(this.done, total);
       }
     } finally {
-      await next?.catch(() => undefined); // it writes to our memory: let it come to its end
+      await next?.catch(() => undefined); // it writes to our memory: let it finish
     }
   }
 

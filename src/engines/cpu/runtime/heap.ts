@@ -46,7 +46,7 @@ export class Heap {
   }
 
   /**
-   * @returns the address of so many bytes, a multiple of 64; what they hold is not cleared
+   * @returns the address of `size` bytes, a multiple of 64; they are not cleared
    * @throws UserError when the memory cannot grow
    */
   allocate(bytes: number): number {

@@ -11,7 +11,7 @@ export const HEAP_START = (threads: number): number => CONTROL_AT + LINE * (thre
  * an idle machine speed, longer takes time from whoever else uses a busy one.
  */
 const SPINS = 4000;
-/** A thread gives up when nothing has happened for so many seconds: the thread that it waits for is gone. */
+/** A thread gives up when nothing has happened for this many seconds: the thread that it waits for is gone. */
 const PATIENCE = 30;
 
 /** What a worker is given. */

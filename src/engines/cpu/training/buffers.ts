@@ -81,7 +81,7 @@ export class BufferRoom {
     private readonly options: BufferOptions,
   ) {}
 
-  /** Room for so many rows in sequences of t each. @throws UserError when it cannot be had */
+  /** Buffers for `rows` rows in sequences of t each. @throws UserError when it cannot be had */
   reserve(rows: number, t: number): Buffers {
     if (this.buffers && rows <= this.rows && t <= this.t) return this.buffers;
     this.buffers = undefined;

@@ -10,7 +10,7 @@ import type { Tensors } from "./tensors.js";
 /** LoRA's matrices are worth alpha / rank with alpha = 2 rank. */
 const LORA_SCALE = 2;
 
-/** Rows of a batch that go through the network together, at least where there are so many. */
+/** Rows of a batch that go through the network together, if the batch has this many. */
 const GROUP_ROWS = 1024;
 
 /** What is trained, and where its gradients go. */

@@ -17,7 +17,7 @@ import {
 
 type Of<T> = T extends RecordType<infer F> ? Values<F> : never;
 
-/** After so many milliseconds of work the event loop has its turn: signals, timers, a progress bar. */
+/** After this many milliseconds of work the event loop has its turn: signals, timers, a progress bar. */
 const TURN = 50;
 
 /** A factor of a product: where it is, and how many values lie between its rows; `transposed` swaps its two sides. */

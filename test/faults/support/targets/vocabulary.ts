@@ -78,7 +78,7 @@ export function encoderTarget(): Target {
     },
     reached: [
       /is not valid JSON/,
-      /is no table of tokens/,
+      /is not a table of tokens/,
       /must be a whole number from 0/,
       /two tokens have the id/,
       /has no token .* for the byte/,

@@ -95,7 +95,7 @@ export async function manifestTarget(folder: string): Promise<Target> {
       /has no checksum/,
       /cut off or altered/,
       /checksum of \S+ does not fit/,
-      /is no parameter of a GPT-2|has no tensor/,
+      /is not a parameter of a GPT-2|has no tensor/,
       /has no name/,
       /is not a file/,
       /no such file/,
@@ -141,7 +141,7 @@ export function safetensorsTarget(): Target {
     },
     reached: [
       /is not valid JSON/,
-      /is no list of tensors/,
+      /is not a list of tensors/,
       /is not described/,
       /has no type/,
       /has no valid shape/,
