@@ -413,7 +413,7 @@ test("an abort, a failing source, a value beyond float16, a file in the way: the
     },
   };
   await fails(failing, { dtype: "float16" }, clearly("model/c is damaged"));
-  await fails(memorySource(1e5), { dtype: "float16" }, clearly("--dtype float32"));
+  await fails(memorySource(1e5), { dtype: "float16" }, clearly(`dtype: "float32"`));
 
   // The last file to be put in its place cannot be: everything goes back, model.json included.
   const companions = new Map([["hparams.json", Buffer.from("{}")]]);
