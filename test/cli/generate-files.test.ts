@@ -243,7 +243,11 @@ describe("nfiles and folder", { concurrency: 2 }, () => {
       /--nsamples times --nfiles must be at most 1000000000, not 1001000000/,
     );
     assertFails(await generate(cwd, PROMPT, "--folder", "file"), 1, /cannot create file: /);
-    assertFails(await generate(cwd, PROMPT, "--folder", join("file", "in")), 1, /cannot create .*not a folder/);
+    assertFails(
+      await generate(cwd, PROMPT, "--folder", join("file", "in")),
+      1,
+      /cannot create .*not a folder/,
+    );
     assertFails(
       await generate(cwd, PROMPT, "--nfiles=2", "--out", "x"),
       2,

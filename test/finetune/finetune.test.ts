@@ -322,10 +322,7 @@ describe("going on", () => {
     });
     await train(folder, { steps: 1, sizes: { n_layer: 3 } });
     const { told } = await train(folder, { steps: 1, baseName: "117M" });
-    assert.match(
-      told.notices.join(),
-      /run1 began from micro and continues from its own save, not from 117M/,
-    );
+    assert.match(told.notices.join(), /run1 began from micro and continues from its own save, not from 117M/);
   });
 });
 
