@@ -37,7 +37,7 @@ export interface CommandDefinition {
   readonly arguments: readonly ArgumentDefinition[];
 }
 
-const FILES = ["file", "dataset"];
+const FILES = ["file", "dataset", "path"];
 const FOLDERS = ["folder", "dir"];
 const MODELS = ["model", "name"];
 
