@@ -152,7 +152,7 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
   "gpt2 generate --include_prefix ": ["true", "false"],
   "gpt2 bench --shape ": ["124M", "355M", "774M", "1558M"],
   "gpt2 models --format ": ["text", "jsonl", "names"],
-  "gpt2 export --format ": ["tensorflow", "huggingface"],
+  "gpt2 export --format ": ["tensorflow", "huggingface", "gguf"],
   "gpt2 generate --nsamples ": [],
   "gpt2 generate --stop ": [],
   "gpt2 generate --run_name run": ["run1"],
@@ -207,7 +207,8 @@ describe("the rules, without a shell", () => {
     for (const [line, paths] of [
       ["gpt2 score ", "files"],
       ["gpt2 finetune a b ", "files"],
-      ["gpt2 import ", "folders"],
+      ["gpt2 import ", "files"],
+      ["gpt2 convert m --out ", "folders"],
       ["gpt2 generate --prompt_file=", "files"],
       ["gpt2 generate --model_name ", undefined],
       ["gpt2 generate --model_name ./", "folders"],
@@ -298,7 +299,7 @@ describe("fish", { skip: isMissing("fish"), concurrency: 2 }, () => {
   test("files and folders; every model's name, as it is; descriptions", async () => {
     const [files, folders, models, value] = await inFish(
       "gpt2 score ",
-      "gpt2 import ",
+      "gpt2 convert m --out ",
       "gpt2 convert ",
       "gpt2 generate --backend=wa",
     );
@@ -418,7 +419,7 @@ for (const shell of SHELLS) {
       assert.equal((await terminal.enters(`gpt2 generate ${typed}\t`)).at(-1), name, typed);
     }
     assert.deepEqual(await terminal.enters("gpt2 score a\\ fi\t"), ["score", "a file.txt"]);
-    const folder = await terminal.enters("gpt2 import a\\ f\t");
+    const folder = await terminal.enters("gpt2 import a\\ fo\t");
     assert.deepEqual(
       folder.map((word) => word.replace(/\/$/, "")),
       ["import", "a folder"],

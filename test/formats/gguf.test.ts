@@ -12,6 +12,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { Encoder } from "../../dist/src/encoder/encoder.js";
+import type { SpecialTokens } from "../../dist/src/encoder/special-tokens.js";
 import { addedToken, NO_SPECIAL_TOKENS } from "../../dist/src/encoder/special-tokens.js";
 import { decodeFloat16, encodeFloat16 } from "../../dist/src/formats/floats.js";
 import { type GgufTensor, readGgufHead, readRows } from "../../dist/src/formats/gguf/gguf-file.js";
@@ -311,10 +313,6 @@ describe("what is another model, or damaged", () => {
       /lists more than any GPT-2's file/,
     ],
     "a shard called otherwise": [withValue("split.count", 2, Buffer.of(2, 0)), /is one of 2 shards: call it/],
-    "a token before every text": [
-      withValue("tokenizer.ggml.add_bos_token", 7, Buffer.of(1)),
-      /add_bos_token is true/,
-    ],
   };
   for (const [what, [parts, message]] of Object.entries(cases)) {
     test(what, async () => {
@@ -328,6 +326,29 @@ describe("what is another model, or damaged", () => {
       });
     });
   }
+
+  const encoderWith = (special: SpecialTokens): Encoder => {
+    const [json, bpe] = ["encoder.json", "vocab.bpe"].map((name) => micro.vocabulary.get(name) as Buffer);
+    return Encoder.fromFiles(json as Buffer, bpe as Buffer, "micro", special);
+  };
+  test("a token before every text is kept, and written again", async () => {
+    const [path, again] = [fresh(), fresh()];
+    writeFileSync(path, joinGguf(withValue("tokenizer.ggml.add_bos_token", 7, Buffer.of(1))));
+    const model = await openGguf(path);
+    assert.deepEqual(model.special.begin, [399]);
+    const encoder = encoderWith(model.special);
+    const options = { dtype: "float32", name: "micro", overwrite: false } as const;
+    await writeGguf(again, { ...micro, encoder }, options);
+    assert.deepEqual((await openGguf(again)).special, model.special);
+    const other = encoderWith({
+      ...model.special,
+      begin: [7, 399],
+    });
+    await assert.rejects(
+      writeGguf(fresh(), { ...micro, encoder: other }, options),
+      /the tokens \[7,399\], and a GGUF file has a place for bos alone: choose another format/,
+    );
+  });
 
   test("a shard that is missing", async () => {
     const folder = join(TEMPORARY, "shards");

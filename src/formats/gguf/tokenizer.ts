@@ -52,11 +52,6 @@ export async function readGgufTokenizer(metadata: Metadata, path: string): Promi
   // Files of before 2024-05 do not say how a text is split.
   const pre = metadata.text("tokenizer.ggml.pre") ?? "gpt-2";
   if (pre !== "gpt-2") refuse("tokenizer.ggml.pre", pre, "gpt-2");
-  if (metadata.flag("tokenizer.ggml.add_bos_token")) {
-    throw new UserError(
-      `${path}: tokenizer.ggml.add_bos_token is true, and no token is put before a text here: this model cannot be imported`,
-    );
-  }
   const listed = metadata.neededTexts("tokenizer.ggml.tokens");
   const types = metadata.numbers("tokenizer.ggml.token_type") ?? listed.map(() => TOKEN_TYPE.normal);
   if (types.length !== listed.length) {
@@ -136,5 +131,6 @@ function specialTokens(
   const [bos] = known("tokenizer.ggml.bos_token_id");
   const isOwnStart = bos !== undefined && bos !== (ends.at(0) ?? endOfText);
   const add_prefix_space = metadata.flag("tokenizer.ggml.add_space_prefix");
-  return { ...NO_SPECIAL_TOKENS, ...(isOwnStart && { bos }), eos, added, add_prefix_space };
+  const begin = metadata.flag("tokenizer.ggml.add_bos_token") && bos !== undefined ? [bos] : [];
+  return { ...NO_SPECIAL_TOKENS, ...(isOwnStart && { bos }), eos, begin, added, add_prefix_space };
 }

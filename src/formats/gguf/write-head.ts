@@ -107,6 +107,12 @@ function tokenizerValues({ encoder, vocabulary }: ModelToDescribe): Buffer[] {
       `the model has ${ends.length} tokens that end a text, and a GGUF file holds ${ENDS.length} at most`,
     );
   }
+  if (special.begin.length > 1 || (special.begin.length === 1 && special.begin[0] !== startOfText)) {
+    throw new UserError(
+      `before every prompt the model has the tokens ${quote(special.begin, 60)}, and a GGUF file has a place for bos alone`,
+      { next: "choose another format" },
+    );
+  }
   const control = new Set([...ends, ...encoder.marks.keys()]);
   if (startOfText !== undefined) control.add(startOfText);
   const added = new Map([...special.added].map(([word, { id }]) => [id, word]));
@@ -132,6 +138,7 @@ function tokenizerValues({ encoder, vocabulary }: ModelToDescribe): Buffer[] {
     listValue("tokenizer.ggml.merges", TEXT, merges.map(text)),
     ...(startOfText === undefined ? [] : [u32Value("tokenizer.ggml.bos_token_id", startOfText)]),
     ...ends.map((id, i) => u32Value(ENDS[i], id)),
+    ...(special.begin.length > 0 ? [value("tokenizer.ggml.add_bos_token", BOOL, Buffer.of(1))] : []),
     ...(special.add_prefix_space ? [value("tokenizer.ggml.add_space_prefix", BOOL, Buffer.of(1))] : []),
   ];
 }
