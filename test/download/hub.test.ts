@@ -92,7 +92,7 @@ async function assertImported(folder: string): Promise<void> {
   const names = (await readdir(folder)).sort();
   assert.deepEqual(
     names.filter((name) => !name.startsWith("group")),
-    ["encoder.json", "hparams.json", "hub.json", "model.json", "vocab.bpe"],
+    ["encoder.json", "hparams.json", "hub.json", "model.json", "tokens.json", "vocab.bpe"],
   );
 }
 
