@@ -15,6 +15,7 @@
  */
 
 export {
+  Conversation,
   type GenerateOptions,
   generate,
   generateSamples,

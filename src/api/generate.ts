@@ -9,11 +9,14 @@ import {
   type SampleOptions,
   sample,
 } from "../sampling/sample.js";
+import { Turns } from "../sampling/turns.js";
 import { insideOf, type Model } from "./model.js";
 
 /** How a text is written; names, meaning and defaults are the command line's. */
 export interface GenerateOptions
-  extends Partial<Omit<SampleOptions, "nsamples" | "batch_size" | "numberOf" | "stop" | "signal">> {
+  extends Partial<
+    Omit<SampleOptions, "nsamples" | "batch_size" | "numberOf" | "keepIds" | "stop" | "signal">
+  > {
   /** End the text before this one, or before the first of these. */
   readonly stop?: string | readonly string[];
   /** Special and added tokens in a prompt are tokens, not text. Default: true, but false for OpenAI's models. */
@@ -62,7 +65,12 @@ const DEFAULTS = {
 function events(
   model: Model,
   prompt: string | readonly number[],
-  { stop = [], special, onNotice = () => {}, ...options }: SamplesOptions & { readonly seed: number },
+  {
+    stop = [],
+    special,
+    onNotice = () => {},
+    ...options
+  }: SamplesOptions & { readonly seed: number; readonly keepIds?: boolean },
 ): AsyncGenerator<SampleEvent, void, void> {
   const inside = insideOf(model);
   const fault = faultOfBias(options.logit_bias ?? new Map(), inside.engine.hparams.n_vocab);
@@ -123,5 +131,43 @@ export async function* generateSamples(
     }
     yield { sample: event.sample + 1, seed, prompt, text, tokens, finish_reason };
     text = "";
+  }
+}
+
+/** A conversation with a chat model (DialoGPT's habit): what was said stays in the context, turn by turn. */
+export class Conversation {
+  readonly #model: Model;
+  readonly #turns: Turns;
+
+  /** @throws UserError when the model has no token that ends a text */
+  constructor(model: Model) {
+    this.#model = model;
+    this.#turns = new Turns(insideOf(model));
+  }
+
+  /**
+   * Says a line; gives the answer piece by piece. An answer that is given up is not kept; the line is.
+   * @throws as generate()
+   */
+  async *say(line: string, options: GenerateOptions = {}): AsyncGenerator<string, void, void> {
+    checkOptions(options, NAMES);
+    options.signal?.throwIfAborted();
+    const ids = this.#turns.ask(line, options);
+    const seed = options.seed ?? randomSeed();
+    let text = "";
+    for await (const event of events(this.#model, ids, { ...options, seed, keepIds: true })) {
+      if (event.type === "text") {
+        text += event.text;
+        yield event.text;
+      } else {
+        if (event.finish_reason === "interrupted") options.signal?.throwIfAborted();
+        this.#turns.answer(event.finish_reason === "stop" ? text : (event.ids ?? []));
+      }
+    }
+  }
+
+  /** Begins anew. */
+  forget(): void {
+    this.#turns.forget();
   }
 }

@@ -21,6 +21,8 @@ export interface SampleOptions extends DrawOptions {
   readonly ignore_eos?: boolean;
   /** Special tokens are part of the text, as they are written. */
   readonly show_special?: boolean;
+  /** The end of a sample tells its tokens, which are kept until then. */
+  readonly keepIds?: boolean;
   /** Ends all samples after the token being computed, with finish_reason "interrupted". */
   readonly signal?: AbortSignal;
 }
@@ -37,6 +39,8 @@ export type SampleEvent =
       /** New tokens drawn, the end-of-text token not counted. */
       readonly tokens: number;
       readonly finish_reason: FinishReason;
+      /** Its new tokens, where they were to be kept. */
+      readonly ids?: readonly number[];
     };
 
 /** What sampling needs of an encoder: to turn ids into text, and to know the token that ends a text. */
@@ -87,6 +91,7 @@ interface Slot {
   readonly recent: number[];
   readonly decoder: ReturnType<Decoding["decoder"]>;
   readonly shown: ShownText;
+  readonly ids: number[] | undefined;
 }
 
 /**
@@ -154,13 +159,15 @@ export async function* sample(
         recent: prompt.slice(),
         decoder: decoding.decoder(prompt),
         shown: new ShownText(options.stop ?? [], hidden),
+        ids: options.keepIds ? [] : undefined,
       });
     };
     /** Frees a slot; the events that end its sample. */
     const finish = (slot: Slot, finish_reason: FinishReason, isStopped = false): SampleEvent[] => {
       engine.free(slot.sequence);
       slots = slots.filter((other) => other !== slot);
-      const end = { type: "end", sample: slot.sample, tokens: slot.tokens, finish_reason } as const;
+      const { sample, tokens, ids } = slot;
+      const end = { type: "end", sample, tokens, finish_reason, ...(ids && { ids }) } as const;
       if (isStopped) return [end];
       const last = slot.shown.text(slot.decoder.end());
       const text = last.text + (last.stopped ? "" : slot.shown.end());
@@ -181,6 +188,7 @@ export async function* sample(
       slot.next = id;
       slot.tokens++;
       slot.recent.push(id);
+      slot.ids?.push(id);
       if (slot.recent.length >= 2 * n_ctx) slot.recent.splice(0, slot.recent.length - n_ctx);
       const { text, stopped } = slot.shown.push(id, (token) => slot.decoder.push(token));
       const events: SampleEvent[] = text === "" ? [] : [{ type: "text", sample: slot.sample, text }];

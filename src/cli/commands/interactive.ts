@@ -2,6 +2,7 @@ import { createInterface, type Interface } from "node:readline";
 import { Readable } from "node:stream";
 import type { Command } from "commander";
 import type { Model } from "../../models/folder.js";
+import { Turns } from "../../sampling/turns.js";
 import { EXIT } from "../../system/errors.js";
 import { answer, Session } from "../interactive/session.js";
 import { Settings } from "../interactive/settings.js";
@@ -19,6 +20,7 @@ async function readPrompts(
   model: Model,
   output: Output,
   seed: number,
+  turns: Turns | undefined,
 ): Promise<number> {
   const controller = new AbortController();
   const { signal } = controller;
@@ -32,7 +34,7 @@ async function readPrompts(
     () => controller.abort(),
     async () => {
       for await (const prompt of lines) {
-        await answer(options, { model, output, seed, prompt, signal });
+        await answer(options, { model, output, seed, prompt, turns, signal });
         if (signal.aborted) break;
       }
     },
@@ -48,21 +50,26 @@ export function addInteractive(program: Command, finish: (code: number) => void)
     .description(
       'Asks for a prompt and continues it, again and again. On a terminal, /help lists what else you can type: commands, and prompts of several lines between lines of """. From a pipe or a file, every line is a prompt, whatever it begins with.',
     )
+    .option(
+      "--turns",
+      "prompts and answers are the turns of one conversation, as chat models (DialoGPT) were trained on",
+    )
     .option("--no_history", "do not read or write the history file; the same as setting $GPT2_NO_HISTORY")
     .addHelpText("before", "Example: gpt2 interactive --top_k 40\n");
   addGeneratingOptions(command, { default: 1, min: 1 }).action(
-    async (options: GeneratingOptions & { no_history?: boolean }) => {
+    async (options: GeneratingOptions & { no_history?: boolean; turns?: boolean }) => {
       checkStdin();
       const output = new Output();
       const model = await loadNamedModel(options);
       try {
         checkBias(options.logit_bias, model.hparams.n_vocab);
+        const turns = options.turns ? new Turns(model) : undefined;
         const seed = chooseSeed(options);
         if (process.stdin.isTTY) {
           const settings = new Settings(command, model.hparams, { ...options, seed });
-          finish(await talk(new Session(settings, model, output), !options.no_history, output.closed));
+          finish(await talk(new Session(settings, model, output, turns), !options.no_history, output.closed));
         } else {
-          finish(await readPrompts(options, model, output, seed));
+          finish(await readPrompts(options, model, output, seed, turns));
         }
       } finally {
         await model.engine.dispose();

@@ -67,11 +67,27 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   more: {
     usage: "/more",
     help: "continue the last sample",
-    run: (argument, { lastText }) => {
+    run: (argument, { lastText, turns }) => {
       takesNothing("more", argument);
+      if (turns)
+        throw new UsageError("/more goes on with a text, not with a conversation", { next: "say something" });
       if (lastText === undefined)
         throw new UsageError("there is nothing to continue yet", { next: "type a prompt" });
       return { type: "prompt", prompt: lastText };
+    },
+  },
+  forget: {
+    usage: "/forget",
+    help: "with --turns: begin a new conversation",
+    run: (argument, { turns }) => {
+      takesNothing("forget", argument);
+      if (!turns)
+        throw new UsageError("every prompt stands alone here", {
+          next: "gpt2 interactive --turns keeps a conversation",
+        });
+      turns.forget();
+      note("a new conversation");
+      return ASK;
     },
   },
   save: {

@@ -1,4 +1,5 @@
 import type { Model } from "../../models/folder.js";
+import type { Turns } from "../../sampling/turns.js";
 import { writeNewFile } from "../../system/files.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { run, showSpeed } from "../samples/run.js";
@@ -15,6 +16,8 @@ export interface Question {
   readonly output: Output;
   readonly seed: number;
   readonly prompt: string;
+  /** The conversation that the prompt belongs to. */
+  readonly turns?: Turns;
   readonly signal: AbortSignal;
   readonly onSample?: (record: SampleRecord, seconds: number) => void;
 }
@@ -54,11 +57,13 @@ export class Session {
     readonly settings: Settings,
     readonly model: Model,
     private readonly output: Output,
+    /** The conversation, where prompts are lines of one. */
+    readonly turns?: Turns,
   ) {}
 
   /** Answers a prompt; after each sample a line says how it went. */
   async answer(prompt: string, signal: AbortSignal): Promise<void> {
-    const { model, output, settings } = this;
+    const { model, output, settings, turns } = this;
     const { options } = settings;
     const samples: SampleRecord[] = [];
     if (prompt !== "") this.exchanges.push({ prompt, samples });
@@ -67,7 +72,7 @@ export class Session {
       const { tokens, seed, finish_reason } = record;
       note(`${showSpeed(tokens, seconds)}, seed ${seed}, ${ENDINGS[finish_reason]}`);
     };
-    await answer(options, { model, output, seed: options.seed, prompt, signal, onSample });
+    await answer(options, { model, output, seed: options.seed, prompt, turns, signal, onSample });
   }
 
   /** The last sample with its prompt, which /more goes on from; undefined before there is one. */

@@ -2,6 +2,7 @@ import type { Model } from "../../models/folder.js";
 import { promptIds } from "../../sampling/prompt.js";
 import { inOrder, sample } from "../../sampling/sample.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
+import type { Turns } from "../../sampling/turns.js";
 import type { NumberingOptions } from "../options/numbering.js";
 import { checkBias, type GeneratingOptions } from "../options/sampling.js";
 import { note, tell } from "../terminal/output.js";
@@ -16,6 +17,8 @@ export interface Run {
   readonly seed: number;
   /** The prompt's text; "" begins from the end-of-text token. */
   readonly prompt: string;
+  /** The conversation that the prompt is the next line of; its last sample is the answer. */
+  readonly turns?: Turns;
   /** Numbers, from 0, of samples that are there already. */
   readonly done?: ReadonlySet<number>;
   /** Ends the run. */
@@ -33,10 +36,10 @@ export function showSpeed(tokens: number, seconds: number): string {
 /** Writes samples to the output as they come: the one loop behind interactive, unconditional and generate. */
 export async function run(
   options: GeneratingOptions & NumberingOptions,
-  { model, output, layout, seed, prompt, signal, onSample, done }: Run,
+  { model, output, layout, seed, prompt, turns, signal, onSample, done }: Run,
 ): Promise<void> {
   checkBias(options.logit_bias, model.hparams.n_vocab);
-  const ids = promptIds(model, prompt, {
+  const ids = promptIds(model, turns?.ask(prompt, options) ?? prompt, {
     special: options.special,
     onNotice: (line) => tell(`warning: ${line}`),
   });
@@ -46,17 +49,19 @@ export async function run(
   const events = sample(model.engine, model.encoder, ids, {
     ...options,
     seed,
+    keepIds: turns !== undefined,
     nsamples: numbering.count,
     numberOf: numbering.numberOf,
     signal: AbortSignal.any([signal, output.closed]),
   });
   const isText = options.format === "text";
-  const keepsText = !isText || onSample !== undefined; // else a sample may be too long for memory
+  const keepsText = !isText || onSample !== undefined || turns !== undefined; // else a sample may be too long for memory
   const started = performance.now();
   let total = 0;
   let current = -1;
   let number = 0;
   let text = "";
+  let answer: string | readonly number[] = [];
   for await (const event of inOrder(times.watch(events))) {
     const position = event.sample + 1;
     if (event.sample !== current) {
@@ -71,7 +76,8 @@ export async function run(
       if (keepsText) text += event.text;
       continue;
     }
-    const { tokens, finish_reason } = event;
+    const { tokens, finish_reason, ids: drawn = [] } = event;
+    answer = finish_reason === "stop" ? text : drawn;
     total += tokens;
     const record: SampleRecord = { sample: number, seed, prompt, text, tokens, finish_reason };
     if (isText) {
@@ -84,5 +90,6 @@ export async function run(
     const seconds = times.take(event.sample);
     onSample?.(record, seconds);
   }
+  turns?.answer(answer);
   if (total > 0 && !onSample) note(showSpeed(total, (performance.now() - started) / 1000));
 }
