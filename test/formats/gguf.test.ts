@@ -312,7 +312,10 @@ describe("what is another model, or damaged", () => {
       withValue("x", 9, Buffer.concat([u32(0), Buffer.from(BigUint64Array.of(1n << 40n).buffer)])),
       /lists more than any GPT-2's file/,
     ],
-    "a shard called otherwise": [withValue("split.count", 2, Buffer.of(2, 0)), /is one of 2 shards: call it/],
+    "a shard called otherwise": [
+      withValue("split.count", 2, Buffer.of(2, 0)),
+      /is one of 2 shards: give it its own name again/,
+    ],
   };
   for (const [what, [parts, message]] of Object.entries(cases)) {
     test(what, async () => {
