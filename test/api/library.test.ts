@@ -55,6 +55,7 @@ async function project(): Promise<string> {
 describe("what the library promises", () => {
   test("the exported names", async () => {
     assert.deepEqual(Object.keys(library).sort(), [
+      "Conversation",
       "UserError",
       "generate",
       "generateSamples",
