@@ -23,9 +23,6 @@ const STALE_MS = 30_000;
 /** Contents of the locks that this process holds. */
 const held = new Set<string>();
 
-/** Names of locks, and of the files beside them that a process which was killed may leave. */
-export const LOCK_NAME = /^\.[a-z]+\.lock(\.\d+-[0-9a-f]{8})?$/;
-
 /** The right to work in a folder. */
 export interface Lock {
   /** @throws UserError when another process has taken the folder over, e.g. while this one was suspended */

@@ -11,6 +11,7 @@ fuzzTargets(
   "index",
   "torch",
   "torch-legacy",
+  "gguf",
   "safetensors",
   "hparams",
   "state",

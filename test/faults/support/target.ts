@@ -53,15 +53,18 @@ export function filesIn(folder: string, wanted = /./): Map<string, Buffer> {
   return new Map(names.map((name) => [name, readFileSync(join(path, name))]));
 }
 
-/** Looks at what was opened: sizes that the files can have, and some tensors' values are read. */
-export async function checkSource(source: WeightSource, files: Files, reads = 2): Promise<void> {
+/**
+ * Looks at what was opened: sizes that the files can have, and some tensors' values are read.
+ * @param width bytes that a value takes at least
+ */
+export async function checkSource(source: WeightSource, files: Files, reads = 2, width = 2): Promise<void> {
   const bytes = [...files.values()].reduce((sum, { length }) => sum + length, 0);
   for (const [name, { shape }] of source.tensors) {
     assert.ok(
       shape.every((n) => Number.isSafeInteger(n) && n >= 0),
       `${name} has the shape [${shape.join(", ")}]`,
     );
-    assert.ok(sizeOf(shape) * 2 <= bytes, `${name} is larger than the files: [${shape.join(", ")}]`);
+    assert.ok(sizeOf(shape) * width <= bytes, `${name} is larger than the files: [${shape.join(", ")}]`);
   }
   for (const name of [...source.tensors.keys()].slice(0, reads)) {
     await source.read(name, new Float32Array(sizeOf(source.tensors.get(name)?.shape ?? [])));

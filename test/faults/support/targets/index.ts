@@ -1,5 +1,6 @@
 import type { Target } from "../target.js";
 import { indexTarget, snappyTarget, stateTarget } from "./checkpoint.js";
+import { ggufTarget } from "./gguf.js";
 import { configTarget, hparamsTarget } from "./sizes.js";
 import { torchLegacyTarget, torchZipTarget } from "./torch.js";
 import { encoderTarget, tokenizerTarget } from "./vocabulary.js";
@@ -14,6 +15,7 @@ export const TARGETS: Readonly<Record<string, (folder: string) => Target | Promi
   safetensors: safetensorsTarget,
   torch: torchZipTarget,
   "torch-legacy": torchLegacyTarget,
+  gguf: ggufTarget,
   encoder: encoderTarget,
   tokenizer: tokenizerTarget,
   hparams: hparamsTarget,
