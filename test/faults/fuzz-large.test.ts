@@ -89,7 +89,7 @@ test("JSON of millions of nothings, just below what is read", async () => {
       MICRO,
       (folder) => [...GENERATE, folder],
       fill(1 << 20, "[[]", ",[]", "]"),
-      /has no n_vocab/,
+      /holds no hparams/,
     ],
     [
       "hparams.json",

@@ -107,8 +107,8 @@ function optionsOf(values: Readonly<Record<string, unknown>>, file: string): Par
     const stored = values[name];
     if (stored == null) continue;
     const value =
-      name === "activation_function" && Object.hasOwn(OTHER_NAMES, stored as string)
-        ? OTHER_NAMES[stored as string]
+      name === "activation_function" && typeof stored === "string" && Object.hasOwn(OTHER_NAMES, stored)
+        ? OTHER_NAMES[stored]
         : stored;
     if (!accepts(value)) {
       throw new UserError(`${file}: ${name} is ${show(value)}`, { next: `a GPT-2 here has ${words}` });

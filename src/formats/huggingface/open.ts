@@ -173,6 +173,7 @@ function speaksOfOpenAi(
   return (
     hparams.n_vocab === n_vocab &&
     [bos ?? endOfText, ...eos].every((id) => id === endOfText) &&
-    (tokenizer_class == null || /^GPT2Tokenizer/.test(String(tokenizer_class)))
+    (tokenizer_class == null ||
+      (typeof tokenizer_class === "string" && tokenizer_class.startsWith("GPT2Tokenizer")))
   );
 }

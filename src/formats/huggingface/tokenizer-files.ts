@@ -57,7 +57,7 @@ function namedTokens(files: readonly Json[]): Pick<TokenizerFiles, "roles" | "sp
   const special = new Set<string>();
   const type = files.map(({ tokenizer_class }) => tokenizer_class).find((name) => name !== undefined);
   // What GPT2Tokenizer, which a GPT-2 has where it names no other, takes where nothing is named.
-  if (type === undefined || /^GPT2/.test(String(type))) {
+  if (type === undefined || (typeof type === "string" && type.startsWith("GPT2"))) {
     for (const role of ["bos_token", "eos_token", "unk_token"]) roles.set(role, END_OF_TEXT);
   }
   for (const file of files) {
@@ -156,9 +156,10 @@ function pieces({ single, special_tokens }: Json): Template {
     if (!isObject(piece)) continue;
     if (isObject(piece.Sequence)) isBehind = true;
     if (!isObject(piece.SpecialToken)) continue;
-    const token = isObject(special_tokens) ? special_tokens[String(piece.SpecialToken.id)] : undefined;
+    const { id: name } = piece.SpecialToken;
+    const token = isObject(special_tokens) && typeof name === "string" ? special_tokens[name] : undefined;
     const ids = isObject(token) && Array.isArray(token.ids) ? (token.ids as unknown[]) : [];
-    (isBehind ? end : begin).push(...ids.filter((id) => typeof id === "number"));
+    for (const id of ids) if (typeof id === "number") (isBehind ? end : begin).push(id);
   }
   return { begin, end };
 }
