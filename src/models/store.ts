@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import envPaths from "env-paths";
 import { restoreInterrupted } from "../formats/file-set.js";
-import { UsageError, UserError } from "../system/errors.js";
+import { option, UsageError, UserError } from "../system/errors.js";
 import { PACKAGE_ROOT } from "../system/package.js";
 import { canonicalName, catalogEntry, listModels } from "./catalog.js";
 import { HPARAMS, looksLikeModel, modelFilesIn } from "./files.js";
@@ -170,6 +170,6 @@ export function missingModel(name: string, models_dir?: string): UserError {
     });
   }
   return new UserError(`the model ${name} is not on this machine`, {
-    next: `fetch it with \`gpt2 download ${name}\`, or try the demo model, ${DEMO}`,
+    next: `fetch it with \`gpt2 download ${name}\`, or try the demo model: ${option("model_name", DEMO)}`,
   });
 }
