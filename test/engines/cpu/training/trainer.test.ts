@@ -315,7 +315,7 @@ test("too small a memory is a UserError that says what to try", async () => {
     createCpuTrainer(ODD, random(ODD), { threads: 2, ...options });
   await assert.rejects(create({ maximumPages: 2 }), (error: Error) => {
     assert.ok(error instanceof UserError);
-    for (const way of ["--recompute", "--only_train_transformer_layers", "--lora_rank", "--context_length"])
+    for (const way of ["recompute: true", "only_train_transformer_layers", "lora_rank", "context_length"])
       assert.ok(error.message.includes(way), error.message);
     return true;
   });
