@@ -3,8 +3,7 @@ import type { AddedToken, SpecialTokens } from "./special-tokens.js";
 /** Whitespace as Rust's regular expressions have it, in which Hugging Face's tokenizers find added tokens. */
 const SPACES_BEFORE = /\p{White_Space}*$/u;
 const SPACES_BEHIND = /^\p{White_Space}*/u;
-const WORD_BEFORE = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
-const WORD_BEHIND = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+const WORD = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 /** So far a text is looked at for a word: as far as one character reaches. */
 const CHARACTER = 2;
 
@@ -43,10 +42,9 @@ class Finder {
 
 /** Whether a letter, digit or the like stands right before or behind. */
 function isInWord(text: string, start: number, end: number): boolean {
-  return (
-    WORD_BEFORE.test(text.slice(Math.max(0, start - CHARACTER), start)) ||
-    WORD_BEHIND.test(text.slice(end, end + CHARACTER))
-  );
+  // Not by a pattern that ends in $: in Node 26.10 none of these finds a character of two code units there.
+  const before = [...text.slice(Math.max(0, start - CHARACTER), start)].at(-1) ?? "";
+  return WORD.test(before) || WORD.test(text.slice(end, end + CHARACTER));
 }
 
 /**
