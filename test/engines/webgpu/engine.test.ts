@@ -243,7 +243,7 @@ describe("on a GPU", { skip: NO_GPU ?? false }, () => {
     device.gpuDevice.destroy();
     await device.gpuDevice.lost;
     await new Promise(setImmediate);
-    assert.throws(() => device.check(), /^UserError: the GPU .+ was lost .+: run the command again/);
+    assert.throws(() => device.check(), /^UserError: the GPU .+ was lost .+: try again/);
     const other = await Device.open(await findGpu(ANY_GPU));
     other.pipeline("this is no WGSL", "nonsense");
     await assert.rejects(other.finish(), /^UserError: the GPU .+ refused its work .+: use backend: "wasm"/);
