@@ -525,7 +525,7 @@ describe("saves", () => {
     }
     await assert.rejects(
       train(folder, { steps: 1, run_name: "x", restore_from: join(folder, "nothing") }),
-      clearly(/nothing is neither latest, nor fresh, nor the folder/),
+      clearly(/nothing" is neither latest, nor fresh, nor the folder/),
     );
     assert.ok(!existsSync(join(folder, "checkpoint", "x")), "nothing stays of a run that did not begin");
   });
