@@ -183,8 +183,8 @@ export function parseRetryAfter(value: string | null): number | undefined {
 }
 
 const UNREACHABLE: Readonly<Record<string, string>> = {
-  ENOTFOUND: "host not found: is this machine online?",
-  EAI_AGAIN: "the host name could not be looked up: is this machine online?",
+  ENOTFOUND: "host not found (is this machine online?)",
+  EAI_AGAIN: "the host name could not be looked up (is this machine online?)",
   ECONNREFUSED: "the connection was refused",
   EHOSTUNREACH: "the host cannot be reached",
   ENETUNREACH: "the network cannot be reached",

@@ -281,7 +281,9 @@ function refuseOtherThings({ headers }: Answer): void {
   }
   const encoding = headers.get("content-encoding")?.trim() ?? "";
   if (encoding !== "" && encoding.toLowerCase() !== "identity") {
-    throw new TransferError(`the host compresses the file (${JSON.stringify(encoding)}), unasked`);
+    throw new TransferError(
+      `the host compresses the file (${JSON.stringify(encoding)}); it was not asked to`,
+    );
   }
 }
 

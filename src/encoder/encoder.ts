@@ -129,7 +129,7 @@ function checkIds({ bos = 0, eos, begin, added }: SpecialTokens, n_vocab: number
   const most = Math.max(bos, ...eos, ...begin, ...[...added.values()].map(({ id }) => id));
   if (most < n_vocab) return;
   throw new UserError(
-    `${file} speaks of the token ${most}, and the vocabulary has ${n_vocab}: they are not of the same model`,
+    `${file} names token ${most}, but the vocabulary has only ${n_vocab}: they belong to different models`,
   );
 }
 
@@ -156,7 +156,7 @@ export async function loadEncoder(folder: string): Promise<Encoder> {
   if (encoderJson !== undefined || vocabBpe !== undefined) {
     const [missing, there] =
       encoderJson === undefined ? ["encoder.json", "vocab.bpe"] : ["vocab.bpe", "encoder.json"];
-    throw new UserError(`${join(folder, missing)} is missing beside ${there}`, {
+    throw new UserError(`${join(folder, missing)} is missing next to ${there}`, {
       next: "download the model again, or name another model folder",
     });
   }

@@ -43,7 +43,7 @@ export function checkSteps<S extends Sequence>(
   return checked;
 }
 
-/** Cuts steps, one after the other, into passes of at most so many rows. */
+/** Cuts steps, one after the other, into passes of a limited number of rows. */
 export function* cutIntoPasses<S extends Sequence>(
   steps: readonly CheckedStep<S>[],
   rows: number,

@@ -191,7 +191,7 @@ async function openForeign(folder: string): Promise<Foreign> {
   }
   if (names.includes(ADAPTER_CONFIG)) {
     throw new UserError(`${folder} holds a PEFT adapter without its base`, {
-      next: "put config.json, the weights and the tokenizer of its base beside it, and import that folder",
+      next: "put config.json, the weights and the tokenizer of its base next to it, and import that folder",
     });
   }
   throw new UserError(`${folder} holds no model to import`, {

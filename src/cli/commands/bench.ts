@@ -97,7 +97,7 @@ export function addBench(program: Command): void {
   const command = program
     .command("bench")
     .description(
-      "Measures loading, the first token, decoding singly and in a batch, prefill of a long prompt, and peak memory.\nRates are the median of the rounds; loading random weights includes making them.",
+      "Measures loading, the first token, decoding singly and in a batch, prefill of a long prompt, and peak memory. Rates are the median of the rounds; loading random weights includes making them.",
     )
     .option("--model_name <name>", "measure this model (default: random weights of --shape)")
     .option(

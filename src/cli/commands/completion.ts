@@ -8,7 +8,7 @@ export function addCompletion(program: Command): void {
   program
     .command("completion")
     .description(
-      'Prints a completion script. bash: eval "$(gpt2 completion bash)" in ~/.bashrc. zsh: the same with zsh in ~/.zshrc,\nafter compinit. fish: gpt2 completion fish > ~/.config/fish/completions/gpt2.fish',
+      'Prints a completion script. bash: eval "$(gpt2 completion bash)" in ~/.bashrc. zsh: the same with zsh in ~/.zshrc, after compinit. fish: gpt2 completion fish > ~/.config/fish/completions/gpt2.fish',
     )
     .argument("<shell>", "bash, zsh or fish", oneOf("the shell", Object.keys(STUBS) as Shell[]))
     .addHelpText("before", 'Example: eval "$(gpt2 completion bash)"\n')

@@ -29,7 +29,7 @@ export function addConvert(program: Command): void {
   const command = program
     .command("convert")
     .description(
-      "Converts a model's TensorFlow checkpoint into tfjs weights (model.json and files of 4 MB), verifying every\nchecksum. `gpt2 download` already does this for the models it fetches.",
+      "Converts a model's TensorFlow checkpoint into tfjs weights (model.json and files of 4 MB), verifying every checksum. `gpt2 download` already does this for the models it fetches.",
     )
     .argument("<model>", "a model's name, or the path of a folder with a checkpoint")
     .option("--dtype <type>", "float32, or float16: half the size", oneOf("--dtype", DTYPES), "float32")

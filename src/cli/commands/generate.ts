@@ -69,7 +69,7 @@ export function addGenerate(program: Command, finish: (code: number) => void): v
   const command = program
     .command("generate")
     .description(
-      "Prints the prompt and its continuation. The prompt is the argument, --prefix, --prompt_file, or standard\ninput, which goes before any of the others. Several samples are separated by a line of 20 `=`. With --out, or --nfiles and --folder, samples go to files.",
+      "Prints the prompt and its continuation. The prompt is the argument, --prefix, --prompt_file, or standard input, which goes before any of the others. Several samples are separated by a line of 20 `=`. With --out, or --nfiles and --folder, samples go to files.",
     )
     .argument("[prompt]", "the text to continue")
     .option("--prefix <text>", "the prompt, under gpt-2-simple's name")

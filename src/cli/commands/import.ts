@@ -56,7 +56,7 @@ export function addImport(program: Command): void {
   const command = program
     .command("import")
     .description(
-      "Takes a folder with a TensorFlow checkpoint as OpenAI's scripts and gpt-2-simple write it (checkpoint,\nhparams.json, encoder.json, vocab.bpe), Hugging Face's config.json, model.safetensors or pytorch_model.bin, and\nvocab.json with merges.txt (or tokenizer.json), or one file: GGUF of llama.cpp or ollama, nanoGPT's ckpt.pt,\nllm.c's .bin. Writes a model that every command accepts; what it reads is left unchanged.",
+      "Takes a folder with a TensorFlow checkpoint as OpenAI's scripts and gpt-2-simple write it (checkpoint, hparams.json, encoder.json, vocab.bpe), Hugging Face's config.json, model.safetensors or pytorch_model.bin, and vocab.json with merges.txt (or tokenizer.json), or one file: GGUF of llama.cpp or ollama, nanoGPT's ckpt.pt, llm.c's .bin. Writes a model that every command accepts; what it reads is left unchanged.",
     )
     .argument("<path>", "the folder with the other program's files, or the file of weights")
     .option("--name <name>", "the model's name here (default: the folder's or file's)")

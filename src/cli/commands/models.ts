@@ -159,7 +159,7 @@ export function addModels(program: Command): void {
   const command = program
     .command("models")
     .description(
-      "list (default) shows the models; path NAME prints a model's folder; rm NAME removes a model's files, and nothing\nelse, after asking.",
+      "list (default) shows the models; path NAME prints a model's folder; rm NAME removes a model's files, and nothing else, after asking.",
     )
     .argument("[action]", "list, path or rm", oneOf("the action", ["list", "path", "rm"]), "list")
     .argument("[name]", "a model's name, or the path of its folder")

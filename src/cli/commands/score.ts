@@ -65,7 +65,7 @@ export function addScore(program: Command): void {
   const command = program
     .command("score")
     .description(
-      "Prints the natural logarithm of each token's probability given the token that begins a text (<|endoftext|>) and the text before it, then the\ntotal, the perplexity and the bits per byte. Every byte counts, including a final newline.",
+      "Prints the natural logarithm of each token's probability given the token that begins a text (<|endoftext|>) and the text before it, then the total, the perplexity and the bits per byte. Every byte counts, including a final newline.",
     )
     .argument("[file]", "the text (default: standard input)")
     .option("--model_name <name>", "a model's name, or the path of its folder", "117M")

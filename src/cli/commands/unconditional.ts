@@ -10,7 +10,7 @@ export function addUnconditional(program: Command, finish: (code: number) => voi
   const command = program
     .command("unconditional")
     .description(
-      "Writes samples from nothing, one after another, until stopped or --nsamples are written. With --out, or --nfiles\nand --folder, samples go to files.",
+      "Writes samples from nothing, one after another, until stopped or --nsamples are written. With --out, or --nfiles and --folder, samples go to files.",
     )
     .addHelpText("before", "Example: gpt2 unconditional --temperature 0.7 --nsamples 3\n");
   addFileOptions(command);

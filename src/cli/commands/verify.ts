@@ -117,7 +117,7 @@ export function addVerify(program: Command): void {
   const command = program
     .command("verify")
     .description(
-      "Checks a model's files, checksums, numbers and vocabulary; for OpenAI's 117M and the demo models, also what\nthey compute. Changes nothing; the exit code is 0 when no check failed, else 1.",
+      "Checks a model's files, checksums, numbers and vocabulary; for OpenAI's 117M and the demo models, also what they compute. Changes nothing; the exit code is 0 when no check failed, else 1.",
     )
     .argument("[name]", "a model's name, or the path of its folder", "117M")
     .option(

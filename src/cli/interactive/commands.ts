@@ -70,7 +70,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: (argument, { lastText, turns }) => {
       takesNothing("more", argument);
       if (turns)
-        throw new UsageError("/more goes on with a text, not with a conversation", { next: "say something" });
+        throw new UsageError("/more continues a text, not a conversation", { next: "say something" });
       if (lastText === undefined)
         throw new UsageError("there is nothing to continue yet", { next: "type a prompt" });
       return { type: "prompt", prompt: lastText };

@@ -71,7 +71,7 @@ export async function readRecord(samples: string): Promise<ResumeRecord | undefi
     if (typeof record?.options === "object" && record.options && typeof record.model === "string")
       return record as ResumeRecord;
   } catch {
-    // The same as any other text.
+    // Not JSON: refused below, like a text of any other kind.
   }
   throw new UserError(`${path} is not a record written by --resume`, { next });
 }

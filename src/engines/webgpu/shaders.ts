@@ -77,7 +77,7 @@ const place = ({ slices, chunk }: Order): string =>
 /** x / (1 + e^v): no cancellation, and no infinity. */
 const sigmoid = (v: string): string => `return x / (1.0 + exp(min(${v}, 80.0)));`;
 
-/** The coefficients of the normal distribution's tail: assembly/activation.ts says whence. */
+/** The coefficients of the normal distribution's tail: assembly/activation.ts has their source. */
 const TAIL = [
   -0.07226832050331564, 0.2866112061728086, -0.3366367998641952, 0.35691991474271545, -0.09932081318049032,
   0.12728533293767003, 0.06853641184364917, 0.0851678390008958, 0.083705226416392,

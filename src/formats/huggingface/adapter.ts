@@ -51,7 +51,7 @@ export async function withAdapter(
   const path = join(folder, ADAPTER_CONFIG);
   const { scale, r } = scaleOf(await readJson(path), path);
   const name = FILES.find((each) => names.includes(each));
-  if (name === undefined) throw new UserError(`${path} has no ${FILES.join(" or ")} beside it`);
+  if (name === undefined) throw new UserError(`${path} has no ${FILES.join(" or ")} next to it`);
   const pairs = await openPairs(join(folder, name), n_layer);
   const read = async (key: string, target: Float32Array): Promise<void> => {
     await base.read(key, target);

@@ -103,7 +103,7 @@ async function describedByFile(
   if (tokenizer) return { config: { hparams, notices, bos: undefined, eos: [] }, tokenizer };
   throw new UserError(
     `${origin}'s file has a vocabulary of ${n_tokens} tokens, which is not OpenAI's, and does not bring it`,
-    { next: "put its vocab.json and merges.txt, or its tokenizer.json, beside it" },
+    { next: "put its vocab.json and merges.txt, or its tokenizer.json, next to it" },
   );
 }
 

@@ -153,7 +153,7 @@ async function readPair(folder: string): Promise<Base | undefined> {
   if (text === undefined || merges === undefined) {
     const [missing, there] =
       text === undefined ? [names.encoder, names.merges] : [names.merges, names.encoder];
-    throw new UserError(`${join(folder, missing)} is missing beside ${there}`, {
+    throw new UserError(`${join(folder, missing)} is missing next to ${there}`, {
       next: "fetch that file of the model, too",
     });
   }
