@@ -1,6 +1,6 @@
 import { realpath, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
-import type { SpecialTokens } from "../encoder/special-tokens.js";
+import type { ForeignModel } from "../formats/foreign-model.js";
 import { isGguf } from "../formats/gguf/gguf-file.js";
 import { openGguf } from "../formats/gguf/open.js";
 import { ADAPTER_CONFIG } from "../formats/huggingface/adapter.js";
@@ -13,20 +13,12 @@ import { hasCheckpoint, openCheckpoint } from "../formats/tensorflow/checkpoint.
 import type { WeightsDtype } from "../formats/tfjs/manifest.js";
 import { hasWeights, openWeights } from "../formats/tfjs/read.js";
 import { writeWeights } from "../formats/tfjs/write.js";
-import type { Hparams } from "../model/hparams.js";
 import { checkParameters, countParameters } from "../model/parameters.js";
 import type { TensorInfo, WeightSource } from "../model/weight-source.js";
 import { option, UsageError, UserError } from "../system/errors.js";
 import { listFolder, refuseLinkedFolder } from "../system/files.js";
 import { HPARAMS, isLeftover } from "./files.js";
-import {
-  loadHparams,
-  loadVocabulary,
-  modelFiles,
-  paddingNotice,
-  type VocabularyFiles,
-  withoutPadding,
-} from "./folder.js";
+import { loadHparams, loadVocabulary, modelFiles, paddingNotice, withoutPadding } from "./folder.js";
 import { foreignModel } from "./foreign.js";
 import { hubNameNotPath, showHubName } from "./hub-name.js";
 import { describeModel } from "./store.js";
@@ -50,15 +42,6 @@ export interface Imported {
   readonly bytes: number;
   /** What the user should know, a line each. */
   readonly notices: readonly string[];
-}
-
-/** A model of another program, in our terms. */
-interface Foreign extends VocabularyFiles {
-  readonly hparams: Hparams;
-  readonly source: WeightSource;
-  readonly special: SpecialTokens;
-  readonly notices: readonly string[];
-  readonly origin: string;
 }
 
 /**
@@ -155,13 +138,13 @@ async function checkTarget(
 const WEIGHTS = /\.(bin|pt|pth|ckpt|safetensors)$/i;
 
 /** @param folder or a file of weights */
-async function openForeign(folder: string): Promise<Foreign> {
+async function openForeign(folder: string): Promise<ForeignModel> {
   const found = await stat(folder).catch(() => undefined);
   if (found?.isFile()) {
     if (folder.endsWith(".gguf") || (await isGguf(folder))) {
-      return { ...(await openGguf(folder)), origin: "GGUF" };
+      return openGguf(folder);
     }
-    if (WEIGHTS.test(folder)) return openWithWeights(dirname(folder), basename(folder));
+    if (WEIGHTS.test(folder)) return openHuggingFace(dirname(folder), basename(folder));
     throw new UserError(`${folder} ${foreignModel(folder)}`);
   }
   const typed = relative(process.cwd(), folder);
@@ -180,12 +163,12 @@ async function openForeign(folder: string): Promise<Foreign> {
     return openWithHparams(folder, await openWeights(folder), "tfjs weights");
   }
   const gguf = findGguf(folder, names);
-  if (gguf !== undefined) return { ...(await openGguf(gguf)), origin: "GGUF" };
+  if (gguf !== undefined) return openGguf(gguf);
   if (names.includes("config.json")) {
-    return openWithWeights(folder);
+    return openHuggingFace(folder);
   }
   if (await hasCheckpoint(folder)) {
-    throw new UserError(`${join(folder, HPARAMS)} is missing beside the checkpoint`, {
+    throw new UserError(`${join(folder, HPARAMS)} is missing next to the checkpoint`, {
       next: "put the model's there",
     });
   }
@@ -211,15 +194,8 @@ function findGguf(folder: string, names: readonly string[]): string | undefined 
   });
 }
 
-/** Hugging Face's folder, or a file of weights in a folder. */
-async function openWithWeights(folder: string, file?: string): Promise<Foreign> {
-  const model = await openHuggingFace(folder, file);
-  const vocabulary = new Map([...model.vocabulary].map(([name, text]) => [name, Buffer.from(text)]));
-  return { ...model, vocabulary };
-}
-
 /** A folder with hparams.json and, unless it uses OpenAI's, encoder.json and vocab.bpe. */
-async function openWithHparams(folder: string, source: WeightSource, origin: string): Promise<Foreign> {
+async function openWithHparams(folder: string, source: WeightSource, origin: string): Promise<ForeignModel> {
   const stored = await loadHparams(folder);
   const vocabulary = await loadVocabulary(folder, stored);
   const { encoder, isOwn } = vocabulary;

@@ -251,8 +251,8 @@ const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] 
     (f) => renameSync(join(f, "model.safetensors"), join(f, "pytorch_model.bin")),
     /pytorch_model\.bin as a file of PyTorch: .*cut off/,
   ],
-  ["f32", (f) => rmSync(join(f, "vocab.json")), /vocab\.json is missing beside merges\.txt/],
-  ["f32", (f) => rmSync(join(f, "merges.txt")), /merges\.txt is missing beside vocab\.json/],
+  ["f32", (f) => rmSync(join(f, "vocab.json")), /vocab\.json is missing next to merges\.txt/],
+  ["f32", (f) => rmSync(join(f, "merges.txt")), /merges\.txt is missing next to vocab\.json/],
   ["f16", (f) => rmSync(join(f, "tokenizer.json")), /no tokenizer: it needs vocab\.json and merges\.txt/],
   [
     "f32",
@@ -356,7 +356,7 @@ const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] 
     /has no tensor x, which/,
   ],
   ["bf16", (f) => writeFileSync(join(f, "model.safetensors.index.json"), "{}"), /has no weight_map/],
-  ["micro", (f) => rmSync(join(f, "hparams.json")), /hparams\.json is missing beside the checkpoint/],
+  ["micro", (f) => rmSync(join(f, "hparams.json")), /hparams\.json is missing next to the checkpoint/],
   ["micro", (f) => rmSync(join(f, "vocab.bpe")), /vocab\.bpe: no such file/],
   [
     "micro",

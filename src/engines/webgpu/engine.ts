@@ -9,7 +9,7 @@ import { Device, type DeviceCounts, MAP_READ, USAGE } from "./device.js";
 import { Cache, type CachedSequence } from "./kv-cache.js";
 import { GPU_TUNING, Network, type PassShape, SOFTWARE_TUNING, type Tuning } from "./network.js";
 import { orderOf } from "./order.js";
-import { PASS_HEAD, PASS_ROW, type Storage } from "./shaders.js";
+import { PASS_HEAD, PASS_ROW, type Storage } from "./shaders/wgsl.js";
 import { WeightLoader } from "./weights.js";
 
 export interface WebgpuOptions {

@@ -2,7 +2,7 @@ import type { Sequence } from "../../model/engine.js";
 import type { Hparams } from "../../model/hparams.js";
 import { option, UserError } from "../../system/errors.js";
 import { type Device, USAGE } from "./device.js";
-import { PAGE } from "./shaders.js";
+import { PAGE } from "./shaders/wgsl.js";
 
 /** A sequence with the numbers of its pages, each of them 32 positions of keys and values for every layer. */
 export class CachedSequence implements Sequence {

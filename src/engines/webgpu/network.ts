@@ -2,16 +2,10 @@ import { architectureOf, attentionScale, type Hparams } from "../../model/hparam
 import { type Device, type Dispatch, USAGE } from "./device.js";
 import type { Cache } from "./kv-cache.js";
 import type { Order } from "./order.js";
-import {
-  attentionShader,
-  embedShader,
-  type LinearKind,
-  linearShader,
-  PAGE,
-  PASS_HEAD,
-  PASS_ROW,
-  type Storage,
-} from "./shaders.js";
+import { attentionShader } from "./shaders/attention.js";
+import { embedShader } from "./shaders/embed.js";
+import { type LinearKind, linearShader } from "./shaders/linear.js";
+import { PAGE, PASS_HEAD, PASS_ROW, type Storage } from "./shaders/wgsl.js";
 import type { Linear, Orders, Weights } from "./weights.js";
 
 /** Sizes that depend on what kind of machine plays the GPU. */

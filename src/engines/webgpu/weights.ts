@@ -3,7 +3,8 @@ import { LM_HEAD, parameterShapes, sizeOf } from "../../model/parameters.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { type Device, USAGE } from "./device.js";
 import { type Order, ordered } from "./order.js";
-import { PANEL, packShader, type Storage } from "./shaders.js";
+import { packShader } from "./shaders/pack.js";
+import { PANEL, type Storage } from "./shaders/wgsl.js";
 
 /** Some columns of a matrix, as much as a buffer of this GPU can hold. */
 export interface Slice {

@@ -1,29 +1,16 @@
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
-import type { SpecialTokens } from "../../encoder/special-tokens.js";
 import type { Hparams } from "../../model/hparams.js";
 import { LM_HEAD, parameterShapes, showShape, sizeOf } from "../../model/parameters.js";
 import type { TensorInfo, WeightSource } from "../../model/weight-source.js";
 import { quote, shorten, UserError } from "../../system/errors.js";
 import { exists } from "../../system/files.js";
+import type { ForeignModel } from "../foreign-model.js";
 import { FETCH_AGAIN, type GgufHead, type GgufTensor, readGgufHead, readRows } from "./gguf-file.js";
 import { Metadata } from "./metadata.js";
 import { ggufName, ggufShape } from "./names.js";
 import { readGgufTokenizer } from "./tokenizer.js";
 import { transpose } from "./transpose.js";
-
-/** A GPT-2 of a GGUF file in OpenAI's terms. */
-export interface GgufModel {
-  readonly hparams: Hparams;
-  /** Parameters under OpenAI's names; the embedding has a row for each token and no more. */
-  readonly source: WeightSource;
-  /** encoder.json and vocab.bpe. */
-  readonly vocabulary: ReadonlyMap<string, Buffer>;
-  /** How the model means its tokens. */
-  readonly special: SpecialTokens;
-  /** What the user should know, a line each. */
-  readonly notices: readonly string[];
-}
 
 /** llama.cpp's name for a part of a file, and its number and theirs. */
 const SHARD = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
@@ -34,7 +21,7 @@ const WTE = "model/wte";
  * @param path the file, or any of its shards
  * @throws UserError when it is missing or damaged, or is not a GPT-2
  */
-export async function openGguf(path: string): Promise<GgufModel> {
+export async function openGguf(path: string): Promise<ForeignModel> {
   const head = await readShards(path);
   const metadata = new Metadata(head);
   const architecture = metadata.text("general.architecture") ?? "";
@@ -54,7 +41,7 @@ export async function openGguf(path: string): Promise<GgufModel> {
     ["encoder.json", encoderJson],
     ["vocab.bpe", vocabBpe],
   ]);
-  return { hparams, source, vocabulary, special: encoder.special, notices };
+  return { hparams, source, vocabulary, special: encoder.special, notices, origin: "GGUF" };
 }
 
 /** Files of before 2025 have the embedding twice, once as the output matrix: then the model has one for both. */

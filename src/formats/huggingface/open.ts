@@ -2,9 +2,8 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Encoder, loadEncoder, openAiVocabulary } from "../../encoder/encoder.js";
 import type { SpecialTokens } from "../../encoder/special-tokens.js";
-import type { Hparams } from "../../model/hparams.js";
-import type { WeightSource } from "../../model/weight-source.js";
 import { UserError } from "../../system/errors.js";
+import type { ForeignModel } from "../foreign-model.js";
 import type { OwnConfig } from "../own-config.js";
 import { withAdapter } from "./adapter.js";
 import { type Config, parseConfig, tokenIds } from "./config.js";
@@ -12,21 +11,6 @@ import { readJson, readSmallText } from "./json.js";
 import { readTokenizer, type Tokenizer } from "./tokenizer.js";
 import { openFile, openFiles } from "./weight-files.js";
 import { openParameters } from "./weights.js";
-
-/** A Hugging Face GPT-2 in OpenAI's terms. */
-export interface HuggingFaceModel {
-  readonly hparams: Hparams;
-  /** Parameters under OpenAI's names; the embedding has a row for each token and no more. */
-  readonly source: WeightSource;
-  /** The texts of the vocabulary's files, by the names that a model folder of ours has for them. */
-  readonly vocabulary: ReadonlyMap<string, string>;
-  /** How the model means its tokens. */
-  readonly special: SpecialTokens;
-  /** What the user should know, a line each. */
-  readonly notices: readonly string[];
-  /** The program that wrote it. */
-  readonly origin: string;
-}
 
 const CONFIG = "config.json";
 const OPENAI_TOKENS = 50257;
@@ -38,7 +22,7 @@ const OPENAI_PADDED = 50304;
  * @param file the one of the folder's files that has the weights; nanoGPT's and llm.c's need no config.json
  * @throws UserError when a file is missing or damaged, or the model is no GPT-2 or computes what none here does
  */
-export async function openHuggingFace(folder: string, file?: string): Promise<HuggingFaceModel> {
+export async function openHuggingFace(folder: string, file?: string): Promise<ForeignModel> {
   const single = file === undefined ? undefined : await openFile(join(folder, file));
   const own = single?.own;
   const { config, tokenizer } = own
@@ -67,7 +51,7 @@ export async function openHuggingFace(folder: string, file?: string): Promise<Hu
   return {
     hparams: { ...opened.hparams, n_vocab },
     source,
-    vocabulary: files,
+    vocabulary: new Map([...files].map(([name, text]) => [name, Buffer.from(text)])),
     special,
     notices: all,
     origin,

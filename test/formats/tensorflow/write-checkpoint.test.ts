@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { pathToFileURL } from "node:url";
 import { maskCrc } from "../../../dist/src/formats/crc.js";
 import { type BundleEntry, readIndex, writeIndex } from "../../../dist/src/formats/tensorflow/bundle.js";
 import { findCheckpoint, openCheckpoint } from "../../../dist/src/formats/tensorflow/checkpoint.js";
@@ -13,6 +11,7 @@ import { writeCheckpoint } from "../../../dist/src/formats/tensorflow/write-chec
 import { writeTable } from "../../../dist/src/formats/tensorflow/write-table.js";
 import { parameterShapes, sizeOf } from "../../../dist/src/model/parameters.js";
 import type { WeightSource } from "../../../dist/src/model/weight-source.js";
+import { moduleUrl, onFullDisk } from "../../support/limited-disk.js";
 import { maskedCrc, slowCrc32c } from "../../support/write-checkpoint.js";
 
 const root = join(import.meta.dirname, "../../..");
@@ -214,24 +213,13 @@ test("a disk that takes no more: a clear line, and the folder is as it was", {
   const folder = fresh();
   cpSync(micro, folder, { recursive: true });
   const before = readdirSync(folder);
-  const url = (path: string): string => JSON.stringify(pathToFileURL(join(root, path)).href);
-  const script = `
-    process.on("SIGXFSZ", () => {});
-    const { openCheckpoint } = await import(${url("dist/src/formats/tensorflow/checkpoint.js")});
-    const { writeCheckpoint } = await import(${url("dist/src/formats/tensorflow/write-checkpoint.js")});
-    await writeCheckpoint(${JSON.stringify(folder)}, "model.ckpt", await openCheckpoint(${JSON.stringify(micro)})).then(
-      () => console.log("done"),
-      (error) => console.log(error.name + ": " + error.message),
-    );`;
-  const limited = [
-    "-c",
-    'ulimit -f 100 || exit 9; exec "$0" --input-type=module -e "$1"',
-    process.execPath,
-    script,
-  ];
-  const { stdout, stderr, status } = spawnSync("sh", limited, { encoding: "utf8" });
-  if (status === 9) return t.skip("no limit on the size of files here");
-  assert.match(stdout, /^UserError: cannot write .*model\.ckpt\.data-00000-of-00001.*\n$/, stderr);
+  const told = onFullDisk(
+    `const { openCheckpoint } = await import(${moduleUrl(join(root, "dist/src/formats/tensorflow/checkpoint.js"))});
+    const { writeCheckpoint } = await import(${moduleUrl(join(root, "dist/src/formats/tensorflow/write-checkpoint.js"))});`,
+    `writeCheckpoint(${JSON.stringify(folder)}, "model.ckpt", await openCheckpoint(${JSON.stringify(micro)}))`,
+  );
+  if (told === undefined) return t.skip("no limit on the size of files here");
+  assert.match(told, /^UserError: cannot write .*model\.ckpt\.data-00000-of-00001.*\n$/);
   assert.deepEqual(readdirSync(folder), before);
   for (const name of before) sameFile(join(folder, name), join(micro, name));
 });
