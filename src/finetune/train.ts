@@ -61,11 +61,11 @@ class Divergence {
 
 /** @param saved the step of the last good save */
 function diverged(step: number, saved: number | undefined, reason: string): UserError {
-  const next =
+  const [state, next] =
     saved === undefined
-      ? "nothing was saved: begin again"
-      : `the save of step ${saved} is kept: continue from it`;
-  return new UserError(`the training diverged at step ${step}: ${reason}`, {
+      ? ["nothing was saved", "begin again"]
+      : [`the save of step ${saved} is kept`, "continue from it"];
+  return new UserError(`the training diverged at step ${step} (${reason}); ${state}`, {
     next: `${next} with a lower ${option("learning_rate")}`,
   });
 }
