@@ -26,6 +26,11 @@ async function score(
   output: Output,
   signal: AbortSignal,
 ): Promise<void> {
+  const windows = text.split("\r\n").length - 1;
+  if (windows > 0)
+    note(
+      `warning: ${windows} line ends are \\r\\n, as on Windows: each \\r is scored, and GPT-2 has rarely seen one`,
+    );
   const folder = await modelFolder(options.model_name, options.models_dir);
   const { encoder, engine, hparams } = await loadModel(folder, {
     ...options,
@@ -82,11 +87,6 @@ export function addScore(program: Command): void {
       file === undefined
         ? await readStdin("name a file, or pipe a text into gpt2 score")
         : await readTextFile(file);
-    const windows = text.split("\r\n").length - 1;
-    if (windows > 0)
-      note(
-        `warning: ${windows} line ends are \\r\\n, as on Windows: each \\r is scored, and GPT-2 has rarely seen one`,
-      );
     if (text === "")
       throw new UserError(`${file ?? "standard input"} is empty`, { next: "there is nothing to score" });
     const output = new Output();
