@@ -25,5 +25,5 @@ export {
 export { type Encoder, type LoadOptions, loadModel, type Model } from "./api/model.js";
 export { logits, type ScoreOptions, score, type TextScore } from "./api/score.js";
 export type { Hparams } from "./model/hparams.js";
-export type { FinishReason } from "./sampling/sample.js";
+export type { FinishReason } from "./sampling/continuation.js";
 export { UserError } from "./system/errors.js";

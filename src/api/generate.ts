@@ -1,14 +1,9 @@
 import { randomSeed } from "../random.js";
+import type { FinishReason } from "../sampling/continuation.js";
 import { faultOfBias } from "../sampling/draw.js";
 import { checkOptions, SAMPLING_NAMES, SAMPLING_OPTIONS } from "../sampling/options.js";
 import { promptIds } from "../sampling/prompt.js";
-import {
-  type FinishReason,
-  inOrder,
-  type SampleEvent,
-  type SampleOptions,
-  sample,
-} from "../sampling/sample.js";
+import { inOrder, type SampleEvent, type SampleOptions, sample } from "../sampling/sample.js";
 import { Turns } from "../sampling/turns.js";
 import { insideOf, type Model } from "./model.js";
 

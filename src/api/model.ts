@@ -96,8 +96,8 @@ class QueuedEngine implements Engine {
     return this.engine.createSequence();
   }
 
-  fork(sequence: Sequence): Sequence {
-    return this.engine.fork(sequence);
+  fork(sequence: Sequence, length?: number): Sequence {
+    return this.engine.fork(sequence, length);
   }
 
   /** Copies the logits: the next call may come before they are looked at. */

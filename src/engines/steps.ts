@@ -15,6 +15,12 @@ export interface Span<S extends Sequence> extends CheckedStep<S> {
   readonly end: number;
 }
 
+/** How many of a sequence's tokens a fork takes. @throws RangeError when it has not so many */
+export function checkLength(sequence: Sequence, length: number): number {
+  if (Number.isInteger(length) && length >= 0 && length <= sequence.length) return length;
+  throw new RangeError(`a fork of ${length} tokens of a sequence that has ${sequence.length}`);
+}
+
 /**
  * Checks what forward() was given.
  * @param own the engine's sequence that this is

@@ -28,8 +28,11 @@ export interface Engine {
   readonly hparams: Hparams;
   /** A new, empty sequence. */
   createSequence(): Sequence;
-  /** A copy that goes on by itself: same tokens read, nothing computed again. */
-  fork(sequence: Sequence): Sequence;
+  /**
+   * A copy that goes on by itself: same tokens read, nothing computed again.
+   * @param length only so many of its first tokens; default: all
+   */
+  fork(sequence: Sequence, length?: number): Sequence;
   /**
    * Appends each step's ids to its sequence and computes the logits of the token that follows.
    * @param steps different sequences; lengths and numbers of ids may differ

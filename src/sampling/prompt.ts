@@ -1,7 +1,7 @@
 import type { Encoder } from "../encoder/encoder.js";
 import type { Hparams } from "../model/hparams.js";
 import { UserError } from "../system/errors.js";
-import { fitPrompt } from "./sample.js";
+import { fitPrompt } from "./continuation.js";
 
 /** What reading a prompt needs of an encoder. */
 export type PromptEncoder = Pick<Encoder, "encode" | "startOfText" | "special">;

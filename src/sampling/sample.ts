@@ -1,34 +1,24 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Engine, Sequence, Step } from "../model/engine.js";
-import { uniform } from "../random.js";
-import { type DrawOptions, makeDraw } from "./draw.js";
-import { ShownText } from "./stop.js";
+import {
+  type Continuation,
+  type ContinuationOptions,
+  Continuations,
+  type Decoding,
+  type FinishReason,
+} from "./continuation.js";
 
 /** How samples are drawn. Names and meaning are the command line's. */
-export interface SampleOptions extends DrawOptions {
-  readonly seed: number;
+export interface SampleOptions extends ContinuationOptions {
   /** The number in the seed's stream of the k-th sample written, both from 0, rising; default: k. */
   readonly numberOf?: (k: number) => number;
   /** How many samples; Infinity = for ever. */
   readonly nsamples: number;
   /** How many are computed at once: speed and memory, never the text. */
   readonly batch_size: number;
-  /** Most new tokens of a sample, at least 1; undefined = until the model ends the text or the context is full. */
-  readonly length?: number;
-  /** Texts that end a sample; they are not part of it. */
-  readonly stop?: readonly string[];
-  /** Take the end-of-text token for text like any other. */
-  readonly ignore_eos?: boolean;
-  /** Special tokens are part of the text, as they are written. */
-  readonly show_special?: boolean;
-  /** The end of a sample tells its tokens, which are kept until then. */
-  readonly keepIds?: boolean;
   /** Ends all samples after the token being computed, with finish_reason "interrupted". */
   readonly signal?: AbortSignal;
 }
-
-/** Why a sample ended. */
-export type FinishReason = "eos" | "stop" | "length" | "context" | "interrupted";
 
 /** What happens to the k-th sample, k from 0: pieces of its text, then once its end. */
 export type SampleEvent =
@@ -43,55 +33,18 @@ export type SampleEvent =
       readonly ids?: readonly number[];
     };
 
-/** What sampling needs of an encoder: to turn ids into text, and to know the token that ends a text. */
-export interface Decoding {
-  readonly endOfText?: number;
-  /** The tokens that end a text, where there are several. */
-  readonly special?: { readonly eos: readonly number[] };
-  /** Tokens that are no text, and how each is written. */
-  readonly marks?: ReadonlyMap<number, string>;
-  /** @param before the prompt */
-  decoder(before: readonly number[]): { push(id: number): string; end(): string };
-}
-
 /** Prompts are read in pieces of this many tokens, so that an interruption need not wait for a long one. */
 const PIECE = 128;
 /** How many batches' worth of samples may be started beyond the oldest unfinished one: bounds what waits. */
 const LOOKAHEAD = 32;
 
-/** The newest half of the context: what is read again when the context is full. */
-function newestHalf(ids: readonly number[], n_ctx: number): number[] {
-  return ids.slice(-Math.max(1, Math.floor(n_ctx / 2)));
-}
-
-/** The part of a prompt that is read: all of it, or its newest half context where it exceeds the context. */
-export function fitPrompt(ids: readonly number[], n_ctx: number): readonly number[] {
-  return ids.length <= n_ctx ? ids : newestHalf(ids, n_ctx);
-}
-
-const NO_MARKS: ReadonlyMap<number, string> = new Map();
-
-/** The marks without some: whoever asks to go on behind the end of a text sees it. */
-function marksBut(marks = NO_MARKS, shown: readonly (number | undefined)[]): ReadonlyMap<number, string> {
-  return new Map([...marks].filter(([id]) => !shown.includes(id)));
-}
-
 /** One sample being written. */
 interface Slot {
   readonly sample: number;
-  /** Its number in the seed's stream. */
-  readonly number: number;
+  readonly continuation: Continuation;
   sequence: Sequence;
-  /** Logits of the next token [n_vocab]; undefined while `next` has not been read. */
+  /** Logits of the next token [n_vocab]; undefined while the last one has not been read. */
   logits: Float32Array | undefined;
-  /** The token drawn last. */
-  next: number;
-  tokens: number;
-  /** The newest tokens, prompt included: what a full context is begun again with. */
-  readonly recent: number[];
-  readonly decoder: ReturnType<Decoding["decoder"]>;
-  readonly shown: ShownText;
-  readonly ids: number[] | undefined;
 }
 
 /**
@@ -110,20 +63,8 @@ export async function* sample(
   prompt: readonly number[],
   options: SampleOptions,
 ): AsyncGenerator<SampleEvent, void, void> {
-  const { n_ctx, n_vocab } = engine.hparams;
-  const { seed, nsamples, batch_size, length, signal } = options;
-  if (prompt.length < 1 || prompt.length > n_ctx) {
-    throw new RangeError(`a prompt has 1 to ${n_ctx} tokens, not ${prompt.length}`);
-  }
-  const draw = makeDraw(n_vocab, options);
-  const { endOfText, special } = decoding;
-  const allEnds = [endOfText, ...(special?.eos ?? [])];
-  const ends = new Set(options.ignore_eos ? [] : allEnds);
-  const hidden = options.show_special
-    ? NO_MARKS
-    : marksBut(decoding.marks, options.ignore_eos ? allEnds : []);
-  const isPenalised = (options.repetition_penalty ?? 1) !== 1;
-  const { numberOf = (k: number) => k } = options;
+  const continuations = new Continuations(engine.hparams, decoding, prompt, options);
+  const { nsamples, batch_size, signal, numberOf = (k: number) => k } = options;
   const aborted = (): boolean => signal?.aborted === true;
 
   /** Reads ids piece by piece; the last logits, or undefined when interrupted. */
@@ -149,54 +90,23 @@ export async function* sample(
       const isLast = started + 1 >= nsamples;
       const sequence = isLast || !shared ? (shared ?? engine.createSequence()) : engine.fork(shared);
       if (isLast) shared = undefined;
-      slots.push({
-        number: numberOf(started),
-        sample: started++,
-        sequence,
-        logits: promptLogits,
-        next: -1,
-        tokens: 0,
-        recent: prompt.slice(),
-        decoder: decoding.decoder(prompt),
-        shown: new ShownText(options.stop ?? [], hidden),
-        ids: options.keepIds ? [] : undefined,
-      });
+      const continuation = continuations.begin(numberOf(started));
+      slots.push({ sample: started++, continuation, sequence, logits: promptLogits });
     };
-    /** Frees a slot; the events that end its sample. */
-    const finish = (slot: Slot, finish_reason: FinishReason, isStopped = false): SampleEvent[] => {
+    /** Frees a slot; the event that ends its sample. */
+    const finish = (slot: Slot, finish_reason: FinishReason): SampleEvent => {
       engine.free(slot.sequence);
       slots = slots.filter((other) => other !== slot);
-      const { sample, tokens, ids } = slot;
-      const end = { type: "end", sample, tokens, finish_reason, ...(ids && { ids }) } as const;
-      if (isStopped) return [end];
-      const last = slot.shown.text(slot.decoder.end());
-      const text = last.text + (last.stopped ? "" : slot.shown.end());
-      const ending = last.stopped ? ({ ...end, finish_reason: "stop" } as const) : end;
-      return text === "" ? [ending] : [{ type: "text", sample: slot.sample, text }, ending];
+      const { sample, continuation } = slot;
+      const { tokens, ids } = continuation;
+      return { type: "end", sample, tokens, finish_reason, ...(ids && { ids }) };
     };
-    /**
-     * What a repetition penalty weakens: the tokens in the sample's context, prompt included. Not the one that ends
-     * a text: where a sample begins from it, nothing was said yet, and a penalty would keep it from ending.
-     */
-    const said = ({ recent, sequence }: Slot): readonly number[] =>
-      isPenalised ? recent.slice(-sequence.length).filter((id) => !ends.has(id)) : [];
-    /** Draws a slot's next token; what follows from it. */
-    const advance = (slot: Slot, logits: Float32Array): SampleEvent[] => {
-      const id = draw(logits, uniform(seed, slot.number, slot.tokens), said(slot));
-      slot.logits = undefined;
-      if (ends.has(id)) return finish(slot, "eos");
-      slot.next = id;
-      slot.tokens++;
-      slot.recent.push(id);
-      slot.ids?.push(id);
-      if (slot.recent.length >= 2 * n_ctx) slot.recent.splice(0, slot.recent.length - n_ctx);
-      const { text, stopped } = slot.shown.push(id, (token) => slot.decoder.push(token));
-      const events: SampleEvent[] = text === "" ? [] : [{ type: "text", sample: slot.sample, text }];
-      if (stopped) events.push(...finish(slot, "stop", true));
-      else if (slot.tokens === length) events.push(...finish(slot, "length"));
-      else if (length === undefined && slot.sequence.length >= n_ctx) events.push(...finish(slot, "context"));
-      return events;
-    };
+    /** What follows from text and end of a sample, in events. */
+    function* tell(slot: Slot, text: string, finish_reason?: FinishReason): Generator<SampleEvent> {
+      const end = finish_reason && finish(slot, finish_reason);
+      if (text !== "") yield { type: "text", sample: slot.sample, text };
+      if (end) yield end;
+    }
 
     while (!aborted()) {
       const oldest = Math.min(started, ...slots.map((slot) => slot.sample));
@@ -205,8 +115,11 @@ export async function* sample(
       if (slots.length === 0) return;
       let isFinished = false;
       for (const slot of [...slots]) {
-        if (slot.logits) yield* advance(slot, slot.logits);
-        isFinished ||= !slots.includes(slot);
+        if (!slot.logits) continue;
+        const { text, finish_reason } = slot.continuation.advance(slot.logits);
+        slot.logits = undefined;
+        isFinished ||= finish_reason !== undefined;
+        yield* tell(slot, text, finish_reason);
       }
       if (isFinished) {
         if (aborted()) break;
@@ -217,13 +130,14 @@ export async function* sample(
       const waiting: Slot[] = [];
       for (const slot of slots) {
         if (slot.logits) continue;
-        if (slot.sequence.length < n_ctx) {
-          steps.push({ sequence: slot.sequence, ids: [slot.next] });
+        const { ids, afresh } = slot.continuation.next();
+        if (!afresh) {
+          steps.push({ sequence: slot.sequence, ids });
           waiting.push(slot);
         } else {
           engine.free(slot.sequence);
           slot.sequence = engine.createSequence();
-          slot.logits = await read(slot.sequence, newestHalf(slot.recent, n_ctx));
+          slot.logits = await read(slot.sequence, ids);
         }
       }
       await nextTurn();
@@ -232,7 +146,10 @@ export async function* sample(
       // Drawn at once below, before the engine's arrays are used again.
       for (const [i, slot] of waiting.entries()) slot.logits = logits[i];
     }
-    for (const slot of [...slots]) yield* finish(slot, "interrupted");
+    for (const slot of [...slots]) {
+      const { text, finish_reason } = slot.continuation.end("interrupted");
+      yield* tell(slot, text, finish_reason);
+    }
   } finally {
     for (const slot of slots) engine.free(slot.sequence);
     if (shared) engine.free(shared);

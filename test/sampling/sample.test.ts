@@ -1,89 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Engine, Sequence, Step } from "../../dist/src/model/engine.js";
-import type { Hparams } from "../../dist/src/model/hparams.js";
 import { uniform } from "../../dist/src/random.js";
-import {
-  fitPrompt,
-  inOrder,
-  type SampleEvent,
-  type SampleOptions,
-  sample,
-} from "../../dist/src/sampling/sample.js";
+import { fitPrompt } from "../../dist/src/sampling/continuation.js";
+import { inOrder, type SampleEvent, type SampleOptions, sample } from "../../dist/src/sampling/sample.js";
 import { StopMatcher } from "../../dist/src/sampling/stop.js";
-
-const HPARAMS: Hparams = { n_vocab: 27, n_ctx: 16, n_embd: 1, n_head: 1, n_layer: 1 };
-const EOS = 26;
-
-interface FakeSequence extends Sequence {
-  ids: number[];
-}
-
-/**
- * An engine whose logits depend on all ids of the sequence and on nothing else, by a hash: any slip of the
- * sampler in what it feeds to which sequence changes the text. Counts what it is asked to do.
- */
-class FakeEngine implements Engine {
-  readonly name = "fake";
-  readonly precision = "float32";
-  readonly open = new Set<FakeSequence>();
-  readonly passes: number[] = [];
-  tokensRead = 0;
-  mostOpen = 0;
-  onForward = (): void => {};
-  private results: Float32Array[] = [];
-
-  constructor(readonly hparams: Hparams = HPARAMS) {}
-
-  createSequence(ids: number[] = []): FakeSequence {
-    const sequence = {
-      ids,
-      get length() {
-        return this.ids.length;
-      },
-    };
-    this.open.add(sequence);
-    this.mostOpen = Math.max(this.mostOpen, this.open.size);
-    return sequence;
-  }
-
-  fork(sequence: Sequence): Sequence {
-    assert.ok(this.open.has(sequence as FakeSequence));
-    return this.createSequence([...(sequence as FakeSequence).ids]);
-  }
-
-  free(sequence: Sequence): void {
-    assert.ok(this.open.delete(sequence as FakeSequence), "freed twice, or never made");
-  }
-
-  async forward(steps: readonly Step[]): Promise<Float32Array[]> {
-    this.onForward();
-    this.passes.push(steps.length);
-    for (const old of this.results) old.fill(Number.NaN); // the arrays are valid until the next call
-    this.results = steps.map(({ sequence, ids }) => {
-      const own = sequence as FakeSequence;
-      assert.ok(this.open.has(own));
-      own.ids.push(...Array.from(ids));
-      this.tokensRead += ids.length;
-      assert.ok(own.ids.length <= this.hparams.n_ctx);
-      let hash = 17;
-      for (const id of own.ids) hash = (Math.imul(hash, 31) + id + 1) | 0;
-      return Float32Array.from({ length: this.hparams.n_vocab }, (_, id) => {
-        const mixed = Math.imul(hash ^ (id * 0x9e3779b1), 0x85ebca6b) >>> 8;
-        return (mixed % 1000) / 250 - (id === EOS ? 2 : 0);
-      });
-    });
-    return this.results;
-  }
-
-  async dispose(): Promise<void> {}
-}
-
-/** Token n is the n-th letter. */
-const LETTERS = {
-  endOfText: EOS,
-  decoder: () => ({ push: (id: number) => (id === EOS ? "#" : String.fromCharCode(97 + id)), end: () => "" }),
-};
+import { EOS, FakeEngine, HPARAMS, LETTERS } from "../support/fake-engine.js";
 
 const OPTIONS: SampleOptions = { seed: 5, nsamples: 5, batch_size: 1, temperature: 1, top_k: 0, top_p: 1 };
 const PROMPT = [3, 1, 4];

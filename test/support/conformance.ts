@@ -225,6 +225,31 @@ export function testConformance(
       }),
     );
 
+    test(title("a fork of a sequence's beginning goes on from there, as does what it was taken from"), () =>
+      withEngine(async (engine) => {
+        const known = expected.sequences.find(
+          ({ ids }) => ids.length >= 32 && ids.length < engine.hparams.n_ctx,
+        )!;
+        const { length } = known.ids;
+        const long = engine.createSequence();
+        await engine.forward([{ sequence: long, ids: known.ids.slice(0, -1) }], "none");
+        const steps = [0, 1, 31, length - 2].map((kept) => ({
+          sequence: engine.fork(long, kept),
+          ids: known.ids.slice(kept),
+        }));
+        const results = await engine.forward([{ sequence: long, ids: [1] }, ...steps]);
+        for (const [i, { ids }] of steps.entries())
+          checkLogits(results[i + 1], known, `fork that reads ${ids.length}`);
+        const again = engine.fork(long, length - 1);
+        const twice = engine.fork(engine.fork(again), length - 3);
+        const [logits] = await engine.forward([{ sequence: again, ids: known.ids.slice(-1) }]);
+        checkLogits(logits, known, "fork of a sequence that went on");
+        const [last] = await engine.forward([{ sequence: twice, ids: known.ids.slice(-3) }]);
+        checkLogits(last, known, "fork of a fork");
+        for (const wrong of [-1, length + 1, 1.5]) assert.throws(() => engine.fork(long, wrong), RangeError);
+      }),
+    );
+
     test(title("wrong ids, lengths and sequences are refused"), () =>
       withEngine(async (engine) => {
         const { n_ctx, n_vocab } = engine.hparams;

@@ -1,6 +1,6 @@
 import { type FileHandle, lstat, open, rename, rm } from "node:fs/promises";
 import { join, parse } from "node:path";
-import type { FinishReason } from "../../sampling/sample.js";
+import type { FinishReason } from "../../sampling/continuation.js";
 import { UserError } from "../../system/errors.js";
 import { exists, fileError, makeFolder, renameToNew } from "../../system/files.js";
 import { note, tell } from "../terminal/output.js";

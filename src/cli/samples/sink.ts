@@ -1,5 +1,5 @@
 import type { Model } from "../../models/folder.js";
-import type { FinishReason } from "../../sampling/sample.js";
+import type { FinishReason } from "../../sampling/continuation.js";
 
 /** How a command's text output looks around the samples. */
 export interface Layout {

@@ -2,7 +2,7 @@ import type { Tensor, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
 import type { Engine, LogitsWanted, Sequence, Step } from "../../model/engine.js";
 import type { Hparams } from "../../model/hparams.js";
 import type { WeightSource } from "../../model/weight-source.js";
-import { checkSteps } from "../steps.js";
+import { checkLength, checkSteps } from "../steps.js";
 import { loadTf, type Tf, type TfjsBackend } from "./backend.js";
 import { type Loading, loadParameters, Network, type Past } from "./model.js";
 
@@ -13,11 +13,13 @@ interface Block {
   users: number;
 }
 
-/** A sequence stands in one row of a block, at the right end of its positions. */
+/** A sequence stands in one row of a block, at the right end of its positions but for those behind it. */
 class TfjsSequence implements Sequence {
   length = 0;
   block: Block | undefined;
   row = 0;
+  /** Positions at the right end that are another's: it was forked from a longer one. */
+  behind = 0;
   isFreed = false;
 }
 
@@ -40,11 +42,13 @@ class TfjsEngine implements Engine {
     return sequence;
   }
 
-  fork(sequence: Sequence): Sequence {
+  fork(sequence: Sequence, length = sequence.length): Sequence {
     const from = this.own(sequence);
+    checkLength(from, length);
     const copy = this.createSequence() as TfjsSequence;
     this.move(copy, from.block, from.row);
-    copy.length = from.length;
+    copy.length = length;
+    copy.behind = from.behind + from.length - length;
     return copy;
   }
 
@@ -96,6 +100,7 @@ class TfjsEngine implements Engine {
     for (const [row, sequence] of sequences.entries()) {
       this.move(sequence, next, row);
       sequence.length += n_new;
+      sequence.behind = 0;
     }
     let logits: Tensor2D | undefined;
     try {
@@ -125,7 +130,7 @@ class TfjsEngine implements Engine {
     const first = sequences[0].block;
     if (
       first?.n_rows === sequences.length &&
-      sequences.every(({ block, row }, i) => block === first && row === i)
+      sequences.every(({ block, row, behind }, i) => block === first && row === i && behind === 0)
     ) {
       return first;
     }
@@ -134,12 +139,12 @@ class TfjsEngine implements Engine {
     const { n_layer, n_head, n_embd } = this.hparams;
     const d = n_embd / n_head;
     const row = (tensors: (block: Block) => Tensor4D, sequence: TfjsSequence): Tensor4D => {
-      const { block, length } = sequence;
+      const { block, length, behind } = sequence;
       if (!block || length === 0) return this.tf.zeros([1, n_head, n_past, d]);
       const tensor = tensors(block);
       const own = this.tf.slice(
         tensor,
-        [sequence.row, 0, tensor.shape[2] - length, 0],
+        [sequence.row, 0, tensor.shape[2] - behind - length, 0],
         [1, n_head, length, d],
       ); // [n_rows, ...] -> [1, n_head, length, d]
       if (length === n_past) return own;

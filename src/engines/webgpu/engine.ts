@@ -3,7 +3,7 @@ import type { Engine, LogitsWanted, Sequence, Step } from "../../model/engine.js
 import { architectureOf, type Hparams } from "../../model/hparams.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { messageOf, UserError } from "../../system/errors.js";
-import { type CheckedStep, checkSteps, cutIntoPasses, type Span } from "../steps.js";
+import { type CheckedStep, checkLength, checkSteps, cutIntoPasses, type Span } from "../steps.js";
 import { findGpu } from "./adapter.js";
 import { Device, type DeviceCounts, MAP_READ, USAGE } from "./device.js";
 import { Cache, type CachedSequence } from "./kv-cache.js";
@@ -107,8 +107,8 @@ class GpuEngine implements WebgpuEngine {
     return this.cache.create();
   }
 
-  fork(sequence: Sequence): Sequence {
-    return this.cache.fork(this.cache.check(sequence));
+  fork(sequence: Sequence, length = sequence.length): Sequence {
+    return this.cache.fork(this.cache.check(sequence), checkLength(sequence, length));
   }
 
   free(sequence: Sequence): void {

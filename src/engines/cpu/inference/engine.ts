@@ -4,7 +4,7 @@ import type { Engine, LogitsWanted, Sequence, Step } from "../../../model/engine
 import { architectureOf, type Hparams } from "../../../model/hparams.js";
 import type { WeightSource } from "../../../model/weight-source.js";
 import { option, UserError } from "../../../system/errors.js";
-import { checkSteps, cutIntoPasses, type Span } from "../../steps.js";
+import { checkLength, checkSteps, cutIntoPasses, type Span } from "../../steps.js";
 import { modeOf } from "../runtime/architecture.js";
 import { defaultThreads } from "../runtime/cpu-quota.js";
 import { hasWasmFeatures } from "../runtime/features.js";
@@ -201,8 +201,8 @@ class CpuEngine implements Engine {
     return this.cache.create();
   }
 
-  fork(sequence: Sequence): Sequence {
-    return this.cache.fork(this.cache.check(sequence));
+  fork(sequence: Sequence, length = sequence.length): Sequence {
+    return this.cache.fork(this.cache.check(sequence), checkLength(sequence, length));
   }
 
   free(sequence: Sequence): void {

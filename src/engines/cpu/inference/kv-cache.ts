@@ -48,17 +48,18 @@ export class Cache {
     }
   }
 
-  fork(from: CachedSequence): CachedSequence {
+  /** @param length how many of its first positions the copy has */
+  fork(from: CachedSequence, length = from.length): CachedSequence {
     const copy = this.create();
-    copy.length = from.length;
-    const full = Math.floor(from.length / PAGE); // never written to again
+    copy.length = length;
+    const full = Math.floor(length / PAGE); // never written to again
     try {
       for (const page of from.pages.slice(0, full)) {
         this.holders.set(page, this.holders.get(page)! + 1);
         copy.pages.push(page);
       }
-      if (full * PAGE < from.length) {
-        this.reserve(copy, from.length);
+      if (full * PAGE < length) {
+        this.reserve(copy, length);
         const page = from.pages[full];
         new Uint8Array(this.heap.memory.buffer).copyWithin(copy.pages[full], page, page + this.pageBytes);
       }

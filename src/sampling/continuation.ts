@@ -1,0 +1,173 @@
+import type { Hparams } from "../model/hparams.js";
+import { uniform } from "../random.js";
+import { type Draw, type DrawOptions, makeDraw } from "./draw.js";
+import { ShownText } from "./stop.js";
+
+/** How a prompt is continued. Names and meaning are the command line's. */
+export interface ContinuationOptions extends DrawOptions {
+  readonly seed: number;
+  /** Most new tokens of a sample, at least 1; undefined = until the model ends the text or the context is full. */
+  readonly length?: number;
+  /** Texts that end a sample; they are not part of it. */
+  readonly stop?: readonly string[];
+  /** Take the end-of-text token for text like any other. */
+  readonly ignore_eos?: boolean;
+  /** Special tokens are part of the text, as they are written. */
+  readonly show_special?: boolean;
+  /** Its tokens are kept: see Continuation.ids. */
+  readonly keepIds?: boolean;
+}
+
+/** Why a sample ended. */
+export type FinishReason = "eos" | "stop" | "length" | "context" | "interrupted";
+
+/** What a token adds to its sample. */
+export interface Advance {
+  /** What can be shown now: often nothing, or the text of several tokens. */
+  readonly text: string;
+  /** The sample ends here. */
+  readonly finish_reason?: FinishReason;
+}
+
+/** What sampling needs of an encoder: to turn ids into text, and to know the token that ends a text. */
+export interface Decoding {
+  readonly endOfText?: number;
+  /** The tokens that end a text, where there are several. */
+  readonly special?: { readonly eos: readonly number[] };
+  /** Tokens that are no text, and how each is written. */
+  readonly marks?: ReadonlyMap<number, string>;
+  /** @param before the prompt */
+  decoder(before: readonly number[]): { push(id: number): string; end(): string };
+}
+
+/** The newest half of the context: what is read again when the context is full. */
+function newestHalf(ids: readonly number[], n_ctx: number): number[] {
+  return ids.slice(-Math.max(1, Math.floor(n_ctx / 2)));
+}
+
+/** The part of a prompt that is read: all of it, or its newest half context where it exceeds the context. */
+export function fitPrompt(ids: readonly number[], n_ctx: number): readonly number[] {
+  return ids.length <= n_ctx ? ids : newestHalf(ids, n_ctx);
+}
+
+const NO_MARKS: ReadonlyMap<number, string> = new Map();
+
+/** The marks without some: whoever asks to go on behind the end of a text sees it. */
+function marksBut(marks = NO_MARKS, shown: readonly (number | undefined)[]): ReadonlyMap<number, string> {
+  return new Map([...marks].filter(([id]) => !shown.includes(id)));
+}
+
+/** What all continuations of one prompt share. */
+export class Continuations {
+  readonly draw: Draw;
+  readonly n_ctx: number;
+  /** The tokens that end a text. */
+  readonly ends: ReadonlySet<number | undefined>;
+  /** Tokens that are not shown, and how each is written in a stop text. */
+  readonly hidden: ReadonlyMap<number, string>;
+  readonly isPenalised: boolean;
+
+  /**
+   * @param prompt token ids, at least one, at most n_ctx (see fitPrompt)
+   * @throws RangeError when the prompt's length is out of bounds
+   */
+  constructor(
+    { n_ctx, n_vocab }: Hparams,
+    readonly decoding: Decoding,
+    readonly prompt: readonly number[],
+    readonly options: ContinuationOptions,
+  ) {
+    if (prompt.length < 1 || prompt.length > n_ctx) {
+      throw new RangeError(`a prompt has 1 to ${n_ctx} tokens, not ${prompt.length}`);
+    }
+    const { ignore_eos, show_special, repetition_penalty = 1 } = options;
+    const allEnds = [decoding.endOfText, ...(decoding.special?.eos ?? [])];
+    this.draw = makeDraw(n_vocab, options);
+    this.n_ctx = n_ctx;
+    this.ends = new Set(ignore_eos ? [] : allEnds);
+    this.hidden = show_special ? NO_MARKS : marksBut(decoding.marks, ignore_eos ? allEnds : []);
+    this.isPenalised = repetition_penalty !== 1;
+  }
+
+  /** Begins the continuation with this number in the seed's stream. */
+  begin(number: number): Continuation {
+    return new Continuation(this, number);
+  }
+}
+
+/**
+ * One sample being written: draws token after token, says which text can be shown and when it ends. It knows no
+ * engine: whoever has one reads the prompt, then in turns gives the logits to advance() and reads next().
+ */
+export class Continuation {
+  /** New tokens drawn, the one that ends a text not counted. */
+  tokens = 0;
+  /** The new tokens, where they were to be kept. */
+  readonly ids: number[] | undefined;
+  readonly #shared: Continuations;
+  readonly #number: number;
+  readonly #decoder: ReturnType<Decoding["decoder"]>;
+  readonly #shown: ShownText;
+  /** The newest tokens, prompt included: what a full context is begun again with. */
+  readonly #recent: number[];
+  /** Tokens in the context when the next one is drawn. */
+  #read: number;
+
+  constructor(shared: Continuations, number: number) {
+    const { decoding, prompt, options, hidden } = shared;
+    this.#shared = shared;
+    this.#number = number;
+    this.#decoder = decoding.decoder(prompt);
+    this.#shown = new ShownText(options.stop ?? [], hidden);
+    this.#recent = prompt.slice();
+    this.#read = prompt.length;
+    this.ids = options.keepIds ? [] : undefined;
+  }
+
+  /**
+   * Draws the next token.
+   * @param logits [n_vocab], of the position behind all that was read
+   * @throws UserError when they are not numbers
+   */
+  advance(logits: Float32Array): Advance {
+    const { draw, ends, n_ctx, options } = this.#shared;
+    const id = draw(logits, uniform(options.seed, this.#number, this.tokens), this.#said());
+    if (ends.has(id)) return this.end("eos");
+    this.tokens++;
+    this.ids?.push(id);
+    this.#recent.push(id);
+    if (this.#recent.length >= 2 * n_ctx) this.#recent.splice(0, this.#recent.length - n_ctx);
+    const { text, stopped } = this.#shown.push(id, (token) => this.#decoder.push(token));
+    if (stopped) return { text, finish_reason: "stop" };
+    const isFull = options.length === undefined && this.#read >= n_ctx;
+    if (this.tokens !== options.length && !isFull) return { text };
+    const end = this.end(isFull ? "context" : "length");
+    return { ...end, text: text + end.text };
+  }
+
+  /**
+   * What is to be read for the next token, once after each advance() that did not end the sample.
+   * @returns afresh: into an empty context, as the one that was read is full
+   */
+  next(): { readonly ids: readonly number[]; readonly afresh: boolean } {
+    const afresh = this.#read >= this.#shared.n_ctx;
+    const ids = afresh ? newestHalf(this.#recent, this.#shared.n_ctx) : this.#recent.slice(-1);
+    this.#read = afresh ? ids.length : this.#read + 1;
+    return { ids, afresh };
+  }
+
+  /** Ends the sample: what was held back of its text, in which a text that stops it may still be found. */
+  end(finish_reason: FinishReason): Advance & { readonly finish_reason: FinishReason } {
+    const { text, stopped } = this.#shown.text(this.#decoder.end());
+    return stopped ? { text, finish_reason: "stop" } : { text: text + this.#shown.end(), finish_reason };
+  }
+
+  /**
+   * What a repetition penalty weakens: the tokens in the sample's context, prompt included. Not the one that ends
+   * a text: where a sample begins from it, nothing was said yet, and a penalty would keep it from ending.
+   */
+  #said(): readonly number[] {
+    const { isPenalised, ends } = this.#shared;
+    return isPenalised ? this.#recent.slice(-this.#read).filter((id) => !ends.has(id)) : [];
+  }
+}
