@@ -130,7 +130,31 @@ static napi_value checksum(napi_env env, napi_callback_info info) {
   return result;
 }
 
-/* { kernels: { "avx512+vnni": kernels, ... }, crc32c }: what this processor can run, the best set first */
+#if defined(__linux__)
+int madvise(void *from, size_t bytes, int advice); // of the C library that node brings
+enum { MADV_HUGEPAGE = 14 };
+
+/* memory: Uint8Array at the start of an address space, bytes: of that space, which grows in place; whether Linux took the advice */
+static napi_value huge_pages(napi_env env, napi_callback_info info) {
+  napi_value arguments[2], result = NULL, buffer;
+  size_t n = 2, length, offset;
+  void *base;
+  napi_typedarray_type type;
+  bool typed = false;
+  int64_t bytes;
+  if (napi_get_cb_info(env, info, &n, arguments, NULL, NULL) != napi_ok) return NULL;
+  if (
+    n < 2 || napi_is_typedarray(env, arguments[0], &typed) != napi_ok || !typed ||
+    napi_get_typedarray_info(env, arguments[0], &type, &length, &base, &buffer, &offset) != napi_ok ||
+    type != napi_uint8_array || offset != 0 || napi_get_value_int64(env, arguments[1], &bytes) != napi_ok ||
+    bytes < 0 || (uintptr_t)base % 4096 != 0
+  ) return fault(env, "hugePages", "not a memory and its bytes");
+  napi_get_boolean(env, madvise(base, bytes, MADV_HUGEPAGE) == 0, &result);
+  return result;
+}
+#endif
+
+/* { kernels: { "avx512+vnni": kernels, ... }, crc32c, hugePages }: what this processor and system can do, the best set first */
 NAPI_MODULE_INIT() {
   napi_value sets, function;
   if (napi_create_object(env, &sets) != napi_ok || napi_set_named_property(env, exports, "kernels", sets) != napi_ok)
@@ -147,5 +171,11 @@ NAPI_MODULE_INIT() {
     (napi_create_function(env, "crc32c", NAPI_AUTO_LENGTH, checksum, NULL, &function) != napi_ok ||
      napi_set_named_property(env, exports, "crc32c", function) != napi_ok)
   ) return NULL;
+#if defined(__linux__)
+  if (
+    napi_create_function(env, "hugePages", NAPI_AUTO_LENGTH, huge_pages, NULL, &function) != napi_ok ||
+    napi_set_named_property(env, exports, "hugePages", function) != napi_ok
+  ) return NULL;
+#endif
   return exports;
 }

@@ -15,6 +15,8 @@ export interface Addon {
   readonly kernels: Readonly<Record<string, unknown>>;
   /** Continues a CRC-32C over bytes, where the processor has an instruction for it. */
   readonly crc32c?: (bytes: Uint8Array, crc: number) => number;
+  /** Asks Linux for huge pages in an address space of `bytes` that begins with a memory. @returns whether it agreed */
+  readonly hugePages?: (memory: Uint8Array, bytes: number) => boolean;
 }
 
 /** Where the files are; sha256.json there has their digests. */

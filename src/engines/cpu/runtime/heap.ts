@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { loadAddon } from "../../../system/addon.js";
 import { option, UserError } from "../../../system/errors.js";
 
 const PAGE = 65536;
@@ -16,13 +18,34 @@ const ALIGN = 64;
  */
 export function createMemory(start: number, maximum = LIMIT_PAGES): WebAssembly.Memory {
   try {
-    return new WebAssembly.Memory({ initial: Math.ceil(start / PAGE), maximum, shared: true });
+    const memory = new WebAssembly.Memory({ initial: Math.ceil(start / PAGE), maximum, shared: true });
+    adviseHugePages(memory, maximum * PAGE);
+    return memory;
   } catch (error) {
     throw new UserError("out of memory: no address space for the model", {
       next: "is `ulimit -v` set?",
       cause: error,
     });
   }
+}
+
+/** Pages of 2 MiB. Those of other sizes, 512 MiB on some arm64 systems, would waste more than they save. */
+const HUGE_PAGE = 2 ** 21;
+const HUGE_PAGE_SIZE = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
+
+/**
+ * Linux hands out memory 4 KiB at a time, and each first touch costs a trap: on a virtual machine more than reading
+ * the weights into it. Huge pages are had for the asking, and only by native code; without them all works the same.
+ */
+function adviseHugePages(memory: WebAssembly.Memory, bytes: number): void {
+  const addon = loadAddon();
+  if (typeof addon === "string" || !addon.hugePages) return;
+  try {
+    if (Number(readFileSync(HUGE_PAGE_SIZE, "utf8")) !== HUGE_PAGE) return;
+  } catch {
+    return; // a kernel without them
+  }
+  addon.hugePages(new Uint8Array(memory.buffer), bytes);
 }
 
 /** Hands out parts of a WebAssembly memory, which grows when it must. What is given back is used again. */

@@ -1,5 +1,6 @@
 /// <reference path="../../../../src/engines/cpu/runtime/webassembly.d.ts" />
 import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { createMemory, Heap, LIMIT_PAGES } from "../../../../dist/src/engines/cpu/runtime/heap.js";
 import { UserError } from "../../../../dist/src/system/errors.js";
@@ -60,4 +61,22 @@ test("no allocation ends at 4 GiB: its end is an address of 32 bits", () => {
   assert.ok(at + bytes < 2 ** 32, `${at} + ${bytes}`);
   assert.throws(() => heap.allocate(1), UserError);
   assert.throws(() => new Heap(createMemory(PAGE), 64).allocate(bytes + PAGE), UserError);
+});
+
+/** The address spaces of this process for which huge pages were asked (Linux: proc(5), VmFlags, hg). */
+function advisedKilobytes(): number {
+  const areas = readFileSync("/proc/self/smaps", "utf8").split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
+  return areas
+    .filter((area) => /^VmFlags:.*\bhg\b/m.test(area))
+    .reduce((sum, area) => sum + Number(area.match(/^Size: +(\d+)/m)?.[1]), 0);
+}
+
+test("on Linux the whole space that a memory may grow into asks for huge pages", {
+  skip: !existsSync("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size") && "this kernel has none",
+}, () => {
+  const before = advisedKilobytes();
+  const heap = new Heap(createMemory(0, 1024), 0);
+  assert.ok(advisedKilobytes() - before >= 64 * 1024, "not asked for");
+  heap.allocate(1000 * PAGE);
+  assert.ok(advisedKilobytes() - before >= 64 * 1024, "forgotten when it grew");
 });
