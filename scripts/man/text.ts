@@ -14,6 +14,11 @@ export const EXIT_STATUS: readonly (readonly [string, string])[] = [
 ];
 
 export const ENVIRONMENT: readonly (readonly [string, string])[] = [
+  [
+    "GPT2_OPTION",
+    "the value of an option that is not typed, before what files say: GPT2_TOP_K=40; 1 for one that takes no value",
+  ],
+  ["GPT2_NO_CONFIG", "if not empty, neither .gpt2.yaml nor config.yaml is read"],
   ["GPT2_MODELS_DIR", "where models are kept, unless --models_dir is given"],
   ["GPT2_BACKEND", "what computes, unless --backend is given"],
   ["GPT2_BASE_URL", "where gpt2 download fetches from, unless --base_url is given"],
@@ -21,7 +26,7 @@ export const ENVIRONMENT: readonly (readonly [string, string])[] = [
   ["HF_ENDPOINT", "the address of the hub; default https://huggingface.co"],
   ["HF_HOME, HF_HUB_CACHE", "the hub's own cache, from which models are read without the network"],
   ["HF_HUB_OFFLINE", "1: gpt2 download asks no hub, and reads its cache alone"],
-  ["GPT2_NO_HISTORY", "if not empty, gpt2 interactive neither reads nor writes its history file"],
+  ["GPT2_NO_HISTORY", "if 1, gpt2 interactive neither reads nor writes its history file"],
   [
     "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY",
     "the proxy for downloads, as http://HOST:PORT. The lower-case names work too, and win.",
@@ -32,7 +37,8 @@ export const ENVIRONMENT: readonly (readonly [string, string])[] = [
   ["TERM", "if dumb, no progress bars or control sequences are written"],
   ["XDG_CACHE_HOME", "the parent of gpt2/models, where downloads go on Linux; default ~/.cache"],
   ["XDG_DATA_HOME", "the parent of gpt2/history on Linux; default ~/.local/share"],
-  ["LOCALAPPDATA", "the parent of both on Windows"],
+  ["XDG_CONFIG_HOME", "the parent of gpt2/config.yaml on Linux; default ~/.config"],
+  ["LOCALAPPDATA", "the parent of the cache and the history on Windows"],
   ["TF_CPP_MIN_LOG_LEVEL", "how much libtensorflow logs with --backend tfjs-node; default 2"],
   ["LD_LIBRARY_PATH", "on Linux, where --backend webgpu also looks for libvulkan.so.1"],
 ];
@@ -43,6 +49,11 @@ export const FILES: readonly (readonly [string, string])[] = [
     "~/.cache/gpt2/models",
     "models otherwise; ~/Library/Caches/gpt2/models on macOS, %LOCALAPPDATA%\\gpt2\\Cache\\models on Windows",
   ],
+  [
+    "~/.config/gpt2/config.yaml",
+    "defaults of options, and presets; ~/Library/Preferences/gpt2/config.yaml on macOS, %APPDATA%\\gpt2\\Config\\config.yaml on Windows",
+  ],
+  ["./.gpt2.yaml", "defaults for the current folder: how texts are made and shown, nothing else"],
   [
     "~/.local/share/gpt2/history",
     "what was typed in gpt2 interactive; ~/Library/Application Support/gpt2/history on macOS, %LOCALAPPDATA%\\gpt2\\Data\\history on Windows",

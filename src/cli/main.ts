@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { EXIT, messageOf, UsageError, UserError, writeOptionsAs } from "../system/errors.js";
 import { packageVersion } from "../system/package.js";
 import type { Shell } from "./completion/stubs.js";
+import { applyConfig, type Define } from "./config/apply.js";
 import { withUnderscores } from "./options/parse.js";
 import { Output } from "./terminal/output.js";
 import { shellQuote } from "./terminal/shell-quote.js";
@@ -16,8 +17,11 @@ const EXAMPLES = `Example: gpt2 generate "Once upon a time" --model_name stories
 
 `;
 
-/** Adds a command and its options to the program; finish is told the exit code of a command that has one of its own. */
-type AddCommand = (program: Command, finish: (code: number) => void) => void;
+/**
+ * Adds a command and its options to the program; finish is told the exit code of a command that has one of its own,
+ * define gives the other commands' options.
+ */
+type AddCommand = (program: Command, finish: (code: number) => void, define: Define) => void;
 
 /** The commands in the order of the help. The module of each is imported when it is called: a start loads no other. */
 const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<AddCommand> }>> = {
@@ -73,6 +77,10 @@ const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<A
     summary: "tokens per second on this machine",
     load: async () => (await import("./commands/bench.js")).addBench,
   },
+  config: {
+    summary: "defaults and presets: what holds, and where it comes from",
+    load: async () => (await import("./commands/config.js")).addConfig,
+  },
   completion: {
     summary: "a script that lets bash, zsh or fish complete what you type",
     load: async () => (await import("./commands/completion.js")).addCompletion,
@@ -104,8 +112,9 @@ export async function buildProgram(
     .option("-V, --version", "the versions of gpt2 and Node, and what computes")
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .helpCommand(false);
+  const define: Define = (names) => buildProgram(output, () => {}, names);
   for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
-    if (called.includes(name)) (await load())(program, finish);
+    if (called.includes(name)) (await load())(program, finish, define);
     else program.command(name);
     program.commands.at(-1)?.summary(summary);
   }
@@ -115,6 +124,9 @@ export async function buildProgram(
       outputError: () => {},
     });
   }
+  program.hook("preAction", async (_, command) => {
+    if (command !== program) await applyConfig(command, Object.keys(COMMANDS), define);
+  });
   program.action(async ({ version }: { version?: boolean }) => {
     if (!version) return program.outputHelp();
     const { describeDefault } = await import("../engines/create.js");

@@ -91,6 +91,7 @@ const WORKS: Readonly<Record<string, readonly Work[]>> = {
   score: [{ args: () => [TEXT, "--model_name", LARGE], ...LOADING }],
   tokenize: [{ args: () => ["--model_name", LARGE], stdin: "x", at: 1, doing: "reading a vocabulary" }],
   bench: [{ args: () => ["--model_name", LARGE], ...LOADING }],
+  config: [{ args: () => [], at: 0, doing: "starting" }],
   completion: [{ args: () => ["bash"], at: 0, doing: "starting" }],
 };
 

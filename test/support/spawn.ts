@@ -45,7 +45,14 @@ function bareEnvironment(): NodeJS.ProcessEnv {
       delete env[name];
   }
   const home = join(TEMPORARY, "home");
-  return { ...env, HOME: home, USERPROFILE: home, LOCALAPPDATA: home, XDG_CACHE_HOME: join(home, "cache") };
+  return {
+    ...env,
+    HOME: home,
+    USERPROFILE: home,
+    APPDATA: home,
+    LOCALAPPDATA: home,
+    XDG_CACHE_HOME: join(home, "cache"),
+  };
 }
 
 /** A program that runs. */

@@ -18,7 +18,6 @@ export interface OptionDefinition {
   /** What its value is called, `k`; undefined for an option that takes none. */
   readonly placeholder: string | undefined;
   readonly values: Values;
-  readonly isRepeatable: boolean;
 }
 
 /** An argument as its command defines it. */
@@ -52,7 +51,7 @@ function pathsOf(placeholder: string): Values["paths"] {
 }
 
 function describeOption(option: Option): OptionDefinition {
-  const { description, defaultValue } = option;
+  const { description } = option;
   const placeholder = /[<[]([^>\]]+?)(?:\.\.\.)?[>\]]/.exec(option.flags)?.[1];
   const words = wordsOf(option.parseArg);
   return {
@@ -66,7 +65,6 @@ function describeOption(option: Option): OptionDefinition {
       // A value with likely words and any other text, such as that of --restore_from, may be a folder's path.
       paths: pathsOf(placeholder ?? "") ?? (placeholder === "what" ? "folders" : undefined),
     },
-    isRepeatable: Array.isArray(defaultValue) || defaultValue instanceof Map,
   };
 }
 

@@ -49,8 +49,7 @@ function typed({ text, isPrompt }: Entry): string {
 }
 
 /** A history that is kept between sessions, unless the person does not want that. */
-function openHistory(isWanted: boolean): History {
-  const isKept = isWanted && !process.env["GPT2_NO_HISTORY"];
+function openHistory(isKept: boolean): History {
   return new History(isKept ? historyPath() : undefined, (line) => tell(`warning: ${line}`));
 }
 

@@ -30,8 +30,17 @@ export function addThreads(command: Command): void {
   addValue(command, "--threads <n>", text, wholeNumber("--threads", 1, MAX_THREADS));
 }
 
+/** Adds --preset. */
+export function addPreset(command: Command): void {
+  command.option(
+    "--preset <name>",
+    "options under this name in config.yaml or .gpt2.yaml; gpt2 config lists them",
+  );
+}
+
 /** Adds the options that say what computes. */
 export function addEngineOptions(command: Command): Command {
+  addPreset(command);
   addBackend(command);
   addValue(
     command,

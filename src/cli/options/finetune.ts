@@ -9,8 +9,8 @@ import {
 import type { Hparams } from "../../model/hparams.js";
 import { MAX_SEED } from "../../random.js";
 import { UsageError } from "../../system/errors.js";
-import { addBackend, addGpu, addModelsDir, addThreads } from "./engine.js";
-import { addValue, anyText, decimalNumber, oneOf, wholeNumber } from "./parse.js";
+import { addBackend, addGpu, addModelsDir, addPreset, addThreads } from "./engine.js";
+import { addValue, anyText, decimalNumber, oneOf, repeated, wholeNumber } from "./parse.js";
 import { CHECKPOINT_DIR, RUN_NAME } from "./run-name.js";
 
 /** The options as they were typed or by default; of the training's own, those that were not typed are missing. */
@@ -123,7 +123,7 @@ export function addFinetuneOptions(command: Command): void {
     .option(
       "--column <name>",
       "where the text is: a column of a .csv or .tsv, by name or number (default: the first), or a field of a .json or .jsonl (default: text); repeat it for several, joined by newlines",
-      (name: string, before: readonly string[] = []) => [...before, name],
+      repeated((name: string, before: readonly string[] = []) => [...before, name]),
     )
     .addOption(
       new Option(
@@ -167,6 +167,7 @@ export function addFinetuneOptions(command: Command): void {
     257,
   );
 
+  addPreset(command);
   addBackend(command);
   addThreads(command);
   addGpu(command);

@@ -72,6 +72,22 @@ export function onOrOff(option: string): WordParser<boolean> {
   return Object.assign((text: string): boolean => word(text) === "on", { words: word.words });
 }
 
+/** Takes every value of an option that is typed several times. */
+export interface RepeatedParser<T> {
+  (text: string, before: T): T;
+  readonly isRepeated: true;
+}
+
+/** Marks what reads one value of several: it gets those before. */
+export function repeated<T>(parse: (text: string, before: T) => T): RepeatedParser<T> {
+  return Object.assign((text: string, before: T): T => parse(text, before), { isRepeated: true as const });
+}
+
+/** Whether an option's parser is one of repeated(). */
+export function repeats(parse: unknown): boolean {
+  return (parse as { isRepeated?: boolean } | undefined)?.isRepeated === true;
+}
+
 /** Adds an option that takes a value; shows the default, where there is one. */
 export function addValue<T>(
   command: Command,

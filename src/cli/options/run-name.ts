@@ -34,7 +34,8 @@ export function addRunModel(command: Command): void {
     .option("--checkpoint_dir <dir>", `where runs are kept (default: ${CHECKPOINT_DIR})`)
     .hook("preAction", () => {
       const { run_name, checkpoint_dir } = command.opts<{ run_name?: string; checkpoint_dir?: string }>();
-      if (run_name === undefined && checkpoint_dir === undefined) return;
+      const isFolderTyped = command.getOptionValueSource("checkpoint_dir") === "cli";
+      if (run_name === undefined && !isFolderTyped) return; // as a default, the folder alone asks for no run
       if (command.getOptionValueSource("model_name") === "cli") {
         throw new UsageError("give --model_name or --run_name, not both");
       }

@@ -10,7 +10,7 @@ import {
 import { UsageError } from "../../system/errors.js";
 import { silenceNotes } from "../terminal/output.js";
 import { addEngineOptions, addModelsDir } from "./engine.js";
-import { addValue, numberOf, oneOf, onOrOff, toDecimal, unescaped } from "./parse.js";
+import { addValue, numberOf, oneOf, onOrOff, repeated, toDecimal, unescaped } from "./parse.js";
 import { addRunModel } from "./run-name.js";
 
 /** The options that the three generating commands share, as they were typed or by default. */
@@ -69,12 +69,12 @@ function samplingOption(name: SamplingOptionName, nsamples: { default: number; m
   if (!("min" in rule)) {
     if (rule.type === "flag") return option;
     if (rule.type === "switch") return option.argParser(onOrOff(flag));
-    if (rule.type === "biases") return option.argParser(addBias).default(new Map(), "none");
+    if (rule.type === "biases") return option.argParser(repeated(addBias)).default(new Map(), "none");
     const add = (typed: string, all: string[]): string[] => {
       if (typed === "") throw new UsageError(`${flag} must not be empty`);
       return [...all, unescaped(typed)];
     };
-    return option.argParser(add).default([], "none");
+    return option.argParser(repeated(add)).default([], "none");
   }
   if (name === "nsamples") {
     if (nsamples.min === 0) option.description += "; 0 = until stopped";

@@ -1,0 +1,152 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import envPaths from "env-paths";
+import type { LineCounter, Node, YAMLMap } from "yaml";
+import { messageOf, quote, UsageError } from "../../system/errors.js";
+import { readSmallFile } from "../../system/files.js";
+import { decodeText } from "../../system/text-encoding.js";
+
+/** A value that an option is given elsewhere than on the command line. */
+export interface Setting {
+  /** The option's name, with underscores: "top_k". */
+  readonly name: string;
+  /** As it would be typed; several where the option may be repeated, "true" or "false" for one without a value. */
+  readonly texts: readonly string[];
+  /** Where it stands: "/home/me/.config/gpt2/config.yaml:3" or "$GPT2_TOP_K". */
+  readonly where: string;
+}
+
+/** A file of defaults. Names and values are not checked yet: that needs the options' definitions. */
+export interface ConfigFile {
+  /** As messages name it. */
+  readonly path: string;
+  /** It lies in the current folder, and may be anybody's. */
+  readonly isLocal: boolean;
+  /** What stands at the top, for every command that has the option. */
+  readonly plain: readonly Setting[];
+  /** What stands under a command's name. */
+  readonly commands: ReadonlyMap<string, Section>;
+  /** What stands under a name below `presets`. */
+  readonly presets: ReadonlyMap<string, Section>;
+}
+
+/** Options under a name. */
+export interface Section {
+  readonly where: string;
+  readonly settings: readonly Setting[];
+}
+
+/** The file in the current folder. */
+export const LOCAL_FILE = ".gpt2.yaml";
+const PRESETS = "presets";
+const MAX_BYTES = 1_000_000;
+
+/** The user's own file, such as ~/.config/gpt2/config.yaml. */
+export function userConfigPath(): string {
+  return join(envPaths("gpt2", { suffix: "" }).config, "config.yaml");
+}
+
+/**
+ * The files of defaults that are there: the nearest first. None where $GPT2_NO_CONFIG is set.
+ * @param commands names that head a section of a file
+ * @param withLocal whether that of the current folder counts
+ * @throws UsageError that names the file and the line where one is not as it must be
+ */
+export async function readConfigFiles({
+  commands,
+  withLocal,
+}: {
+  readonly commands: readonly string[];
+  readonly withLocal: boolean;
+}): Promise<ConfigFile[]> {
+  if (process.env["GPT2_NO_CONFIG"]) return [];
+  const files: ConfigFile[] = [];
+  if (withLocal && existsSync(LOCAL_FILE)) files.push(await readConfigFile(LOCAL_FILE, true, commands));
+  const path = userConfigPath();
+  if (existsSync(path)) files.push(await readConfigFile(path, false, commands));
+  return files;
+}
+
+async function readConfigFile(
+  path: string,
+  isLocal: boolean,
+  commands: readonly string[],
+): Promise<ConfigFile> {
+  const text = decodeText(await readSmallFile(path, MAX_BYTES, "it must be a file of options"));
+  const { LineCounter, parseDocument } = await import("yaml"); // only where there is such a file
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const [fault] = document.errors;
+  if (fault) throw new UsageError(`${whereOf(path, fault.pos[0], lines)}: ${messageOf(fault)}`);
+  const reader = await SettingsReader.create(path, lines);
+  const plain: Setting[] = [];
+  const sections = new Map<string, Section>();
+  const presets = new Map<string, Section>();
+  for (const entry of reader.entries(document.contents, `${path}:1`)) {
+    if (entry.key === PRESETS) {
+      for (const each of reader.entries(entry.value, entry.where))
+        presets.set(each.key, reader.section(each));
+    } else if (commands.includes(entry.key)) sections.set(entry.key, reader.section(entry));
+    else plain.push(reader.setting(entry));
+  }
+  return { path, isLocal, plain, commands: sections, presets };
+}
+
+const whereOf = (path: string, offset: number, lines: LineCounter): string =>
+  `${path}:${lines.linePos(offset).line}`;
+
+interface Entry {
+  readonly key: string;
+  readonly value: Node | null;
+  readonly where: string;
+}
+
+/** Reads the parts of one file. */
+class SettingsReader {
+  private constructor(
+    private readonly yaml: typeof import("yaml"),
+    private readonly path: string,
+    private readonly lines: LineCounter,
+  ) {}
+
+  static async create(path: string, lines: LineCounter): Promise<SettingsReader> {
+    return new SettingsReader(await import("yaml"), path, lines);
+  }
+
+  /** The names and values of a mapping; none of an empty one. */
+  entries(node: unknown, where: string): Entry[] {
+    const { isMap, isScalar } = this.yaml;
+    if (node === null || (isScalar(node) && node.value === null)) return [];
+    if (!isMap(node)) throw new UsageError(`${where}: expected lines such as "top_k: 40"`);
+    return (node as YAMLMap<unknown, Node | null>).items.map(({ key, value }) => {
+      if (!isScalar(key)) throw new UsageError(`${where}: expected a name before the colon`);
+      return {
+        key: String(key.value).replaceAll("-", "_"),
+        value,
+        where: whereOf(this.path, key.range?.[0] ?? 0, this.lines),
+      };
+    });
+  }
+
+  section({ value, where }: Entry): Section {
+    return { where, settings: this.entries(value, where).map((each) => this.setting(each)) };
+  }
+
+  setting({ key: name, value, where }: Entry): Setting {
+    const { isSeq } = this.yaml;
+    const values = isSeq(value) ? (value.items as Node[]) : [value];
+    return { name, where, texts: values.map((each) => this.text(name, each, where)) };
+  }
+
+  /** A value as it would be typed: `0.70` stays `0.70`. */
+  private text(name: string, value: Node | null, where: string): string {
+    const { isScalar, isMap } = this.yaml;
+    if (isMap(value))
+      throw new UsageError(`${where}: there is no command ${quote(name)}`, {
+        next: "gpt2 --help lists the commands",
+      });
+    if (!isScalar(value)) throw new UsageError(`${where}: ${name} must be a value or a list of values`);
+    if (value.value === null) throw new UsageError(`${where}: ${name} has no value`);
+    return value.source ?? String(value.value);
+  }
+}
