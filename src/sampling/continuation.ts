@@ -1,6 +1,7 @@
 import type { Hparams } from "../model/hparams.js";
 import { uniform } from "../random.js";
 import { type Draw, type DrawOptions, makeDraw } from "./draw.js";
+import type { Past } from "./penalties.js";
 import { ShownText } from "./stop.js";
 
 /** How a prompt is continued. Names and meaning are the command line's. */
@@ -53,7 +54,7 @@ export function fitPrompt(ids: readonly number[], n_ctx: number): readonly numbe
 const NO_MARKS: ReadonlyMap<number, string> = new Map();
 
 /** The marks without some: whoever asks to go on behind the end of a text sees it. */
-function marksBut(marks = NO_MARKS, shown: readonly (number | undefined)[]): ReadonlyMap<number, string> {
+function marksBut(marks = NO_MARKS, shown: readonly number[]): ReadonlyMap<number, string> {
   return new Map([...marks].filter(([id]) => !shown.includes(id)));
 }
 
@@ -62,10 +63,9 @@ export class Continuations {
   readonly draw: Draw;
   readonly n_ctx: number;
   /** The tokens that end a text. */
-  readonly ends: ReadonlySet<number | undefined>;
+  readonly ends: ReadonlySet<number>;
   /** Tokens that are not shown, and how each is written in a stop text. */
   readonly hidden: ReadonlyMap<number, string>;
-  readonly isPenalised: boolean;
 
   /**
    * @param prompt token ids, at least one, at most n_ctx (see fitPrompt)
@@ -80,13 +80,12 @@ export class Continuations {
     if (prompt.length < 1 || prompt.length > n_ctx) {
       throw new RangeError(`a prompt has 1 to ${n_ctx} tokens, not ${prompt.length}`);
     }
-    const { ignore_eos, show_special, repetition_penalty = 1 } = options;
-    const allEnds = [decoding.endOfText, ...(decoding.special?.eos ?? [])];
-    this.draw = makeDraw(n_vocab, options);
+    const { ignore_eos, show_special } = options;
+    const allEnds = [decoding.endOfText, ...(decoding.special?.eos ?? [])].filter((id) => id !== undefined);
     this.n_ctx = n_ctx;
     this.ends = new Set(ignore_eos ? [] : allEnds);
+    this.draw = makeDraw(n_vocab, options, this.ends);
     this.hidden = show_special ? NO_MARKS : marksBut(decoding.marks, ignore_eos ? allEnds : []);
-    this.isPenalised = repetition_penalty !== 1;
   }
 
   /** Begins the continuation with this number in the seed's stream. */
@@ -131,7 +130,7 @@ export class Continuation {
    */
   advance(logits: Float32Array): Advance {
     const { draw, ends, n_ctx, options } = this.#shared;
-    const id = draw(logits, uniform(options.seed, this.#number, this.tokens), this.#said());
+    const id = draw(logits, uniform(options.seed, this.#number, this.tokens), this.#past());
     if (ends.has(id)) return this.end("eos");
     this.tokens++;
     this.ids?.push(id);
@@ -162,12 +161,8 @@ export class Continuation {
     return stopped ? { text, finish_reason: "stop" } : { text: text + this.#shown.end(), finish_reason };
   }
 
-  /**
-   * What a repetition penalty weakens: the tokens in the sample's context, prompt included. Not the one that ends
-   * a text: where a sample begins from it, nothing was said yet, and a penalty would keep it from ending.
-   */
-  #said(): readonly number[] {
-    const { isPenalised, ends } = this.#shared;
-    return isPenalised ? this.#recent.slice(-this.#read).filter((id) => !ends.has(id)) : [];
+  /** What the next token is drawn behind. */
+  #past(): Past {
+    return { context: this.#recent.slice(-this.#read), drawn: Math.min(this.tokens, this.#read) };
   }
 }

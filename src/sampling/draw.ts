@@ -4,9 +4,10 @@
  */
 
 import { UserError } from "../system/errors.js";
+import { makePenalties, type Past, type PenaltyOptions } from "./penalties.js";
 
 /** What shapes the distribution that tokens are drawn from. */
-export interface DrawOptions {
+export interface DrawOptions extends PenaltyOptions {
   /** Logits are divided by it; 0 takes the likeliest token, always. */
   readonly temperature: number;
   /** Only the k likeliest tokens can be drawn, with all that tie with the k-th; 0 = all. */
@@ -15,8 +16,6 @@ export interface DrawOptions {
   readonly top_p: number;
   /** Only tokens at least this many times as probable as the likeliest one can be drawn; 0 = all. */
   readonly min_p?: number;
-  /** The logits of tokens said before are divided by it where positive, multiplied where negative; 1 = off. */
-  readonly repetition_penalty?: number;
   /** What is added to the logits of token ids; -Infinity means never. */
   readonly logit_bias?: ReadonlyMap<number, number>;
 }
@@ -42,11 +41,10 @@ export function faultOfBias(bias: ReadonlyMap<number, number>, n_vocab: number):
 export const NOT_NUMBERS =
   "the model's logits are not numbers: its weights are damaged or overflow float32: download or train it again";
 
-/**
- * Draws a token id from logits [n_vocab], which it leaves as they are, with a uniform random number in [0, 1).
- * `said`: the token ids that a repetition penalty weakens, however often they stand there.
- */
-export type Draw = (logits: Float32Array, u: number, said?: Iterable<number>) => number;
+/** Draws a token id from logits [n_vocab], which it leaves as they are, with a uniform random number in [0, 1). */
+export type Draw = (logits: Float32Array, u: number, past?: Past) => number;
+
+const NO_PAST: Past = { context: [], drawn: 0 };
 
 /** float32 as the engine gives them, float64 where something was added. */
 type Logits = Float32Array | Float64Array;
@@ -116,40 +114,43 @@ export function argmax(logits: Logits): number {
 }
 
 /**
- * Makes the function that adds biases to logits, then weakens the tokens said before as CTRL does (Keskar et al.
- * 2019, arXiv 1909.05858, section 4.1; a negative logit is multiplied, since dividing it would strengthen it).
+ * Makes the function that adds biases to logits, then applies the penalties.
  * @returns undefined where neither is asked for; the function's result is valid until its next call
  */
 function makeAdjust(
   n_vocab: number,
-  { repetition_penalty = 1, logit_bias = new Map() }: DrawOptions,
-): ((logits: Float32Array, said: Iterable<number>) => Float64Array) | undefined {
-  if (repetition_penalty === 1 && logit_bias.size === 0) return undefined;
+  options: DrawOptions,
+  spared: ReadonlySet<number>,
+): ((logits: Float32Array, past: Past) => Float64Array) | undefined {
+  const { logit_bias = new Map() } = options;
+  const penalise = makePenalties(n_vocab, options, spared);
+  if (!penalise && logit_bias.size === 0) return undefined;
   const adjusted = new Float64Array(n_vocab);
-  return (logits, said) => {
+  return (logits, past) => {
     adjusted.set(logits);
     for (const [id, bias] of logit_bias) adjusted[id] += bias;
-    if (repetition_penalty === 1) return adjusted;
-    for (const id of new Set(said)) {
-      if (adjusted[id] > 0) adjusted[id] /= repetition_penalty;
-      else adjusted[id] *= repetition_penalty;
-    }
+    penalise?.(adjusted, past);
     return adjusted;
   };
 }
 
 /**
- * Makes the function that draws tokens, in this order: logit_bias, repetition_penalty, then that of the original,
- * logits / temperature, top_k, top_p, then min_p (Nguyen et al. 2024, arXiv 2407.01082), and one draw by walking
- * the kept tokens' cumulative probability in order of id.
+ * Makes the function that draws tokens, in this order: logit_bias, the penalties (see penalties.ts), then that
+ * of the original, logits / temperature, top_k, top_p, then min_p (Nguyen et al. 2024, arXiv 2407.01082), and one
+ * draw by walking the kept tokens' cumulative probability in order of id.
  * Differs from the original (openai/gpt-2 src/sample.py) in two points that were faults there: the token that
  * crosses top_p is kept, and temperature 0 means greedy.
  * @param n_vocab length of the logits that will come
+ * @param spared tokens that no penalty weakens: those that end a text
  * @throws from the returned function: UserError when logits are not finite numbers, RangeError when none is left
  */
-export function makeDraw(n_vocab: number, options: DrawOptions): Draw {
+export function makeDraw(
+  n_vocab: number,
+  options: DrawOptions,
+  spared: ReadonlySet<number> = new Set(),
+): Draw {
   const { temperature, top_k, top_p, min_p = 0 } = options;
-  const adjust = makeAdjust(n_vocab, options);
+  const adjust = makeAdjust(n_vocab, options, spared);
   const k = top_k > 0 && top_k < n_vocab ? top_k : 0;
   const heap = adjust ? new Float64Array(k) : new Float32Array(k);
   const ids = new Uint32Array(n_vocab);
@@ -190,12 +191,12 @@ export function makeDraw(n_vocab: number, options: DrawOptions): Draw {
     return kept;
   };
 
-  return (raw, u, said = []) => {
+  return (raw, u, past = NO_PAST) => {
     let best = argmax(raw);
     if (best < 0) {
       throw new UserError(NOT_NUMBERS);
     }
-    const logits = adjust ? adjust(raw, said) : raw;
+    const logits = adjust ? adjust(raw, past) : raw;
     if (adjust) best = argmax(logits);
     if (best < 0) throw new RangeError("logit_bias forbids every token that the model could write");
     if (temperature === 0) return best;

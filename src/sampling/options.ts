@@ -80,6 +80,18 @@ export const SAMPLING_OPTIONS = {
     text: "penalise tokens already in the context; 1 = off; 1.2 is a good value",
     initial: 1,
   },
+  presence_penalty: {
+    rule: decimal(-2, 2),
+    placeholder: "a",
+    text: "subtract this from the logit of every token the sample has drawn; 0 = off",
+    initial: 0,
+  },
+  frequency_penalty: {
+    rule: decimal(-2, 2),
+    placeholder: "a",
+    text: "subtract this from a token's logit for each time the sample has drawn it; 0 = off",
+    initial: 0,
+  },
   logit_bias: {
     rule: { type: "biases" },
     placeholder: "id=value",

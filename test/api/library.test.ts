@@ -202,6 +202,11 @@ describe("generate", () => {
     ["Speak", { seed: 4, length: 20, repetition_penalty: 1.5 }, ["--repetition_penalty", "1.5"]],
     [
       "Speak",
+      { seed: 4, length: 20, presence_penalty: 1.5, frequency_penalty: -0.5 },
+      ["--presence_penalty", "1.5", "--frequency_penalty", "-0.5"],
+    ],
+    [
+      "Speak",
       {
         seed: 4,
         length: 20,

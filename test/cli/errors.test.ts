@@ -41,6 +41,8 @@ const WRONG: Readonly<Record<string, readonly string[]>> = {
   top_p: ["", "x", "0", "-0.5", "1.01", "NaN", "Infinity", "50%"],
   min_p: ["", "x", "-0.01", "1.01", "NaN", "Infinity", "5%", "0,1", "0x1"],
   repetition_penalty: ["", "x", "0", "0.009", "-1.2", "100.1", "NaN", "Infinity", "1,2"],
+  presence_penalty: ["", "x", "-2.01", "2.1", "NaN", "Infinity", "1,2"],
+  frequency_penalty: ["", "x", "-2.01", "2.1", "NaN", "Infinity", "1,2"],
   logit_bias: [
     ...["", "x", "3", "=1", "3=", "3:1", "-1=1", "1.5=1", "x=1", "3=x", "3=1=2", "3=NaN"],
     ...["3=inf", "3=+inf", "3=Infinity", "3=1e10", "3=-1000000001", "3=1,5", "1234567890=1", "3=1 4=2"],

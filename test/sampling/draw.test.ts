@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { uniform } from "../../dist/src/random.js";
 import { type DrawOptions, expNegative, makeDraw } from "../../dist/src/sampling/draw.js";
+import type { Past } from "../../dist/src/sampling/penalties.js";
 
 const PLAIN: DrawOptions = { temperature: 1, top_k: 0, top_p: 1 };
 const N = 20_000;
@@ -9,13 +10,16 @@ const N = 20_000;
 /** The distribution that the options describe, worked out the plain way: sort everything, then cut. */
 function reference(
   logits: ArrayLike<number>,
-  { temperature, top_k, top_p, min_p, repetition_penalty, logit_bias }: DrawOptions,
-  said: readonly number[] = [],
+  { temperature, top_k, top_p, min_p, logit_bias, ...penalties }: DrawOptions,
+  { context, drawn }: Past = { context: [], drawn: 0 },
 ): number[] {
+  const { repetition_penalty = 1, presence_penalty = 0, frequency_penalty = 0 } = penalties;
+  const own = context.slice(context.length - drawn);
   const weakened = Array.from(logits, (logit, id) => {
     const biased = logit + (logit_bias?.get(id) ?? 0);
-    if (repetition_penalty === undefined || !said.includes(id)) return biased;
-    return biased < 0 ? biased * repetition_penalty : biased / repetition_penalty;
+    const factor = context.includes(id) ? (biased < 0 ? repetition_penalty : 1 / repetition_penalty) : 1;
+    const count = own.filter((each) => each === id).length;
+    return biased * factor - count * frequency_penalty - (count > 0 ? presence_penalty : 0);
   });
   const scaled = weakened.map((logit) => logit / temperature);
   const kth = top_k > 0 ? [...scaled].sort((a, b) => b - a)[Math.min(top_k, scaled.length) - 1] : -Infinity;
@@ -49,8 +53,8 @@ function critical(df: number): number {
   return df * (1 - 2 / (9 * df) + 3.0902 * Math.sqrt(2 / (9 * df))) ** 3;
 }
 
-/** What was said before: some of the likeliest tokens, some of them twice, and unlikely ones. */
-const SAID = [0, 3, 3, 5, 17, 18, 20, 25, 25, 25, 40, 41, 59];
+/** What stands before: some of the likeliest tokens, some of them twice, and unlikely ones; the last nine were drawn. */
+const PAST: Past = { context: [0, 3, 3, 5, 17, 18, 20, 25, 25, 25, 40, 41, 59], drawn: 9 };
 const BIAS = new Map([
   [2, 1.5],
   [3, -0.75],
@@ -68,20 +72,32 @@ const CASES: [string, DrawOptions][] = [
   ["min_p 0.1", { ...PLAIN, min_p: 0.1 }],
   ["repetition penalty", { ...PLAIN, repetition_penalty: 1.3 }],
   ["repetition bonus", { ...PLAIN, repetition_penalty: 0.8 }],
+  ["presence penalty", { ...PLAIN, presence_penalty: 1.5 }],
+  ["frequency penalty", { ...PLAIN, frequency_penalty: 0.8 }],
+  ["frequency bonus", { ...PLAIN, presence_penalty: -0.5, frequency_penalty: -0.3 }],
   ["logit bias", { ...PLAIN, logit_bias: BIAS }],
   [
-    "all six",
-    { temperature: 0.9, top_k: 40, top_p: 0.9, min_p: 0.05, repetition_penalty: 1.2, logit_bias: BIAS },
+    "all eight",
+    {
+      temperature: 0.9,
+      top_k: 40,
+      top_p: 0.9,
+      min_p: 0.05,
+      repetition_penalty: 1.2,
+      presence_penalty: 0.3,
+      frequency_penalty: 0.2,
+      logit_bias: BIAS,
+    },
   ],
 ];
 
 for (const [name, options] of CASES) {
   test(`20,000 draws follow the softmax: ${name}`, () => {
     const logits = someLogits(60);
-    const p = reference(logits, options, SAID);
+    const p = reference(logits, options, PAST);
     const draw = makeDraw(logits.length, options);
     const counts = new Array<number>(logits.length).fill(0);
-    for (let t = 0; t < N; t++) counts[draw(logits, uniform(11, 0, t), SAID)]++;
+    for (let t = 0; t < N; t++) counts[draw(logits, uniform(11, 0, t), PAST)]++;
     assert.deepEqual(logits, someLogits(60), "the logits stay as they are");
     let chi2 = 0;
     let bins = 0;
@@ -181,7 +197,8 @@ test("the shares of all tokens equal float64's, for many logits and options", ()
   for (let round = 0; round < 300; round++) {
     const n_vocab = one(3, 30, 90);
     const logits = Float32Array.from({ length: n_vocab }, () => one(-40, 0, 3) + 8 * next());
-    const said = Array.from({ length: one(0, 5, 60) }, () => Math.floor(next() * n_vocab));
+    const context = Array.from({ length: one(0, 5, 60) }, () => Math.floor(next() * n_vocab));
+    const past = { context, drawn: Math.floor(next() * (context.length + 1)) };
     const biases = Array.from(
       { length: one(0, 4) },
       () => [1 + Math.floor(next() * (n_vocab - 1)), one(-Infinity, 3, -2.5)] as const,
@@ -192,11 +209,13 @@ test("the shares of all tokens equal float64's, for many logits and options", ()
       top_p: one(1, 1, 0.6),
       min_p: one(0, 0.02, 0.3, 1),
       repetition_penalty: one(1, 1.1, 1.3, 5, 0.7),
+      presence_penalty: one(0, 0.4, 2, -1),
+      frequency_penalty: one(0, 0.25, 2, -1),
       logit_bias: new Map(biases),
     };
-    const expected = reference(logits, options, said);
+    const expected = reference(logits, options, past);
     const draw = makeDraw(n_vocab, options);
-    const p = shares((u) => draw(logits, u, said), n_vocab);
+    const p = shares((u) => draw(logits, u, past), n_vocab);
     for (const [id, share] of expected.entries()) {
       assert.ok(
         Math.abs(p[id] - share) < 1e-12,
@@ -206,23 +225,48 @@ test("the shares of all tokens equal float64's, for many logits and options", ()
   }
 });
 
-test("a penalty divides what is positive, multiplies what is negative, once, however often it was said", () => {
-  // CTRL, section 4.1, by hand: 2 / 1.25, 1 and -1 * 1.25.
-  const draw = makeDraw(3, { ...PLAIN, repetition_penalty: 1.25 });
-  const p = shares((u) => draw(Float32Array.of(2, 1, -1), u, [0, 2, 0, 0, 2]), 3);
-  const weights = [1.6, 1, -1.25].map(Math.exp);
+/** The shares of three tokens with logits 2, 1 and -1 are those of other logits. */
+function assertWeighed(
+  options: Partial<DrawOptions>,
+  past: Past,
+  weighed: number[],
+  spared?: Set<number>,
+): void {
+  const draw = makeDraw(3, { ...PLAIN, ...options }, spared);
+  const p = shares((u) => draw(Float32Array.of(2, 1, -1), u, past), 3);
+  const weights = weighed.map(Math.exp);
   const sum = weights[0] + weights[1] + weights[2];
   // With a message: without one, Node looks for the words of the call in the source, and may look for minutes.
   for (const [id, weight] of weights.entries()) {
     assert.ok(Math.abs(p[id] - weight / sum) < 1e-12, `token ${id}: ${p[id]}, not ${weight / sum}`);
   }
+}
+
+test("repetition: divides what is positive, multiplies what is negative, once, however often it stands there", () => {
+  // CTRL, section 4.1, by hand: 2 / 1.25, 1 and -1 * 1.25.
+  const past = { context: [0, 2, 0, 0, 2], drawn: 2 };
+  assertWeighed({ repetition_penalty: 1.25 }, past, [1.6, 1, -1.25]);
+  assertWeighed({ repetition_penalty: 1.25 }, past, [1.6, 1, -1], new Set([2]));
+});
+
+test("presence and frequency: OpenAI's formula over what was drawn; the prompt costs nothing", () => {
+  // mu[j] - c[j] * frequency - (c[j] > 0) * presence, by hand: token 0 was drawn once, token 2 twice, 1 never.
+  const past = { context: [1, 0, 1, 2, 0, 2], drawn: 3 };
+  assertWeighed({ presence_penalty: 0.5 }, past, [1.5, 1, -1.5]);
+  assertWeighed({ frequency_penalty: 0.5 }, past, [1.5, 1, -2]);
+  assertWeighed({ presence_penalty: 0.25, frequency_penalty: 0.5 }, past, [1.25, 1, -2.25]);
+  assertWeighed({ presence_penalty: 2, frequency_penalty: -1 }, past, [1, 1, -1]);
+  assertWeighed({ frequency_penalty: 0.5 }, past, [1.5, 1, -1], new Set([2]));
+  assertWeighed({ presence_penalty: 2, frequency_penalty: 2 }, { ...past, drawn: 0 }, [2, 1, -1]);
+  // After the repetition penalty: 2 / 2 - 0.5, not (2 - 0.5) / 2.
+  assertWeighed({ repetition_penalty: 2, presence_penalty: 0.5 }, past, [0.5, 0.5, -2.5]);
 });
 
 test("bias comes before the penalty, both before greedy and top_k", () => {
   const greedy = { ...PLAIN, temperature: 0 };
   const logits = Float32Array.of(4, 3.5, -1);
-  const likeliest = (options: Partial<DrawOptions>, said: number[] = []): number =>
-    makeDraw(3, { ...greedy, ...options })(logits, 0.5, said);
+  const likeliest = (options: Partial<DrawOptions>, context: number[] = []): number =>
+    makeDraw(3, { ...greedy, ...options })(logits, 0.5, { context, drawn: 0 });
   assert.equal(likeliest({}), 0);
   assert.equal(likeliest({ repetition_penalty: 1.2 }), 0, "nothing was said yet");
   assert.equal(likeliest({ repetition_penalty: 1.2 }, [0]), 1);
@@ -256,13 +300,19 @@ test("min_p looks at what temperature made of the logits, and keeps its equals",
 
 test("what is off changes no draw", () => {
   const logits = someLogits(500);
-  const off = { min_p: 0, repetition_penalty: 1, logit_bias: new Map<number, number>() };
+  const off = {
+    min_p: 0,
+    repetition_penalty: 1,
+    presence_penalty: 0,
+    frequency_penalty: 0,
+    logit_bias: new Map<number, number>(),
+  };
   for (const [name, { temperature, top_k, top_p }] of CASES) {
     const plain = makeDraw(500, { temperature, top_k, top_p });
     const draw = makeDraw(500, { temperature, top_k, top_p, ...off });
     for (let t = 0; t < 500; t++) {
       const u = uniform(3, 0, t);
-      assert.equal(draw(logits, u, SAID), plain(logits, u), name);
+      assert.equal(draw(logits, u, PAST), plain(logits, u), name);
     }
   }
 });

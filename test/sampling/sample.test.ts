@@ -53,7 +53,7 @@ async function byHand(
   number: number,
   prompt: readonly number[],
   length: number,
-  weigh: (logits: Float32Array, context: readonly number[]) => number[],
+  weigh: (logits: Float32Array, context: readonly number[], drawn: number) => number[],
   eos: number | undefined = EOS,
 ): Promise<string> {
   const ids = [...prompt];
@@ -62,7 +62,7 @@ async function byHand(
   for (let t = 0; t < length; t++) {
     const engine = new FakeEngine();
     const [logits] = await engine.forward([{ sequence: engine.createSequence(), ids: context }]);
-    const weights = weigh(logits, context);
+    const weights = weigh(logits, context, Math.min(t, context.length));
     const target = uniform(OPTIONS.seed, number, t) * weights.reduce((a, b) => a + b, 0);
     let id = 0;
     for (let sum = weights[0]; sum <= target; sum += weights[id]) id++;
@@ -73,6 +73,27 @@ async function byHand(
   }
   return text;
 }
+
+test("presence and frequency penalties count what the sample drew of its context, for every batch size", async () => {
+  const penalties = { presence_penalty: 0.6, frequency_penalty: 0.35 };
+  const weigh = (logits: Float32Array, context: readonly number[], drawn: number): number[] =>
+    Array.from(logits, (logit, id) => {
+      const count = context.slice(context.length - drawn).filter((each) => each === id).length;
+      return Math.exp(logit - 0.35 * count - (count > 0 ? 0.6 : 0));
+    });
+  const options = { nsamples: 7, length: 40, ...penalties };
+  const alone = await run(options);
+  for (const [number, { text }] of alone.entries()) {
+    assert.equal(text, await byHand(number, PROMPT, 40, weigh), `sample ${number}`);
+  }
+  assert.ok(
+    alone.some(({ text }) => text.length > HPARAMS.n_ctx),
+    "some slide",
+  );
+  assert.notDeepEqual(alone, await run({ ...options, presence_penalty: 0 }));
+  assert.notDeepEqual(alone, await run({ ...options, frequency_penalty: 0 }));
+  for (const batch_size of [2, 3, 8]) assert.deepEqual(await run({ ...options, batch_size }), alone);
+});
 
 test("a repetition penalty counts the sample's own context, prompt included, for every batch size", async () => {
   const penalty = 1.4;

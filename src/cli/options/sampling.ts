@@ -26,6 +26,8 @@ export interface GeneratingOptions extends EngineOptions {
   readonly top_p: number;
   readonly min_p: number;
   readonly repetition_penalty: number;
+  readonly presence_penalty: number;
+  readonly frequency_penalty: number;
   readonly logit_bias: ReadonlyMap<number, number>;
   readonly stop: readonly string[];
   readonly ignore_eos?: boolean;

@@ -39,6 +39,8 @@ describe("commands", posix, () => {
       top_p: "0.9",
       min_p: "0.05",
       repetition_penalty: "1.2",
+      presence_penalty: "0.5",
+      frequency_penalty: "-0.25",
       logit_bias: "3=-inf 5=1.5",
       stop: '"one" "two\\n"',
       ignore_eos: "true",

@@ -1,0 +1,58 @@
+/** Penalties on tokens that the context holds already. */
+
+/** What a sample stands behind when its next token is drawn. */
+export interface Past {
+  /** The tokens in its context, prompt first. */
+  readonly context: readonly number[];
+  /** How many of them, the newest, it drew itself; the others are the prompt's. */
+  readonly drawn: number;
+}
+
+/** How much tokens lose that the context holds already. */
+export interface PenaltyOptions {
+  /** Logits of tokens in the context are divided by it where positive, multiplied where negative; 1 = off. */
+  readonly repetition_penalty?: number;
+  /** Subtracted from the logits of tokens that the sample has drawn; 0 = off. */
+  readonly presence_penalty?: number;
+  /** Subtracted from a token's logit for each time that the sample has drawn it; 0 = off. */
+  readonly frequency_penalty?: number;
+}
+
+/** Changes logits [n_vocab] by what came before. */
+export type Adjust = (logits: Float64Array, past: Past) => void;
+
+/**
+ * Makes the function that penalises tokens, in this order:
+ * - repetition_penalty, as CTRL has it (Keskar et al. 2019, arXiv 1909.05858, section 4.1; a negative logit is
+ *   multiplied, since dividing it would strengthen it): once, whether the prompt or the sample says the token;
+ * - presence_penalty and frequency_penalty, as OpenAI's API defines them: c tokens of an id cost
+ *   c frequency_penalty + (c > 0) presence_penalty. Tokens of the sample alone count, none of the prompt.
+ * @param spared tokens that are never penalised: those that end a text. Where a sample begins from one, nothing was
+ *   said yet; and a penalty would keep a text from ending
+ * @returns undefined where all are off
+ */
+export function makePenalties(
+  n_vocab: number,
+  { repetition_penalty = 1, presence_penalty = 0, frequency_penalty = 0 }: PenaltyOptions,
+  spared: ReadonlySet<number>,
+): Adjust | undefined {
+  if (repetition_penalty === 1 && presence_penalty === 0 && frequency_penalty === 0) return undefined;
+  const counts = new Uint32Array(n_vocab); // of tokens that the sample drew; all 0 between calls
+  return (logits, { context, drawn }) => {
+    if (repetition_penalty !== 1) {
+      for (const id of new Set(context)) {
+        if (spared.has(id)) continue;
+        if (logits[id] > 0) logits[id] /= repetition_penalty;
+        else logits[id] *= repetition_penalty;
+      }
+    }
+    if (presence_penalty === 0 && frequency_penalty === 0) return;
+    const first = context.length - drawn;
+    for (let i = first; i < context.length; i++) counts[context[i]]++;
+    for (let i = first; i < context.length; i++) {
+      const id = context[i];
+      if (counts[id] > 0 && !spared.has(id)) logits[id] -= counts[id] * frequency_penalty + presence_penalty;
+      counts[id] = 0; // the next time it stands there, it has had its penalty
+    }
+  };
+}
