@@ -11,6 +11,7 @@ const BELOW = {
   verify: ["system", "encoder", "model", "formats", "sampling", "engines", "models", "random"],
   finetune: ["system", "encoder", "model", "formats", "sampling", "engines", "models", "random"],
   api: ["system", "encoder", "model", "formats", "sampling", "engines", "models", "random"],
+  page: ["probability-scale"], // it runs in a browser
 };
 
 export default {
@@ -22,6 +23,13 @@ export default {
       severity: "error",
       from: { path: "^src/", pathNot: "^src/cli/" },
       to: { path: "^src/cli/" },
+    },
+    {
+      name: "the-page-is-for-browsers",
+      comment: "The server serves what it is built to; nothing imports it.",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/page/" },
+      to: { path: "^src/page/" },
     },
     {
       name: "only-engines-hold-tensors",

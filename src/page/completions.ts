@@ -1,0 +1,154 @@
+/** The server that this page came from: OpenAI's completions API. */
+import { EventReader } from "./events.js";
+import type { Logprobs } from "./pieces.js";
+import { type Settings, unescaped } from "./settings.js";
+
+/** How many alternatives to a token are asked for. */
+const ALTERNATIVES = 5;
+
+/** What the page can do about a failure. */
+export type FaultKind = "key" | "busy" | "gone" | "too-long" | "refused";
+
+/** A failure that is told in one line: what happened, then what to do. */
+export class Fault extends Error {
+  constructor(
+    readonly kind: FaultKind,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** What came: text, and the tokens that it is made of. */
+export interface Chunk {
+  readonly text: string;
+  readonly logprobs?: Logprobs | null;
+}
+
+export interface Call {
+  /** "": the server wants none. */
+  readonly key: string;
+  readonly signal?: AbortSignal;
+}
+
+const GONE = "The server does not answer. Is gpt2 serve still running? Your text is safe here.";
+const BROKEN = "The server stopped in the middle. What it wrote is kept: go on from there, or try again.";
+
+/** The name of the model that is served. */
+export async function modelName({ key, signal }: Call): Promise<string> {
+  const response = await ask("v1/models", { headers: headers(key), signal });
+  const { data } = (await response.json()) as { data?: { id?: unknown }[] };
+  return String(data?.[0]?.id ?? "");
+}
+
+/**
+ * Asks for a continuation, and hands on what comes as it comes.
+ * @returns why it ended: "length" or "stop"
+ * @throws Fault, or the reason of the signal
+ */
+export async function complete(
+  prompt: string,
+  settings: Settings,
+  { key, signal }: Call,
+  take: (chunk: Chunk) => void,
+): Promise<string> {
+  const { stop, ...numbers } = settings;
+  const body = {
+    prompt,
+    ...numbers,
+    ...(stop ? { stop: [unescaped(stop)] } : {}),
+    logprobs: ALTERNATIVES,
+    stream: true,
+  };
+  const response = await ask("v1/completions", {
+    method: "POST",
+    headers: { ...headers(key), "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    signal,
+  });
+  const reader = response.body?.getReader();
+  if (reader === undefined) throw new Fault("gone", BROKEN);
+  const decoder = new TextDecoder();
+  const events = new EventReader();
+  let reason = "";
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) throw new Fault("gone", BROKEN); // [DONE] did not come
+      for (const data of events.push(decoder.decode(value, { stream: true }))) {
+        if (data === "[DONE]") return reason;
+        const { choices, error } = JSON.parse(data) as StreamEvent;
+        if (error) throw new Fault("refused", sentence(error.message));
+        const [choice] = choices ?? [];
+        if (choice) take({ text: choice.text ?? "", logprobs: choice.logprobs });
+        reason = choice?.finish_reason ?? reason;
+      }
+    }
+  } catch (error) {
+    if (error instanceof Fault || signal?.aborted) throw error;
+    throw new Fault("gone", BROKEN);
+  } finally {
+    reader.cancel().catch(() => {}); // it is over already
+  }
+}
+
+interface StreamEvent {
+  readonly choices?: readonly {
+    readonly text?: string;
+    readonly logprobs?: Logprobs | null;
+    readonly finish_reason?: string | null;
+  }[];
+  readonly error?: ApiError;
+}
+
+interface ApiError {
+  readonly message?: string;
+  readonly code?: string | null;
+}
+
+const headers = (key: string): Record<string, string> => (key ? { Authorization: `Bearer ${key}` } : {});
+
+/** A request whose answer is good. */
+async function ask(path: string, init: RequestInit): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(path, init);
+  } catch (error) {
+    if (init.signal?.aborted) throw error;
+    throw new Fault("gone", GONE);
+  }
+  if (response.ok) return response;
+  throw faultOf(response.status, response.headers.get("Retry-After"), await errorIn(response));
+}
+
+async function errorIn(response: Response): Promise<ApiError> {
+  try {
+    return ((await response.json()) as { error?: ApiError }).error ?? {};
+  } catch {
+    return {}; // not JSON: something between here and the server wrote it
+  }
+}
+
+/** What a bad answer means, and what to do. */
+export function faultOf(status: number, retryAfter: string | null, { message, code }: ApiError): Fault {
+  if (status === 401) return new Fault("key", "This server asks for its API key.");
+  if (status === 429) {
+    const seconds = Number(retryAfter);
+    const when = seconds >= 1 ? `in ${seconds} second${seconds === 1 ? "" : "s"}` : "in a moment";
+    return new Fault("busy", `The server is busy with others. Try again ${when}.`);
+  }
+  if (code === "context_length_exceeded") return new Fault("too-long", sentence(message));
+  if (status === 502 || status === 503 || status === 504) {
+    return new Fault("gone", "The server is starting or going away. Try again in a moment.");
+  }
+  return new Fault(
+    "refused",
+    sentence(message) || `The server answered with error ${status}. Its log says more.`,
+  );
+}
+
+/** A message of the server's as a sentence of this page's. */
+function sentence(message: string | undefined): string {
+  const text = (message ?? "").trim();
+  return text === "" ? "" : `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+}

@@ -1,0 +1,28 @@
+/** A text to go on with, and all that decides how, in a link's fragment: it stays in the browser. */
+import { readSettings, SETTING_NAMES, type Settings } from "./settings.js";
+
+export interface Linked {
+  readonly prompt: string;
+  readonly settings: Settings;
+  /** The model that wrote it; "": not known. */
+  readonly model: string;
+}
+
+export function toFragment({ prompt, settings, model }: Linked): string {
+  const words = new URLSearchParams({ prompt, seed: String(settings.seed) });
+  for (const name of SETTING_NAMES) words.set(name, String(settings[name]));
+  if (settings.stop) words.set("stop", settings.stop);
+  if (model) words.set("model", model);
+  return `#${words}`;
+}
+
+/** Undefined: the fragment is no such link. */
+export function fromFragment(fragment: string): Linked | undefined {
+  const words = new URLSearchParams(fragment.replace(/^#/, ""));
+  const prompt = words.get("prompt");
+  if (prompt === null) return undefined;
+  const values = [...words].map(([name, value]) => [name, name === "stop" ? value : numberOf(value)]);
+  return { prompt, settings: readSettings(Object.fromEntries(values)), model: words.get("model") ?? "" };
+}
+
+const numberOf = (text: string): number => (text.trim() === "" ? Number.NaN : Number(text));

@@ -1,0 +1,125 @@
+/** What one can set, in words for someone who has never seen a tensor. */
+
+/** A number that one can set. */
+export interface Setting {
+  readonly label: string;
+  /** What it does. */
+  readonly words: string;
+  readonly min: number;
+  readonly max: number;
+  /** How far an arrow key moves it; 1: whole numbers only. */
+  readonly step: number;
+  readonly initial: number;
+}
+
+/** By their names in the API, in the order in which they are shown. */
+export const SETTINGS = {
+  max_tokens: {
+    label: "Length",
+    words:
+      "How much to write at a time, in tokens. A token is a word or a piece of one; a line is about fifteen.",
+    min: 1,
+    max: 1000,
+    step: 1,
+    initial: 60,
+  },
+  temperature: {
+    label: "Temperature",
+    words: "How daring it is. 0 always takes the likeliest token, 1 follows the model, more grows wild.",
+    min: 0,
+    max: 5,
+    step: 0.05,
+    initial: 0.8,
+  },
+  top_k: {
+    label: "Top k",
+    words: "Choose among this many of the likeliest tokens only. 0 means among all.",
+    min: 0,
+    max: 100_000,
+    step: 1,
+    initial: 40,
+  },
+  top_p: {
+    label: "Top p",
+    words: "Choose among the likeliest tokens that together have this share of the probability. 1 means all.",
+    min: 0.01,
+    max: 1,
+    step: 0.01,
+    initial: 1,
+  },
+  min_p: {
+    label: "Min p",
+    words:
+      "Leave out what is less likely than this share of the likeliest token's probability. 0 means nothing.",
+    min: 0,
+    max: 1,
+    step: 0.01,
+    initial: 0,
+  },
+  repetition_penalty: {
+    label: "Repetition penalty",
+    words: "Makes words less likely that the text has already. 1 is off; 1.2 is a lot.",
+    min: 1,
+    max: 10,
+    step: 0.05,
+    initial: 1,
+  },
+} as const satisfies Readonly<Record<string, Setting>>;
+
+export type SettingName = keyof typeof SETTINGS;
+export const SETTING_NAMES = Object.keys(SETTINGS) as readonly SettingName[];
+
+export const SEED: Setting = {
+  label: "Seed",
+  words: "The same text, settings and seed give the same continuation. “Try again” takes the next seed.",
+  min: 0,
+  max: Number.MAX_SAFE_INTEGER,
+  step: 1,
+  initial: 1,
+};
+
+/** How many continuations one may see side by side. */
+export const CANDIDATES = [1, 2, 4] as const;
+
+/** What decides a continuation, besides the text. */
+export interface Settings extends Readonly<Record<SettingName, number>> {
+  /** It ends before this text; "" means no such text. */
+  readonly stop: string;
+  readonly seed: number;
+}
+
+export const INITIAL: Settings = {
+  ...(Object.fromEntries(SETTING_NAMES.map((name) => [name, SETTINGS[name].initial])) as Record<
+    SettingName,
+    number
+  >),
+  stop: "",
+  seed: SEED.initial,
+};
+
+/** Whether a number can be set. */
+export function allows({ min, max, step }: Setting, value: number): boolean {
+  return Number.isFinite(value) && value >= min && value <= max && (step < 1 || Number.isSafeInteger(value));
+}
+
+/** What a setting must be, in words. */
+export function wanted({ label, min, max, step }: Setting): string {
+  const kind = step < 1 ? "a number" : "a whole number";
+  return max > 100_000 ? `${label} is ${kind} from ${min}` : `${label} is ${kind} from ${min} to ${max}`;
+}
+
+/** A text of one line that may mean several: \n is a new line, \\ a backslash. */
+export const unescaped = (text: string): string =>
+  text.replace(/\\([\\n])/g, (_, letter: string) => (letter === "n" ? "\n" : "\\"));
+
+/** Settings out of what was kept or sent: whatever cannot be one is as it was at first. */
+export function readSettings(values: Readonly<Record<string, unknown>>): Settings {
+  const number = (setting: Setting, value: unknown): number =>
+    typeof value === "number" && allows(setting, value) ? value : setting.initial;
+  const numbers = SETTING_NAMES.map((name) => [name, number(SETTINGS[name], values[name])]);
+  return {
+    ...(Object.fromEntries(numbers) as Record<SettingName, number>),
+    stop: typeof values["stop"] === "string" ? values["stop"] : "",
+    seed: number(SEED, values["seed"]),
+  };
+}
