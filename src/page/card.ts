@@ -125,22 +125,25 @@ export class Card {
   private row(alternative: Alternative, isOwn: boolean): HTMLElement {
     const { text, logprob, isText } = alternative;
     const share = percent(Math.exp(logprob));
-    const shown = isText
-      ? visible(text)
-      : text.startsWith("<|")
-        ? "(end of the text)"
-        : "(part of a character)";
     const bar = make("span", { class: "share" });
     bar.style.width = `${Math.max(1, Math.exp(logprob) * 100)}%`;
-    const inner = [
-      make("span", { class: "word" }, shown),
-      make("span", { class: "number" }, share),
-      make("span", { class: "track" }, bar),
-    ];
-    if (!isText) return make("span", { class: "row" }, ...inner);
-    const label = `${spoken(text)}, ${share}${isOwn ? ", the one in the text" : ""}`;
-    const row = make("button", { type: "button", class: "row", "aria-label": label }, ...inner);
-    if (isOwn) row.setAttribute("aria-current", "true");
+    const track = make("span", { class: "track" }, bar);
+    const number = make("span", { class: "number" }, share);
+    if (!isText) {
+      const what = text.startsWith("<|") ? "(end of the text)" : "(part of a character)";
+      return make("span", { class: "row" }, make("span", { class: "word" }, what), number, track);
+    }
+    const word = make(
+      "span",
+      { class: "word" },
+      make("span", { "aria-hidden": "true" }, visible(text)),
+      make("span", { class: "unseen" }, `${spoken(text)}, `),
+    );
+    const row = make("button", { type: "button", class: "row" }, word, number, track);
+    if (isOwn) {
+      row.setAttribute("aria-current", "true");
+      number.append(make("span", { class: "unseen" }, ", the one in the text"));
+    }
     row.addEventListener("click", () => {
       const { index } = this;
       this.close();
