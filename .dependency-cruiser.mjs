@@ -10,6 +10,7 @@ const BELOW = {
   download: ["system", "models", "formats"], // formats: whether converted weights are whole
   verify: ["system", "encoder", "model", "formats", "sampling", "engines", "models", "random"],
   finetune: ["system", "encoder", "model", "formats", "sampling", "engines", "models", "random"],
+  serve: ["system", "encoder", "model", "sampling", "models", "random"],
   api: ["system", "encoder", "model", "formats", "sampling", "engines", "models", "random"],
   page: ["probability-scale"], // it runs in a browser
 };

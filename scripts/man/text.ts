@@ -7,7 +7,7 @@ export const DESCRIPTION = [
 ];
 
 export const EXIT_STATUS: readonly (readonly [string, string])[] = [
-  ["0", "done; also when the reader of the output goes away (| head)"],
+  ["0", "done; also when the reader of the output goes away (| head), and when gpt2 serve is told to end"],
   ["1", "failed: a line on standard error says what to do next"],
   ["2", "wrong usage: an unknown option, a value out of bounds"],
   ["130", "interrupted by Ctrl-C; finetune saves first"],
@@ -21,6 +21,7 @@ export const ENVIRONMENT: readonly (readonly [string, string])[] = [
   ["GPT2_NO_CONFIG", "if not empty, neither .gpt2.yaml nor config.yaml is read"],
   ["GPT2_MODELS_DIR", "where models are kept, unless --models_dir is given"],
   ["GPT2_BACKEND", "what computes, unless --backend is given"],
+  ["GPT2_API_KEY", "the key that gpt2 serve asks for, unless --api_key is given"],
   ["GPT2_BASE_URL", "where gpt2 download fetches from, unless --base_url is given"],
   ["HF_TOKEN, HF_TOKEN_PATH", "a token for models of the Hugging Face hub, or the file that holds one"],
   ["HF_ENDPOINT", "the address of the hub; default https://huggingface.co"],

@@ -37,6 +37,10 @@ const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<A
     summary: "continue one prompt, then exit",
     load: async () => (await import("./commands/generate.js")).addGenerate,
   },
+  serve: {
+    summary: "one model for many programs: OpenAI's completions API, and a page",
+    load: async () => (await import("./commands/serve.js")).addServe,
+  },
   finetune: {
     summary: "train a model on your own text",
     load: async () => (await import("./commands/finetune.js")).addFinetune,

@@ -67,6 +67,7 @@ const WORKS: Readonly<Record<string, readonly Work[]>> = {
     { args: () => ["x", "--model_name", LARGE], ...LOADING },
     { args: () => ["x", "--model_name", MICRO, "--nsamples", "1000000"], ...writing },
   ],
+  serve: [{ args: () => ["--model_name", LARGE, "--port", "0"], ...LOADING }],
   finetune: [
     { args: (folder) => [TEXT, "--model_name", LARGE, "--checkpoint_dir", folder], ...LOADING },
     {

@@ -1,0 +1,326 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { isIPv6 } from "node:net";
+import type { Model } from "../models/folder.js";
+import { messageOf, option, UserError } from "../system/errors.js";
+import { Access, type AccessOptions } from "./access.js";
+import { ApiError, toApiError } from "./api-error.js";
+import { complete, type Service } from "./completions.js";
+import { type Measured, Metrics, processMetrics } from "./metrics.js";
+import { PAGE_HEADERS, readPage } from "./page.js";
+import { Scheduler, type SchedulerOptions } from "./scheduler.js";
+
+/** How long a client may take, in milliseconds. */
+export interface Patience {
+  /** For the head of a request. */
+  readonly head: number;
+  /** For all of it. */
+  readonly request: number;
+  /** Without reading any of an answer. */
+  readonly reading: number;
+}
+
+export interface ServerOptions extends AccessOptions, SchedulerOptions {
+  /** The name by which requests ask for the model. */
+  readonly name: string;
+  /** 0: any that is free. */
+  readonly port: number;
+  /** Seconds that requests are given to finish when the server ends. */
+  readonly grace: number;
+  readonly patience?: Partial<Patience>;
+  /** Told of faults of ours, which clients learn little of. */
+  readonly onFault?: (line: string) => void;
+}
+
+const PATIENCE: Patience = { head: 10_000, request: 30_000, reading: 30_000 };
+/** Bytes of a request's body: 128 prompts of 1,024 ids and more. */
+const BODY_BYTES = 1 << 20;
+/** Bytes that wait for a slow reader. */
+const UNREAD_BYTES = 1 << 20;
+const CONNECTIONS = 2048;
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
+
+/** Reads a request's body. @throws ApiError where it is too large, or no JSON */
+function readJson(request: IncomingMessage): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const tooLarge = new ApiError(413, `the body is larger than ${BODY_BYTES >> 20} MiB`);
+    if (Number(request.headers["content-length"] ?? 0) > BODY_BYTES) return reject(tooLarge);
+    if ((request.headers["content-encoding"] ?? "identity") !== "identity") {
+      return reject(new ApiError(415, "compressed bodies are not read"));
+    }
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const take = (chunk: Buffer): void => {
+      size += chunk.length;
+      chunks.push(chunk);
+      if (size <= BODY_BYTES) return;
+      chunks.length = 0;
+      request.off("data", take).resume(); // the rest goes nowhere
+      reject(tooLarge);
+    };
+    request.on("data", take);
+    request
+      .once("error", reject)
+      .once("close", () => reject(new ApiError(400, "the request was not finished")));
+    request.once("end", () => {
+      try {
+        resolve(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks))));
+      } catch (error) {
+        reject(new ApiError(400, `the body is not JSON: ${messageOf(error)}`));
+      }
+    });
+    return undefined;
+  });
+}
+
+/** Drops a client that does not read its answer: it may be slow, but not stand still, nor fall far behind. */
+function watchReader(response: ServerResponse, patience: number): void {
+  let before = -1;
+  const timer = setInterval(() => {
+    const { socket } = response;
+    const read = (socket?.bytesWritten ?? 0) - response.writableLength;
+    if (response.writableLength > 0 && read === before) socket?.destroy();
+    before = read;
+  }, patience);
+  timer.unref();
+  const write = response.write.bind(response);
+  response.write = ((...args: Parameters<typeof write>) => {
+    if (response.writableLength > UNREAD_BYTES) response.socket?.destroy();
+    return write(...args);
+  }) as typeof response.write;
+  response.once("close", () => clearInterval(timer));
+}
+
+function sendJson(response: ServerResponse, status: number, body: object, headers = {}): void {
+  response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
+}
+
+/** A model behind HTTP: OpenAI's completions API, and a page. */
+export class ModelServer {
+  readonly #service: Service;
+  readonly #options: ServerOptions;
+  readonly #access: Access;
+  readonly #server: Server;
+  readonly #page = readPage();
+  readonly #created = Math.floor(Date.now() / 1000);
+  readonly #completing = new Set<Promise<void>>();
+  #isClosing = false;
+
+  private constructor(model: Model, options: ServerOptions) {
+    this.#options = options;
+    this.#access = new Access(options);
+    this.#service = {
+      name: options.name,
+      model,
+      scheduler: new Scheduler(model.engine, options),
+      metrics: new Metrics(),
+    };
+    const patience = { ...PATIENCE, ...options.patience };
+    this.#server = createServer(
+      {
+        keepAlive: true, // a peer that is gone without a word is found
+        keepAliveInitialDelay: patience.reading,
+        headersTimeout: patience.head,
+        requestTimeout: patience.request,
+        connectionsCheckingInterval: Math.min(1000, patience.head),
+      },
+      (request, response) => {
+        watchReader(response, patience.reading);
+        void this.#answer(request, response);
+      },
+    );
+    this.#server.maxConnections = CONNECTIONS;
+  }
+
+  /**
+   * Starts to listen.
+   * @throws UserError when it cannot
+   */
+  static async start(model: Model, options: ServerOptions): Promise<ModelServer> {
+    const server = new ModelServer(model, options);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.#server.once("error", reject).listen(options.port, options.host, resolve);
+      });
+    } catch (error) {
+      await server.#service.scheduler.close(new Error("not started"));
+      throw listenError(error, options);
+    }
+    return server;
+  }
+
+  /** The address at which it listens. */
+  get url(): string {
+    const { address, port } = this.#server.address() as AddressInfo;
+    return `http://${isIPv6(address) ? `[${address}]` : address}:${port}`;
+  }
+
+  /** Takes no more requests; those that run are given `grace` seconds, then given up. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    this.#server.closeIdleConnections();
+    let timer: NodeJS.Timeout | undefined;
+    const isOver = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, this.#options.grace * 1000);
+    });
+    await Promise.race([isOver, Promise.allSettled(this.#completing)]);
+    clearTimeout(timer);
+    const reason = new ApiError(503, "the server is shutting down");
+    await this.#service.scheduler.close(reason);
+    await Promise.allSettled(this.#completing);
+    this.#server.closeIdleConnections();
+    setTimeout(() => this.#server.closeAllConnections(), 1000).unref(); // for whoever does not read the end
+    await closed;
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.once("close", () => this.#service.metrics.answered(response.statusCode));
+    try {
+      const { headers, method = "GET", url = "/" } = request;
+      response.setHeader("x-content-type-options", "nosniff");
+      for (const [name, value] of Object.entries(this.#access.corsHeaders(headers.origin))) {
+        response.setHeader(name, value);
+      }
+      this.#access.checkSender(headers);
+      if (method === "OPTIONS") {
+        response.writeHead(204).end();
+        return;
+      }
+      const [path] = url.split("?", 1);
+      const handler = this.#route(path, method);
+      if (path.startsWith("/v1/")) this.#access.checkKey(headers);
+      await handler(request, response);
+    } catch (error) {
+      this.#fail(response, error);
+    }
+  }
+
+  #fail(response: ServerResponse, thrown: unknown): void {
+    const error = toApiError(thrown);
+    if (!(thrown instanceof ApiError)) this.#options.onFault?.(messageOf(thrown));
+    if (response.destroyed) return;
+    if (response.headersSent) response.destroy();
+    else sendJson(response, error.status, error.body, error.details.headers);
+  }
+
+  /** What answers at a path. @throws ApiError where nothing does */
+  #route(path: string, method: string): Handler {
+    const isRead = method === "GET" || method === "HEAD";
+    const only = (allowed: string, isAllowed: boolean, handler: Handler): Handler => {
+      if (isAllowed) return handler;
+      throw new ApiError(405, `${path} takes ${allowed}, not ${method}`, { headers: { allow: allowed } });
+    };
+    const file = this.#page.get(path);
+    if (file) {
+      return only("GET", isRead, (_, response) => {
+        response.writeHead(200, { ...PAGE_HEADERS, "content-type": file.type }).end(file.body);
+      });
+    }
+    switch (path) {
+      case "/health":
+        return only("GET", isRead, (_, response) => this.#health(response));
+      case "/metrics":
+        return only("GET", isRead, (_, response) => {
+          const type = "text/plain; version=0.0.4; charset=utf-8";
+          response.writeHead(200, { "content-type": type }).end(this.#metricsText());
+        });
+      case "/v1/models":
+        return only("GET", isRead, (_, response) => {
+          sendJson(response, 200, { object: "list", data: [this.#modelObject()] });
+        });
+      case "/v1/completions":
+        return only("POST", method === "POST", (request, response) => this.#complete(request, response));
+      case "/v1/chat/completions":
+        throw new ApiError(404, "this model continues texts and has learned no chat: use /v1/completions", {
+          code: "not_a_chat_model",
+        });
+    }
+    if (path.startsWith("/v1/models/")) {
+      return only("GET", isRead, (_, response) =>
+        this.#describeModel(path.slice("/v1/models/".length), response),
+      );
+    }
+    throw new ApiError(404, `there is nothing at ${path}`, { code: "unknown_url" });
+  }
+
+  async #complete(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await readJson(request);
+    if (this.#isClosing) throw new ApiError(503, "the server is shutting down");
+    const done = complete(this.#service, body, response);
+    this.#completing.add(done);
+    try {
+      await done;
+    } finally {
+      this.#completing.delete(done);
+    }
+  }
+
+  /** 200 while requests are answered. */
+  #health(response: ServerResponse): void {
+    const { failure } = this.#service.scheduler;
+    if (this.#isClosing) sendJson(response, 503, { status: "shutting down" });
+    else if (failure !== undefined) sendJson(response, 503, { status: messageOf(failure) });
+    else sendJson(response, 200, { status: "ok" });
+  }
+
+  #describeModel(id: string, response: ServerResponse): void {
+    const { name } = this.#service;
+    if (id !== name && id !== encodeURIComponent(name)) {
+      throw new ApiError(404, `there is no model ${id}: this server has ${name}`, {
+        code: "model_not_found",
+      });
+    }
+    sendJson(response, 200, this.#modelObject());
+  }
+
+  #modelObject(): object {
+    const { name, model } = this.#service;
+    const { n_ctx } = model.hparams;
+    return { id: name, object: "model", created: this.#created, owned_by: "gpt2", max_model_len: n_ctx };
+  }
+
+  #metricsText(): string {
+    const { scheduler, metrics } = this.#service;
+    const { counts } = scheduler;
+    const gauge = (name: string, help: string, value: number): Measured => ({
+      name,
+      help,
+      value,
+      type: "gauge",
+    });
+    const counter = (name: string, help: string, value: number): Measured => ({
+      ...gauge(name, help, value),
+      type: "counter",
+    });
+    return metrics.text([
+      gauge("gpt2_sequences_running", "Texts being computed.", scheduler.running),
+      gauge("gpt2_sequences_waiting", "Texts that wait for a place.", scheduler.waiting),
+      gauge("gpt2_cached_tokens", "Tokens kept for texts that begin alike.", scheduler.cached),
+      counter("gpt2_prompt_tokens_total", "Tokens of prompts read.", counts.prompt),
+      counter("gpt2_reused_tokens_total", "Tokens of prompts that had been read before.", counts.reused),
+      counter("gpt2_generated_tokens_total", "Tokens drawn.", counts.drawn),
+      counter("gpt2_passes_total", "Passes through the model.", counts.passes),
+      counter("gpt2_pass_sequences_total", "Texts in them; by passes: the mean batch.", counts.rows),
+      ...processMetrics(),
+    ]);
+  }
+}
+
+/** Why the server cannot listen, for the user. */
+function listenError(error: unknown, { host, port }: ServerOptions): UserError {
+  const { code } = error as NodeJS.ErrnoException;
+  const where = `${isIPv6(host) ? `[${host}]` : host}:${port}`;
+  const reasons: Record<string, [string, string]> = {
+    EADDRINUSE: [`${where} is in use`, `choose another ${option("port")}`],
+    EACCES: [`${where} needs more rights`, `choose a ${option("port")} above 1023`],
+    EADDRNOTAVAIL: [
+      `${host} is not an address of this machine`,
+      `use ${option("host", "0.0.0.0")} for all of them`,
+    ],
+    ENOTFOUND: [`host not found: ${host}`, `use an address of this machine`],
+  };
+  const [reason, next] = reasons[code ?? ""] ?? [`cannot listen at ${where}: ${messageOf(error)}`, undefined];
+  return new UserError(reason, { next, cause: error });
+}
