@@ -1,23 +1,17 @@
-import type { Sequence } from "../../model/engine.js";
 import type { Hparams } from "../../model/hparams.js";
 import { option, UserError } from "../../system/errors.js";
+import { type CachedSequence, PagedCache } from "../paged-cache.js";
 import { type Device, USAGE } from "./device.js";
 import { PAGE } from "./shaders/wgsl.js";
-
-/** A sequence with the numbers of its pages, each of them 32 positions of keys and values for every layer. */
-export class CachedSequence implements Sequence {
-  length = 0;
-  pages: number[] = [];
-}
 
 /** Pages that the cache begins with. */
 const FIRST_PAGES = 4;
 
 /**
- * The key/value cache: one buffer a layer, cut into pages [2, H, ...]. Keys and values are written into place by the
- * program that computes them; forks share full pages. It doubles when it is full, and never shrinks.
+ * The key/value cache: one buffer a layer, cut into pages [2, H, ...], each named by its number. The programs write
+ * keys and values into place. It doubles when it is full, and never shrinks.
  */
-export class Cache {
+export class Cache extends PagedCache {
   /** One a layer; others after it has grown (see `generation`). */
   layers: GPUBuffer[] = [];
   /** Rises when the buffers are others than before. */
@@ -25,9 +19,6 @@ export class Cache {
   private readonly pageBytes: number;
   private capacity = 0;
   private readonly unused: number[] = [];
-  /** How many sequences hold a page. */
-  private readonly holders = new Map<number, number>();
-  private readonly sequences = new Set<CachedSequence>();
   /** A page on its way from one place to another: a buffer cannot be copied into itself. */
   private readonly between: GPUBuffer;
 
@@ -35,76 +26,34 @@ export class Cache {
     private readonly device: Device,
     private readonly hparams: Hparams,
   ) {
+    super(PAGE);
     const { n_embd, n_head } = hparams;
     this.pageBytes = 2 * n_head * PAGE * Math.ceil(n_embd / n_head / 4) * 4 * 4;
     this.between = device.createBuffer(this.pageBytes, USAGE.copyFrom | USAGE.copyTo, "a page of the cache");
     this.grow(FIRST_PAGES);
   }
 
-  create(): CachedSequence {
-    const sequence = new CachedSequence();
-    this.sequences.add(sequence);
-    return sequence;
-  }
-
-  /** @throws RangeError when the sequence is not of this cache, or has been freed */
-  check(sequence: Sequence): CachedSequence {
-    if (sequence instanceof CachedSequence && this.sequences.has(sequence)) return sequence;
-    throw new RangeError("no sequence of this engine, or one that has been freed");
-  }
-
   /** Whether sequences can have this many positions without new buffers. */
   hasRoom(wanted: readonly { readonly sequence: CachedSequence; readonly length: number }[]): boolean {
-    const pages = wanted.map(({ sequence, length }) => Math.ceil(length / PAGE) - sequence.pages.length);
-    return pages.reduce((sum, n) => sum + Math.max(0, n), 0) <= this.unused.length;
+    const pages = wanted.map(({ sequence, length }) => this.missing(sequence, length));
+    return pages.reduce((sum, n) => sum + n, 0) <= this.unused.length;
   }
 
-  /** Allocates pages for this many positions. @throws UserError when a buffer cannot be so large */
-  reserve(sequence: CachedSequence, length: number): void {
-    const wanted = Math.ceil(length / PAGE) - sequence.pages.length;
-    if (wanted > this.unused.length) this.grow(this.capacity + wanted - this.unused.length);
-    for (let i = 0; i < wanted; i++) {
-      const page = this.unused.pop()!;
-      this.holders.set(page, 1);
-      sequence.pages.push(page);
-    }
+  override reserve(sequence: CachedSequence, length: number): void {
+    const wanted = this.missing(sequence, length) - this.unused.length;
+    if (wanted > 0) this.grow(this.capacity + wanted);
+    super.reserve(sequence, length);
   }
 
-  /** @param length how many of its first positions the copy has */
-  fork(from: CachedSequence, length = from.length): CachedSequence {
-    const copy = this.create();
-    copy.length = length;
-    const full = Math.floor(length / PAGE); // never written to again
-    try {
-      for (const page of from.pages.slice(0, full)) {
-        this.holders.set(page, this.holders.get(page)! + 1);
-        copy.pages.push(page);
-      }
-      if (full * PAGE < length) {
-        this.reserve(copy, length);
-        this.copyPage(from.pages[full], copy.pages[full]);
-      }
-    } catch (error) {
-      this.free(copy);
-      throw error;
-    }
-    return copy;
+  protected allocate(): number {
+    return this.unused.pop()!;
   }
 
-  free(sequence: CachedSequence): void {
-    this.sequences.delete(sequence);
-    for (const page of sequence.pages) {
-      const holders = this.holders.get(page)! - 1;
-      if (holders > 0) this.holders.set(page, holders);
-      else {
-        this.holders.delete(page);
-        this.unused.push(page);
-      }
-    }
-    sequence.pages = [];
+  protected release(page: number): void {
+    this.unused.push(page);
   }
 
-  private copyPage(from: number, to: number): void {
+  protected copy(from: number, to: number): void {
     const { device, pageBytes, between } = this;
     const encoder = device.gpuDevice.createCommandEncoder();
     for (const layer of this.layers) {

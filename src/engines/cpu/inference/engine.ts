@@ -12,7 +12,8 @@ import { createMemory, Heap, LIMIT_PAGES } from "../runtime/heap.js";
 import { HEAP_START, Pool } from "../runtime/pool.js";
 import { loadProgram, type ProgramExports } from "../runtime/program.js";
 import { BLOCK, MODEL, write } from "../runtime/records.js";
-import { Cache, type CachedSequence } from "./kv-cache.js";
+import type { CachedSequence } from "../../paged-cache.js";
+import { Cache } from "./kv-cache.js";
 import { type Precision, WeightLoader, weightBytes } from "./weights.js";
 
 export interface CpuOptions {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PAGE } from "../../../../dist/assembly/abi.js";
-import { Cache, type CachedSequence } from "../../../../dist/src/engines/cpu/inference/kv-cache.js";
+import { Cache } from "../../../../dist/src/engines/cpu/inference/kv-cache.js";
 import { createMemory, Heap } from "../../../../dist/src/engines/cpu/runtime/heap.js";
+import type { CachedSequence } from "../../../../dist/src/engines/paged-cache.js";
 import { UserError } from "../../../../dist/src/system/errors.js";
 
 const HPARAMS = { n_vocab: 11, n_ctx: 200, n_embd: 10, n_head: 2, n_layer: 3 };
