@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { linkSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
-import { link, open, readdir, rm, utimes } from "node:fs/promises";
+import { linkSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { rm, utimes } from "node:fs/promises";
 import { hostname, uptime } from "node:os";
 import { dirname, join } from "node:path";
 import { UserError } from "./errors.js";
@@ -19,6 +19,8 @@ export interface Work {
 }
 
 const STALE_MS = 30_000;
+/** Writes a file only where there is none. */
+const NEW = { flag: "wx" } as const;
 
 /** Contents of the locks that this process holds. */
 const held = new Set<string>();
@@ -37,25 +39,14 @@ export interface Lock {
  */
 export async function lockFolder(folder: string, { file, name, staleMs = STALE_MS }: Work): Promise<Lock> {
   const path = join(folder, file);
-  const content = JSON.stringify({
-    pid: process.pid,
-    host: hostname(),
-    started: startOf(process.pid),
-    token: randomBytes(8).toString("hex"),
-  });
-  held.add(content); // before the file is there: another call in this process may find it at once
-  for (let attempt = 0; !(await create(path, content)); attempt++) {
-    const holder = readHolder(path);
-    if (holder && (attempt > 3 || isHeld(holder, staleMs))) {
-      held.delete(content);
-      throw new UserError(
-        `another ${name} is at work in ${folder} (process ${holder.pid} on ${holder.host})`,
-        { next: "wait until it has ended, or stop it" },
-      );
-    }
-    if (holder) removeStale(path, holder.content);
+  const content = contentOf();
+  const holder = take(path, content, staleMs);
+  if (holder) {
+    throw new UserError(
+      `another ${name} is at work in ${folder} (process ${holder.pid} on ${holder.host})`,
+      { next: "wait until it has ended, or stop it" },
+    );
   }
-  await removeLeftovers(path);
   const heartbeat = setInterval(() => {
     const now = new Date();
     // A lock that cannot be touched is found out by check().
@@ -79,6 +70,44 @@ export async function lockFolder(folder: string, { file, name, staleMs = STALE_M
   };
 }
 
+/**
+ * Takes a lock for a piece of work that is over before anything else runs in this process.
+ * @returns what gives it back; undefined when another process holds it
+ */
+export function tryLock(folder: string, { file, staleMs = STALE_MS }: Work): (() => void) | undefined {
+  const path = join(folder, file);
+  const content = contentOf();
+  if (take(path, content, staleMs)) return undefined;
+  return () => {
+    held.delete(content);
+    if (readHolder(path)?.content === content) rmSync(path, { force: true });
+  };
+}
+
+/** What a lock of this process holds. */
+const contentOf = (): string =>
+  JSON.stringify({
+    pid: process.pid,
+    host: hostname(),
+    started: startOf(process.pid),
+    token: randomBytes(8).toString("hex"),
+  });
+
+/** Takes a lock, or tells who holds it. */
+function take(path: string, content: string, staleMs: number): Holder | undefined {
+  held.add(content); // before the file is there: another call in this process may find it at once
+  for (let attempt = 0; !create(path, content); attempt++) {
+    const holder = readHolder(path);
+    if (holder && (attempt > 3 || isHeld(holder, staleMs))) {
+      held.delete(content);
+      return holder;
+    }
+    if (holder) removeStale(path, holder.content);
+  }
+  removeLeftovers(path);
+  return undefined;
+}
+
 interface Holder {
   readonly content: string;
   readonly pid: number;
@@ -95,16 +124,11 @@ export function isAtWork(folder: string, { file, staleMs = STALE_MS }: Work): bo
 }
 
 /** Creates the lock with its content at once: whoever finds it can read it. False when there is one. */
-async function create(path: string, content: string): Promise<boolean> {
+function create(path: string, content: string): boolean {
   const beside = besideOf(path);
   try {
-    const file = await open(beside, "wx");
-    try {
-      await file.writeFile(content);
-    } finally {
-      await file.close();
-    }
-    await link(beside, path);
+    writeFileSync(beside, content, NEW);
+    linkSync(beside, path);
     return true;
   } catch (error) {
     const { code, syscall } = error as NodeJS.ErrnoException;
@@ -114,19 +138,14 @@ async function create(path: string, content: string): Promise<boolean> {
     if (code === "EPERM" || code === "ENOTSUP" || code === "ENOSYS") return createWithoutLinks(path, content);
     throw fileError("write", path, error);
   } finally {
-    await rm(beside, { force: true });
+    rmSync(beside, { force: true });
   }
 }
 
 /** For file systems without hard links, such as exFAT. */
-async function createWithoutLinks(path: string, content: string): Promise<boolean> {
+function createWithoutLinks(path: string, content: string): boolean {
   try {
-    const file = await open(path, "wx");
-    try {
-      await file.writeFile(content);
-    } finally {
-      await file.close();
-    }
+    writeFileSync(path, content, NEW);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
@@ -169,13 +188,16 @@ export function removeStaleLock(folder: string, { file, staleMs = STALE_MS }: Wo
 const besideOf = (path: string): string => `${path}.${process.pid}-${randomBytes(4).toString("hex")}`;
 
 /** Removes what a process that was killed between two steps left beside the lock. */
-async function removeLeftovers(path: string): Promise<void> {
+function removeLeftovers(path: string): void {
   const folder = dirname(path);
-  for (const name of await readdir(folder).catch(() => [])) {
-    const [, pid] = /\.(\d+)-[0-9a-f]{8}$/.exec(name) ?? [];
-    if (pid === undefined || !join(folder, name).startsWith(`${path}.`)) continue;
-    if (Number(pid) !== process.pid && isRunning(Number(pid))) continue;
-    await rm(join(folder, name), { force: true }).catch(() => undefined);
+  try {
+    for (const name of readdirSync(folder)) {
+      const [, pid] = /\.(\d+)-[0-9a-f]{8}$/.exec(name) ?? [];
+      if (pid === undefined || !join(folder, name).startsWith(`${path}.`)) continue;
+      if (Number(pid) === process.pid || !isRunning(Number(pid))) rmSync(join(folder, name), { force: true });
+    }
+  } catch {
+    // They are in nobody's way.
   }
 }
 

@@ -6,20 +6,20 @@ import {
   realpathSync,
   renameSync,
   rmSync,
-  statSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import envPaths from "env-paths";
-import { messageOf } from "../../system/errors.js";
+import { messageOf, UserError } from "../../system/errors.js";
 import { fileError, makeFolder } from "../../system/files.js";
+import { tryLock } from "../../system/lock.js";
 
 /** So many lines are kept. */
 const KEPT = 1000;
 /** A longer one, such as a pasted book, is not kept for the next session. */
 const LONGEST = 20_000;
-/** Nobody works on the file for longer: who holds it by then has crashed. */
+/** Nobody works on the file for longer: a lock of this age, whose process cannot be seen, was left by a crash. */
 const STALE_MS = 5000;
 const PATIENCE_MS = 500;
 const PAUSE_MS = 10;
@@ -71,7 +71,8 @@ export class History {
     try {
       work(this.path);
     } catch (error) {
-      const reason = messageOf(fileError("write the history to", this.path, error));
+      const cause = error instanceof UserError ? error.cause : error; // of the lock's file, or the folder
+      const reason = messageOf(fileError("write the history to", this.path, cause));
       this.complain(`${reason}; --no_history turns it off`);
       this.path = undefined;
     }
@@ -104,12 +105,11 @@ function parseEntry(line: string): string | undefined {
 /** Adds a line; where that makes too many, the file is written anew without the oldest. */
 function append(file: string, line: string): void {
   makeFolder(dirname(file), 0o700);
-  const lock = `${file}.lock`;
-  const isOurs = takeLock(lock);
+  const release = waitForLock(file);
   try {
     const before = read(file);
     const lines = linesOf(before);
-    if (isOurs && lines.length >= KEPT) {
+    if (release && lines.length >= KEPT) {
       // Only with the lock: what another session adds between reading and renaming would be lost.
       rewrite(file, [...lines, line].slice(-KEPT));
       return;
@@ -123,7 +123,7 @@ function append(file: string, line: string): void {
       closeSync(handle);
     }
   } finally {
-    if (isOurs) rmSync(lock, { force: true });
+    release?.();
   }
 }
 
@@ -138,21 +138,13 @@ function rewrite(file: string, lines: readonly string[]): void {
   }
 }
 
-/** Takes the lock of the file, waiting for a little while; whether it was had. */
-function takeLock(lock: string): boolean {
+/** Takes the lock of the file, waiting for a little while; undefined where another session keeps it. */
+function waitForLock(file: string): (() => void) | undefined {
+  const work = { file: `${basename(file)}.lock`, name: "session", staleMs: STALE_MS };
   for (let waited = 0; waited < PATIENCE_MS; waited += PAUSE_MS) {
-    try {
-      closeSync(openSync(lock, "wx", 0o600));
-      return true;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    }
-    const made = statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
-    if (Date.now() - made > STALE_MS) {
-      rmSync(lock, { force: true });
-      return false; // someone else may have found it stale, too
-    }
+    const release = tryLock(dirname(file), work);
+    if (release) return release;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
   }
-  return false;
+  return undefined;
 }
