@@ -36,7 +36,7 @@ export interface KnownModel {
   readonly parameters: number;
   readonly hparams?: Hparams;
   readonly files: Readonly<Partial<Record<ModelFile, KnownFile>>>;
-  /** Of its numbers, however they are stored: what src/verify/fingerprint.ts makes of the checkpoint's index. */
+  /** Of its numbers, however they are stored: fingerprint() (src/verify/tensors.ts) of the checkpoint's index. */
   readonly fingerprint?: string;
 }
 

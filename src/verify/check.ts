@@ -1,9 +1,9 @@
 /** What a check is about. */
-export type Part = "files" | "checkpoint" | "weights" | "vocabulary" | "recognition" | "reference";
+export type CheckedPart = "files" | "checkpoint" | "weights" | "vocabulary" | "recognition" | "reference";
 
 /** What came of one check. */
 export interface Check {
-  readonly part: Part;
+  readonly part: CheckedPart;
   /** What was looked at, e.g. a file's name. */
   readonly check: string;
   readonly result: "ok" | "failed" | "left out";
@@ -12,7 +12,7 @@ export interface Check {
 }
 
 /** The checks of one part, in words. */
-export function checksOf(part: Part): {
+export function checksOf(part: CheckedPart): {
   ok: (check: string, detail: string) => Check;
   failed: (check: string, detail: string) => Check;
   leftOut: (check: string, detail: string) => Check;
@@ -24,7 +24,7 @@ export function checksOf(part: Part): {
 }
 
 /** Told how far a piece of work is, in bytes. */
-export type Progress = (title: string, done: number, total: number) => void;
+export type OnProgress = (title: string, done: number, total: number) => void;
 
 /** A number with commas: "124,439,808". */
 export function showCount(n: number): string {

@@ -8,7 +8,7 @@ import { HPARAMS, isWeightsOf, OPENAI_FILES, VOCABULARY } from "../models/files.
 import { messageOf, UserError } from "../system/errors.js";
 import { fileError } from "../system/files.js";
 import { decodeText } from "../system/text-encoding.js";
-import { type Check, checksOf, type Progress, showCount } from "./check.js";
+import { type Check, checksOf, type OnProgress, showCount } from "./check.js";
 import { saysTheSame } from "./vocabulary.js";
 
 const { ok, failed, leftOut } = checksOf("files");
@@ -41,7 +41,7 @@ export async function* checkFiles(
   folder: string,
   { names, hasCheckpoint }: Contents,
   expected: KnownModel | undefined,
-  { onProgress, signal }: { onProgress?: Progress; signal?: AbortSignal },
+  { onProgress, signal }: { onProgress?: OnProgress; signal?: AbortSignal },
 ): AsyncGenerator<Check> {
   for (const name of OPENAI_FILES) {
     const isThere = names.includes(name);
@@ -69,7 +69,7 @@ async function checkFile(
   path: string,
   name: (typeof OPENAI_FILES)[number],
   expected: KnownModel | undefined,
-  onProgress?: Progress,
+  onProgress?: OnProgress,
   signal?: AbortSignal,
 ): Promise<Check> {
   const known: KnownFile = expected?.files[name] ?? {};
@@ -112,7 +112,7 @@ async function wrongSize(path: string, expected: KnownModel | undefined): Promis
 async function sha256Of(
   path: string,
   size: number,
-  onProgress?: Progress,
+  onProgress?: OnProgress,
   signal?: AbortSignal,
 ): Promise<string> {
   const hash = createHash("sha256");

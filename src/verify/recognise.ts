@@ -1,47 +1,10 @@
-import { catalogEntry, type KnownModel } from "../models/catalog.js";
+import type { KnownModel } from "../models/catalog.js";
 import { type Check, checksOf } from "./check.js";
-import { OPENAI_117M } from "./known/openai-117M.js";
-import { SHAKESPEARE } from "./known/shakespeare.js";
-import { STORIES } from "./known/stories.js";
-import type { Reference } from "./reference.js";
-import type { Numbers } from "./scan.js";
-
-/** Weights that are recognised by their numbers. */
-export interface KnownWeights {
-  /** As in "these are the weights of OpenAI's 117M". */
-  readonly title: string;
-  /** What src/verify/fingerprint.ts makes of them. */
-  readonly fingerprint: string;
-  /** They were trained with OpenAI's vocabulary. */
-  readonly isOpenAi: boolean;
-  /** What they are known to compute. */
-  readonly reference: Reference;
-}
-
-/** Of OpenAI's larger models no checksums of tensors and no results were found. */
-const KNOWN_WEIGHTS: readonly KnownWeights[] = [
-  {
-    title: "OpenAI's 117M",
-    fingerprint: catalogEntry("117M")?.fingerprint ?? "",
-    isOpenAi: true,
-    reference: OPENAI_117M,
-  },
-  {
-    title: "the demo model stories",
-    fingerprint: "373837937aadbee61002631d6eeafe44aa9acf0809fb638213762ed90b2c5fa4",
-    isOpenAi: false,
-    reference: STORIES,
-  },
-  {
-    title: "the demo model shakespeare",
-    fingerprint: "acc873ec6bf311f31bab21e30582358eff23fa7015b41cf133d6347e624b97b9",
-    isOpenAi: false,
-    reference: SHAKESPEARE,
-  },
-];
+import { KNOWN_WEIGHTS, type KnownWeights } from "./known.js";
+import type { Numbers } from "./tensors.js";
 
 /** What is known of a folder once its files have been read. */
-export interface Found {
+export interface Findings {
   /** The numbers that the program computes with; undefined where something is wrong with them. */
   readonly used: Numbers | undefined;
   readonly checkpoint: Numbers | undefined;
@@ -61,7 +24,7 @@ export interface Recognised {
 
 /** Says whose weights these are, going by their numbers alone, and whether the folder's name promises others. */
 export function recognise(
-  { used, checkpoint, expected, isOpenAi }: Found,
+  { used, checkpoint, expected, isOpenAi }: Findings,
   all: readonly KnownWeights[] = KNOWN_WEIGHTS,
 ): Recognised {
   const { ok, failed, leftOut } = checksOf("recognition");

@@ -1,5 +1,5 @@
 import type { Engine } from "../model/engine.js";
-import type { Model } from "../models/folder.js";
+import type { LoadedModel } from "../models/folder.js";
 import { promptIds } from "../sampling/prompt.js";
 import { sample } from "../sampling/sample.js";
 import { logProbability } from "../sampling/score.js";
@@ -46,7 +46,7 @@ function quote(text: string): string {
  * @throws the signal's reason on an abort
  */
 export async function* checkReference(
-  model: Model,
+  model: LoadedModel,
   { continuations, logits, logprobs }: Reference,
   signal?: AbortSignal,
 ): AsyncGenerator<Check> {

@@ -4,21 +4,21 @@ import { openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import { openWeights } from "../formats/tfjs/read.js";
 import { countParameters } from "../model/parameters.js";
 import { catalogEntry } from "../models/catalog.js";
-import { loadHparams, loadModel } from "../models/folder.js";
+import { loadHparams, loadFolder } from "../models/folder.js";
 import { listFolder } from "../system/files.js";
-import { type Check, checksOf, type Progress } from "./check.js";
+import { type Check, checksOf, type OnProgress } from "./check.js";
 import { checkFiles, contentsOf } from "./files.js";
-import { type KnownWeights, recognise } from "./recognise.js";
+import type { KnownWeights } from "./known.js";
+import { recognise } from "./recognise.js";
 import { checkReference } from "./reference.js";
-import type { Numbers } from "./scan.js";
-import { checkTensors } from "./tensors.js";
+import { checkTensors, type Numbers } from "./tensors.js";
 import { checkVocabulary } from "./vocabulary.js";
 
 export interface VerifyOptions extends Pick<EngineOptions, "backend" | "threads" | "gpu"> {
   /** Instead of the weights that the program knows: for tests. */
   readonly known?: readonly KnownWeights[];
   /** Told in bytes how far a longer piece of work is. */
-  readonly onProgress?: Progress;
+  readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
 
@@ -95,7 +95,7 @@ async function* compute(
   { backend, threads, gpu, onProgress, signal }: VerifyOptions,
 ): AsyncGenerator<Check> {
   const bytes = 4 * countParameters(await loadHparams(folder));
-  const model = await loadModel(folder, {
+  const model = await loadFolder(folder, {
     backend,
     threads,
     gpu,

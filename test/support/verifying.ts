@@ -7,7 +7,7 @@ import type { WeightSource } from "../../dist/src/model/weight-source.js";
 import { convert } from "../../dist/src/models/convert.js";
 import { openModel } from "../../dist/src/models/folder.js";
 import type { Check } from "../../dist/src/verify/check.js";
-import type { KnownWeights } from "../../dist/src/verify/recognise.js";
+import type { KnownWeights } from "../../dist/src/verify/known.js";
 import type { Reference } from "../../dist/src/verify/reference.js";
 import { type VerifyOptions, verifyModel } from "../../dist/src/verify/verify.js";
 import { MICRO } from "./models.js";

@@ -11,7 +11,7 @@ import { countParameters, sizeOf } from "../../dist/src/model/parameters.js";
 import { catalogEntry } from "../../dist/src/models/catalog.js";
 import { exportModel } from "../../dist/src/models/export.js";
 import { importModel } from "../../dist/src/models/import.js";
-import { fingerprint } from "../../dist/src/verify/fingerprint.js";
+import { fingerprint } from "../../dist/src/verify/tensors.js";
 import { faultOf } from "../../dist/src/verify/vocabulary.js";
 import { MICRO, SHAKESPEARE, STORIES } from "../support/models.js";
 import { ROOT } from "../support/spawn.js";
