@@ -31,9 +31,9 @@ const Choice *choices(void) {
   }
   const u32 avx2 = 1u << 5, avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; // F, DQ, BW, VL
   if (~b7 & avx2) return all;
-  const int wide = !(~b7 & avx512) && (kept() & 0xe6) == 0xe6;
-  all[0].here = wide && (c7 >> 11 & 1);
-  all[1].here = wide;
+  const int has_avx512 = !(~b7 & avx512) && (kept() & 0xe6) == 0xe6;
+  all[0].here = has_avx512 && (c7 >> 11 & 1);
+  all[1].here = has_avx512;
   all[2].here = a71 >> 4 & 1;
   all[3].here = 1;
   return all;

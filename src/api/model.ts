@@ -41,14 +41,14 @@ export interface LoadOptions extends EngineOptions {
 }
 
 /** What loadModel() makes: a Model, and what the functions of this library need of it. */
-class LoadedModel implements Model {
+class LibraryModel implements Model {
   readonly engine: Engine;
   private disposing: Promise<void> | undefined;
 
   constructor(
     readonly path: string,
     readonly hparams: Hparams,
-    readonly encoder: load.Model["encoder"],
+    readonly encoder: load.LoadedModel["encoder"],
     engine: Engine,
   ) {
     this.engine = new QueuedEngine(engine);
@@ -131,16 +131,16 @@ export async function loadModel(nameOrPath: string, options: LoadOptions = {}): 
   const { models_dir, ...engineOptions } = options;
   const folder = findModelFolder(nameOrPath, models_dir);
   if (folder === undefined) throw missingModel(nameOrPath, models_dir);
-  const { hparams, encoder, engine } = await load.loadModel(folder, engineOptions);
-  return new LoadedModel(folder, hparams, encoder, engine);
+  const { hparams, encoder, engine } = await load.loadFolder(folder, engineOptions);
+  return new LibraryModel(folder, hparams, encoder, engine);
 }
 
 /**
  * The inside of a model.
  * @throws TypeError for anything that loadModel() did not make; RangeError after dispose()
  */
-export function insideOf(model: Model): LoadedModel {
-  if (!(model instanceof LoadedModel)) throw new TypeError("that is no model of loadModel()");
+export function insideOf(model: Model): LibraryModel {
+  if (!(model instanceof LibraryModel)) throw new TypeError("that is no model of loadModel()");
   model.check();
   return model;
 }

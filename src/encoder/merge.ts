@@ -1,4 +1,4 @@
-import { Heap } from "./priority-queue.js";
+import { PriorityQueue } from "./priority-queue.js";
 
 /** The merges in order of rank: two tokens that become one. Each column: [merges]. */
 export interface Merges {
@@ -101,7 +101,7 @@ export class Merger {
     const previous = new Int32Array(n);
     const merges = this.#merges;
     const places = this.#places;
-    const ranks = new Heap<number>((a, b) => a < b);
+    const ranks = new PriorityQueue<number>((a, b) => a < b);
     const note = (place: number): void => {
       if (place < 0 || next[place] === n) return;
       const rank = this.#rankOf(ids[place]!, ids[next[place]!]!);

@@ -1,4 +1,4 @@
-import { Heap } from "./priority-queue.js";
+import { PriorityQueue } from "./priority-queue.js";
 
 /** Two tokens that stand side by side. */
 export interface Pair {
@@ -34,7 +34,7 @@ export class PairCounts {
   readonly #pairs = new Map<number, Pair>();
   readonly #limit: number;
   /** Most frequent first, then the smaller left id, then the smaller right id. */
-  readonly #queue = new Heap<Queued>(
+  readonly #queue = new PriorityQueue<Queued>(
     (a, b) =>
       a.count > b.count ||
       (a.count === b.count &&

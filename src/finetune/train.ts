@@ -6,7 +6,7 @@ import { replaceFile } from "../system/files.js";
 import { batchAt, validationWindows } from "./dataset/windows.js";
 import { CURVE_FILE, svgCurve } from "./run/chart.js";
 import { nextAverage } from "./run/losses.js";
-import type { Progress } from "./run/run-file.js";
+import type { RunProgress } from "./run/run-file.js";
 import { writeSamples } from "./run/samples.js";
 import { writeSave } from "./run/save.js";
 import type { Training } from "./training.js";
@@ -72,7 +72,7 @@ function diverged(step: number, saved: number | undefined, reason: string): User
 
 /** Runs the loop: batches, updates, log, validation, saves, samples. */
 class Loop {
-  private progress: Progress;
+  private progress: RunProgress;
   /** Steps of the saves that stay, the latest first. */
   private saves: readonly number[];
   /** Tokens since the loop began. */

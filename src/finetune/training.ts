@@ -1,10 +1,10 @@
 import type { Trainer } from "../model/trainer.js";
 import type { Lock } from "../system/lock.js";
 import type { Corpus } from "./dataset/corpus.js";
-import type { Base } from "./run/base.js";
+import type { BaseModel } from "./run/base.js";
 import type { Losses, LossLog } from "./run/losses.js";
 import type { FinetuneRequest } from "./run/options.js";
-import type { Progress } from "./run/run-file.js";
+import type { RunProgress } from "./run/run-file.js";
 
 /** What the user is told. Calls that return a promise are waited for. */
 export interface FinetuneEvents {
@@ -29,13 +29,13 @@ export interface FinetuneEvents {
 export interface Training {
   readonly request: FinetuneRequest;
   readonly events: FinetuneEvents;
-  readonly base: Base;
+  readonly base: BaseModel;
   /** The seed was drawn just now. */
   readonly isNewSeed: boolean;
   readonly corpus: Corpus;
   readonly trainer: Trainer;
   /** Where it stands when it begins, and the options that hold. */
-  readonly progress: Progress;
+  readonly progress: RunProgress;
   /** Steps of the saves that are there of this training, the latest first. */
   readonly saves: readonly number[];
   /** The step that ends it; Infinity: none. */

@@ -2,12 +2,12 @@ import { sizeOf } from "../model/parameters.js";
 import type { WeightSource } from "../model/weight-source.js";
 
 /** Values handed on at a time. */
-const PIECE = 1 << 18;
+const CHUNK_VALUES = 1 << 18;
 
 /** Some values of a tensor, as bytes of little-endian float32. */
-export interface Piece {
+export interface TensorChunk {
   readonly name: string;
-  /** Valid until the next piece is asked for. */
+  /** Valid until the next chunk is asked for. */
   readonly bytes: Uint8Array;
   /** It is the tensor's last one. */
   readonly isLast: boolean;
@@ -21,25 +21,25 @@ export function namesInOrder(source: WeightSource): string[] {
 }
 
 /**
- * Reads tensors one after the other and hands their values on in pieces. One tensor at a time is in memory.
- * A tensor without values comes as one empty piece.
+ * Reads tensors one after the other and hands their values on in chunks. One tensor at a time is in memory.
+ * A tensor without values comes as one empty chunk.
  * @throws the signal's reason on an abort; whatever the source throws
  */
-export async function* tensorPieces(
+export async function* tensorChunks(
   source: WeightSource,
   names: readonly string[],
   signal?: AbortSignal,
-): AsyncGenerator<Piece> {
+): AsyncGenerator<TensorChunk> {
   const sizes = names.map((name) => sizeOf(source.tensors.get(name)?.shape ?? []));
   const memory = new Float32Array(sizes.reduce((most, size) => Math.max(most, size), 0));
   for (const [i, name] of names.entries()) {
     signal?.throwIfAborted();
     const values = memory.subarray(0, sizes[i]);
     await source.read(name, values);
-    for (let first = 0; first === 0 || first < values.length; first += PIECE) {
-      const piece = values.subarray(first, first + PIECE);
-      const bytes = new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength);
-      yield { name, bytes, isLast: first + PIECE >= values.length };
+    for (let first = 0; first === 0 || first < values.length; first += CHUNK_VALUES) {
+      const chunk = values.subarray(first, first + CHUNK_VALUES);
+      const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+      yield { name, bytes, isLast: first + CHUNK_VALUES >= values.length };
       signal?.throwIfAborted();
     }
   }

@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { isGguf } from "../formats/gguf/gguf-file.js";
 import { type GgufDtype, writeGguf } from "../formats/gguf/write.js";
 import { writeHuggingFace } from "../formats/huggingface/write.js";
-import { STATE, writeCheckpoint } from "../formats/tensorflow/write-checkpoint.js";
+import { CHECKPOINT_STATE, writeCheckpoint } from "../formats/tensorflow/write-checkpoint.js";
 import { unlikeOpenAi } from "../model/hparams.js";
 import { checkParameters, countParameters } from "../model/parameters.js";
 import { option, quote, UsageError, UserError } from "../system/errors.js";
@@ -110,7 +110,7 @@ async function writeTensorFlow(
   const prefix = step === undefined ? "model.ckpt" : `model-${step}`;
   const isOld = (name: string): boolean => isFileOf("tensorflow", name);
   const bytes = await writeCheckpoint(out, prefix, source, { onProgress, signal, companions, isOld });
-  return { path: join(out, STATE), bytes };
+  return { path: join(out, CHECKPOINT_STATE), bytes };
 }
 
 /** Whether the export may be this file. @returns false: there is no folder of its own */

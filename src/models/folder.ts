@@ -15,7 +15,7 @@ import { decodeText } from "../system/text-encoding.js";
 import { HPARAMS, VOCABULARY } from "./files.js";
 
 /** A model that is ready to read and write. */
-export interface Model {
+export interface LoadedModel {
   readonly hparams: Hparams;
   readonly encoder: Encoder;
   readonly engine: Engine;
@@ -170,7 +170,7 @@ export function modelFiles(
  * Loads a model folder.
  * @throws UserError when a file is missing, damaged or of another model
  */
-export async function loadModel(folder: string, options: EngineOptions = {}): Promise<Model> {
+export async function loadFolder(folder: string, options: EngineOptions = {}): Promise<LoadedModel> {
   const { hparams, encoder, source } = await openFolder(folder);
   try {
     return { hparams, encoder, engine: await createEngine(hparams, source, options) };

@@ -1,7 +1,7 @@
 import { createInterface, type Interface } from "node:readline";
 import { Readable } from "node:stream";
 import type { Command } from "commander";
-import type { Model } from "../../models/folder.js";
+import type { LoadedModel } from "../../models/folder.js";
 import { Turns } from "../../sampling/turns.js";
 import { EXIT } from "../../system/errors.js";
 import { answer, Session } from "../interactive/session.js";
@@ -17,7 +17,7 @@ import { Output } from "../terminal/output.js";
 /** From a pipe or a file: one prompt a line, until the end of the input or Ctrl-C. */
 async function readPrompts(
   options: GeneratingOptions,
-  model: Model,
+  model: LoadedModel,
   output: Output,
   seed: number,
   turns: Turns | undefined,

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expandPath, isPath, listStored } from "../../models/store.js";
-import type { CommandDefinition, OptionDefinition, Values } from "./describe.js";
+import type { CommandDefinition, OptionDefinition, Candidates } from "./describe.js";
 
 /** A text that can stand for the word at the cursor. */
 export interface Offer {
@@ -61,7 +61,7 @@ function runs(words: readonly string[]): string[] {
   return printable(readdirSync(folder)).filter((name) => existsSync(join(folder, name, "hparams.json")));
 }
 
-function completeValue(values: Values, words: readonly string[], typed: string, prefix = ""): Completion {
+function completeValue(values: Candidates, words: readonly string[], typed: string, prefix = ""): Completion {
   const names = [
     ...values.words,
     ...(values.models ? models(words) : []),

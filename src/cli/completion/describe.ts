@@ -1,7 +1,7 @@
 import type { Argument, Command, Option } from "commander";
 
 /** What can stand for a value; nothing at all where every part is empty. */
-export interface Values {
+export interface Candidates {
   readonly words: readonly string[];
   /** Names of models on this machine, and paths of model folders. */
   readonly models: boolean;
@@ -17,14 +17,14 @@ export interface OptionDefinition {
   readonly description: string;
   /** What its value is called, `k`; undefined for an option that takes none. */
   readonly placeholder: string | undefined;
-  readonly values: Values;
+  readonly values: Candidates;
 }
 
 /** An argument as its command defines it. */
 export interface ArgumentDefinition {
   readonly name: string;
   readonly description: string;
-  readonly values: Values;
+  readonly values: Candidates;
   readonly isVariadic: boolean;
 }
 
@@ -45,7 +45,7 @@ function wordsOf(parse: unknown): readonly string[] {
   return (parse as { words?: readonly string[] } | undefined)?.words ?? [];
 }
 
-function pathsOf(placeholder: string): Values["paths"] {
+function pathsOf(placeholder: string): Candidates["paths"] {
   if (FILES.includes(placeholder)) return "files";
   return FOLDERS.includes(placeholder) ? "folders" : undefined;
 }

@@ -1,4 +1,4 @@
-import type { Model } from "../../models/folder.js";
+import type { LoadedModel } from "../../models/folder.js";
 import type { Turns } from "../../sampling/turns.js";
 import { writeNewFile } from "../../system/files.js";
 import type { GeneratingOptions } from "../options/sampling.js";
@@ -12,7 +12,7 @@ const CLOSING = `${"=".repeat(80)}\n`;
 
 /** What answering one prompt needs beside the options. */
 export interface Question {
-  readonly model: Model;
+  readonly model: LoadedModel;
   readonly output: Output;
   readonly seed: number;
   readonly prompt: string;
@@ -55,7 +55,7 @@ export class Session {
 
   constructor(
     readonly settings: Settings,
-    readonly model: Model,
+    readonly model: LoadedModel,
     private readonly output: Output,
     /** The conversation, where prompts are lines of one. */
     readonly turns?: Turns,

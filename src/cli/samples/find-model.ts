@@ -1,14 +1,14 @@
 import { canonicalName } from "../../models/catalog.js";
-import { loadModel, type Model } from "../../models/folder.js";
+import { loadFolder, type LoadedModel } from "../../models/folder.js";
 import { hubNameNotPath } from "../../models/hub-name.js";
 import { findModelFolder, isPath, missingModel } from "../../models/store.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { tell } from "../terminal/output.js";
 
 /** The model a command asks for, loaded; offers to download it where it is known, missing, and someone can answer. */
-export async function loadNamedModel(options: GeneratingOptions, signal?: AbortSignal): Promise<Model> {
+export async function loadNamedModel(options: GeneratingOptions, signal?: AbortSignal): Promise<LoadedModel> {
   const folder = await modelFolder(options.model_name, options.models_dir);
-  return loadModel(folder, { ...options, signal, onNotice: (line) => tell(`warning: ${line}`) });
+  return loadFolder(folder, { ...options, signal, onNotice: (line) => tell(`warning: ${line}`) });
 }
 
 /** The folder of the model with this name or path, which may have been downloaded just now. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Model } from "../../models/folder.js";
+import type { LoadedModel } from "../../models/folder.js";
 import { SAMPLING_NAMES, SAMPLING_OPTIONS, type SamplingOption } from "../../sampling/options.js";
 import { UserError } from "../../system/errors.js";
 import { readSmallFileIfThere, replaceFile } from "../../system/files.js";
@@ -44,7 +44,7 @@ export function decidingOptions(options: GeneratingOptions): Deciding {
  * Unlike a checksum of its files it is the same in every format and for every engine that computes the same, costs
  * no second reading of the weights, and differs where a precision or another engine makes other texts.
  */
-export async function markOf({ engine, encoder }: Model): Promise<string> {
+export async function markOf({ engine, encoder }: LoadedModel): Promise<string> {
   const { n_vocab, n_ctx } = engine.hparams;
   const ids = Array.from({ length: Math.min(16, n_ctx) }, (_, i) => Math.floor((i * n_vocab) / 16));
   const sequence = engine.createSequence();

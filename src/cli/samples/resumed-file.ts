@@ -4,7 +4,7 @@ import { appendFile, chmod, type FileHandle, open, realpath, rename, rm, stat } 
 import { basename, dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
-import type { Model } from "../../models/folder.js";
+import type { LoadedModel } from "../../models/folder.js";
 import { expandPath } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
@@ -93,7 +93,7 @@ export class ResumedFile implements OwnSink {
    * Checks that the samples in the file are the model's, and records that those to come are.
    * @throws UserError when they are another model's
    */
-  async accept(model: Model): Promise<void> {
+  async accept(model: LoadedModel): Promise<void> {
     const mark = await markOf(model);
     if (this.done.size > 0) {
       if (!this.record) {

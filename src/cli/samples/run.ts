@@ -1,4 +1,4 @@
-import type { Model } from "../../models/folder.js";
+import type { LoadedModel } from "../../models/folder.js";
 import { promptIds } from "../../sampling/prompt.js";
 import { inOrder, sample } from "../../sampling/sample.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
@@ -11,7 +11,7 @@ import type { Layout, SampleRecord, Sink } from "./sink.js";
 
 /** What one run of samples needs beside the options. */
 export interface Run {
-  readonly model: Model;
+  readonly model: LoadedModel;
   readonly output: Sink;
   readonly layout: Layout;
   readonly seed: number;

@@ -1,4 +1,4 @@
-import type { Model } from "../../models/folder.js";
+import type { LoadedModel } from "../../models/folder.js";
 import type { FinishReason } from "../../sampling/continuation.js";
 
 /** How a command's text output looks around the samples. */
@@ -41,7 +41,7 @@ export interface SampleRecord {
 export interface OwnSink extends Sink {
   close(): Promise<void>;
   /** Called before the first sample. @throws UserError when the model's samples do not belong here */
-  accept?(model: Model): Promise<void>;
+  accept?(model: LoadedModel): Promise<void>;
   /** Of a file that is gone on with: the numbers, from 0, of the samples that it holds, and their seed. */
   readonly done?: ReadonlySet<number>;
   readonly seed?: number;

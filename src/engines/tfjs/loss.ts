@@ -20,7 +20,7 @@ export const LORA_SCALE = 2;
  * GPT-2 for training: whole rows, no cache, and the gradient of the mean cross-entropy by TensorFlow.js's
  * autodiff. Here the token embedding lies as in the checkpoint, [n_vocab, n_embd].
  */
-export class TrainingNetwork extends Layers {
+export class TrainingLayers extends Layers {
   /** [n, n_in] -> [n, n_out], with LoRA's x (w + 2 a b) taken as x w + 2 (x a) b */
   protected override linear(x: Tensor2D, name: string): Tensor2D {
     const { tf } = this;

@@ -7,7 +7,7 @@ import { checkRows, checkState } from "../../model/trainer-checks.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { loadTf, type Tf, type TfjsBackend } from "./backend.js";
 import { registerGradients } from "./gradients.js";
-import { type Batch, LORA_SCALE, loraNames, TrainingNetwork } from "./loss.js";
+import { type Batch, LORA_SCALE, loraNames, TrainingLayers } from "./loss.js";
 import { createAdam, createSgd, type Optimizer } from "./optimizer.js";
 
 /** A tensor that others may read: its shape in files, and a way to a tensor of these values. */
@@ -54,7 +54,7 @@ class TfjsTrainer implements Trainer {
   /** Sums of the gradients of the batches since the last update. */
   private readonly sums = new Map<string, Tensor>();
   private n_accumulated = 0;
-  private readonly network: TrainingNetwork;
+  private readonly network: TrainingLayers;
   private readonly optimizer: Optimizer;
   /** The tensors of `state`. */
   private readonly saved: ReadonlyMap<string, Variable>;
@@ -72,7 +72,7 @@ class TfjsTrainer implements Trainer {
     private readonly options: TrainerOptions,
   ) {
     this.n_trained = [...trained.values()].reduce((sum, { size }) => sum + size, 0);
-    this.network = new TrainingNetwork(tf, hparams, variables);
+    this.network = new TrainingLayers(tf, hparams, variables);
     this.optimizer = options.optimizer === "sgd" ? createSgd(tf) : createAdam(tf, trained);
     const shapes = parameterShapes(hparams);
     const weights = new Map<string, Readable>();

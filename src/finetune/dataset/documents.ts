@@ -25,7 +25,7 @@ export interface ReadOptions {
 }
 
 /** A piece of a document. A cut between two pieces never changes the tokens. */
-export interface Part {
+export interface DocumentPart {
   readonly text: string;
   /** The document ends here. */
   readonly isLast: boolean;
@@ -50,8 +50,8 @@ export class DocumentCutter {
   }
 
   /** @param chunk does not end within a pair of surrogates */
-  push(chunk: string): Part[] {
-    const parts: Part[] = [];
+  push(chunk: string): DocumentPart[] {
+    const parts: DocumentPart[] = [];
     let text = this.#held + chunk;
     for (let at = this.#find(text, this.#held.length); at >= 0; at = this.#find(text, 0)) {
       this.#close(text.slice(0, at), parts);
@@ -70,8 +70,8 @@ export class DocumentCutter {
   }
 
   /** What remains when the text is over. */
-  end(): Part[] {
-    const parts: Part[] = [];
+  end(): DocumentPart[] {
+    const parts: DocumentPart[] = [];
     this.#close(this.#held, parts);
     this.#held = "";
     this.#searched = 0;
@@ -83,7 +83,7 @@ export class DocumentCutter {
     return this.#splits ? text.indexOf(END_OF_TEXT, Math.max(0, known - END_OF_TEXT.length)) : -1;
   }
 
-  #close(text: string, parts: Part[]): void {
+  #close(text: string, parts: DocumentPart[]): void {
     if (!this.#isBlank || text.trim() !== "") parts.push({ text, isLast: true });
     this.#isBlank = true;
   }
@@ -107,7 +107,7 @@ export async function* readParts(
   dataset: string | readonly string[],
   splits: boolean,
   options: ReadOptions = {},
-): AsyncGenerator<Part[]> {
+): AsyncGenerator<DocumentPart[]> {
   const { signal, onProgress, onNotice } = options;
   const columns = [options.column ?? []].flat();
   const files = await listFiles([dataset].flat(), onNotice);
@@ -152,7 +152,7 @@ async function* fileParts(
   columns: readonly string[],
   onNotice: ReadOptions["onNotice"],
   onRead: (bytes: number) => void,
-): AsyncGenerator<Part[]> {
+): AsyncGenerator<DocumentPart[]> {
   const cutter = new DocumentCutter(splits);
   const chunks = readText(path, onNotice, onRead, place);
   if (isTable(path)) {

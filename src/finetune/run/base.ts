@@ -7,7 +7,7 @@ import { VOCABULARY } from "../../models/files.js";
 import { modelFiles, openFolder, type VocabularyFiles } from "../../models/folder.js";
 
 /** What a training begins from. */
-export interface Base {
+export interface BaseModel {
   /** As the user knows it. */
   readonly name: string;
   readonly hparams: Hparams;
@@ -22,7 +22,7 @@ export interface Base {
  * A model folder to begin from.
  * @throws UserError when it is incomplete
  */
-export async function folderBase(folder: string, name: string): Promise<Base> {
+export async function folderBase(folder: string, name: string): Promise<BaseModel> {
   const model = await openFolder(folder);
   await model.source.close(); // it is opened when the training begins
   const { hparams, encoder } = model;
@@ -41,7 +41,7 @@ export async function folderBase(folder: string, name: string): Promise<Base> {
  * @param files encoder.json and vocab.bpe
  * @throws UserError when the sizes do not fit together
  */
-export function scratchBase(sizes: Omit<Hparams, "n_vocab">, files: VocabularyFiles): Base {
+export function scratchBase(sizes: Omit<Hparams, "n_vocab">, files: VocabularyFiles): BaseModel {
   const [encoderJson, vocabBpe] = VOCABULARY.map((name) => files.vocabulary.get(name) as Buffer);
   const encoder = Encoder.fromFiles(encoderJson, vocabBpe, "the vocabulary");
   const { n_ctx, n_embd, n_head, n_layer } = sizes;

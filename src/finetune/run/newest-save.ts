@@ -8,13 +8,13 @@ import { option, reasonOf, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import type { FinetuneEvents } from "../training.js";
 import { type Base, folderBase } from "./base.js";
-import { type Progress, readRun } from "./run-file.js";
-import { listSaves, STATE, saveName } from "./save.js";
+import { type RunProgress, readRun } from "./run-file.js";
+import { listSaves, OPTIMIZER_STATE, saveName } from "./save.js";
 
 /** A save that is whole. */
 export interface Save {
   readonly folder: string;
-  readonly progress: Progress;
+  readonly progress: RunProgress;
   /** The model in it. */
   readonly base: Base;
   /** Steps of the run's saves up to this one, the latest first. */
@@ -33,7 +33,7 @@ async function verify(source: WeightSource): Promise<void> {
  * @throws UserError when it is missing or damaged
  */
 export async function openState(folder: string): Promise<WeightSource> {
-  const path = join(folder, STATE);
+  const path = join(folder, OPTIMIZER_STATE);
   if (await hasWeights(path)) return openWeights(path);
   return { path, tensors: new Map(), read: async () => undefined, close: async () => undefined };
 }

@@ -1,6 +1,6 @@
 import type { TrainerChoice } from "../../engines/create.js";
 import type { Hparams } from "../../model/hparams.js";
-import type { Base } from "./base.js";
+import type { BaseModel } from "./base.js";
 
 /** What decides a training's numbers. Saved with a run, which goes on with it. Names are gpt-2-simple's. */
 export interface TrainingOptions {
@@ -52,7 +52,7 @@ export interface FinetuneRequest {
   readonly restore_from: string;
   readonly overwrite: boolean;
   /** Finds the model that a new run begins from. */
-  readonly base: () => Promise<Base>;
+  readonly base: () => Promise<BaseModel>;
   /** The sizes that were asked for: a run that goes on must have them. */
   readonly sizes: Partial<Hparams>;
   /** The model that was named, if one was. */

@@ -12,7 +12,7 @@ const FORMAT = 1;
 const RUN_BYTES = 1 << 20;
 
 /** How far a run is, and what its next steps depend on beside the weights and the optimizer's state. */
-export interface Progress {
+export interface RunProgress {
   /** 1, and one more each time the run was overwritten from the beginning. */
   readonly run: number;
   readonly step: number;
@@ -36,7 +36,7 @@ export interface Progress {
 }
 
 /** run.json's text: with a checksum of itself and of the small files beside it. */
-export function describeRun(progress: Progress, files: ReadonlyMap<string, Uint8Array>): string {
+export function describeRun(progress: RunProgress, files: ReadonlyMap<string, Uint8Array>): string {
   const run = {
     progress,
     files: Object.fromEntries([...files].map(([name, bytes]) => [name, crc32(bytes)])),
@@ -59,13 +59,13 @@ function checkOf(run: unknown): number | undefined {
  */
 export async function readRun(
   folder: string,
-): Promise<{ progress: Progress; files: Readonly<Record<string, number>> }> {
+): Promise<{ progress: RunProgress; files: Readonly<Record<string, number>> }> {
   const path = join(folder, RUN_FILE);
   const text = (await readSmallFile(path, RUN_BYTES, "it is none of ours")).toString("utf8");
   const json = parseJson(text, path) as {
     format?: unknown;
     crc32?: unknown;
-    progress: Progress;
+    progress: RunProgress;
     files: Record<string, number>;
   } | null;
   if (json?.format !== FORMAT) throw new UserError(`${path} was written by another version of gpt2`);

@@ -7,14 +7,14 @@ import { COUNTER } from "../../models/files.js";
 import { messageOf, UserError } from "../../system/errors.js";
 import { fileError, makeFolder, replaceFile, syncFolder } from "../../system/files.js";
 import { LOSS_PART } from "./losses.js";
-import { describeRun, type Progress, RUN_FILE } from "./run-file.js";
+import { describeRun, type RunProgress, RUN_FILE } from "./run-file.js";
 
 /** Where the optimizer's state lies in a save. */
-export const STATE = "state";
+export const OPTIMIZER_STATE = "state";
 
 /** What a save holds. */
 export interface SaveContent {
-  readonly progress: Progress;
+  readonly progress: RunProgress;
   readonly weights: WeightSource;
   readonly state: WeightSource;
   /** hparams.json, encoder.json and vocab.bpe. */
@@ -59,7 +59,7 @@ export async function writeSave(
   try {
     await rm(part, { recursive: true, force: true });
     makeFolder(part);
-    if (state.tensors.size > 0) await writeWeights(join(part, STATE), state, { dtype: "float32" });
+    if (state.tensors.size > 0) await writeWeights(join(part, OPTIMIZER_STATE), state, { dtype: "float32" });
     const companions = new Map(modelFiles).set(RUN_FILE, Buffer.from(describeRun(progress, modelFiles)));
     await writeWeights(part, weights, { dtype: "float32", companions });
     await putInPlace(run, name);

@@ -6,15 +6,15 @@ import { option, UsageError, UserError } from "../../system/errors.js";
 import { refuseLinkedFolder } from "../../system/files.js";
 import type { Corpus } from "../dataset/corpus.js";
 import type { FinetuneEvents, Training } from "../training.js";
-import { type Base, folderBase } from "./base.js";
+import { type BaseModel, folderBase } from "./base.js";
 import { beginAgain, newestSave, openState, type Save } from "./newest-save.js";
 import { compareOptions, type FinetuneRequest, isSame, type TrainingOptions } from "./options.js";
-import { type Progress, readRun } from "./run-file.js";
+import { type RunProgress, readRun } from "./run-file.js";
 import { listSaves, saveName } from "./save.js";
 
 /** What a run begins from, and the save where it goes on. */
 export interface Start {
-  readonly base: Base;
+  readonly base: BaseModel;
   readonly save?: Save;
   /** The run's number among those that were begun in its folder. */
   readonly number: number;
@@ -73,7 +73,7 @@ async function goOn({ folder, sizes, baseName }: FinetuneRequest, events: Finetu
   return { base, save, number: save.progress.run, isOverwriting: false };
 }
 
-async function pathBase(restore_from: string): Promise<Base> {
+async function pathBase(restore_from: string): Promise<BaseModel> {
   const path = resolve(expandPath(restore_from));
   if (isModelFolder(path)) return folderBase(path, restore_from);
   throw new UserError(
@@ -106,7 +106,7 @@ export async function resumeAt(
   start: Start,
   { options, corpus, context, trainer }: Ready,
   events: FinetuneEvents,
-): Promise<Progress> {
+): Promise<RunProgress> {
   const { base, save, number } = start;
   const fingerprint = fingerprintOf(corpus);
   const now = { run: number, options, context, fingerprint, base: base.name, trainer: trainer.name };

@@ -89,7 +89,7 @@ function written(name: string, shape: readonly number[], wanted: GgufDtype): Wri
 }
 
 /** Values encoded and written at a time, about. */
-const PIECE = 1 << 18;
+const CHUNK_VALUES = 1 << 18;
 
 /** A tensor's bytes as the file has them, some whole rows at a time; each piece is valid until the next is asked for. */
 async function* encoded(source: WeightSource, { name, shape, dtype }: Written): AsyncGenerator<Uint8Array> {
@@ -98,7 +98,7 @@ async function* encoded(source: WeightSource, { name, shape, dtype }: Written): 
   const isLinear = shape.length === 3; // [1, n_in, n_out], which becomes [n_out, n_in]
   const width = ggufShape(shape).at(-1) as number;
   const n_rows = values.length / width;
-  const atOnce = Math.min(n_rows, Math.max(1, Math.floor(PIECE / width)));
+  const atOnce = Math.min(n_rows, Math.max(1, Math.floor(CHUNK_VALUES / width)));
   const turned = new Float32Array(isLinear ? atOnce * width : 0);
   const room = new Uint8Array(((atOnce * width) / STORED[dtype].values) * STORED[dtype].bytes);
   for (let first = 0; first < n_rows; first += atOnce) {

@@ -13,7 +13,7 @@ const FILES = ["adapter_model.safetensors", "adapter_model.bin"];
 const NEXT = "merge it with PEFT (merge_and_unload), and import what that saves";
 
 /** LoRA's matrices beside a linear layer: w + scale a b. */
-interface Pair {
+interface LoraPair {
   a?: StoredTensor;
   b?: StoredTensor;
 }
@@ -88,9 +88,9 @@ function scaleOf(json: unknown, path: string): { scale: number; r: number } {
 }
 
 /** LoRA's matrices by the name of the weights that they change. */
-async function openPairs(path: string, n_layer: number): Promise<Map<string, Pair>> {
+async function openPairs(path: string, n_layer: number): Promise<Map<string, LoraPair>> {
   const file = await (path.endsWith(".bin") ? openTorchFile(path) : openSafetensors(path));
-  const pairs = new Map<string, Pair>();
+  const pairs = new Map<string, LoraPair>();
   for (const [name, tensor] of file.tensors) {
     const found =
       /^(?:base_model\.model\.)?(?:transformer\.)?h\.(\d+)\.((?:attn|mlp)\.c_(?:attn|proj|fc))\.lora_([AB])\.(?:default\.)?weight$/.exec(
@@ -109,7 +109,7 @@ async function openPairs(path: string, n_layer: number): Promise<Map<string, Pai
 }
 
 /** target += scale a b, each value rounded once. target [n_in, n_out], a [r, n_in], b [n_out, r] */
-async function add({ a, b }: Pair, scale: number, target: Float32Array): Promise<void> {
+async function add({ a, b }: LoraPair, scale: number, target: Float32Array): Promise<void> {
   const [rank, n_in] = (a as StoredTensor).shape;
   const n_out = target.length / n_in;
   const pair = storedTensors(

@@ -9,7 +9,7 @@ import { FileSet } from "../file-set.js";
 import { BFLOAT16, FLOAT16, FLOAT32, FLOAT64, type FloatType } from "../floats.js";
 import { FormatError, type OpenFile, readFormat } from "../open-file.js";
 import { type StoredTensor, type StoredTensors, storedTensors } from "../stored-tensors.js";
-import { namesInOrder, tensorPieces } from "../tensor-chunks.js";
+import { namesInOrder, tensorChunks } from "../tensor-chunks.js";
 
 /** Eight bytes at the beginning: the length of the header. */
 const PREFIX_BYTES = 8;
@@ -141,7 +141,7 @@ export async function writeSafetensors(
     await files.create(file);
     await files.append(header);
     let done = 0;
-    for await (const { bytes } of tensorPieces(source, names, signal)) {
+    for await (const { bytes } of tensorChunks(source, names, signal)) {
       await files.append(bytes);
       done += bytes.length;
       onProgress?.(done, total);

@@ -41,7 +41,7 @@ export async function listZip(file: OpenFile): Promise<Map<string, ListedEntry>>
     const end = nameEnd + directory.readUInt16LE(at + 30);
     if (end > length) throw damaged();
     const name = directory.toString("utf8", at + ENTRY_BYTES, nameEnd);
-    const [, stored, header] = wideFields(directory.subarray(nameEnd, end), [
+    const [, stored, header] = zip64Fields(directory.subarray(nameEnd, end), [
       directory.readUInt32LE(at + 24), // the size as it was, which is the stored one
       directory.readUInt32LE(at + 20),
       directory.readUInt32LE(at + 42),
@@ -71,28 +71,28 @@ async function findDirectory(file: OpenFile): Promise<{ offset: number; length: 
   if (locator < 0 || tail.readUInt32LE(locator) !== 0x07064b50) return found;
   const at = Number(tail.readBigUInt64LE(locator + 8));
   if (at + 56 > size) throw damaged();
-  const wide = await file.bytes(at, 56);
-  if (wide.readUInt32LE(0) !== 0x06064b50) throw damaged();
+  const zip64 = await file.bytes(at, 56);
+  if (zip64.readUInt32LE(0) !== 0x06064b50) throw damaged();
   return {
-    count: Number(wide.readBigUInt64LE(32)),
-    length: Number(wide.readBigUInt64LE(40)),
-    offset: Number(wide.readBigUInt64LE(48)),
+    count: Number(zip64.readBigUInt64LE(32)),
+    length: Number(zip64.readBigUInt64LE(40)),
+    offset: Number(zip64.readBigUInt64LE(48)),
   };
 }
 
 /** Fields of 32 bits, each replaced by the next one of 64 bits where it is all ones. */
-function wideFields(extra: Buffer, fields: readonly number[]): number[] {
-  let wide: Buffer = Buffer.alloc(0);
+function zip64Fields(extra: Buffer, fields: readonly number[]): number[] {
+  let zip64: Buffer = Buffer.alloc(0);
   for (let at = 0; at + 4 <= extra.length; ) {
     const length = extra.readUInt16LE(at + 2);
-    if (extra.readUInt16LE(at) === 1) wide = extra.subarray(at + 4, at + 4 + length);
+    if (extra.readUInt16LE(at) === 1) zip64 = extra.subarray(at + 4, at + 4 + length);
     at += 4 + length;
   }
   let used = 0;
   return fields.map((value) => {
-    if (value !== 0xffffffff || used + 8 > wide.length) return value;
+    if (value !== 0xffffffff || used + 8 > zip64.length) return value;
     used += 8;
-    return Number(wide.readBigUInt64LE(used - 8));
+    return Number(zip64.readBigUInt64LE(used - 8));
   });
 }
 

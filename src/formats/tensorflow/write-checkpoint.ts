@@ -5,7 +5,7 @@ import { UserError } from "../../system/errors.js";
 import { makeFolder } from "../../system/files.js";
 import { crc32c, maskCrc } from "../crc.js";
 import { FileSet } from "../file-set.js";
-import { namesInOrder, tensorPieces } from "../tensor-chunks.js";
+import { namesInOrder, tensorChunks } from "../tensor-chunks.js";
 import type { BundleEntry } from "./bundle.js";
 import { writeIndex } from "./bundle.js";
 
@@ -22,7 +22,7 @@ export interface WriteCheckpointOptions {
 }
 
 /** The text file that names a folder's newest checkpoint. */
-export const STATE = "checkpoint";
+export const CHECKPOINT_STATE = "checkpoint";
 /** TensorFlow's number of the type. */
 const FLOAT32 = 1;
 
@@ -52,9 +52,9 @@ export async function writeCheckpoint(
     await files.finish();
     await files.add(`${prefix}.index`, writeIndex({ shards: 1, entries }, options.blockSize));
     for (const [name, content] of companions) await files.add(name, content);
-    await files.add(STATE, Buffer.from(stateText(prefix)));
+    await files.add(CHECKPOINT_STATE, Buffer.from(stateText(prefix)));
     options.signal?.throwIfAborted();
-    await files.commit(STATE, isOld);
+    await files.commit(CHECKPOINT_STATE, isOld);
     return [...entries.values()].reduce((sum, { size }) => sum + size, 0);
   } catch (error) {
     await files.discard();
@@ -72,7 +72,7 @@ async function writeTensors(
   const entries = new Map<string, BundleEntry>();
   let done = 0;
   let crc = 0;
-  for await (const { name, bytes, isLast } of tensorPieces(source, namesInOrder(source), signal)) {
+  for await (const { name, bytes, isLast } of tensorChunks(source, namesInOrder(source), signal)) {
     await files.append(bytes);
     done += bytes.length;
     onProgress?.(done, total);

@@ -32,7 +32,7 @@ export interface WriteOptions {
 }
 
 /** Values converted and checked at a time. */
-const PIECE = 1 << 18;
+const CHUNK_VALUES = 1 << 18;
 
 /**
  * Writes a model's tensors as tfjs weights: model.json and files of 4 MiB, which tf.io loads as they are.
@@ -79,7 +79,7 @@ async function writeTensors(
 ): Promise<Record<string, number>> {
   const sizes = [...source.tensors.values()].map(({ shape }) => sizeOf(shape));
   const memory = new Float32Array(sizes.reduce((most, size) => Math.max(most, size), 0));
-  const halves = new Uint16Array(dtype === "float16" ? PIECE : 0);
+  const halves = new Uint16Array(dtype === "float16" ? CHUNK_VALUES : 0);
   const checks: Record<string, number> = {};
   let done = 0;
   for (const [name, { shape }] of source.tensors) {
@@ -87,8 +87,8 @@ async function writeTensors(
     const values = memory.subarray(0, sizeOf(shape));
     await source.read(name, values);
     let crc = 0;
-    for (let first = 0; first < values.length; first += PIECE) {
-      const piece = values.subarray(first, first + PIECE);
+    for (let first = 0; first < values.length; first += CHUNK_VALUES) {
+      const piece = values.subarray(first, first + CHUNK_VALUES);
       const bytes = dtype === "float16" ? toHalves(name, piece, halves) : bytesOf(piece);
       crc = crc32(bytes, crc);
       await shards.write(bytes);

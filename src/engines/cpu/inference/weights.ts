@@ -5,7 +5,7 @@ import type { WeightSource } from "../../../model/weight-source.js";
 import { attentionScaleFloat32 } from "../runtime/architecture.js";
 import type { Heap } from "../runtime/heap.js";
 import type { Pool } from "../runtime/pool.js";
-import { LAYER, LINEAR, NORM, PACK, type RecordType, read, type Values, write } from "../runtime/records.js";
+import { LAYER, LINEAR, NORM, PACK, type RecordType, read, type FieldValues, write } from "../runtime/records.js";
 
 /** How weights stand in memory. What is computed with float16 weights is what float32 gives with the same values. */
 export type Precision = "float32" | "float16" | "int8";
@@ -228,7 +228,7 @@ export class WeightLoader {
 
   private record<T extends RecordType>(
     type: T,
-    values: T extends RecordType<infer F> ? Values<F> : never,
+    values: T extends RecordType<infer F> ? FieldValues<F> : never,
   ): number {
     const at = this.heap.allocate(type.bytes);
     write(this.heap.memory, at, type, values);

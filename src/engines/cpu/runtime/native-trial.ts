@@ -12,7 +12,7 @@ import {
   NORM,
   type RecordType,
   VALUES,
-  type Values,
+  type FieldValues,
   write,
 } from "./records.js";
 
@@ -176,7 +176,7 @@ class Trial {
     return at;
   }
 
-  private record<F extends Fields>(type: RecordType<F>, values: Partial<Values<F>>): number {
+  private record<F extends Fields>(type: RecordType<F>, values: Partial<FieldValues<F>>): number {
     const at = this.heap.allocate(type.bytes);
     new Uint8Array(this.memory.buffer, at, type.bytes).fill(0);
     write(this.memory, at, type, values);

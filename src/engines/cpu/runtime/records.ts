@@ -9,7 +9,7 @@ type FieldType = "u32" | "f32";
 export type Fields = Readonly<Record<string, FieldType>>;
 
 /** A record's values by name. */
-export type Values<F extends Fields> = { readonly [Name in keyof F]: number };
+export type FieldValues<F extends Fields> = { readonly [Name in keyof F]: number };
 
 /** Where the fields of a record are. */
 export interface RecordType<F extends Fields = Fields> {
@@ -33,7 +33,7 @@ export function write<F extends Fields>(
   memory: WebAssembly.Memory,
   at: number,
   { fields, bytes, offsets }: RecordType<F>,
-  values: Partial<Values<F>>,
+  values: Partial<FieldValues<F>>,
 ): void {
   const view = new DataView(memory.buffer, at, bytes);
   for (const name in values) {

@@ -14,7 +14,7 @@ const LORA_SCALE = 2;
 const GROUP_ROWS = 1024;
 
 /** What is trained, and where its gradients go. */
-export interface Parameters {
+export interface TrainingTensors {
   readonly weights: Tensors;
   /** Of the trained tensors: weights, or LoRA's matrices. */
   readonly gradients: Tensors;
@@ -42,7 +42,7 @@ export class TrainingNetwork {
     private readonly heap: Heap,
     private readonly operations: Operations,
     private readonly room: BufferRoom,
-    private readonly parameters: Parameters,
+    private readonly parameters: TrainingTensors,
     private readonly recompute: boolean,
   ) {
     const { n_inner, layer_norm_epsilon, tie_word_embeddings } = architectureOf(hparams);

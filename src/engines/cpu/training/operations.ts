@@ -11,11 +11,11 @@ import {
   type RecordType,
   UPDATE,
   VALUES,
-  type Values,
+  type FieldValues,
   write,
 } from "../runtime/records.js";
 
-type Of<T> = T extends RecordType<infer F> ? Values<F> : never;
+type Of<T> = T extends RecordType<infer F> ? FieldValues<F> : never;
 
 /** After this many milliseconds of work the event loop has its turn: signals, timers, a progress bar. */
 const TURN = 50;

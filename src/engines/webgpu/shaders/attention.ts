@@ -22,8 +22,8 @@ export interface AttentionShape {
  */
 export function attentionShader({ n_head, d, scale, block, threads, to }: AttentionShape): string {
   const d4 = Math.ceil(d / 4);
-  const wide = Math.min(d4, threads);
-  const parts = Math.floor(threads / wide);
+  const columns = Math.min(d4, threads);
+  const parts = Math.floor(threads / columns);
   const groups = threads / GROUP;
   const reduce = (
     result: string,
@@ -93,15 +93,15 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: v
     workgroupBarrier();
     ${reduce("block_sum", "own_sum", (a, b) => `${a} + ${b}`, "0.0")}
     whole = whole * shrink + block_sum;
-    if (t < ${wide * parts}u) {
-      for (var i = t % ${wide}u; i < ${d4}u; i += ${wide}u) {
+    if (t < ${columns * parts}u) {
+      for (var i = t % ${columns}u; i < ${d4}u; i += ${columns}u) {
         var sum = vec4f();
-        for (var p = t / ${wide}u; p < n; p += ${parts}u) {
+        for (var p = t / ${columns}u; p < n; p += ${parts}u) {
           let page = about_pass[pages + (start + p) / ${PAGE}u];
           let values = (page * ${2 * n_head}u + ${n_head}u + head) * ${PAGE * d4}u;
           sum = fma(vec4f(scores[p]), cache[values + p % ${PAGE}u * ${d4}u + i], sum);
         }
-        partial[t / ${wide}u * ${d4}u + i] = sum;
+        partial[t / ${columns}u * ${d4}u + i] = sum;
       }
     }
     workgroupBarrier();
