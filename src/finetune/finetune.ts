@@ -9,7 +9,7 @@ import { makeFolder } from "../system/files.js";
 import { type Lock, lockFolder } from "../system/lock.js";
 import { type Corpus, loadDataset } from "./dataset/corpus.js";
 import { fitContext } from "./dataset/windows.js";
-import type { Base } from "./run/base.js";
+import type { BaseModel } from "./run/base.js";
 import { type Losses, LossLog } from "./run/losses.js";
 import { type FinetuneRequest, TRAINING_DEFAULTS, type TrainingOptions } from "./run/options.js";
 import { checkRoom } from "./run/room.js";
@@ -105,7 +105,7 @@ function chooseOptions({ given }: FinetuneRequest, { save }: Start): TrainingOpt
 async function readCorpus(
   { dataset, signal }: FinetuneRequest,
   { column, validation }: TrainingOptions,
-  { encoder }: Base,
+  { encoder }: BaseModel,
   events: FinetuneEvents,
 ): Promise<Corpus> {
   let corpus: Corpus;
@@ -124,7 +124,7 @@ async function readCorpus(
 function chooseContext(
   { tokens }: Corpus,
   { context_length }: TrainingOptions,
-  { hparams: { n_ctx } }: Base,
+  { hparams: { n_ctx } }: BaseModel,
   events: FinetuneEvents,
 ): number {
   if (context_length !== undefined && context_length > n_ctx) {
@@ -145,7 +145,7 @@ function chooseContext(
 async function makeTrainer(
   { backend, threads, gpu, signal }: FinetuneRequest,
   options: TrainingOptions,
-  base: Base,
+  base: BaseModel,
   events: FinetuneEvents,
 ): Promise<Trainer> {
   const { optimizer, only_train_transformer_layers, lora_rank, recompute, seed } = options;

@@ -42,10 +42,9 @@ export async function lockFolder(folder: string, { file, name, staleMs = STALE_M
   const content = contentOf();
   const holder = take(path, content, staleMs);
   if (holder) {
-    throw new UserError(
-      `another ${name} is at work in ${folder} (process ${holder.pid} on ${holder.host})`,
-      { next: "wait until it has ended, or stop it" },
-    );
+    throw new UserError(`another ${name} is at work in ${folder} (process ${holder.pid} on ${holder.host})`, {
+      next: "wait until it has ended, or stop it",
+    });
   }
   const heartbeat = setInterval(() => {
     const now = new Date();

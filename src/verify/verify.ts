@@ -4,7 +4,7 @@ import { openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import { openWeights } from "../formats/tfjs/read.js";
 import { countParameters } from "../model/parameters.js";
 import { catalogEntry } from "../models/catalog.js";
-import { loadHparams, loadFolder } from "../models/folder.js";
+import { loadFolder, loadHparams } from "../models/folder.js";
 import { listFolder } from "../system/files.js";
 import { type Check, checksOf, type OnProgress } from "./check.js";
 import { checkFiles, contentsOf } from "./files.js";

@@ -4,7 +4,7 @@ import { openAiVocabulary } from "../../encoder/encoder.js";
 import { trainVocabulary } from "../../encoder/train.js";
 import { documentTexts } from "../../finetune/dataset/documents.js";
 import { type Finished, finetune } from "../../finetune/finetune.js";
-import { type Base, folderBase, scratchBase } from "../../finetune/run/base.js";
+import { type BaseModel, folderBase, scratchBase } from "../../finetune/run/base.js";
 import { CURVE_FILE } from "../../finetune/run/chart.js";
 import type { FinetuneRequest } from "../../finetune/run/options.js";
 import type { Hparams } from "../../model/hparams.js";
@@ -80,7 +80,7 @@ async function namedVocabulary({ model_name, models_dir }: FinetuneOptions): Pro
 }
 
 /** What a new run begins from: a model, which may be downloaded now, or a random start. */
-async function findBase(call: Call): Promise<Base> {
+async function findBase(call: Call): Promise<BaseModel> {
   const { command, options } = call;
   const { model_name, models_dir, n_vocab } = options;
   if (!options.from_scratch) return folderBase(await modelFolder(model_name, models_dir), model_name);

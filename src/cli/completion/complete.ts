@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expandPath, isPath, listStored } from "../../models/store.js";
-import type { CommandDefinition, OptionDefinition, Candidates } from "./describe.js";
+import type { Candidates, CommandDefinition, OptionDefinition } from "./describe.js";
 
 /** A text that can stand for the word at the cursor. */
 export interface Offer {

@@ -1,5 +1,5 @@
 import { canonicalName } from "../../models/catalog.js";
-import { loadFolder, type LoadedModel } from "../../models/folder.js";
+import { type LoadedModel, loadFolder } from "../../models/folder.js";
 import { hubNameNotPath } from "../../models/hub-name.js";
 import { findModelFolder, isPath, missingModel } from "../../models/store.js";
 import type { GeneratingOptions } from "../options/sampling.js";

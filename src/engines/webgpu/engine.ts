@@ -3,10 +3,10 @@ import type { Engine, LogitsWanted, Sequence, Step } from "../../model/engine.js
 import { architectureOf, type Hparams } from "../../model/hparams.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { messageOf, UserError } from "../../system/errors.js";
+import type { CachedSequence } from "../paged-cache.js";
 import { type CheckedStep, checkLength, checkSteps, cutIntoPasses, type Span } from "../steps.js";
 import { findGpu } from "./adapter.js";
 import { Device, type DeviceCounts, MAP_READ, USAGE } from "./device.js";
-import type { CachedSequence } from "../paged-cache.js";
 import { Cache } from "./kv-cache.js";
 import { GPU_TUNING, Network, type PassShape, SOFTWARE_TUNING, type Tuning } from "./network.js";
 import { orderOf } from "./order.js";

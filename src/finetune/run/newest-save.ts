@@ -7,7 +7,7 @@ import type { WeightSource } from "../../model/weight-source.js";
 import { option, reasonOf, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import type { FinetuneEvents } from "../training.js";
-import { type Base, folderBase } from "./base.js";
+import { type BaseModel, folderBase } from "./base.js";
 import { type RunProgress, readRun } from "./run-file.js";
 import { listSaves, OPTIMIZER_STATE, saveName } from "./save.js";
 
@@ -16,7 +16,7 @@ export interface Save {
   readonly folder: string;
   readonly progress: RunProgress;
   /** The model in it. */
-  readonly base: Base;
+  readonly base: BaseModel;
   /** Steps of the run's saves up to this one, the latest first. */
   readonly steps: readonly number[];
 }

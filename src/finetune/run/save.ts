@@ -7,7 +7,7 @@ import { COUNTER } from "../../models/files.js";
 import { messageOf, UserError } from "../../system/errors.js";
 import { fileError, makeFolder, replaceFile, syncFolder } from "../../system/files.js";
 import { LOSS_PART } from "./losses.js";
-import { describeRun, type RunProgress, RUN_FILE } from "./run-file.js";
+import { describeRun, RUN_FILE, type RunProgress } from "./run-file.js";
 
 /** Where the optimizer's state lies in a save. */
 export const OPTIMIZER_STATE = "state";

@@ -4,6 +4,7 @@ import type { Engine, LogitsWanted, Sequence, Step } from "../../../model/engine
 import { architectureOf, type Hparams } from "../../../model/hparams.js";
 import type { WeightSource } from "../../../model/weight-source.js";
 import { option, UserError } from "../../../system/errors.js";
+import type { CachedSequence } from "../../paged-cache.js";
 import { checkLength, checkSteps, cutIntoPasses, type Span } from "../../steps.js";
 import { modeOf } from "../runtime/architecture.js";
 import { defaultThreads } from "../runtime/cpu-quota.js";
@@ -12,7 +13,6 @@ import { createMemory, Heap, LIMIT_PAGES } from "../runtime/heap.js";
 import { HEAP_START, Pool } from "../runtime/pool.js";
 import { loadProgram, type ProgramExports } from "../runtime/program.js";
 import { BLOCK, MODEL, write } from "../runtime/records.js";
-import type { CachedSequence } from "../../paged-cache.js";
 import { Cache } from "./kv-cache.js";
 import { type Precision, WeightLoader, weightBytes } from "./weights.js";
 

@@ -5,7 +5,16 @@ import type { WeightSource } from "../../../model/weight-source.js";
 import { attentionScaleFloat32 } from "../runtime/architecture.js";
 import type { Heap } from "../runtime/heap.js";
 import type { Pool } from "../runtime/pool.js";
-import { LAYER, LINEAR, NORM, PACK, type RecordType, read, type FieldValues, write } from "../runtime/records.js";
+import {
+  type FieldValues,
+  LAYER,
+  LINEAR,
+  NORM,
+  PACK,
+  type RecordType,
+  read,
+  write,
+} from "../runtime/records.js";
 
 /** How weights stand in memory. What is computed with float16 weights is what float32 gives with the same values. */
 export type Precision = "float32" | "float16" | "int8";

@@ -6,13 +6,13 @@ import { HEAP_START } from "./pool.js";
 import type { Kernels, ProgramName } from "./program.js";
 import {
   type Fields,
+  type FieldValues,
   LAYERNORM,
   LINEAR,
   MATMUL,
   NORM,
   type RecordType,
   VALUES,
-  type FieldValues,
   write,
 } from "./records.js";
 

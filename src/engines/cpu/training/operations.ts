@@ -6,12 +6,12 @@ import {
   ATTENTION,
   CROSSENTROPY,
   EMBEDDING,
+  type FieldValues,
   LAYERNORM,
   MATMUL,
   type RecordType,
   UPDATE,
   VALUES,
-  type FieldValues,
   write,
 } from "../runtime/records.js";
 
