@@ -1,12 +1,12 @@
 /**
- * Numbers that the WebAssembly programs share with the TypeScript that drives them: asc and tsc both compile this
- * file, so each of them stands once. (The records are in src/engines/cpu/runtime/records.ts; a test compares them
- * with the classes here.)
+ * Numbers that the WebAssembly programs share with the TypeScript that drives them, each written once: asc and tsc
+ * both compile this file. (The records are in src/engines/cpu/runtime/records.ts; a test compares them with the
+ * classes here.)
  */
 
-/** Where the control words stand: address 0 means "none", and from 1024 on the kernels have constants of theirs. */
+/** Where the control words are: address 0 means "none", and from 1024 on the kernels keep their own constants. */
 export const CONTROL_AT: u32 = 2048;
-/** Words that all threads see, in this order at CONTROL_AT. */
+/** Words that all threads see, in this order from CONTROL_AT. */
 export enum Control {
   /** Counts jobs: a new value starts one. */
   JOB,
@@ -15,20 +15,20 @@ export enum Control {
   THREADS,
   /** Threads that have reached the barrier. */
   ARRIVED,
-  /** Counts barriers: a new value opens it. */
+  /** Counts barriers: a new value opens the barrier. */
   GENERATION,
   /** Threads asleep at the barrier. */
   ASLEEP,
-  /** Not 0 when a thread has failed: all others stop. */
+  /** Not 0 once a thread has failed: all others then stop. */
   FAILED,
-  /** How often to look before sleeping. */
+  /** How many times to look before sleeping. */
   SPINS,
-  /** Seconds without any progress after which a thread gives up. */
+  /** Seconds without progress after which a thread gives up. */
   PATIENCE,
-  /** The memory's size, in units of 64 KiB: kernels outside WebAssembly check addresses by it. */
+  /** The memory's size, in units of 64 KiB: kernels outside WebAssembly check addresses against it. */
   PAGES,
 }
-/** A counter of each thread follows, and the first one's distance from the control words: a cache line each. */
+/** Each thread's counter follows, on its own cache line; this is the first one's distance from the control words. */
 export const LINE: u32 = 64;
 
 /** Jobs of the inference program. Every program knows STOP. */
@@ -72,8 +72,8 @@ export enum WeightType {
 }
 
 /**
- * What becomes of a product: y = sum; y += sum; y = activation(sum), for each activation of model/hparams.ts. Training
- * names activations by these numbers, too.
+ * What happens to a product: y = sum; y += sum; y = activation(sum), for each activation of model/hparams.ts. Training
+ * uses the same numbers for activations.
  */
 export enum Mode {
   STORE,
@@ -85,11 +85,11 @@ export enum Mode {
   QUICK_GELU,
 }
 
-/** Outputs of a matrix that lie side by side. */
+/** Outputs side by side in a panel. */
 export const PANEL: u32 = 8;
 /** Positions in a page of the key/value cache. */
 export const PAGE: u32 = 32;
-/** Rows of a block of attention, at most. */
+/** Most rows in a block of attention. */
 export const BLOCK_ROWS: u32 = 4;
 /** Up to this many rows, every thread prepares all of them for itself: cheaper than a barrier. */
 export const ROWS_ALONE: u32 = 2;

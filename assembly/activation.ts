@@ -1,12 +1,12 @@
-/** What stands between the two products of an MLP, and its derivative: openai/gpt-2's GELU, and other models'. */
+/** The activation between an MLP's two matrices, and its derivative: openai/gpt-2's GELU, and other models'. */
 import { Mode } from "./abi";
 import { constant, exp, madd, one } from "./vector";
 
-// Where their constants begin in vector.ts: tanh GELU's, sigmoid's factors, the normal distribution's.
+// Where the constants of each begin in vector.ts: tanh GELU, the sigmoid's factors, the normal distribution.
 const GELU_NEW: usize = 13;
 const SIGMOID: usize = 17;
 const NORMAL: usize = 20;
-/** Terms of its series. */
+/** Terms of the normal distribution's series. */
 const TERMS: usize = 9;
 
 /**
@@ -35,9 +35,9 @@ function bell(x: v128): v128 {
 }
 
 /**
- * The normal distribution's P(X <= x) = 0.5 (1 + erf(x / sqrt(2))), of float32's precision: for x < 0 it is
- * e^(-x^2 / 2) (c1 s + c2 s^2 + ... c9 s^9), s = 1 / (1 + 0.21 |x|), for others 1 less that of -x. The form is that of
- * Hastings 1955 (Abramowitz and Stegun 26.2.17); the coefficients are fitted to 1.2e-8 of the value for |x| < 13.2.
+ * The normal distribution's P(X <= x) = 0.5 (1 + erf(x / sqrt(2))) to float32's precision: for x < 0 it is
+ * e^(-x^2 / 2) (c1 s + c2 s^2 + ... c9 s^9), s = 1 / (1 + 0.21 |x|); otherwise 1 minus that of -x. The form is that of
+ * Hastings 1955 (Abramowitz and Stegun 26.2.17); the coefficients fit to 1.2e-8 of the value for |x| < 13.2.
  * @param e bell(x)
  */
 function below(x: v128, e: v128): v128 {

@@ -1,7 +1,7 @@
 /**
- * How threads share work. Every thread runs the same program in its own instance over one memory; loops are
- * cut into units that threads claim one by one, so that a thread which the system holds back costs only its
- * unit. Which thread does a unit never changes what it computes.
+ * How threads share work. Every thread runs the same program in its own instance over one memory. Loops are cut into
+ * units that threads claim one by one, so a thread that the system holds up delays only its own unit. Which thread
+ * does a unit never changes the result.
  */
 import { Control, LINE } from "./abi";
 
@@ -9,7 +9,7 @@ import { Control, LINE } from "./abi";
 let control: usize = 0;
 let thread: u32 = 0;
 let units: u32 = 0;
-let part: u32 = 0; // how many threads' parts this one has gone through
+let part: u32 = 0; // how many threads' shares this thread has been through
 
 export function join(address: usize, index: u32): void {
   control = address;
@@ -43,8 +43,8 @@ function counter(owner: u32): usize {
 }
 
 /**
- * Starts a loop over n units that all threads share: each takes the units of its own part in order, then
- * helps with the others'. A barrier() ends it.
+ * Starts a loop over n units that all threads share: each takes the units of its own share in order, then helps
+ * with the others'. A barrier() ends it.
  * @returns a unit to do, or -1 when none is left
  */
 export function first(n: u32): i32 {
@@ -66,7 +66,7 @@ export function next(): i32 {
   return -1;
 }
 
-/** Waits until all threads are here: what they wrote before it, all see after it. Traps if one has failed. */
+/** Waits until all threads are here; each then sees what the others wrote before. Traps if one has failed. */
 export function barrier(): void {
   const threads = threadCount();
   const generation = word(Control.GENERATION);
@@ -89,14 +89,14 @@ export function barrier(): void {
   atomic.sub<i32>(word(Control.ASLEEP), 1);
 }
 
-/** Lets every thread know that this one cannot go on, and stops. */
+/** Tells every thread that this one cannot continue, and stops. */
 function fail(): void {
   atomic.store<i32>(word(Control.FAILED), 1);
   atomic.notify(word(Control.GENERATION), -1);
   unreachable();
 }
 
-/** Waits for a job other than the one seen last. */
+/** Waits for a job other than the last one seen. */
 export function nextJob(seen: i32): i32 {
   const address = word(Control.JOB);
   for (let i = load<i32>(word(Control.SPINS)); i > 0; i--) {

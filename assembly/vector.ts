@@ -1,31 +1,31 @@
 /**
- * Four float32 lanes: the arithmetic that every kernel shares. No Math.*, and every multiplication that is followed
- * by an addition is one operation with one rounding: the same bits on every machine that has fused multiply-add, and
- * from native kernels of any width.
+ * Four float32 lanes: the arithmetic that every kernel shares. No Math.*; every multiplication followed by an addition
+ * is one operation with one rounding. So the bits are the same on every machine with fused multiply-add, and the
+ * same as from native kernels of any width.
  */
 
-/** a * b + c with one rounding. (Relaxed SIMD: two where the processor cannot fuse them; see isFused.) */
+/** a * b + c with one rounding. (Relaxed SIMD: with two where the processor cannot fuse them; see isFused.) */
 // @ts-ignore: decorator
 @inline
 export function madd(a: v128, b: v128, c: v128): v128 {
   return f32x4.relaxed_madd(a, b, c);
 }
 
-/** c - a * b, likewise. */
+/** c - a * b, in the same way. */
 // @ts-ignore: decorator
 @inline
 export function nmadd(a: v128, b: v128, c: v128): v128 {
   return f32x4.relaxed_nmadd(a, b, c);
 }
 
-/** Whether madd() rounds once: (1 + 2^-12)^2 - (1 + 2^-11) is 2^-24 then, else 0. @param one 1: no constant to fold */
+/** Whether madd() rounds once: (1 + 2^-12)^2 - (1 + 2^-11) is then 2^-24, else 0. @param one 1, so that nothing is folded at compile time */
 export function isFused(one: f32): bool {
   const x = f32x4.splat(one + 0.000244140625);
   return f32x4.extract_lane(madd(x, x, f32x4.splat(-one - 0.00048828125)), 0) != 0;
 }
 
 /**
- * Sums along a row are 16: element i is added to sum i mod 16, in ascending order, whatever the width of the
+ * Every sum along a row is 16 sums: element i is added to sum i mod 16, in ascending order, whatever the width of the
  * machine's vectors; then halves are added: i + 8, i + 4, i + 2, i + 1. @param a sums 0 to 3 @param b 4 to 7, ...
  */
 // @ts-ignore: decorator
@@ -36,7 +36,7 @@ export function sum16(a: v128, b: v128, c: v128, d: v128): f32 {
   return f32x4.extract_lane(two, 0) + f32x4.extract_lane(two, 1);
 }
 
-/** The values at x, of which there are `count`: zeros beyond them. @param count 4 or more: all four; 0 or less: none */
+/** The first `count` values at x, zeros after them. @param count 4 or more: all four; 0 or less: none */
 export function part(x: usize, count: i32): v128 {
   if (count >= 4) return v128.load(x);
   let values = f32x4.splat(0);
@@ -46,14 +46,14 @@ export function part(x: usize, count: i32): v128 {
   return values;
 }
 
-/** Ones in the first `count` lanes, as part(). */
+/** Ones in the first `count` lanes, as in part(). */
 // @ts-ignore: decorator
 @inline
 export function lanes(count: i32): v128 {
   return i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(count));
 }
 
-/** Stores the first `count` lanes, as part(). */
+/** Stores the first `count` lanes, as in part(). */
 export function putPart(x: usize, values: v128, count: i32): void {
   if (count >= 4) return v128.store(x, values);
   if (count > 0) v128.store_lane<f32>(x, values, 0);
@@ -72,8 +72,8 @@ export function largest(a: v128): f32 {
 }
 
 /**
- * The constants of exp() and the activations lie in memory: V8 would make each of them anew for every vector, by three
- * instructions. (Their place: below CONTROL_AT of abi.ts. Every thread's instance writes the same values there when
+ * The constants of exp() and the activations are kept in memory: V8 would rebuild each of them for every vector, with
+ * three instructions. (They lie below CONTROL_AT of abi.ts. Every thread's instance writes the same values there when
  * it starts.)
  */
 const CONSTANTS = memory.data<f32>(
@@ -92,7 +92,7 @@ const CONSTANTS = memory.data<f32>(
     // -ln 2 in two parts, the first with trailing zero bits, so that x - n ln 2 loses nothing (Cody and Waite).
     -0.693359375,
     2.12194440054690583e-4,
-    12582912.0, // 1.5 * 2^23: what is added to it loses its fraction, and its last bits are the whole number's
+    12582912.0, // 1.5 * 2^23: adding it rounds to a whole number, which is then in the last bits
     // activation.ts: OpenAI's GELU, 0.044715, -2 sqrt(2 / pi), 3 * 0.044715, 2 sqrt(2 / pi);
     0.044715,
     -1.5957691216057308,
@@ -118,10 +118,10 @@ const CONSTANTS = memory.data<f32>(
   ],
   16,
 );
-/** What makes 1.5 * 2^23 + n the exponent of 2^n, once it is shifted into its place: 127 less the bits of 1.5 * 2^23. */
+/** Turns 1.5 * 2^23 + n into the exponent of 2^n, once shifted into place: 127 minus the bits of 1.5 * 2^23. */
 const EXPONENT = memory.data<i32>([127 - 0x4b400000], 4);
 
-/** The constant of this number in all lanes. */
+/** A constant, by its number, in all lanes. */
 // @ts-ignore: decorator
 @inline
 export function constant(i: usize): v128 {

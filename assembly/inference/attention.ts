@@ -1,15 +1,15 @@
 /**
- * Causal attention over the key/value cache. A page holds 32 positions of one sequence for every layer: keys
- * as panels of 8 positions [n_head, 4, n_state, 8], so that scores come 8 at a time; values as panels of 8
- * features [n_head, ceil(n_state / 8), 32, 8]. Scores add products in order of the feature, outputs in order
- * of the position, each in one accumulator: the same bits however the prompt was cut.
+ * Causal attention over the key/value cache. A page holds 32 positions of one sequence for every layer: keys in panels
+ * of 8 positions [n_head, 4, n_state, 8], so that scores come 8 at a time; values in panels of 8 features
+ * [n_head, ceil(n_state / 8), 32, 8]. Scores add products in feature order, outputs in position order, each in one
+ * accumulator: the bits do not depend on how the prompt was cut.
  */
 import { BLOCK_ROWS, PAGE, PANEL } from "../abi";
 import { first, next, threadIndex } from "../threads";
 import { exp, largest, madd, sum16 } from "../vector";
 import { Block, Layer, Model } from "./model";
 
-/** Puts the keys and values of this pass's rows into the cache: this thread's part; a barrier must follow. */
+/** Writes the keys and values of this pass's rows to the cache: this thread's share; a barrier must follow. */
 export function remember(m: Model, layer: u32): void {
   const n_state = m.n_embd / m.n_head; // features of a head
   const featurePanels = (n_state + PANEL - 1) / PANEL;
@@ -36,7 +36,7 @@ export function remember(m: Model, layer: u32): void {
   }
 }
 
-/** Scores of one row with the 32 positions of a page. keys [4, n_state, 8], q [n_state] -> s [32] */
+/** Scores of one row against the 32 positions of a page. keys [4, n_state, 8], q [n_state] -> s [32] */
 function scores1(keys: usize, q: usize, n_state: u32, s: usize, scale: v128): void {
   const size = (<usize>n_state) << 5;
   let k1 = keys + size;
@@ -71,7 +71,7 @@ function scores1(keys: usize, q: usize, n_state: u32, s: usize, scale: v128): vo
   v128.store(s, f32x4.mul(d1, scale), 112);
 }
 
-/** Scores of four rows with 8 positions. keys [n_state, 8]; qs, ss: bytes from row to row */
+/** Scores of four rows against 8 positions. keys [n_state, 8]; qs, ss: bytes from row to row */
 function scores4(keys: usize, q: usize, qs: usize, n_state: u32, s: usize, ss: usize, scale: v128): void {
   const end = keys + ((<usize>n_state) << 5);
   let q1 = q + qs;
@@ -115,7 +115,7 @@ function scores4(keys: usize, q: usize, qs: usize, n_state: u32, s: usize, ss: u
 
 /**
  * Turns a row's scores into weights e^(s - max), 0 beyond its own position.
- * @param s [n], room to the next multiple of 32 @param end positions that the block looks at, at least n
+ * @param s [n], padded to a multiple of 32 @param end positions that the block looks at, at least n
  * @returns 1 / their sum
  */
 function softmax(s: usize, n: u32, end: u32): f32 {
@@ -157,7 +157,7 @@ function output(a: usize, count: u32, scratch: usize, low: v128, high: v128, inv
   if (count < PANEL) memory.copy(a, scratch, count << 2);
 }
 
-/** Sums of one row's values: up to 4 panels of features side by side. pages -> first page's address slot */
+/** Weighted sums of one row's values: up to 4 panels of features side by side. pages -> first page's address slot */
 function values1(
   pages: usize, offset: usize, n: u32, s: usize, a: usize, n_state: u32, inverse: f32, scratch: usize,
 ): void {
@@ -212,7 +212,7 @@ function values1(
   }
 }
 
-/** Sums of four rows' values, one panel of features at a time. ss, as: bytes from row to row */
+/** Weighted sums of four rows' values, one panel of features at a time. ss, as: bytes from row to row */
 function values4(
   pages: usize, offset: usize, n: u32, s: usize, ss: usize, a: usize, as: usize, n_state: u32,
   inverses: usize, scratch: usize,
@@ -261,12 +261,12 @@ function values4(
   }
 }
 
-/** A thread's own memory for attention(): [8], then [4] sums, then [4, n_ctx] scores. */
+/** Bytes of scratch memory a thread needs for attention(): [8], then [4] sums, then [4, n_ctx] scores. */
 export function attentionBytes(n_ctx: u32): u32 {
   return 64 + BLOCK_ROWS * ((n_ctx + PAGE - 1) & ~(PAGE - 1)) * 4;
 }
 
-/** This thread's part of the attention of each block and head, to rows of a; a barrier must follow. */
+/** This thread's share of the attention of every block and head, into rows of a; a barrier must follow. */
 export function attention(m: Model, layer: u32, blocks: usize, n_blocks: u32): void {
   const n_state = m.n_embd / m.n_head;
   const scale = f32x4.splat(changetype<Layer>(m.layers + <usize>layer * offsetof<Layer>()).attention_scale);

@@ -1,4 +1,4 @@
-/** GPT-2 in WebAssembly: the program that every thread runs. What takes time are kernels, which it imports. */
+/** GPT-2 in WebAssembly: the program that every thread runs. The slow parts are kernels, which it imports. */
 import { InferenceJob as Job, Mode, ROWS_ALONE, WeightType } from "../abi";
 import { barrier, jobArgument, jobKind, nextJob, threadIndex } from "../threads";
 import { Block, Layer, Linear, Model, Norm, Pack } from "./model";
@@ -49,7 +49,7 @@ declare function pack_linear_float16(p: Pack): void;
 @external("kernels", "pack_rows_float16")
 declare function pack_rows_float16(p: Pack): void;
 
-/** A worker's life: one job after the other, until it is told to stop. */
+/** A worker's life: one job after another, until it is told to stop. */
 export function serve(seen: i32): void {
   for (;;) {
     seen = nextJob(seen);
@@ -58,7 +58,7 @@ export function serve(seen: i32): void {
   }
 }
 
-/** This thread's part of the current job. */
+/** This thread's share of the current job. */
 export function run(): void {
   const kind = jobKind();
   const p = jobArgument();
@@ -72,7 +72,7 @@ export function run(): void {
   barrier();
 }
 
-/** Bytes of a row of n values as int16, on cache lines of its own. */
+/** Bytes of a row of n values as int16, in whole cache lines. */
 // @ts-ignore: decorator
 @inline
 function int16Bytes(n: u32): u32 {
@@ -80,14 +80,14 @@ function int16Bytes(n: u32): u32 {
 }
 
 /**
- * Bytes of its own that a thread needs to prepare rows alone: their scales, them as int16, their LayerNorm.
- * @param widest the most inputs that a matrix has
+ * Bytes of scratch memory a thread needs to prepare rows alone: their scales, the rows as int16, their LayerNorm.
+ * @param widest the most inputs of any matrix
  */
 export function prepared_bytes(n_embd: u32, widest: u32): u32 {
   return 64 + ROWS_ALONE * (int16Bytes(widest) + 4 * (n_embd + 8));
 }
 
-/** y = x w + b for all rows, of LayerNorm(x) if there is a norm; and a barrier. */
+/** y = x w + b for all rows, of LayerNorm(x) if there is a norm; ends with a barrier. */
 function apply(
   m: Model, l: Linear, norm: Norm | null, rows: u32, x: usize, xs: u32, y: usize, ys: u32, mode: Mode,
 ): void {
@@ -111,7 +111,7 @@ function apply(
   barrier();
 }
 
-/** One pass of all rows through the network: keys and values to the cache, logits of the last rows. */
+/** One pass of all rows through the network: keys and values into the cache, logits of the last rows. */
 function forward(m: Model): void {
   const es = m.embd_stride;
   embed(m);
@@ -143,7 +143,7 @@ function forward(m: Model): void {
   apply(m, m.lm_head, m.ln_f, rows, x, es, m.logits, m.lm_head.n_out, Mode.STORE); // logits [rows, n_vocab]
 }
 
-/** Copies the rows of x that go on to the end: the first thread does, it is little. */
+/** Copies the rows of x that are still needed to last_x: too little work to share, so the first thread does it. */
 function takeLast(m: Model): void {
   if (threadIndex() != 0) return;
   const bytes = <usize>m.embd_stride << 2;

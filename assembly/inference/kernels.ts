@@ -1,6 +1,6 @@
 /**
- * The kernels of the inference program: its imports are filled in by these, or by native ones over the same memory
- * (native/). Every function does this thread's part; none waits for another thread.
+ * The kernels of the inference program. Its imports are these, or native ones over the same memory (native/). Every
+ * function does this thread's share; none waits for another thread.
  */
 import { Mode, PANEL } from "../abi";
 import { attentionBytes } from "./attention";
@@ -16,14 +16,14 @@ export { pack_linear, pack_rows } from "./pack";
 export { quantize_linear, quantize_rows } from "./quantize";
 
 /**
- * Bytes of its own that each thread needs: attention's scores, or a panel of the widest matrix as it is packed.
- * @param widest the most inputs that a matrix has
+ * Bytes of scratch memory each thread needs: for attention's scores, or for packing a panel of the widest matrix.
+ * @param widest the most inputs of any matrix
  */
 export function inference_own_bytes(n_ctx: u32, widest: u32): u32 {
   return max<u32>(attentionBytes(n_ctx), PANEL * (widest + 8) * 4 + 64);
 }
 
-// float16 weights are for native kernels: here they become float32 when they are loaded, and these are never called.
+// Only native kernels keep float16 weights: here they become float32 on loading, and these are never called.
 export function linear_float16(l: Linear, rows: u32, x: usize, xs: u32, y: usize, ys: u32, mode: Mode): void {
   unreachable();
 }

@@ -1,4 +1,4 @@
-/** LayerNorm and the embedding: one row at a time, so a row's bits depend on that row only. */
+/** LayerNorm and the embedding: one row at a time, so a row's bits depend on that row alone. */
 import { PANEL, WeightType } from "../abi";
 import { first, next } from "../threads";
 import { lanes, madd, part, putPart, sum16 } from "../vector";
@@ -27,7 +27,7 @@ export function meanOf(x: usize, n: u32): f32 {
   return sum16(a, b, c, d) / <f32>n;
 }
 
-/** 1 / sqrt(variance + epsilon) of a row, the variance divided by n: openai/gpt-2 src/model.py, norm(). x [n] */
+/** 1 / sqrt(variance + epsilon) of a row, with the variance divided by n: openai/gpt-2 src/model.py, norm(). x [n] */
 export function inverseDeviation(x: usize, n: u32, mean: f32, epsilon: f32): f32 {
   const whole = <usize>(n & ~15) << 2;
   const means = f32x4.splat(mean);
@@ -77,10 +77,10 @@ export function layerNorm(g: usize, b: usize, epsilon: f32, x: usize, y: usize, 
 }
 
 /**
- * What a matrix reads: LayerNorm of x where there is a norm, rounded to int16 where the matrix is int8.
+ * A matrix's input: LayerNorm of x if there is a norm, rounded to int16 if the matrix is int8.
  * @param x [rows, n_in], xs values from row to row @param a LayerNorm's rows, as values from row to row
  * @param q [rows, n_in] int16, n_in rounded up to even @param scales [rows]
- * @param alone not 0: this thread does all rows by itself; 0: its part of them, and a barrier must follow
+ * @param alone not 0: this thread does all rows by itself; 0: its share of them, and a barrier must follow
  */
 export function prepare(
   l: Linear, norm: Norm | null, rows: u32, x: usize, xs: u32, a: usize, as: u32, q: usize, scales: usize, alone: u32,

@@ -1,6 +1,6 @@
 /**
- * y = x w + b in float32. Every output has one accumulator and adds its products in order of the input, in
- * every kernel here: the same bits for any number of rows, threads or panels side by side.
+ * y = x w + b in float32. In every kernel here, each output has one accumulator and adds its products in input order:
+ * the bits are the same for any number of rows, threads or panels side by side.
  */
 import { Mode, PANEL } from "../abi";
 import { activate, geluNew } from "../activation";
@@ -122,7 +122,7 @@ function rows4panel1(
 const ROWS_IN_CACHE: u32 = 64;
 
 /**
- * This thread's part of y = x w + b for all rows; a barrier must follow.
+ * This thread's share of y = x w + b for all rows; a barrier must follow.
  * @param x [rows, n_in], xs values from row to row @param y [rows, n_out], ys values from row to row
  */
 export function linear_float32(l: Linear, rows: u32, x: usize, xs: u32, y: usize, ys: u32, mode: Mode): void {

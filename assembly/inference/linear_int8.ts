@@ -1,7 +1,7 @@
 /**
- * y = x w + b with int8 weights (symmetric, one scale an output) and int16 activations (one scale a row).
- * Sums of integers are exact, so their order is free; the largest activation is chosen, for each matrix, so
- * that no sum can overflow.
+ * y = x w + b with int8 weights (symmetric, one scale per output) and int16 activations (one scale per row).
+ * Integer sums are exact, so they may be added in any order; each matrix has a limit on its activations so that no sum
+ * can overflow.
  */
 import { Mode, PANEL } from "../abi";
 import { first, next } from "../threads";
@@ -9,7 +9,7 @@ import { largest } from "../vector";
 import { finish, PANELS } from "./linear";
 import { Linear } from "./model";
 
-/** One int32 product-sum step: eight int8 weights (four outputs, two inputs) by one pair of inputs. */
+/** One step of int32 product sums: eight int8 weights (four outputs, two inputs) by one pair of inputs. */
 // @ts-ignore: decorator
 @inline
 function dot(sum: v128, w: v128, x: v128): v128 {
@@ -32,7 +32,7 @@ function finish8(
 /**
  * Rounds one row to int16.
  * @param x [n] float32, readable to the next multiple of 4 @param q [n] int16, n even
- * @param n values; a last odd one is written with a zero beside it
+ * @param n values; after an odd number of them, a zero is written
  * @param limit the largest integer to use
  * @returns the row's scale: x = q * scale
  */
@@ -105,7 +105,7 @@ function row1panel1(
   finish8(y, b, a0, a1, scale, f32x4.splat(rowScale), mode);
 }
 
-/** Four rows by one panel. @param step bytes of two inputs: 16 of int8, or 32 of weights made int16 before */
+/** Four rows by one panel. @param step bytes of two inputs: 16 as int8, or 32 for weights already widened to int16 */
 // @ts-ignore: decorator
 @inline
 function rows4(
@@ -171,13 +171,13 @@ function toInt16(w: usize, to: usize, pairs: u32): void {
   }
 }
 
-/** From so many rows on, a panel is made int16 once for all of them. */
+/** From this many rows on, a panel is widened to int16 once for all of them. */
 const ROWS_INT16: u32 = 16;
 const ROWS_IN_CACHE: u32 = 128;
 
 /**
- * As linear_float32().
- * @param x [rows, n_in] int16, n_in rounded up to even @param rowScale [rows] @param own room for a panel as int16
+ * Like linear_float32().
+ * @param x [rows, n_in] int16, n_in rounded up to even @param rowScale [rows] @param own scratch for a panel as int16
  */
 export function linear_int8(
   l: Linear, rows: u32, x: usize, rowScale: usize, y: usize, ys: u32, mode: Mode, own: usize,

@@ -1,7 +1,7 @@
-/** What lies where in memory. Written by TypeScript (src/engines/cpu/runtime/records.ts), 4 bytes a field. */
+/** The records in memory. TypeScript writes them (src/engines/cpu/runtime/records.ts), 4 bytes per field. */
 import { Mode, WeightType } from "../abi";
 
-/** y = x w + b. Weights lie in panels of 8 outputs: [n_out / 8, n_in, 8], or int8 [n_out / 8, n_in / 2, 8, 2]. */
+/** y = x w + b. Weights are in panels of 8 outputs: [n_out / 8, n_in, 8], or int8 [n_out / 8, n_in / 2, 8, 2]. */
 @unmanaged
 export class Linear {
   n_in: u32;
@@ -10,9 +10,9 @@ export class Linear {
   w: usize;
   /** [n_out], or 0 */
   b: usize;
-  /** int8: [n_out] float32, one an output; else 0 */
+  /** int8: [n_out] float32, one per output; else 0 */
   scale: usize;
-  /** int8: the largest activation that cannot overflow a sum. */
+  /** int8: the largest activation with which no sum can overflow. */
   limit: f32;
   type: WeightType;
 }
@@ -33,11 +33,11 @@ export class Layer {
   ln_2: Norm;
   c_fc: Linear;
   c_proj_mlp: Linear;
-  /** What attention's scores are multiplied by. */
+  /** What the attention scores are multiplied by. */
   attention_scale: f32;
 }
 
-/** Up to four rows of one sequence with positions that follow each other. */
+/** Up to four rows of one sequence with consecutive positions. */
 @unmanaged
 export class Block {
   /** First row of qkv. */
@@ -61,7 +61,7 @@ export class Model {
   wte: Linear;
   wpe: usize;
   ln_f: Norm;
-  /** The output matrix: wte, but for models that have another. */
+  /** The output matrix: wte, unless the model has one of its own. */
   lm_head: Linear;
   /** Of the MLPs. */
   activation: Mode;
@@ -76,10 +76,10 @@ export class Model {
   a: usize;
   qkv: usize;
   hidden: usize;
-  /** int8: rows as int16, and a float32 scale a row. */
+  /** int8: rows as int16, and one float32 scale per row. */
   quantized: usize;
   row_scale: usize;
-  /** Each thread's own memory, and its size. */
+  /** Each thread's scratch memory, and its size. */
   own: usize;
   own_bytes: u32;
   /** This pass: [rows] each. */
@@ -89,26 +89,26 @@ export class Model {
   row_pages: usize;
   blocks: usize;
   n_blocks: u32;
-  /** Blocks of the rows that logits are wanted for, and how many rows they are. */
+  /** Blocks of the rows whose logits are wanted, and how many rows those are. */
   last_blocks: usize;
   n_last_blocks: u32;
   n_last: u32;
   logits: usize;
 }
 
-/** A matrix that is brought from the order of the checkpoint into panels. */
+/** A matrix to be packed from the checkpoint's order into panels. */
 @unmanaged
 export class Pack {
   from: usize;
   to: usize;
-  /** int8: [n_out] scales, to be written. */
+  /** int8: [n_out] scales, written here. */
   scale: usize;
   n_in: u32;
-  /** Not rounded. */
+  /** Not rounded up. */
   n_out: u32;
-  /** int8: the largest sum of absolute integer weights of an output, to be raised. */
+  /** int8: the largest sum of an output's absolute integer weights; only ever raised. */
   most: u32;
-  /** Each thread's own memory, and its size. */
+  /** Each thread's scratch memory, and its size. */
   own: usize;
   own_bytes: u32;
 }

@@ -1,9 +1,9 @@
-/** Brings float32 weights from the order of the checkpoint into panels: each thread its part; a barrier must follow. */
+/** Packs float32 weights from the checkpoint's order into panels: each thread its share; a barrier must follow. */
 import { PANEL } from "../abi";
 import { first, next, threadIndex } from "../threads";
 import { Pack } from "./model";
 
-/** Rows of the source that are read side by side. */
+/** Source rows read side by side. */
 const STRIP: u32 = 16;
 
 /** [n_in, n_out] -> [n_out / 8, n_in, 8] */
@@ -35,7 +35,7 @@ export function pack_linear(p: Pack): void {
   }
 }
 
-/** [n_out, n_in] -> [n_out / 8, n_in, 8] in place: a panel takes the room of the 8 rows that it is made of. */
+/** [n_out, n_in] -> [n_out / 8, n_in, 8] in place: a panel is exactly as large as the 8 rows it is made from. */
 export function pack_rows(p: Pack): void {
   const n_in = p.n_in;
   const bytes = <usize>n_in << 2;

@@ -1,4 +1,4 @@
-/** Rounds weights to int8 on their way into panels: each thread its part; a barrier must follow. */
+/** Packs weights into panels as int8: each thread its share; a barrier must follow. */
 import { PANEL } from "../abi";
 import { first, next, threadIndex } from "../threads";
 import { largest } from "../vector";
@@ -14,12 +14,12 @@ function raise(address: usize, value: u32): void {
   }
 }
 
-/** Panels that are rounded together: their lines of the source are whole cache lines, and stay in the cache. */
+/** Panels rounded together: their source lines are whole cache lines, and stay in the cache. */
 const WIDTH: u32 = 4;
-/** 1.5 * 2^23: a small number added to it is rounded to a whole one, to even at a tie, in the lowest bits. */
+/** 1.5 * 2^23: adding it to a small number rounds it to a whole one, ties to even, in the lowest bits. */
 const MAGIC: f32 = 12582912.0;
 
-/** x * inverse rounded: four int32. Both are such that the product lies within -128 to 128. */
+/** x * inverse rounded, as four int32. The product must lie within -128 to 128. */
 // @ts-ignore: decorator
 @inline
 function whole(x: v128, inverse: v128): v128 {
@@ -27,21 +27,21 @@ function whole(x: v128, inverse: v128): v128 {
   return i32x4.sub(f32x4.add(f32x4.mul(x, inverse), magic), magic);
 }
 
-/** 127 / most, or 0: an output of zeros has scale 0 and integers 0. */
+/** 127 / most, or 0: an all-zero output has scale 0 and integers 0. */
 // @ts-ignore: decorator
 @inline
 function inverseOf(most: v128): v128 {
   return v128.and(f32x4.div(f32x4.splat(127), most), f32x4.gt(most, f32x4.splat(0)));
 }
 
-/** The sums of 16 int8's absolute values, four and four: adds to four int32. */
+/** The sums of 16 int8's absolute values, in fours: added to four int32. */
 // @ts-ignore: decorator
 @inline
 function addAbsolute(sum: v128, bytes: v128): v128 {
   return i32x4.add(sum, i32x4.extadd_pairwise_i16x8_u(i16x8.extadd_pairwise_i8x16_u(i8x16.abs(bytes))));
 }
 
-/** [n_in, n_out] -> int8 [n_out / 8, n_in / 2, 8, 2] with one scale an output */
+/** [n_in, n_out] -> int8 [n_out / 8, n_in / 2, 8, 2] with one scale per output */
 export function quantize_linear(p: Pack): void {
   const panels = (p.n_out + PANEL - 1) / PANEL;
   const top = p.own + <usize>threadIndex() * p.own_bytes; // [WIDTH, 8]
@@ -56,7 +56,7 @@ export function quantize_linear(p: Pack): void {
         quantizePanel(p, panel, p.from + (<usize>panel << 5), line, top + (<usize>(panel - begin) << 5));
     } else
       for (let panel = begin; panel < end; panel++) {
-        // The last outputs, in a panel of their own with zeros beside them.
+        // The last outputs: a panel of their own, padded with zeros.
         const count = <usize>min(PANEL, p.n_out - panel * PANEL) << 2;
         const rows = top + 256; // [n_in, 8]
         memory.fill(rows, 0, <usize>p.n_in << 5);
@@ -119,7 +119,7 @@ function quantizePanel(p: Pack, panel: u32, from: usize, line: usize, most: usiz
     const bytes = i8x16.narrow_i16x8_s(even, odd); // 8 of the even input, 8 of the odd one
     const pairs = i8x16.shuffle(bytes, bytes, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
     v128.store(to, pairs);
-    const sums = i16x8.extadd_pairwise_i8x16_u(i8x16.abs(pairs)); // one an output
+    const sums = i16x8.extadd_pairwise_i8x16_u(i8x16.abs(pairs)); // one per output
     sumLow = i32x4.add(sumLow, i32x4.extend_low_i16x8_u(sums));
     sumHigh = i32x4.add(sumHigh, i32x4.extend_high_i16x8_u(sums));
     to += 16;
@@ -134,7 +134,7 @@ function raiseToLargest(p: Pack, sums: v128): void {
   raise(changetype<usize>(p) + offsetof<Pack>("most"), one);
 }
 
-/** [n_out, n_in] -> int8 [n_out / 8, n_in / 2, 8, 2] with one scale an output */
+/** [n_out, n_in] -> int8 [n_out / 8, n_in / 2, 8, 2] with one scale per output */
 export function quantize_rows(p: Pack): void {
   const n_in = p.n_in;
   const bytes = <usize>n_in << 2;
@@ -149,7 +149,7 @@ export function quantize_rows(p: Pack): void {
       if (n + r < p.n_out) store<f32>(scale, quantizeWeightRow(p, p.from + (n + r) * bytes, rows + r * width));
       else store<f32>(scale, 0);
     }
-    // Pairs of inputs are the units now: 8 rows by 8 units are transposed at a time.
+    // Pairs of inputs are the units now: 8 rows by 8 pairs are transposed at a time.
     let to = p.to + (<usize>unit * pairs << 4);
     for (let k: usize = 0; k < width; k += 16) transpose(rows + k, width, to + (k << 3), min<u32>(8, pairs - <u32>(k >> 1)));
   }

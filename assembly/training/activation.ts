@@ -1,13 +1,13 @@
-/** An activation of many values, and its gradient. Arrays have room up to the next multiple of 8. */
+/** An activation of many values, and its gradient. Arrays are padded to a multiple of 8. */
 import { Mode } from "../abi";
 import { activate, activateBackward, geluNew } from "../activation";
 import { first, next } from "../threads";
 import { Values } from "./elementwise";
 
-/** Values of a unit: 16 KiB. */
+/** Values per unit: 16 KiB. */
 const UNIT: u32 = 4096;
 
-/** y = activation(x). x, y [n]. This thread's part; a barrier must follow, here and below. */
+/** y = activation(x). x, y [n]. This thread's share; a barrier must follow, here and below. */
 export function activation_forward(p: Values): void {
   const mode = p.activation;
   for (let unit = first((p.n + UNIT - 1) / UNIT); unit >= 0; unit = next()) {

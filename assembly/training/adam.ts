@@ -1,18 +1,18 @@
-/** A step of Adam; the gradients are zero afterwards. Arrays have room up to the next multiple of 4. */
+/** One step of Adam, which then zeroes the gradients. Arrays are padded to a multiple of 4. */
 import { first, next } from "../threads";
 import { madd } from "../vector";
 
 @unmanaged
 export class Update {
   n: u32;
-  /** [n] each; m and v of Adam alone */
+  /** [n] each; m and v for Adam only */
   values: usize;
   gradients: usize;
   m: usize;
   v: usize;
-  /** 1 / how many gradients were added up */
+  /** 1 / the number of gradients added up */
   mean: f32;
-  /** Learning rate; for Adam divided by 1 - beta1^t */
+  /** Learning rate; for Adam, divided by 1 - beta1^t */
   rate: f32;
   /** 1 / sqrt(1 - beta2^t) */
   correction: f32;
@@ -24,9 +24,9 @@ const BETA2: f64 = 0.999;
 const EPSILON: f32 = 1e-8;
 
 /**
- * Kingma and Ba, "Adam", arXiv 1412.6980, algorithm 1, as PyTorch has it:
+ * Kingma and Ba, "Adam", arXiv 1412.6980, algorithm 1, as in PyTorch:
  * p -= rate m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + 1e-8)
- * This thread's part; a barrier must follow.
+ * This thread's share; a barrier must follow.
  */
 export function adam(p: Update): void {
   const zero = f32x4.splat(0);

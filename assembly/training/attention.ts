@@ -1,7 +1,7 @@
 /**
- * Causal attention of whole sequences, and its gradient. One thread does one head of one sequence at a time,
- * with that head's panels in memory of its own; probabilities are never kept: the way back makes them again
- * from each row's largest score and the sum of its exponentials (Dao et al., FlashAttention, arXiv 2205.14135).
+ * Causal attention over whole sequences, and its gradient. A thread does one head of one sequence at a time, with that
+ * head's panels in its own memory. Probabilities are never kept: the backward pass recomputes them from each row's
+ * largest score and the sum of its exponentials (Dao et al., FlashAttention, arXiv 2205.14135).
  */
 import { first, next, threadIndex } from "../threads";
 import { exp } from "../vector";
@@ -20,7 +20,7 @@ import { tile, tileColumn } from "./tile";
 
 @unmanaged
 export class Attention {
-  /** Sequences, and the length of each. */
+  /** How many sequences, and how long each is. */
   n: u32;
   t: u32;
   n_head: u32;
@@ -40,7 +40,7 @@ export class Attention {
   scale: f32;
 }
 
-/** This thread's part; a barrier must follow. */
+/** This thread's share; a barrier must follow. */
 export function attention_forward(p: Attention): void {
   for (let unit = first(p.n * p.n_head); unit >= 0; unit = next()) forwardHead(p, <u32>unit);
 }
@@ -54,7 +54,7 @@ let inverse: usize = 0; // [RIGHT], and [RIGHT] largest scores
 let sums: usize = 0; // [16, RIGHT]
 let s: usize = 0; // [up(up(t, RIGHT), LEFT), RIGHT]
 
-/** Cuts this thread's own memory. @returns its end */
+/** Divides up this thread's own memory. @returns its end */
 function layOut(own: usize, t: u32, n_state: u32): usize {
   const width = <usize>up(n_state, LEFT);
   keys = own;
@@ -73,7 +73,7 @@ function layOut(own: usize, t: u32, n_state: u32): usize {
   return own + <usize>up(up(t, RIGHT), LEFT) * RIGHT_BYTES;
 }
 
-/** A thread's own memory for attention_forward(). */
+/** Bytes of scratch memory a thread needs for attention_forward(). */
 export function attentionBytes(t: u32, n_state: u32): u32 {
   return <u32>layOut(0, t, n_state);
 }
@@ -111,10 +111,10 @@ function forwardHead(p: Attention, unit: u32): void {
 }
 
 /**
- * The scores of RIGHT rows, one a lane, become e^(score - largest), 0 where a row does not look; `inverse` becomes
- * 1 / their sum. The sums are those of the inference kernel: key i is added to sum i mod 16.
+ * The scores of RIGHT rows, one per lane, become e^(score - largest), 0 where a row must not look; `inverse` becomes
+ * 1 / their sum. They are summed as in the inference kernel: key i is added to sum i mod 16.
  * @param from the first row's position @param n keys that the last row sees
- * @param rows where `count` rows' two numbers go
+ * @param rows where the two numbers of each of the `count` rows go
  */
 function softmax(from: u32, n: u32, scale: f32, rows: usize, count: u32): void {
   const end = s + <usize>n * RIGHT_BYTES;
@@ -144,7 +144,7 @@ function softmax(from: u32, n: u32, scale: f32, rows: usize, count: u32): void {
     v128.store(sums + i * RIGHT_BYTES, sum);
     v128.store(sums + i * RIGHT_BYTES, sum1, 16);
   }
-  // As sum16(): halves are added.
+  // As in sum16(): halves are added.
   for (let half: usize = 8 * RIGHT_BYTES; half >= RIGHT_BYTES; half >>= 1)
     for (let p = sums; p < sums + half; p += 16) v128.store(p, f32x4.add(v128.load(p), v128.load(p + half)));
   const one = f32x4.splat(1);

@@ -1,6 +1,6 @@
 /**
- * The gradient of causal attention, head by head: with p the probabilities of a row, o = p v its output and D the
- * product of o and its gradient, ds = p (do v^T - D) is the gradient of the scaled scores.
+ * The gradient of causal attention, head by head. With p a row's probabilities, o = p v its output and D the product
+ * of o and o's gradient, ds = p (do v^T - D) is the gradient of the scaled scores.
  */
 import { first, next, threadIndex } from "../threads";
 import { exp, madd, part, sum16 } from "../vector";
@@ -18,35 +18,35 @@ import {
 } from "./panels";
 import { tile, tileColumn } from "./tile";
 
-/** Rows of a block: a multiple of RIGHT. */
+/** Rows in a block: a multiple of RIGHT. */
 const BLOCK: u32 = 96;
-/** Of a block's left panels. */
+/** Rows of a block in whole left panels. */
 const BLOCK_ROWS: u32 = ((BLOCK + LEFT - 1) / LEFT) * LEFT;
 
-/** This thread's part; a barrier must follow. */
+/** This thread's share; a barrier must follow. */
 export function attention_backward(p: Attention): void {
   for (let unit = first(p.n * p.n_head); unit >= 0; unit = next()) backwardHead(p, <u32>unit);
 }
 
 // This thread's memory and the head's sizes, set by backwardHead.
 let keys: usize = 0; // right [t / RIGHT, n_state, RIGHT]
-let values: usize = 0; // likewise
+let values: usize = 0; // the same
 let keysTransposed: usize = 0; // left [n_state / LEFT, t, LEFT]
 let queries: usize = 0; // left [BLOCK / LEFT, n_state, LEFT]
-let outputs: usize = 0; // likewise, of the gradient
+let outputs: usize = 0; // the same, of the gradient
 let queriesTransposed: usize = 0; // left [n_state / LEFT, BLOCK, LEFT]
-let outputsTransposed: usize = 0; // likewise, of the gradient
+let outputsTransposed: usize = 0; // the same, of the gradient
 let scores: usize = 0; // right [BLOCK, RIGHT], then probabilities
-let slopes: usize = 0; // likewise, the gradient of the probabilities, then of the scores
+let slopes: usize = 0; // the same; the gradient of the probabilities, then of the scores
 let slopesTransposed: usize = 0; // right [BLOCK / RIGHT, up(t, RIGHT), RIGHT]
 let dkeys: usize = 0; // [t / RIGHT, width, RIGHT]
-let dvalues: usize = 0; // likewise
+let dvalues: usize = 0; // the same
 let dquery: usize = 0; // [width, RIGHT]
 let products: usize = 0; // [BLOCK]: D
 let ones: usize = 0; // [RIGHT]
 let slopesLength: u32 = 0; // up(t, RIGHT)
 
-/** Cuts this thread's own memory. @returns its end */
+/** Divides up this thread's own memory. @returns its end */
 function layOut(own: usize, t: u32, n_state: u32): usize {
   const width = <usize>up(n_state, LEFT) << 2;
   const state = <usize>n_state << 2;
@@ -84,7 +84,7 @@ function layOut(own: usize, t: u32, n_state: u32): usize {
   return own + width * RIGHT;
 }
 
-/** A thread's own memory for attention_backward(). */
+/** Bytes of scratch memory a thread needs for attention_backward(). */
 export function backwardBytes(t: u32, n_state: u32): u32 {
   return <u32>layOut(0, t, n_state);
 }
@@ -126,7 +126,7 @@ function backwardHead(p: Attention, unit: u32): void {
       store<f32>(products + (<usize>r << 2), dot(a + <usize>(row + r) * out, da + <usize>(row + r) * out, n_state));
     const rows = p.rows + ((<usize>unit * t + row) << 3);
     for (let key: u32 = 0; key < n; key += RIGHT) {
-      const begin = key > row ? key - row : 0; // rows before it do not look at these keys
+      const begin = key > row ? key - row : 0; // earlier rows do not look at these keys
       probabilities(key, row, begin, count, n_state, rows, p.scale);
       const at = <usize>(key / RIGHT) * width * RIGHT_BYTES;
       sumsOverRows(outputsTransposed, scores, dvalues + at, width, begin, count);
@@ -156,7 +156,7 @@ function takeRows(from: usize, step: usize, count: u32, n_state: u32, to: usize,
   leftFromColumns(from, step, n_state, count, transposed, BLOCK * LEFT_BYTES);
 }
 
-/** Row x's product with row y, of n values. */
+/** The dot product of rows x and y, n values each. */
 function dot(x: usize, y: usize, n: u32): f32 {
   const zero = f32x4.splat(0);
   let a = zero, b = zero, c = zero, d = zero;
@@ -178,8 +178,8 @@ function dot(x: usize, y: usize, n: u32): f32 {
 }
 
 /**
- * Probabilities and the gradient of the scores, of a block's rows (from `begin` on) with RIGHT keys.
- * @param rows two numbers a row: see Attention.rows
+ * A block's probabilities and the gradient of its scores: its rows from `begin` on, with RIGHT keys.
+ * @param rows two numbers per row: see Attention.rows
  */
 function probabilities(
   key: u32, row: u32, begin: u32, count: u32, n_state: u32, rows: usize, scale: f32,
@@ -209,7 +209,7 @@ function probabilities(
       const y1 = v128.load(y, 16);
       let p0 = f32x4.mul(exp(f32x4.sub(f32x4.mul(x0, scales), most)), inverse);
       let p1 = f32x4.mul(exp(f32x4.sub(f32x4.mul(x1, scales), most)), inverse);
-      // Not beyond the row's own position.
+      // Nothing beyond the row's own position.
       const seen = last - <i32>(lane >> 2);
       if (seen < 7) {
         p0 = v128.and(p0, i32x4.le_s(key0, i32x4.splat(seen)));
@@ -228,7 +228,7 @@ function probabilities(
   }
 }
 
-/** Adds to the gradient of RIGHT keys or values what the rows of a block give. @param to [width, RIGHT] */
+/** Adds what the rows of a block contribute to the gradient of RIGHT keys or values. @param to [width, RIGHT] */
 function sumsOverRows(transposed: usize, right: usize, to: usize, width: u32, begin: u32, count: u32): void {
   let left = transposed + <usize>begin * LEFT_BYTES;
   right += <usize>begin * RIGHT_BYTES;

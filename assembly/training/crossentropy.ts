@@ -1,4 +1,4 @@
-/** Softmax cross-entropy of some rows of logits, and its gradient in their place. */
+/** Softmax cross-entropy of a few rows of logits, with its gradient in their place. */
 import { first, next } from "../threads";
 import { exp, largest, sum16 } from "../vector";
 
@@ -9,15 +9,15 @@ export class CrossEntropy {
   /** Values from row to row of the logits: n_vocab rounded up to a multiple of 8. */
   row: u32;
   logits: usize;
-  /** [rows]: the ids to be predicted */
+  /** [rows]: the ids to predict */
   targets: usize;
-  /** [rows] float64, to be written: -log of the target's probability */
+  /** [rows] float64, written here: -log of the target's probability */
   losses: usize;
-  /** What each row's gradient is multiplied with; 0: the logits' gradient is not wanted. */
+  /** What each row's gradient is multiplied by; 0: no gradient is wanted. */
   scale: f32;
 }
 
-/** This thread's part of the rows; a barrier must follow. */
+/** This thread's share of the rows; a barrier must follow. */
 export function crossentropy(p: CrossEntropy): void {
   for (let unit = first(p.rows); unit >= 0; unit = next()) {
     const row = <usize>unit;
@@ -26,7 +26,7 @@ export function crossentropy(p: CrossEntropy): void {
   }
 }
 
-/** Bytes of values whose exponentials are added in float32, 16 sums, before they go on in float64: 512 values. */
+/** 512 values, in bytes: their exponentials are added in 16 float32 sums before the total is added up in float64. */
 const STRETCH: usize = 4 * 512;
 
 function rowLoss(x: usize, n: u32, row: u32, target: u32, scale: f32): f64 {

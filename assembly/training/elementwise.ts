@@ -1,6 +1,6 @@
 /**
- * What is done value by value, sums over rows, embeddings: each thread its part; a barrier must follow. Arrays have
- * room up to the next multiple of 16 values.
+ * Elementwise operations, sums over rows, and embeddings: each thread its share; a barrier must follow. Arrays are
+ * padded to a multiple of 16 values.
  */
 import { Mode } from "../abi";
 import { first, next } from "../threads";
@@ -9,7 +9,7 @@ import { first, next } from "../threads";
 export class Values {
   /** Values, or columns of a row. */
   n: u32;
-  /** Rows; 1 where there are none. */
+  /** Rows; 1 where x is one long row. */
   rows: u32;
   x: usize;
   y: usize;
@@ -18,10 +18,10 @@ export class Values {
   activation: Mode;
 }
 
-/** Values of a unit: 16 KiB. */
+/** Values per unit: 16 KiB. */
 const UNIT: u32 = 4096;
 
-/** Columns of a unit. */
+/** Columns per unit. */
 const COLUMNS: u32 = 32;
 
 /** y += the sum of x over its rows, in order. x [rows, n], y [n] */
@@ -122,7 +122,7 @@ export function embedding_forward(p: Embedding): void {
   }
 }
 
-/** wte[id] += x, wpe[position] += x, rows in order: each thread has columns of its own. */
+/** wte[id] += x, wpe[position] += x, rows in order: each thread has its own columns. */
 export function embedding_backward(p: Embedding): void {
   const bytes = <usize>p.n << 2;
   for (let unit = first((p.n + COLUMNS - 1) / COLUMNS); unit >= 0; unit = next()) {

@@ -1,5 +1,5 @@
 /**
- * Training GPT-2 in WebAssembly: the program that every thread runs, one operation a job. What takes time are
+ * Training GPT-2 in WebAssembly: the program that every thread runs, one operation per job. The slow parts are
  * kernels, which it imports.
  */
 import { TrainingJob as Job } from "../abi";
@@ -60,7 +60,7 @@ declare function crossentropy(p: CrossEntropy): void;
 @external("kernels", "adam")
 declare function adam(p: Update): void;
 
-/** A worker's life: one job after the other, until it is told to stop. */
+/** A worker's life: one job after another, until it is told to stop. */
 export function serve(seen: i32): void {
   for (;;) {
     seen = nextJob(seen);
@@ -69,7 +69,7 @@ export function serve(seen: i32): void {
   }
 }
 
-/** This thread's part of the current job. */
+/** This thread's share of the current job. */
 export function run(): void {
   const kind = jobKind();
   const p = jobArgument();
@@ -92,7 +92,7 @@ export function run(): void {
   barrier();
 }
 
-/** C = A B, block by block of A: all threads bring one into panels, then multiply it. */
+/** C = A B, block by block of A: all threads pack a block into panels, then multiply it. */
 function matmul(p: Matmul): void {
   const blocks = matmul_blocks(p);
   for (let block: u32 = 0; block < blocks; block++) {

@@ -1,6 +1,6 @@
 /**
- * The kernels of the training program: its imports are filled in by these, or by native ones over the same memory
- * (native/). Every function does this thread's part; none waits for another thread.
+ * The kernels of the training program. Its imports are these, or native ones over the same memory (native/). Every
+ * function does this thread's share; none waits for another thread.
  */
 import { attentionBytes } from "./attention";
 import { backwardBytes } from "./attention_backward";
@@ -17,8 +17,8 @@ export { layernorm_backward_columns, layernorm_backward_rows, layernorm_forward 
 export { matmul_block, matmul_blocks, matmul_pack, training_shared_bytes } from "./matmul";
 
 /**
- * Bytes of its own that each thread needs, for products and attention.
- * @param longest no side of a product is longer @param t positions @param n_state width of a head
+ * Bytes of scratch memory each thread needs, for products and attention.
+ * @param longest the longest side of any product @param t positions @param n_state width of a head
  */
 export function training_own_bytes(longest: u32, t: u32, n_state: u32): u32 {
   return max(matmulBytes(longest), max(attentionBytes(t, n_state), backwardBytes(t, n_state)));

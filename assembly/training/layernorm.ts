@@ -1,4 +1,4 @@
-/** LayerNorm of many rows, and its gradient: each thread its part; a barrier must follow. */
+/** LayerNorm of many rows, and its gradient: each thread its share; a barrier must follow. */
 import { inverseDeviation, layerNorm, meanOf } from "../inference/layernorm";
 import { first, next } from "../threads";
 import { lanes, madd, nmadd, part, putPart, sum16 } from "../vector";
@@ -11,9 +11,9 @@ export class LayerNorm {
   b: usize;
   /** [rows, n] */
   x: usize;
-  /** [rows, n]; in layernorm_backward its gradient */
+  /** [rows, n]; in layernorm_backward, y's gradient */
   y: usize;
-  /** [rows, n]: the gradient of x, to which y's part is added. */
+  /** [rows, n]: the gradient of x; y's contribution is added to it. */
   dx: usize;
   /** [n] each, added to; or 0 */
   dg: usize;
@@ -23,7 +23,7 @@ export class LayerNorm {
   epsilon: f32;
 }
 
-/** Rows of a unit; columns of a unit. */
+/** Rows and columns per unit. */
 const ROWS: u32 = 16;
 const COLUMNS: u32 = 32;
 
@@ -36,7 +36,7 @@ export function layernorm_forward(p: LayerNorm): void {
   }
 }
 
-/** dx += the gradient through LayerNorm; keeps the rows' moments. */
+/** dx += the gradient through LayerNorm; stores the rows' moments. */
 export function layernorm_backward_rows(p: LayerNorm): void {
   const bytes = <usize>p.n << 2;
   for (let unit = first((p.rows + ROWS - 1) / ROWS); unit >= 0; unit = next()) {
@@ -46,7 +46,7 @@ export function layernorm_backward_rows(p: LayerNorm): void {
   }
 }
 
-/** dg and db, when the moments of all rows are there. */
+/** dg and db, once the moments of all rows are stored. */
 export function layernorm_backward_columns(p: LayerNorm): void {
   for (let unit = first((p.n + COLUMNS - 1) / COLUMNS); unit >= 0; unit = next())
     for (let i = <u32>unit * COLUMNS; i < min(<u32>unit * COLUMNS + COLUMNS, p.n); i += 4)

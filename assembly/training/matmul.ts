@@ -1,8 +1,8 @@
 /**
- * C = A B in float32, the one matrix product of training, in whatever order its factors lie. Every element of C
- * is one sum over k in ascending order, which blocks carry on through C itself: its bits depend on nothing else.
+ * C = A B in float32: training's only matrix product, with factors in any layout. Every element of C is one sum over k
+ * in ascending order, which blocks continue through C itself: its bits depend on nothing else.
  *
- * A block of A is brought into panels that all threads read; each thread brings the columns of B that it is at
+ * A block of A is packed into panels that all threads read; each thread packs the columns of B that it is working on
  * into panels of its own. Source of the scheme: Goto and van de Geijn, "Anatomy of high-performance matrix
  * multiplication", ACM TOMS 34 (2008).
  */
@@ -20,16 +20,16 @@ import {
 } from "./panels";
 import { DEPTH, tile } from "./tile";
 
-/** Columns of C that a thread works at. */
+/** Columns of C that a thread works on. */
 const STRIP: u32 = 96;
-/** The block of A that is in panels at a time. */
+/** The block of A that is packed at a time. */
 const SHARED_ROWS: u32 = 1530;
 const SHARED_DEPTH: u32 = 768;
-/** So many units of work for each thread at least, where there is enough of it: they come to the end together. */
+/** At least this many units of work per thread, if there is enough: all threads then finish together. */
 const UNITS: u32 = 4;
-/** Left panels that are made in one go. */
+/** Left panels packed in one go. */
 const GROUP: u32 = 16;
-/** Left panels lie so much further apart: a multiple of 4 KiB has the first cache hold few of them. */
+/** Extra distance between left panels: at a multiple of 4 KiB they would share few lines of the L1 cache. */
 const LINE: usize = 64;
 
 @unmanaged
@@ -37,11 +37,11 @@ export class Matmul {
   m: u32;
   n: u32;
   k: u32;
-  /** [m, k], with these numbers of values from row to row and from k to k; one of them is 1. */
+  /** [m, k], with this many values from row to row and from k to k; one of the two is 1. */
   a: usize;
   a_row: u32;
   a_k: u32;
-  /** [k, n], likewise */
+  /** [k, n], in the same way */
   b: usize;
   b_k: u32;
   b_column: u32;
@@ -52,37 +52,37 @@ export class Matmul {
   bias: usize;
   /** Not 0: C += A B, whose sums begin at C. */
   add: u32;
-  /** Room for a block of A, in panels. */
+  /** Scratch for a packed block of A. */
   shared: usize;
   own: usize;
   own_bytes: u32;
 }
 
-/** A thread's room: the panels of a strip of B, then blocks of C, LEFT by RIGHT: those of all left panels. */
+/** A thread's scratch: the panels of a strip of B, then blocks of C, LEFT by RIGHT, for all left panels. */
 const STRIP_BYTES: usize = 4 * STRIP * DEPTH;
 const BLOCK: usize = LEFT * RIGHT_BYTES;
 
-// What this thread works at: a product, and the block of A that is in panels.
+// What this thread is working on: a product, and the block of A that is packed.
 let p: Matmul = changetype<Matmul>(0);
-/** Its first row and k, and how many of each. */
+/** The block's first row and k, and how many of each. */
 let row: u32 = 0;
 let rows: u32 = 0;
 let at: u32 = 0;
 let depth: u32 = 0;
-/** Bytes from one of its panels to the next. */
+/** Bytes between its panels. */
 let panel: usize = 0;
 
-/** A thread's own memory for a product. @param longest no side of a product is longer */
+/** Bytes of scratch memory a thread needs for a product. @param longest the longest side of any product */
 export function matmulBytes(longest: u32): u32 {
   return <u32>STRIP_BYTES + up(min(longest, SHARED_ROWS), LEFT) * STRIP * 4;
 }
 
-/** Bytes of a block of A in panels. @param longest as of matmulBytes() */
+/** Bytes of a packed block of A. @param longest as in matmulBytes() */
 export function training_shared_bytes(longest: u32): u32 {
   return (up(min(longest, SHARED_ROWS), LEFT) / LEFT) * (min(longest, SHARED_DEPTH) * <u32>LEFT_BYTES + <u32>LINE);
 }
 
-/** Blocks of A that a product goes through, k's outermost. */
+/** Blocks of A in a product, k outermost. */
 export function matmul_blocks(product: Matmul): u32 {
   return ceil(product.k, SHARED_DEPTH) * ceil(product.m, SHARED_ROWS);
 }
@@ -93,7 +93,7 @@ function ceil(n: u32, unit: u32): u32 {
   return (n + unit - 1) / unit;
 }
 
-/** Makes a block the one that this thread works at. */
+/** Makes a block the one this thread works on. */
 function select(product: Matmul, block: u32): void {
   p = product;
   const blocks = ceil(p.m, SHARED_ROWS);
@@ -104,13 +104,13 @@ function select(product: Matmul, block: u32): void {
   panel = <usize>depth * LEFT_BYTES + LINE;
 }
 
-/** Brings a block of A into panels: this thread's part; a barrier must follow, here and below. */
+/** Packs a block of A into panels: this thread's share; a barrier must follow, here and below. */
 export function matmul_pack(product: Matmul, block: u32): void {
   select(product, block);
   for (let unit = first(ceil(ceil(rows, LEFT), GROUP)); unit >= 0; unit = next()) shareRows(<u32>unit * GROUP * LEFT);
 }
 
-/** C += the block, which is in panels, by its rows of B. */
+/** C += the packed block times its rows of B. */
 export function matmul_block(product: Matmul, block: u32): void {
   select(product, block);
   const panels = ceil(rows, LEFT);
@@ -124,7 +124,7 @@ export function matmul_block(product: Matmul, block: u32): void {
   }
 }
 
-/** Some rows of a block of A -> panels. @param from the first of them, counted in the block */
+/** Packs a few rows of a block of A. @param from the first of them, counted within the block */
 function shareRows(from: u32): void {
   const count = min(GROUP * LEFT, rows - from);
   const step = <usize>p.a_row << 2;
@@ -138,7 +138,7 @@ function shareRows(from: u32): void {
   }
 }
 
-/** Columns of a strip of C, from left panel `begin` to `end`, over the k's of a block. */
+/** Columns of a strip of C, from left panel `begin` to `end`, over the block's k. */
 function strip(column: u32, begin: u32, end: u32): void {
   const own = p.own + <usize>threadIndex() * p.own_bytes;
   const columns = min(STRIP, p.n - column);
@@ -160,7 +160,7 @@ function strip(column: u32, begin: u32, end: u32): void {
   putStrip(own + STRIP_BYTES, column, columns, begin, end);
 }
 
-/** Columns of B -> this thread's panels. @param from the first k */
+/** Packs columns of B into this thread's panels. @param from the first k */
 function ownColumns(column: u32, columns: u32, from: u32, count: u32, to: usize): void {
   const right = <usize>count * RIGHT_BYTES;
   let b = p.b + ((<usize>from * p.b_k + <usize>column * p.b_column) << 2);
@@ -173,7 +173,7 @@ function ownColumns(column: u32, columns: u32, from: u32, count: u32, to: usize)
   }
 }
 
-/** C's values where a strip's blocks go on from them. */
+/** Loads C's values where a strip's blocks continue from them. */
 function takeStrip(block: usize, column: u32, columns: u32, begin: u32, end: u32): void {
   for (let i = begin; i < end; i++) {
     const lines = min(LEFT, rows - i * LEFT);
@@ -195,8 +195,8 @@ function takeBlock(c: usize, to: usize, lines: u32, columns: u32): void {
 }
 
 /**
- * A strip's blocks go where they belong, with the bias when their sums are complete. They were side by side until
- * now: C's rows may be 4 KiB apart.
+ * Stores a strip's blocks in C, with the bias once their sums are complete. Until now they were side by side: C's rows
+ * may be 4 KiB apart.
  */
 function putStrip(block: usize, column: u32, columns: u32, begin: u32, end: u32): void {
   const biased = at + depth == p.k && p.bias;
@@ -211,7 +211,7 @@ function putStrip(block: usize, column: u32, columns: u32, begin: u32, end: u32)
   }
 }
 
-/** c = block (+ bias), of what lies within the matrix. */
+/** c = block (+ bias), for what lies within the matrix. */
 function putBlock(from: usize, c: usize, lines: u32, columns: u32, bias: usize): void {
   const whole = <usize>(columns & ~3) << 2;
   const bytes = <usize>columns << 2;

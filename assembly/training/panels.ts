@@ -1,16 +1,16 @@
 /**
- * Matrices brought into panels for the product's inner loop: a left factor in panels of a few rows [k, LEFT], a
- * right one in panels of a few columns [k, RIGHT]. What a panel lacks at the matrix's edge is filled with zeros.
+ * Packs matrices into panels for the product's inner loop: a left factor in panels of a few rows [k, LEFT], a right
+ * one in panels of a few columns [k, RIGHT]. Panels at the matrix's edge are padded with zeros.
  */
 
-/** Rows of a left panel, columns of a right one: what the inner loop keeps of the result in registers. */
+/** Rows of a left panel, columns of a right one: the part of the result that the inner loop keeps in registers. */
 export const LEFT: u32 = 5;
 export const RIGHT: u32 = 8;
 /** Bytes of one k in a panel. */
 export const LEFT_BYTES: usize = 4 * LEFT;
 export const RIGHT_BYTES: usize = 4 * RIGHT;
 
-/** Four vectors become four columns, which go `line` bytes apart. */
+/** Four vectors become four columns, written `line` bytes apart. */
 // @ts-ignore: decorator
 @inline
 function putTransposed(a: v128, b: v128, c: v128, d: v128, to: usize, line: usize): void {
@@ -32,7 +32,7 @@ function transpose4(from: usize, step: usize, to: usize, line: usize): void {
   putTransposed(v128.load(from), v128.load(from + step), v128.load(from2), v128.load(from2 + step), to, line);
 }
 
-/** What a left panel has beyond four rows: one. */
+/** The row of a left panel beyond the first four. */
 // @ts-ignore: decorator
 @inline
 function transposeFifth(from: usize, to: usize): void {
@@ -44,7 +44,7 @@ function transposeFifth(from: usize, to: usize): void {
 }
 
 /**
- * Rows that lie with their k's side by side -> one left panel [k, LEFT].
+ * Rows that each have their k side by side -> one left panel [k, LEFT].
  * @param step bytes from row to row @param rows 1 to LEFT
  */
 export function leftFromRows(from: usize, step: usize, rows: u32, k: u32, to: usize): void {
@@ -57,7 +57,7 @@ export function leftFromRows(from: usize, step: usize, rows: u32, k: u32, to: us
 }
 
 /**
- * Rows that lie with their k's `step` bytes apart, side by side themselves -> left panels [rows / LEFT, k, LEFT].
+ * Rows that lie side by side, with `step` bytes from k to k -> left panels [rows / LEFT, k, LEFT].
  * @param rows any number @param panel bytes from panel to panel
  */
 export function leftFromColumns(from: usize, step: usize, rows: u32, k: u32, to: usize, panel: usize): void {
@@ -77,12 +77,12 @@ export function leftFromColumns(from: usize, step: usize, rows: u32, k: u32, to:
 }
 
 /**
- * Columns that lie with their k's side by side -> one right panel [k, RIGHT].
+ * Columns that each have their k side by side -> one right panel [k, RIGHT].
  * @param step bytes from column to column @param columns 1 to RIGHT
  */
 export function rightFromRows(from: usize, step: usize, columns: u32, k: u32, to: usize): void {
   const whole: u32 = columns < RIGHT ? 0 : k & ~3;
-  // Four at a time: of more columns that are a multiple of 4 KiB apart the first cache holds no line for long.
+  // Four at a time: with more columns a multiple of 4 KiB apart, the L1 cache would keep no line for long.
   for (let c: usize = 0; c < RIGHT; c += 4) {
     let x = from + c * step;
     let y = to + (c << 2);
@@ -92,7 +92,7 @@ export function rightFromRows(from: usize, step: usize, columns: u32, k: u32, to
 }
 
 /**
- * Columns that lie side by side, their k's `step` bytes apart -> right panels [columns / RIGHT, k, RIGHT].
+ * Columns that lie side by side, with `step` bytes from k to k -> right panels [columns / RIGHT, k, RIGHT].
  * @param columns any number @param panel bytes from panel to panel
  */
 export function rightFromColumns(
@@ -113,8 +113,8 @@ export function rightFromColumns(
 }
 
 /**
- * A panel, or its last k's, value by value.
- * @param line, step bytes from line to line, from k to k @param lines those there are @param room for this many
+ * Packs a panel, or its last k, value by value.
+ * @param line, step bytes from line to line, from k to k @param lines how many there are @param room how many fit
  */
 function edge(from: usize, line: usize, step: usize, lines: u32, k: u32, to: usize, room: u32): void {
   for (let i: u32 = 0; i < k; i++) {
@@ -128,9 +128,9 @@ function edge(from: usize, line: usize, step: usize, lines: u32, k: u32, to: usi
 }
 
 /**
- * Panels [k, RIGHT] of results, transposed back into rows.
+ * Transposes panels [k, RIGHT] of results back into rows.
  * @param from [k, RIGHT] @param to address of the first row, `step` bytes from row to row @param rows 1 to RIGHT
- * @param scales RIGHT factors, one a row
+ * @param scales RIGHT factors, one per row
  */
 export function rowsFromRight(from: usize, k: u32, to: usize, step: usize, rows: u32, scales: usize): void {
   const whole: u32 = rows < RIGHT ? 0 : k & ~3;

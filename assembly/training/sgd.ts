@@ -1,11 +1,11 @@
-/** A step of plain gradient descent; the gradients are zero afterwards. */
+/** One step of plain gradient descent, which then zeroes the gradients. */
 import { first, next } from "../threads";
 import { nmadd } from "../vector";
 import { Update } from "./adam";
 
 const UNIT: u32 = 8192;
 
-/** p -= rate g. This thread's part; a barrier must follow. */
+/** p -= rate g. This thread's share; a barrier must follow. */
 export function sgd(p: Update): void {
   const zero = f32x4.splat(0);
   const rate = f32x4.splat(p.rate * p.mean);

@@ -1,12 +1,12 @@
-/** The product's inner loop: one left panel by one right panel, kept in registers while k goes by. */
+/** The product's inner loop: one left panel by one right panel, kept in registers while k runs. */
 import { madd } from "../vector";
 import { LEFT, LEFT_BYTES, RIGHT_BYTES } from "./panels";
 
-/** Steps of k in one go: a right panel of them stays in a core's first cache, beside a left one. */
+/** Steps of k in one go: a right panel this deep stays in a core's L1 cache, with a left one. */
 export const DEPTH: u32 = 256;
 
 /**
- * All left panels by one right panel, however long: c = a b. Each range of k continues with the sums of the one before.
+ * All left panels by one right panel of any depth: c = a b. Each range of k continues the sums of the one before.
  * @param a left panels [panels, k, LEFT] @param panel bytes from one to the next @param b right panel [k, RIGHT]
  * @param c [panels LEFT, RIGHT]
  */
@@ -22,12 +22,12 @@ export function tileColumn(a: usize, panel: usize, panels: u32, b: usize, k: u32
 }
 
 /**
- * c = a b, or c += a b, for 5 rows by 8 columns of c. Every value is one sum over k in ascending order that begins at
- * zero, or at c.
+ * c = a b, or c += a b, for 5 rows by 8 columns of c. Every value is one sum over k in ascending order, starting from
+ * zero or from c.
  *
- * V8 puts a step's loads before its arithmetic: ten sums, the four vectors that are loaded and one that is
- * spread are what its 15 registers hold; a larger block would be slower (in Node 20 by half), and so is one whose
- * rows are loaded one by one.
+ * V8 schedules a step's loads before its arithmetic: its 15 registers hold ten sums, the four loaded vectors and one
+ * splat. A larger block would be slower (in Node 20, half as fast), and so would be one whose rows are loaded one by
+ * one.
  * @param a left panel [k, LEFT] @param b right panel [k, RIGHT] @param k at least 1
  * @param c [LEFT, RIGHT], RIGHT_BYTES from row to row
  */

@@ -1,18 +1,18 @@
-/** Characters of the files, and the bytes that they stand for. */
+/** Characters of the files, and the bytes they stand for. */
 
 const QUOTE: u32 = 0x22;
 const BACKSLASH: u32 = 0x5c;
-/** FNV-1a: hash = (hash ^ byte) * PRIME for each byte, from BASIS on. */
+/** FNV-1a: starting from BASIS, hash = (hash ^ byte) * PRIME for each byte. */
 export const BASIS: u32 = 0x811c9dc5;
 export const PRIME: u32 = 0x01000193;
 
-/** The byte of each character's code, -1 where it stands for none: [BYTE_OF_LENGTH], written by the caller. */
+/** The byte for each character's code, -1 where there is none: [BYTE_OF_LENGTH], written by the caller. */
 export const byteOf: usize = 0x8000;
 const BYTE_OF_LENGTH: u32 = 0x180;
 /** A code that stands for no byte. */
 const NONE: u32 = 0;
 
-/** Where the bytes end that were taken last, and their hash. */
+/** Where the bytes taken last end, and their hash. */
 export let bytesEnd: usize = 0;
 export let hash: u32 = 0;
 
@@ -30,7 +30,7 @@ function codeOfPair(first: u32, second: u32): u32 {
   return isPair ? ((first & 0x1f) << 6) | (second & 0x3f) : NONE;
 }
 
-/** The code that four hexadecimal digits name. */
+/** The code written as four hexadecimal digits. */
 function codeOfHex(i: usize): u32 {
   let code: u32 = 0;
   for (let digit = i; digit < i + 4; digit++) {
@@ -43,7 +43,7 @@ function codeOfHex(i: usize): u32 {
   return code < BYTE_OF_LENGTH ? code : NONE;
 }
 
-/** Takes characters from i on, as long as they stand for bytes; these go to `to`. @returns the first other's place */
+/** Takes characters from i on as long as they stand for bytes, which go to `to`. @returns where the first other one is */
 export function take(i: usize, to: usize): usize {
   let h = BASIS;
   for (;;) {
@@ -60,7 +60,7 @@ export function take(i: usize, to: usize): usize {
   return i;
 }
 
-/** The same within JSON's quotes: a quote ends it, a backslash begins another way to write a character. */
+/** The same within JSON's quotes: a quote ends it, a backslash starts an escape. */
 export function takeQuoted(i: usize, to: usize): usize {
   let h = BASIS;
   for (;;) {

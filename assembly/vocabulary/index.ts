@@ -1,7 +1,7 @@
 /**
- * Reads the two files of a vocabulary; src/encoder/scan.ts is what calls it. A function that meets anything
- * unexpected returns false, and nothing here explains what. Behind each file stand zeros, which no rule accepts:
- * nothing reads on beyond the end.
+ * Reads the two files of a vocabulary, for src/encoder/scan.ts. A function that meets anything unexpected returns
+ * false, and nothing here explains why. Each file is followed by zeros, which no rule accepts, so nothing reads past
+ * the end.
  */
 import { byteOf, bytesEnd, hash, take, takeQuoted } from "./characters";
 import { reserve } from "./memory";
@@ -21,7 +21,7 @@ const BRACKET: u32 = 0x5b;
 const BRACE: u32 = 0x7b;
 const END_BRACE: u32 = 0x7d;
 
-/** The first place from i on that holds none of JSON's whitespace. */
+/** The first place from i on that is not JSON whitespace. */
 function afterBlank(i: usize): usize {
   for (;;) {
     const c: u32 = load<u8>(i);
@@ -31,7 +31,7 @@ function afterBlank(i: usize): usize {
   return i;
 }
 
-/** encoder.json: an object of tokens and ids, in any style of JSON. Makes all tokens known. */
+/** encoder.json: an object of tokens and ids, in any style of JSON. Indexes all tokens. */
 export function scanTokens(json: usize, length: usize): bool {
   const room = <u32>(length / 5) + 1; // the shortest is "":0,
   const text = reserve(length);
@@ -56,7 +56,7 @@ export function scanTokens(json: usize, length: usize): bool {
     if (id > 9) return false;
     for (let digit = <u32>load<u8>(i) - ZERO; digit <= 9; digit = <u32>load<u8>(++i) - ZERO) {
       id = 10 * id + digit;
-      if (id < 10 || id >= room) return false; // a zero in front, or more than there can be
+      if (id < 10 || id >= room) return false; // a leading zero, or more than there can be
     }
     if (id != n) isSorted = false;
     store<u32>(ids + (<usize>n << 2), id);
@@ -72,7 +72,7 @@ export function scanTokens(json: usize, length: usize): bool {
   return index(hashes);
 }
 
-/** Puts the tokens, and their hashes, in the order of their ids; these must be 0 to n - 1, each once. */
+/** Sorts the tokens, and their hashes, by id; ids must be 0 to n - 1, each once. */
 function sort(ids: usize, hashes: usize): bool {
   const n = n_vocab;
   const places = reserve(<usize>n << 2);
@@ -99,19 +99,19 @@ function sort(ids: usize, hashes: usize): bool {
   return true;
 }
 
-/** How many merges there are, and the ids in each: [merges]. */
+/** How many merges there are, and the ids of each: [merges]. */
 export let merges: u32 = 0;
 export let left: usize = 0;
 export let right: usize = 0;
 export let result: usize = 0;
 
-/** How many bytes the end of a line takes, 0 where there is none. */
+/** Bytes of the line ending at i, 0 if there is none. */
 function lineEnd(i: usize): usize {
   const c: u32 = load<u8>(i);
   return c == LINE_FEED ? 1 : c == RETURN && load<u8>(i + 1) == LINE_FEED ? 2 : 0;
 }
 
-/** vocab.bpe, from its second line on: a merge a line. Every token that needs one must have one. */
+/** vocab.bpe, from its second line on: one merge per line. Every token that needs a merge must have one. */
 export function scanMerges(bpe: usize, length: usize): bool {
   const room = length / 4 + 1; // the shortest is a line of "a b"
   left = reserve(room << 2);
@@ -134,7 +134,7 @@ export function scanMerges(bpe: usize, length: usize): bool {
     const ended = lineEnd(i);
     if (end == split || (!ended && i != last)) return false;
     i += ended;
-    // As a rule ids were given in the order of the merges.
+    // Usually ids follow the order of the merges.
     made++;
     if (made >= n_vocab || !isToken(made, pair, <u32>(end - pair))) made = idOf(pair, <u32>(end - pair));
     if (<i32>first < 0 || <i32>second < 0 || <i32>made < 0) return false;
@@ -145,12 +145,12 @@ export function scanMerges(bpe: usize, length: usize): bool {
     rank++;
   }
   merges = <u32>rank;
-  // Empty lines may stand at the end, with nothing behind them.
+  // Empty lines may end the file.
   while (lineEnd(i)) i += lineEnd(i);
   return i == last && allMerged(merged);
 }
 
-/** Whether each token of more than a byte has a merge, but for those that begin with < or [. */
+/** Whether each token of more than one byte has a merge, except those that begin with < or [. */
 function allMerged(merged: usize): bool {
   for (let id: u32 = 0; id < n_vocab; id++) {
     const start = load<u32>(offsets + (<usize>id << 2));
@@ -161,7 +161,7 @@ function allMerged(merged: usize): bool {
   return true;
 }
 
-/** A table of the merges' pairs, in the form that src/encoder/merge.ts looks them up: [slots, 3]. */
+/** A table of the merges' pairs, laid out as src/encoder/merge.ts looks them up: [slots, 3]. */
 export function tableOfPairs(slots: u32): usize {
   const table = reserve(<usize>slots * 12);
   memory.fill(table, 0xff, <usize>slots * 12);
@@ -178,7 +178,7 @@ export function tableOfPairs(slots: u32): usize {
     }
     store<i32>(slot, first);
     store<i32>(slot, second, 4);
-    store<i32>(slot, rank, 8); // the later of two merges of one pair holds
+    store<i32>(slot, rank, 8); // of two merges of the same pair, the later one counts
   }
   return table;
 }

@@ -1,7 +1,7 @@
-/** The first free byte; below it stand these globals and the table of characters. */
+/** The first free byte; below it are these globals and the table of characters. */
 let free: usize = 0x10000;
 
-/** Memory of zeros that nobody else has; it is never given back. */
+/** Allocates zeroed memory, which is never freed. */
 export function reserve(length: usize): usize {
   const at = free;
   free = (at + length + 15) & ~15;

@@ -6,7 +6,7 @@ export let n_vocab: u32 = 0;
 /** The bytes of all tokens; those of an id are at offsets[id] to offsets[id + 1]: [n_vocab + 1]. */
 export let bytes: usize = 0;
 export let offsets: usize = 0;
-/** Open addressing: of the hash the bits above the mask, and id + 1; 0 where it is free. */
+/** Open addressing: the bits of the hash above the mask, and id + 1; 0 in a free slot. */
 let slots: usize = 0;
 let mask: u32 = 0;
 
@@ -16,7 +16,7 @@ export function setTokens(n: u32, text: usize, ends: usize): void {
   offsets = ends;
 }
 
-/** Makes all tokens known to slotOf. @returns false where two are the same */
+/** Indexes all tokens for slotOf. @returns false if two are the same */
 export function index(hashes: usize): bool {
   let length: u32 = 16;
   while (length < 2 * n_vocab) length *= 2;
@@ -41,7 +41,7 @@ export function isToken(id: u32, text: usize, length: u32): bool {
   return true;
 }
 
-/** The slot of the token with these bytes, whose hash that is, or the free one where it belongs. */
+/** The slot of the token with these bytes and this hash, or the free slot where it belongs. */
 export function slotOf(text: usize, length: u32, hash: u32): usize {
   let place = (hash ^ (hash >>> 15)) & mask;
   for (;;) {
@@ -54,12 +54,12 @@ export function slotOf(text: usize, length: u32, hash: u32): usize {
   return 0;
 }
 
-/** The id in a slot, -1 where it is free. */
+/** The id in a slot, -1 if it is free. */
 export function idAt(slot: usize): i32 {
   return <i32>(load<u32>(slot) & mask) - 1;
 }
 
-/** The id of the token with these bytes, -1 where there is none. */
+/** The id of the token with these bytes, -1 if there is none. */
 export function idOf(text: usize, length: u32): i32 {
   let hash = BASIS;
   for (let i: u32 = 0; i < length; i++) hash = (hash ^ load<u8>(text + i)) * PRIME;
