@@ -1,6 +1,6 @@
 /**
- * What stands between the two products of an MLP, and its derivative: assembly/activation.ts, whose operations these
- * are, says which, and where they come from. One definition for vectors of 8 and of 16.
+ * The activation between an MLP's two matrices, and its derivative: the same operations as assembly/activation.ts,
+ * which names the formulas and their sources. One definition serves vectors of 8 and of 16.
  */
 #ifndef ACTIVATION_H
 #define ACTIVATION_H

@@ -1,12 +1,12 @@
 /**
- * The addon: kernels(memory, control, thread) gives the functions that a WebAssembly program imports, and
- * crc32c(bytes, crc) is there where the processor has an instruction for it.
+ * The addon: kernels(memory, control, thread) returns the functions that a WebAssembly program imports;
+ * crc32c(bytes, crc) exists where the processor has an instruction for it.
  */
 #include "border.h"
 #include "cpu.h"
 #include "crc.h"
 
-/** What happens for one function of one instance. */
+/** What one function of one instance needs when it is called. */
 typedef struct {
   Binding *binding;
   const Function *function;
@@ -14,7 +14,7 @@ typedef struct {
 
 enum { MOST_FUNCTIONS = 40 };
 
-/** In an ArrayBuffer, so that the addon needs nothing of a C library. */
+/** In an ArrayBuffer, so that the addon needs no C library. */
 typedef struct {
   Binding binding;
   Bound bound[MOST_FUNCTIONS];
@@ -42,7 +42,7 @@ static napi_value call(napi_env env, napi_callback_info info) {
   if (n < f->arguments) return fault(env, f->name, "too few arguments");
   for (u32 i = 0; i < f->arguments; i++)
     if (napi_get_value_uint32(env, arguments[i], &c.a[i]) != napi_ok) return fault(env, f->name, "an argument is no number");
-  // The memory grows in place: the control words say how large it is now.
+  // The memory grows in place: the control words hold its present size.
   const u64 now = (u64)control_words(&c.t)[PAGES] << 16;
   if (now > c.t.size && now <= (u64)1 << 32) c.t.size = now;
   const u32 threads = thread_count(&c.t);
@@ -112,7 +112,7 @@ static napi_value kernels(napi_env env, napi_callback_info info) {
   return object;
 }
 
-/* bytes: Uint8Array, crc: of the bytes before these; the CRC-32C of all of them */
+/* bytes: Uint8Array, crc: of the bytes before these; returns the CRC-32C of all of them */
 static napi_value checksum(napi_env env, napi_callback_info info) {
   napi_value arguments[2], result = NULL, buffer;
   size_t n = 2, length, offset;
@@ -131,10 +131,10 @@ static napi_value checksum(napi_env env, napi_callback_info info) {
 }
 
 #if defined(__linux__)
-int madvise(void *from, size_t bytes, int advice); // of the C library that node brings
+int madvise(void *from, size_t bytes, int advice); // from the C library inside node
 enum { MADV_HUGEPAGE = 14 };
 
-/* memory: Uint8Array at the start of an address space, bytes: of that space, which grows in place; whether Linux took the advice */
+/* memory: Uint8Array at the start of an address space, bytes: of that space, which grows in place; returns whether Linux took the advice */
 static napi_value huge_pages(napi_env env, napi_callback_info info) {
   napi_value arguments[2], result = NULL, buffer;
   size_t n = 2, length, offset;
@@ -154,7 +154,7 @@ static napi_value huge_pages(napi_env env, napi_callback_info info) {
 }
 #endif
 
-/* { kernels: { "avx512+vnni": kernels, ... }, crc32c, hugePages }: what this processor and system can do, the best set first */
+/* { kernels: { "avx512+vnni": kernels, ... }, crc32c, hugePages }: what this processor and system can do, best set first */
 NAPI_MODULE_INIT() {
   napi_value sets, function;
   if (napi_create_object(env, &sets) != napi_ok || napi_set_named_property(env, exports, "kernels", sets) != napi_ok)

@@ -1,6 +1,6 @@
 /**
  * Causal attention over the key/value cache: pages of 32 positions, keys [n_head, 4, n_state, 8], values
- * [n_head, ceil(n_state / 8), 32, 8]. Scores add products in order of the feature, outputs in order of the position.
+ * [n_head, ceil(n_state / 8), 32, 8]. Scores add products in feature order, outputs in position order.
  */
 
 static void remember(Thread *t, const Model *m, u32 layer) {
@@ -26,10 +26,10 @@ static void remember(Thread *t, const Model *m, u32 layer) {
   }
 }
 
-/** Rows of a block at most. */
+/** Most rows in a block. */
 enum { BLOCK_ROWS = 4 };
 
-/** Scores of some rows with the 32 positions of a page -> s, ss values from row to row. */
+/** Scores of a few rows against the 32 positions of a page -> s, ss values from row to row. */
 INLINE void page_scores(int rows, const float *keys, const float *q, size_t qs, u32 n_state, float *s, size_t ss, float scale) {
   const size_t panel = (size_t)n_state * PANEL;
 #pragma clang loop unroll(disable)
@@ -53,7 +53,7 @@ INLINE void page_scores(int rows, const float *keys, const float *q, size_t qs, 
   }
 }
 
-/** One row: all 32 positions side by side, to have enough sums on their way. */
+/** One row: all 32 positions side by side, to keep enough sums in flight. */
 INLINE void page_scores1(const float *keys, const float *q, u32 n_state, float *s, float scale) {
   const size_t panel = (size_t)n_state * PANEL;
   f8 s0 = (f8)(0), s1 = s0, s2 = s0, s3 = s0;
@@ -70,7 +70,7 @@ INLINE void page_scores1(const float *keys, const float *q, u32 n_state, float *
   store8(s + 24, s3 * scale);
 }
 
-/** n scores become e^(s - largest), 0 from there to `end`. s has room to the next multiple of 32. @returns 1 / sum */
+/** n scores become e^(s - largest), 0 from there to `end`. s is padded to a multiple of 32. @returns 1 / sum */
 static float softmax(float *s, u32 n, u32 end) {
   const u32 whole = (n + 15) & ~15u;
   const float most = largest(s, n);
@@ -85,7 +85,7 @@ static float softmax(float *s, u32 n, u32 end) {
   return 1.0f / sum16(sum);
 }
 
-/** Sums of some rows' values, `vectors` vectors of features side by side. */
+/** Weighted sums of a few rows' values, `vectors` vectors of features side by side. */
 INLINE void values_sum(
   int rows, int vectors, const uint8_t *base, const u32 *pages, size_t offset, u32 n, const float *s, size_t ss, V sums[][2]
 ) {
@@ -106,7 +106,7 @@ INLINE void values_sum(
   }
 }
 
-/** What is left of a head's features: one panel. */
+/** The last panel of a head's features, where there is an odd one. */
 INLINE void values_panel(int rows, const uint8_t *base, const u32 *pages, size_t offset, u32 n, const float *s, size_t ss, f8 *sums) {
   for (int r = 0; r < rows; r++) sums[r] = (f8)(0);
   for (u32 done = 0; done < n; done += PAGE) {
@@ -122,7 +122,7 @@ INLINE void store_some(float *a, f8 v, u32 count) {
   else for (u32 i = 0; i < count; i++) a[i] = v[i];
 }
 
-/** One row: up to eight panels side by side, for the same reason. */
+/** One row: up to eight panels side by side, again to keep enough sums in flight. */
 INLINE u32 values_row(const uint8_t *base, const u32 *pages, size_t offset, u32 n, const float *s, float *a, u32 n_state, float inverse) {
   u32 feature = 0;
   for (; feature + 8 * PANEL <= n_state; feature += 8 * PANEL) {

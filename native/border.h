@@ -1,4 +1,4 @@
-/** The border: what JavaScript and WebAssembly hand over is checked here, before a kernel sees an address. */
+/** The border: everything JavaScript and WebAssembly pass in is checked here, before a kernel sees an address. */
 #ifndef BORDER_H
 #define BORDER_H
 #include <node_api.h>
@@ -6,7 +6,7 @@
 
 enum { MOST_ARGUMENTS = 11 };
 
-/** What the functions of one instance share: freed when the last of them is. */
+/** Shared by the functions of one instance; freed with the last of them. */
 typedef struct {
   Thread thread;
   const Kernels *kernels;
@@ -22,7 +22,7 @@ typedef struct {
   u32 a[MOST_ARGUMENTS];
 } Call;
 
-/** A function as JavaScript sees it. `call` leaves a fault behind, or does its work. @returns its result, if it has one */
+/** A function as JavaScript sees it. `call` records a fault, or does the work. @returns the result, if there is one */
 typedef struct {
   const char *name;
   u32 arguments;
@@ -32,7 +32,7 @@ typedef struct {
 
 extern const Function inference_functions[], training_functions[];
 
-/** The address of so many bytes, or a fault. Everything lies at multiples of 4. */
+/** The address of this many bytes, or a fault. Everything is aligned to 4. */
 static inline void *at(Call *c, u32 address, u64 bytes, const char *fault) {
   if (address == 0 || address % 4 != 0 || address + bytes > c->t.size) {
     if (!c->fault) c->fault = fault;
@@ -41,7 +41,7 @@ static inline void *at(Call *c, u32 address, u64 bytes, const char *fault) {
   return c->t.base + address;
 }
 
-/** Likewise, of rows of n values (of 4 bytes) that lie `stride` values apart. */
+/** The same for rows of n values (of 4 bytes), `stride` values apart. */
 static inline void *rows_at(Call *c, u32 address, u32 rows, u32 stride, u32 n, const char *fault) {
   return at(c, address, rows == 0 ? 0 : ((u64)(rows - 1) * stride + n) * 4, fault);
 }

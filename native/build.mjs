@@ -1,7 +1,7 @@
 /**
  * Builds prebuilds/<platform>-<arch>/gpt2.node for every platform, on x64 Linux, with the compiler that
- * package.json here pins. The same bytes come out each time. `--check` compares with what is there instead.
- * `--only linux-x64` builds one. `--check` also runs guard.c: kernels must not touch what lies around their arrays.
+ * native/package.json pins. The output is reproducible byte for byte. `--only linux-x64` builds one platform. `--check`
+ * compares with what is there instead, and runs guard.c: kernels must not touch memory outside their arrays.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -18,9 +18,9 @@ const headers = join(modules, "node-api-headers");
 
 const AVX2 = ["-mavx2", "-mfma", "-mf16c", "-mbmi2", "-mpopcnt"];
 const AVX512 = [...AVX2, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mevex512"];
-/** CRC-32C's instruction. */
+/** Flags for the CRC-32C instruction. */
 const CRC = { x64: ["-msse4.2"], arm64: ["-mcpu=generic+crc"] };
-/** Sets of kernels: how each is compiled. */
+/** Sets of kernels, and the flags each is compiled with. */
 const SETS = {
   x64: {
     avx2: [8, ...AVX2],
@@ -52,7 +52,7 @@ const only = options.includes("--only") ? options[options.indexOf("--only") + 1]
 const check = options.includes("--check");
 const root = join(here, "..", "prebuilds");
 
-/** Runs the jobs, as many at a time as there are cores. */
+/** Runs the jobs, one per core at a time. */
 async function together(jobs) {
   const waiting = [...jobs];
   await Promise.all(
@@ -70,8 +70,8 @@ function compile(target, source, object, ...flags) {
 
 const digests = {};
 /**
- * Links gpt2.node in a folder. No C library: what the addon needs, node itself has; so one file does for glibc and musl.
- * (macOS' and Windows' files hold the name that they were linked under.)
+ * Links gpt2.node in a folder, without a C library: node has all that the addon needs, so one file serves glibc and musl.
+ * (On macOS and Windows the file contains the name it was linked under.)
  */
 async function link(platform, arch, files, cwd) {
   if (platform === "linux") {
@@ -147,7 +147,7 @@ try {
   await rm(work, { recursive: true });
 }
 
-/** Runs guard.c with the kernels that have been compiled for this machine. */
+/** Runs guard.c with the kernels compiled for this machine. */
 async function guard(compiled) {
   const target = `${ARCHES.x64}-${SYSTEMS.linux}`;
   const kernels = compiled.filter((file) => /-(cpu|kernels_\w+)\.o$/.test(file));
@@ -157,7 +157,7 @@ async function guard(compiled) {
   process.stdout.write((await run(program)).stdout);
 }
 
-/** What src/system/addon.ts knows the files by. */
+/** The checksums by which src/system/addon.ts knows the files. */
 async function writeDigests() {
   const file = join(root, "sha256.json");
   const known = only ? JSON.parse(await readFile(file, "utf8").catch(() => "{}")) : {};

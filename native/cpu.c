@@ -3,7 +3,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-/** What the system keeps for each thread: XCR0. */
+/** What the system saves for each thread: XCR0. */
 static u32 kept(void) {
   u32 low, high;
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -39,7 +39,7 @@ const Choice *choices(void) {
   return all;
 }
 #else
-/** Every arm64 has vectors of four, fused multiply-add and 16-bit floats to convert. */
+/** Every arm64 has vectors of four, fused multiply-add, and conversion of 16-bit floats. */
 const Choice *choices(void) {
   static const Choice all[] = {{"neon", &kernels_neon, 1}, {0}};
   return all;

@@ -11,6 +11,6 @@ typedef struct {
   int here;
 } Choice;
 
-/** All sets of this file, the best first; the last has no name. */
+/** All sets in this file, best first; a set without a name ends the list. */
 const Choice *choices(void);
 #endif

@@ -1,4 +1,4 @@
-/** CRC-32C by the processor's own instruction, for whoever reads a TensorFlow checkpoint: 8 bytes a step. */
+/** CRC-32C by the processor's own instruction, for reading TensorFlow checkpoints: 8 bytes a step. */
 #include "crc.h"
 
 #if defined(__x86_64__)
@@ -18,11 +18,11 @@ int has_crc32c(void) {
 typedef u32 Register;
 
 #if defined(__linux__)
-unsigned long getauxval(unsigned long type); // of the C library that node brings
+unsigned long getauxval(unsigned long type); // from the C library inside node
 
 int has_crc32c(void) { return getauxval(16) >> 7 & 1; } // AT_HWCAP, HWCAP_CRC32
 #elif defined(__APPLE__)
-int has_crc32c(void) { return 1; } // every Mac's has it: armv8.4 and later
+int has_crc32c(void) { return 1; } // every Mac has it: armv8.4 and later
 #else
 int has_crc32c(void) { return 0; } // Windows: JavaScript does it
 #endif

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include "memory.h"
 
-/** The processor has the instruction. */
+/** Whether the processor has the instruction. */
 int has_crc32c(void);
 
 /** Continues a CRC-32C over n bytes. */

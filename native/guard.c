@@ -1,6 +1,6 @@
 /**
- * Every kernel over odd sizes, with a page that nobody may touch right behind each array, then right before it: a
- * kernel that reads or writes outside ends this program. build.mjs builds and runs it with each set of kernels.
+ * Runs every kernel over odd sizes, first with an inaccessible page right after each array, then right before it: a
+ * kernel that reads or writes outside crashes this program. build.mjs builds and runs it for each set of kernels.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -16,7 +16,7 @@ static int count;
 static int behind;
 static const char *now = "";
 
-/** An array between two pages that nobody may touch; below 4 GiB, so that its address is one of the memory's. */
+/** An array between two inaccessible pages, below 4 GiB so that its address fits the memory's. */
 static void *array(size_t bytes) {
   const size_t page = 4096, whole = (bytes + page - 1) / page * page;
   char *at = mmap(NULL, whole + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
@@ -28,7 +28,7 @@ static void *array(size_t bytes) {
   return array;
 }
 static void *floats(size_t n) { return array(n * 4); }
-/** With the room that arrays of single values have. */
+/** With the padding that arrays of single values have. */
 static void *roomy(size_t n) { return array((n + 15) / 16 * 64); }
 static u32 address(const void *p) { return (u32)(uintptr_t)p; }
 

@@ -1,4 +1,4 @@
-/** Inference's functions: records are read and every range is checked, then the kernel runs. */
+/** The functions for inference: reads the records, checks every range, then runs the kernel. */
 #include "border.h"
 
 /** Words of the records of src/engines/cpu/runtime/records.ts. */
@@ -126,7 +126,7 @@ static u64 layer_bytes(const Model *m) {
   return m->n_head * (u64)PAGE * (n_state + (n_state + PANEL - 1) / PANEL * PANEL) * 4;
 }
 
-/** The pages of so many positions. */
+/** Checks the pages of this many positions. */
 static void check_pages(Call *c, const Model *m, u32 pages, u32 from, u32 positions, u32 layer) {
   const u32 last = (u32)(((u64)positions + PAGE - 1) / PAGE);
   const u32 *table = at(c, pages, (u64)last * 4, "a table of pages lies outside the memory");
@@ -180,7 +180,7 @@ static u32 attention(Call *c) {
   return 0;
 }
 
-/** @param in_place whether the source is where the result goes */
+/** @param in_place whether the result overwrites the source */
 static Pack read_pack(Call *c, u32 type, int in_place) {
   Pack p = {0};
   u32 *r = at(c, c->a[0], P_WORDS * 4, "nothing to pack there");

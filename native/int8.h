@@ -1,6 +1,6 @@
 /**
- * y = x w + b with int8 weights [n_out / 8, n_in / 2, 8, 2] and int16 rows. Sums of integers are exact, so their
- * order is free.
+ * y = x w + b with int8 weights [n_out / 8, n_in / 2, 8, 2] and int16 rows. Integer sums are exact, so they may be
+ * added in any order.
  */
 
 #if defined(__x86_64__)
@@ -64,7 +64,7 @@ INLINE P dot_panel(P sum, const int8_t *w, P x) {
 INLINE P last_pair(P sum, const int8_t *w, const int16_t *x) { sum.even = dot8(sum.even, widen(w, 0), pair(x)); return sum; }
 INLINE i8 panel_sums(P s) { return (i8)_mm256_add_epi32(s.even, s.odd); }
 #else
-/* The products of a pair stay apart, in four sums of two outputs each, until the end. */
+/* Each pair's two products stay apart, in four sums of two outputs each, until the end. */
 typedef struct { int32x4_t part[4]; } S;
 typedef struct { int16x8_t low, high; } W;
 INLINE S dot(S s, W w, W x) {
@@ -101,7 +101,7 @@ INLINE void finish_sums(float *y, const float *b, i8 s, const float *scale, floa
   finish8(y, b, (__builtin_convertvector(s, f8) * row_scale) * load8(scale), mode);
 }
 
-/** One row by some panels that are `distance` panels apart. */
+/** One row by a few panels, `distance` panels apart. */
 INLINE void int8_streams(const Linear *l, u32 p, u32 distance, int streams, const int16_t *x, float row_scale, float *y, int mode) {
   const u32 pairs = (l->n_in + 1) / 2;
   const size_t panel = (size_t)pairs * 16;
@@ -132,7 +132,7 @@ static __attribute__((noinline)) void int8_stream(const Linear *l, u32 p, const 
   int8_streams(l, p, 0, 1, x, row_scale, y, mode);
 }
 
-/** As linear_row(). */
+/** Like linear_row(). */
 static void int8_row(Thread *t, const Linear *l, const int16_t *x, float row_scale, float *y, int mode) {
   const u32 panels = l->n_out / PANEL, threads = thread_count(t);
   for (u32 q = 0; q < threads; q++) {

@@ -1,4 +1,4 @@
-/** All kernels for one kind of processor: compiled once for each, with LANES and KERNELS given. */
+/** All kernels for one kind of processor: compiled once per kind, with LANES and KERNELS defined. */
 #include "memory.h"
 #include "vector.h"
 #include "activation.h"

@@ -1,7 +1,7 @@
 /**
- * y = x w + b, weights in panels of 8 outputs [n_out / 8, n_in, 8], as float32 or float16. Every output has one
- * accumulator and adds its products in order of the input, in every kernel here. Weights are read
- * as they lie, by a few rows at a time: bringing them side by side first for many rows was no faster (Zen 5).
+ * y = x w + b, with weights in panels of 8 outputs [n_out / 8, n_in, 8], as float32 or float16. In every kernel here,
+ * each output has one accumulator and adds its products in input order. Weights are read in place, a few rows of x at a
+ * time: repacking them first for many rows was no faster (Zen 5).
  */
 
 /** 8 weights. */
@@ -9,7 +9,7 @@ INLINE f8 weights(const void *w, size_t at, int half) {
   return half ? load8h((const _Float16 *)w + at) : load8((const float *)w + at);
 }
 
-/** As many as the processor's vectors have: of one panel, or of two. */
+/** One vector of weights: from one panel, or from two. */
 INLINE V wide_weights(const void *w, size_t at, size_t panel, int half) {
 #if LANES == 16
   if (half) {
@@ -25,7 +25,7 @@ INLINE V wide_weights(const void *w, size_t at, size_t panel, int half) {
 #endif
 }
 
-/** What becomes of 8 sums. @param b the panel's bias, or none */
+/** Stores 8 sums. @param b the panel's bias, or none */
 INLINE void finish8(float *y, const float *b, f8 v, int mode) {
   if (b) v += load8(b);
   if (mode == ADD) v = load8(y) + v;
@@ -46,10 +46,10 @@ INLINE void finishv(float *y, const float *b, V v, int mode) {
 #endif
 }
 
-/** Streams of weights that one thread reads side by side: memory gives most so. */
+/** Streams of weights that one thread reads at once: memory delivers most that way. */
 enum { STREAMS = 4 };
 
-/** One row by `streams` panels that are `distance` panels apart. */
+/** One row by `streams` panels, `distance` panels apart. */
 INLINE void row_streams(
   const void *w, size_t at, size_t distance, int streams, u32 n_in, const float *x, float *y, const float *b, int mode, int half
 ) {
@@ -73,7 +73,7 @@ static __attribute__((noinline)) void row_streams_f16(const void *w, size_t at, 
   row_streams(w, at, distance, STREAMS, n_in, x, y, b, mode, 1);
 }
 
-/** One row: a thread's part of the panels is read as STREAMS streams, each from its own quarter of the part. */
+/** One row: a thread reads its share of the panels as STREAMS streams, each from its own quarter of the share. */
 INLINE void linear_row(Thread *t, const Linear *l, const float *x, float *y, int mode, int half) {
   const u32 panels = l->n_out / PANEL, threads = thread_count(t);
   for (u32 q = 0; q < threads; q++) {
@@ -93,7 +93,7 @@ INLINE void linear_row(Thread *t, const Linear *l, const float *x, float *y, int
   }
 }
 
-/** Panels of a unit where there are several rows: two vectors of outputs, four with 512 bits. */
+/** Panels in a unit when there are several rows: two vectors of outputs, four with 512 bits. */
 enum { WIDE = LANES / 8, UNIT = 4, PAIR = 2 * WIDE };
 
 /** A few rows by two vectors of outputs, straight from the panels. */
@@ -146,12 +146,12 @@ static RowsPair *const rows_pairs[] = {
 #endif
 };
 
-/** How many of the rows that are left are done now: the last ones in two halves rather than one and a rest. */
+/** How many of the remaining rows to do now: the last ones in two halves rather than a full block and a remainder. */
 static u32 rows_now(u32 left) {
   return left <= MOST_ROWS ? left : left < 2 * MOST_ROWS ? (left + 1) / 2 : MOST_ROWS;
 }
 
-/** Several rows by one panel: what is left of a matrix's panels. */
+/** Several rows by one panel, for the panels left over at the end. */
 INLINE void rows_panel(const void *w, size_t at, u32 n_in, u32 rows, const float *x, size_t xs, float *y, size_t ys, const float *b, int mode, int half) {
   for (u32 r = 0; r < rows; r++) row_streams(w, at, 0, 1, n_in, x + r * xs, y + r * ys, b, mode, half);
 }

@@ -1,4 +1,4 @@
-/** The memory that kernels work on, the records in it, and how threads share work: as in assembly/threads.ts. */
+/** The memory that kernels work on, its records, and how threads share work: as in assembly/threads.ts. */
 #ifndef MEMORY_H
 #define MEMORY_H
 #include <stddef.h>
@@ -10,10 +10,10 @@ typedef uint64_t u64;
 /** One thread over one memory. */
 typedef struct {
   uint8_t *base;
-  /** Bytes that are there now. */
+  /** Its size in bytes right now. */
   u64 size;
   u32 control, thread;
-  /** The loop that is going on: its units, and how many threads' parts this one has gone through. */
+  /** The current loop: its units, and how many threads' shares this thread has been through. */
   u32 units, part;
 } Thread;
 
@@ -49,9 +49,9 @@ static inline int64_t first(Thread *t, u32 units) {
   return next(t);
 }
 
-/** Numbers that lie side by side in a panel, and positions in a page of the cache. */
+/** Values side by side in a panel, and positions in a page of the cache. */
 enum { PANEL = 8, PAGE = 32 };
-/** What becomes of a sum: class Mode. */
+/** What happens to a sum: class Mode. */
 enum { STORE, ADD, GELU_NEW, GELU, RELU, SILU, QUICK_GELU };
 enum { FLOAT32, FLOAT16, INT8 };
 
@@ -71,7 +71,7 @@ typedef struct {
 
 typedef struct {
   u32 n_embd, n_head, n_layer, rows, embd_stride, qkv_stride, page_layer;
-  /** What the scores of attention's layer are multiplied by. */
+  /** What the layer's attention scores are multiplied by. */
   float scale;
   const Linear *wte;
   const float *wpe;
@@ -172,21 +172,21 @@ typedef struct {
   void (*adam)(Thread *, const Step *);
 } Kernels;
 
-/** Bytes of a thread's own memory that attention and packing need. */
+/** Bytes of scratch memory a thread needs for attention and packing. */
 static inline u64 inference_own_bytes(u32 n_ctx, u32 widest) {
   const u64 scores = 4ull * ((n_ctx + PAGE - 1) / PAGE * PAGE) * 4;
   const u64 panel = 8ull * (widest + 16ull) * 4;
   return (scores > panel ? scores : panel) + 1024;
 }
 
-/** Likewise for training's attention and products: room for the widest vectors. */
+/** The same for training's attention and products: enough for the widest vectors. */
 static inline u64 attention_own_bytes(u32 t, u32 n_state) {
   const u64 width = (n_state + 31ull) / 32 * 32, length = (t + 31ull) / 32 * 32;
   return 4 * (length * (2 * n_state + 3 * width) + 96 * (3 * width + 2 * length)) + 1024;
 }
 enum { PRODUCT_OWN_BYTES = (256 * 32 + 12 * 32) * 4 };
 
-/** What a block of A takes in panels: of 12 rows, or of 6. */
+/** Bytes of a packed block of A: in panels of 12 rows, or of 6. */
 static inline u64 product_shared_bytes(u64 m, u64 k) {
   const u64 rows = m < 1536 ? m : 1536, depth = k < 768 ? k : 768;
   return (rows + 11) / 6 * (depth * 6 + 16) * 4;

@@ -1,4 +1,4 @@
-/** LayerNorm, the embedding, and rows rounded to int16: one row at a time, so a row's bits depend on that row only. */
+/** LayerNorm, the embedding, and rounding rows to int16: one row at a time, so a row's bits depend on that row alone. */
 
 typedef struct { float mean, inverse; } Moments;
 
@@ -29,7 +29,7 @@ static void norm_row(const float *x, const float *g, const float *b, float *y, u
   for (; i < n; i++) y[i] = fma1((x[i] - m.mean) * m.inverse, g[i], b[i]);
 }
 
-/** Rounds a row to int16. n odd: a zero follows. @returns the row's scale */
+/** Rounds a row to int16; with n odd, a zero follows. @returns the row's scale */
 static float round_row(const float *x, int16_t *q, u32 n, float limit) {
   f16 top = (f16)(0);
   i16 bad = (i16)(0);
@@ -53,7 +53,7 @@ static float round_row(const float *x, int16_t *q, u32 n, float limit) {
   typedef int16_t s16 __attribute__((ext_vector_type(16), aligned(2)));
   for (i = 0; i + 16 <= n; i += 16) {
     f16 v = __builtin_elementwise_roundeven(load16(x + i) * inverse);
-    // limit / most may be infinite, and so may its product with x: what does not fit is cut off, NaN is 0.
+    // limit / most may be infinite, and so may its product with x: values out of range are clamped, NaN becomes 0.
     v = v > 32767.0f ? (f16)(32767.0f) : v;
     v = v < -32768.0f ? (f16)(-32768.0f) : v;
     v = v != v ? (f16)(0) : v;
@@ -81,7 +81,7 @@ static void prepare(Thread *t, const Prepare *p) {
   }
 }
 
-/** x = wte[id] + wpe[position]: a token's row is gathered from the panels that the logits use. */
+/** x = wte[id] + wpe[position]: the token's row is gathered from the panels that the logits use. */
 static void embed(Thread *t, const Model *m) {
   const Linear *wte = m->wte;
   const u32 n = m->n_embd;

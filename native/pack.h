@@ -1,6 +1,6 @@
-/** Brings weights from the order of the checkpoint into panels. */
+/** Packs weights from the checkpoint's order into panels. */
 
-/** Rows of the source that are read side by side; and panels that are rounded together. */
+/** Source rows read side by side, and panels rounded together. */
 enum { STRIP = 16, ROUNDED = 4 };
 
 /** [n_in, n_out] -> [n_out / 8, n_in, 8] */
@@ -25,7 +25,7 @@ INLINE void pack_columns(Thread *t, const Pack *p, int half) {
 static void pack_linear(Thread *t, const Pack *p) { pack_columns(t, p, 0); }
 static void pack_linear_float16(Thread *t, const Pack *p) { pack_columns(t, p, 1); }
 
-/** [n_out, n_in] -> [n_out / 8, n_in, 8] in place: a panel takes the room of the 8 rows that it is made of. */
+/** [n_out, n_in] -> [n_out / 8, n_in, 8] in place: a panel is exactly as large as the 8 rows it is made from. */
 static void pack_rows(Thread *t, const Pack *p) {
   const size_t n_in = p->n_in;
   float *rows = (float *)p->own;
@@ -37,7 +37,7 @@ static void pack_rows(Thread *t, const Pack *p) {
   }
 }
 
-/** The same from one place to another, to 16 bits; outputs beyond the last are 0. */
+/** The same into another place, as float16; outputs beyond the last are 0. */
 static void pack_rows_float16(Thread *t, const Pack *p) {
   const size_t n_in = p->n_in;
   for (int64_t unit = first(t, (p->n_out + PANEL - 1) / PANEL); unit >= 0; unit = next(t)) {
@@ -57,7 +57,7 @@ static void raise_most(const Pack *p, u32 value) {
   while (old < value && !__atomic_compare_exchange_n(p->most, &old, value, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {}
 }
 
-/** x * inverse, rounded by adding 1.5 * 2^23 (twice rounded, on purpose: never joined), cut off at int8. */
+/** x * inverse, rounded by adding 1.5 * 2^23 (rounded twice, on purpose: never fused), clamped to int8. */
 INLINE i8 whole8(f8 x, f8 inverse) {
   const float magic = 12582912.0f;
   union { f8 f; i8 i; } v = {.f = x * inverse + magic};
@@ -66,7 +66,7 @@ INLINE i8 whole8(f8 x, f8 inverse) {
   return q < -128 ? (i8)(-128) : q;
 }
 
-/** 127 / most, or 0: an output of zeros has scale 0 and integers 0. */
+/** 127 / most, or 0: an all-zero output has scale 0 and integers 0. */
 INLINE f8 inverse8(f8 most) {
   union { f8 f; i8 i; } v = {.f = 127.0f / most};
   v.i &= most > 0;
@@ -109,7 +109,7 @@ INLINE void quantize_panel(const Pack *p, size_t panel, const float *from, size_
   raise_most(p, raised);
 }
 
-/** [n_in, n_out] -> int8 [n_out / 8, n_in / 2, 8, 2] with one scale an output. Lines of whole cache lines are read. */
+/** [n_in, n_out] -> int8 [n_out / 8, n_in / 2, 8, 2] with one scale per output. Reads whole cache lines. */
 static void quantize_linear(Thread *t, const Pack *p) {
   const u32 panels = (p->n_out + PANEL - 1) / PANEL;
   for (int64_t unit = first(t, (panels + ROUNDED - 1) / ROUNDED); unit >= 0; unit = next(t))
@@ -117,7 +117,7 @@ static void quantize_linear(Thread *t, const Pack *p) {
       quantize_panel(p, panel, p->from + (size_t)panel * PANEL, 1, p->n_out, min_u32(PANEL, p->n_out - panel * PANEL));
 }
 
-/** [n_out, n_in] -> likewise */
+/** [n_out, n_in] -> the same */
 static void quantize_rows(Thread *t, const Pack *p) {
   const u32 panels = (p->n_out + PANEL - 1) / PANEL;
   for (int64_t panel = first(t, panels); panel >= 0; panel = next(t))

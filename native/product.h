@@ -1,14 +1,14 @@
-/** Training's products: C = A B in whatever order the factors lie; each element is one sum over k in ascending order. */
+/** Training's matrix product: C = A B with factors in any layout; each element is one sum over k in ascending order. */
 
-/** The block of A that is in panels of TILE rows at a time, and the inputs that are gone through in one go. */
+/** The block of A packed at a time, in panels of TILE rows, and the depth of k done in one go. */
 enum { TILE = LANES == 16 ? 12 : 6, COLUMNS = 2 * LANES, DEPTH = 256, SHARED_ROWS = 1536, SHARED_DEPTH = 768 };
-/** So many units of work for each thread at least, where there is enough of it; panels that are made in one go. */
+/** At least this many units of work per thread, if there is enough; panels packed in one go. */
 enum { UNITS = 8, GROUP = 8 };
-/** Values from one panel's end to the next: a multiple of 4 KiB has the first cache hold few of them. */
+/** Values between panels: at a distance of a multiple of 4 KiB they would share few lines of the L1 cache. */
 enum { GAP = 16 };
 
 /**
- * c = x w for some rows of x by two vectors of columns, or c goes on from what it is.
+ * c = x w for a few rows of x by two vectors of columns; or c continues from its present value.
  * @param w [depth, COLUMNS], ws values from k to k @param xr, xk values from row to row of x and from k to k
  */
 INLINE void tile_any(int rows, const float *w, size_t ws, const float *x, size_t xr, size_t xk, u32 depth, float *c, size_t cr, int go_on) {
@@ -43,12 +43,12 @@ INLINE void tile_any(int rows, const float *w, size_t ws, const float *x, size_t
     if (rows == TILE) return tile_any(TILE, w, ws, x, XR, XK, depth, c, cr, go_on);                                 \
     for (u32 r = 0; r < rows; r++) tile_any(1, w, ws, x + r * (XR), XR, XK, depth, c + r * cr, cr, go_on);          \
   }
-/** Of rows that lie k by k; of columns, whose rows lie side by side; of a panel. */
+/** Rows stored k by k; columns, whose rows lie side by side; a panel. */
 TILES(tile_rows, xs, 1)
 TILES(tile_columns, 1, xs)
 TILES(tile_panel, 1, (size_t)TILE + 0 * xs)
 
-/** Four rows of four values each, turned around. */
+/** Transposes four rows of four values. */
 INLINE void turn(const float *from, size_t step, float *to, size_t line) {
   const f4 a = *(const f4u *)from, b = *(const f4u *)(from + step), c = *(const f4u *)(from + 2 * step), d = *(const f4u *)(from + 3 * step);
   const f4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
@@ -72,7 +72,7 @@ INLINE void panel_of_rows(const float *from, size_t step, u32 count, u32 depth, 
     for (u32 k = 0; k < depth; k++) to[(size_t)k * width + r] = r < count ? from[r * step + k] : 0;
 }
 
-/** Columns [depth, count], `step` values from k to k -> likewise. */
+/** Columns [depth, count], `step` values from k to k -> the same */
 INLINE void panel_of_columns(const float *from, size_t step, u32 count, u32 depth, float *to, u32 width) {
   for (u32 k = 0; k < depth; k++, from += step, to += width) {
     if (count == width) for (u32 i = 0; i < width; i++) to[i] = from[i];
@@ -109,9 +109,9 @@ static void matmul_pack(Thread *t, const Product *p, u32 block) {
     }
 }
 
-/** Some columns of C, from panel `begin` to `end`, over a block's k's. */
+/** A few columns of C, from panel `begin` to `end`, over a block's k. */
 static void matmul_strip(const Product *p, const Part *b, u32 column, u32 begin, u32 end, float *own) {
-  float *const c = own + DEPTH * COLUMNS; // a tile that does not lie within C
+  float *const c = own + DEPTH * COLUMNS; // for tiles that reach beyond C
   const u32 columns = min_u32(COLUMNS, p->n - column);
   for (u32 done = 0; done < b->depth; done += DEPTH) {
     const u32 depth = min_u32(DEPTH, b->depth - done), k = b->k + done;

@@ -1,6 +1,6 @@
-/** Training's other operations: what each value and each row goes through, forward and back. */
+/** Training's other operations, value by value and row by row, forward and backward. */
 
-/** Rows of a unit; columns of a unit; values of a unit. */
+/** Rows, columns and values per unit. */
 enum { NORM_ROWS = 16, NORM_COLUMNS = 32, VALUES = 4096 };
 
 static void layernorm_forward(Thread *t, const NormRows *p) {
@@ -73,7 +73,7 @@ static void layernorm_backward_columns(Thread *t, const NormRows *p) {
   }
 }
 
-/** Arrays have room to the next multiple of 16, here and below. */
+/** Here and below, arrays are padded to a multiple of 16. */
 static void activation_forward(Thread *t, const Values *p) {
   const int mode = p->activation;
   for (int64_t unit = first(t, up(p->n, VALUES)); unit >= 0; unit = next(t))
@@ -90,7 +90,7 @@ static void activation_backward(Thread *t, const Values *p) {
       activate_back(load16(p->x + i), p->y + i, p->z + i, p->activation);
 }
 
-/** Kingma and Ba, "Adam", arXiv 1412.6980, algorithm 1, as PyTorch has it; the gradients are zero afterwards. */
+/** Kingma and Ba, "Adam", arXiv 1412.6980, algorithm 1, as in PyTorch; then zeroes the gradients. */
 static void adam(Thread *t, const Step *p) {
   const float keep1 = (float)0.9, take1 = (float)(1 - 0.9), keep2 = (float)0.999, take2 = (float)(1 - 0.999);
   for (int64_t unit = first(t, up(p->n, 2 * VALUES)); unit >= 0; unit = next(t))
@@ -106,10 +106,10 @@ static void adam(Thread *t, const Step *p) {
     }
 }
 
-/** Values whose exponentials are added in float32 before they go on in float64. */
+/** Values whose exponentials are summed in float32 before the sum is added up in float64. */
 enum { STRETCH = 512 };
 
-/** As in assembly/training/crossentropy.ts: nothing fused. */
+/** As in assembly/training/crossentropy.ts: nothing is fused. */
 static double log_of(double x) {
   if (!(x < __builtin_inf())) return x;
   union { double value; u64 bits; } u = {.value = x};

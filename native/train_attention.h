@@ -1,10 +1,10 @@
 /**
- * Causal attention of whole sequences, and its gradient: one head of one sequence at a time, in memory of a thread's
- * own. Probabilities are made again on the way back from each row's largest score and 1 / the sum of its
- * exponentials (Dao et al., FlashAttention, arXiv 2205.14135). Features and positions are padded with zeros.
+ * Causal attention over whole sequences, and its gradient: one head of one sequence at a time, in the thread's own
+ * memory. The backward pass recomputes probabilities from each row's largest score and 1 / the sum of its exponentials
+ * (Dao et al., FlashAttention, arXiv 2205.14135). Features and positions are padded with zeros.
  */
 
-/** Rows that are done together on the way back. */
+/** Rows done together in the backward pass. */
 enum { BACK_ROWS = 96 };
 
 /** Where one head's rows lie. */
@@ -80,7 +80,7 @@ static void attention_forward(Thread *thread, const Attention *p) {
   }
 }
 
-/** A row's scores become probabilities, and the gradient of its probabilities that of its scores: 0 beyond n. */
+/** Turns a row's scores into probabilities, and the gradient of its probabilities into that of its scores: 0 beyond n. */
 static void slopes(float *s, float *ds, u32 n, u32 end, float scale, float most, float inverse, float product) {
   u32 j = 0;
   for (; j < n; j += 16) {
@@ -104,7 +104,7 @@ static void attention_backward(Thread *thread, const Attention *p) {
   const float scale = p->scale;
   const size_t ss = (size_t)up(t, 32) * 32;
   float *const keys = p->own, *const values = keys + ss * n_state; // panels of positions
-  float *const key_features = values + ss * n_state; // panels of features, here and in the next two
+  float *const key_features = values + ss * n_state; // panels of features, like the next two
   float *const queries = key_features + (size_t)t * width, *const outputs = queries + BACK_ROWS * (size_t)width;
   float *const dkeys = outputs + BACK_ROWS * (size_t)width, *const dvalues = dkeys + ss * width; // [t, width]
   float *const dqueries = dvalues + ss * width; // [BACK_ROWS, width]
@@ -132,7 +132,7 @@ static void attention_backward(Thread *thread, const Attention *p) {
           tile_rows(min_u32(TILE, count - r), key_features + (size_t)c * t, COLUMNS, ds + r * ss, ss, n, dqueries + r * (size_t)width + c, width, 0);
         for (u32 j = 0; j < n; j += TILE) {
           const u32 some = min_u32(TILE, n - j);
-          // Keys that this block of rows is the first to see begin at 0; the others go on.
+          // Keys that this block of rows is the first to see start from 0; the others continue.
           const u32 old = j >= begin ? 0 : min_u32(some, begin - j);
           for (u32 r = old; r < some; r++)
             for (u32 f = 0; f < COLUMNS; f++) dkeys[(j + r) * (size_t)width + c + f] = dvalues[(j + r) * (size_t)width + c + f] = 0;

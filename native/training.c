@@ -1,4 +1,4 @@
-/** Training's functions: records are read and every range is checked, then the kernel runs. */
+/** The functions for training: reads the records, checks every range, then runs the kernel. */
 #include "border.h"
 
 /** Words of the records of src/engines/cpu/runtime/records.ts. */
@@ -13,7 +13,7 @@ static const char OUTSIDE[] = "an array lies outside the memory";
 
 static const u32 *record(Call *c, u32 words) { return at(c, c->a[0], words * 4, "no record there"); }
 
-/** A side of a product, of `rows` by `columns`. */
+/** One factor of a product, `rows` by `columns`. */
 static void *side(Call *c, u32 address, u32 rows, u32 row, u32 columns, u32 column) {
   require(c, rows > 0 && columns > 0 && row < 1u << 30 && column < 1u << 30, "a product of nothing");
   return at(c, address, ((u64)(rows - 1) * row + (u64)(columns - 1) * column + 1) * 4, "a matrix lies outside the memory");
@@ -138,7 +138,7 @@ static u32 crossentropy(Call *c) {
   return 0;
 }
 
-/** Bytes of n values with the room behind them. */
+/** Bytes of n values with their padding. */
 static u64 roomy(u32 n) { return ((u64)n + 15) / 16 * 64; }
 
 static Values read_values(Call *c, int back) {

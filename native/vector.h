@@ -1,7 +1,7 @@
 /**
- * Vectors of clang's own kind: of 16 floats for whatever goes by sums of 16, of 8 for a panel. The compiler cuts
- * them into what the processor has (1 x 16, 2 x 8, 4 x 4), so that the bits are the same everywhere. Multiplications
- * and additions are joined where fma() says so and nowhere else (-ffp-contract=off).
+ * clang's vector types: 16 floats for everything summed in 16 sums, 8 for a panel. The compiler splits them into
+ * what the processor has (1 x 16, 2 x 8, 4 x 4), so the bits are the same everywhere. Multiplications and additions are
+ * fused where fma() says so and nowhere else (-ffp-contract=off).
  */
 #ifndef VECTOR_H
 #define VECTOR_H
@@ -39,7 +39,7 @@ INLINE float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 /** Widened from 16 bits. */
 INLINE f8 load8h(const _Float16 *p) { return __builtin_convertvector(*(const h8u *)p, f8); }
 
-/** The 16 sums' sum, always by this tree. */
+/** Adds up the 16 sums, always in this tree. */
 INLINE float sum16(f16 s) {
   const f8 a = s.lo + s.hi;
   const f4 b = a.lo + a.hi;
@@ -47,8 +47,8 @@ INLINE float sum16(f16 s) {
 }
 
 /**
- * e^x, within 2e-7 of its value; exactly 0 below -87, NaN stays NaN: see assembly/vector.ts, whose operations these are.
- * One definition for vectors of 8 and of 16.
+ * e^x, within 2e-7 of its value; exactly 0 below -87, NaN stays NaN: the operations of assembly/vector.ts.
+ * One definition serves vectors of 8 and of 16.
  */
 #define DEFINE_EXP(F, I, NAME)                                    \
   INLINE F NAME(F x) {                                            \
@@ -74,7 +74,7 @@ INLINE float sum16(f16 s) {
 DEFINE_EXP(f8, i8, exp8)
 DEFINE_EXP(f16, i16, exp16)
 
-/** The largest of n values, NaN if one of them is. Reads n values and no more. */
+/** The largest of n values, NaN if there is one. Reads no more than n values. */
 static float largest(const float *x, u32 n) {
   f16 top = (f16)(-__builtin_inff());
   i16 bad = (i16)(0);
@@ -98,7 +98,7 @@ static float largest(const float *x, u32 n) {
 
 INLINE u32 min_u32(u32 a, u32 b) { return a < b ? a : b; }
 
-/** Vectors as wide as the processor's: of LANES values, WIDE panels side by side. */
+/** Vectors as wide as the processor's: LANES values, WIDE panels side by side. */
 #if LANES == 16
 typedef f16 V;
 INLINE V loadv(const float *p) { return load16(p); }

@@ -17,7 +17,7 @@ void *memset(void *to, int value, size_t n) {
   return to;
 }
 
-/* Touches each page of a large stack frame on the way down: Windows gives the stack page by page. */
+/* Touches each page of a large stack frame in order: Windows commits the stack page by page. */
 #if defined(__x86_64__)
 __asm__(
   ".globl ___chkstk_ms\n"
