@@ -13,32 +13,33 @@ import { isFused, type ProgramName } from "./cpu/runtime/program.js";
 import { debug, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
 
 /**
- * What can compute. "native" and "wasm" are the engine for processors, with kernels of this machine's own instructions
- * or of WebAssembly, whose results are the same to the bit; "webgpu" is the engine for GPUs; "tfjs" is the fastest of the tfjs-... that works here.
+ * What can compute. "native" and "wasm" are the engine for processors, with this machine's own instructions or with
+ * WebAssembly; the results are the same to the bit. "webgpu" is the engine for GPUs; "tfjs" is the fastest tfjs-...
+ * that works here.
  */
 export const BACKENDS = ["auto", "native", "wasm", "webgpu", "tfjs", ...TFJS_BACKENDS] as const;
 export type Backend = (typeof BACKENDS)[number];
 
-/** How weights are held. "auto" is float16 for a model that is stored so, else float32, or int8 for large models. */
+/** How weights are held. "auto" is float16 for a model stored that way, int8 for other large models, else float32. */
 export const PRECISIONS = ["auto", "float32", "float16", "int8"] as const;
 export type PrecisionChoice = (typeof PRECISIONS)[number];
 
-/** Above this many bytes of float32 weights (774M, 1558M) int8 or float16 is the default: less to hold and to read. */
+/** Above this many bytes of float32 weights (774M, 1558M) the default is int8 or float16: less to hold and to read. */
 const FLOAT32_BYTES = 2 ** 31;
 
 /** How a model is run. */
 export interface EngineOptions {
   readonly backend?: Backend;
   readonly precision?: PrecisionChoice;
-  /** Of the engine for processors; default: as many as this machine, container or process may use. */
+  /** For the processors' engine; default: as many as this machine, container or process may use. */
   readonly threads?: number;
-  /** Part of the name of the GPU that webgpu computes on; default: the fastest real one. */
+  /** Part of the name of the GPU for webgpu; default: the fastest real one. */
   readonly gpu?: string;
   /** Called while the parameters are read. */
   readonly onProgress?: (done: number, total: number) => void;
-  /** Told what the user should know about a choice that was made for them. */
+  /** Called with a line for the user about a choice made on their behalf. */
   readonly onNotice?: (line: string) => void;
-  /** Gives up loading, with the signal's reason. */
+  /** Aborts loading; the signal's reason is thrown. */
   readonly signal?: AbortSignal;
 }
 
@@ -55,8 +56,8 @@ async function hasGpu(): Promise<boolean> {
 }
 
 /**
- * The backend that was asked for, by option or else by $GPT2_BACKEND; naming a GPU is asking for webgpu.
- * @throws UsageError for a name it does not know, or for a GPU's beside another backend
+ * The backend asked for, by option or $GPT2_BACKEND; naming a GPU asks for webgpu.
+ * @throws UsageError for an unknown name, or for a GPU named along with another backend
  */
 function wantedBackend(asked: Backend = "auto", gpu?: string): Backend {
   if (gpu !== undefined) {
@@ -72,7 +73,7 @@ function wantedBackend(asked: Backend = "auto", gpu?: string): Backend {
   return backend;
 }
 
-/** What "auto" means here: a GPU where there is one, else native kernels, else WebAssembly, else TensorFlow.js. */
+/** What "auto" means here: a GPU if there is one, else native kernels, else WebAssembly, else TensorFlow.js. */
 async function chooseBackend(program: ProgramName): Promise<Exclude<Backend, "auto">> {
   if (await hasGpu()) return "tfjs-node-gpu";
   if (!hasWasmFeatures()) return "tfjs";
@@ -108,9 +109,8 @@ const UNFUSED = "this processor has no fused multiply-add: texts may differ from
 let unfusedTold = false;
 
 /**
- * Whether native kernels compute, for a backend that is native or wasm. Says once where results may be other ones than
- * on other machines.
- * @throws UserError where native kernels are asked for and cannot be had
+ * Whether a backend of native or wasm uses native kernels. Warns once where results may differ from other machines'.
+ * @throws UserError when native kernels are asked for and not available
  */
 async function usesNative(
   backend: "native" | "wasm",
@@ -131,14 +131,14 @@ async function usesNative(
   return false;
 }
 
-/** Whether all matrices of a model are stored as float16. */
+/** Whether every matrix of a model is stored as float16. */
 function isStoredAsFloat16(source: WeightSource): boolean {
   return [...source.tensors].every(
     ([name, { dtype }]) => dtype === "float16" || !/\/w$|wte$|lm_head$/.test(name),
   );
 }
 
-/** The engine on a GPU, and what the user should know about it. */
+/** The engine on a GPU, with what the user should know about it. */
 async function createOnGpu(hparams: Hparams, source: WeightSource, options: EngineOptions): Promise<Engine> {
   const { precision = "auto", gpu, onProgress, signal, onNotice = () => {} } = options;
   const automatic = automaticPrecision(hparams, source) === "float32" ? "float32" : "float16";
@@ -156,9 +156,9 @@ async function createOnGpu(hparams: Hparams, source: WeightSource, options: Engi
 }
 
 /**
- * Loads parameters into the engine that was asked for, or into the one that suits this machine.
- * @throws UsageError when the options contradict each other; UserError when the engine cannot be had or the
- *   parameters cannot be read; the signal's reason on an abort
+ * Loads parameters into the engine asked for, or into the one that suits this machine.
+ * @throws UsageError when options contradict each other; UserError when the engine is not available or the parameters
+ *   cannot be read; the signal's reason on an abort
  */
 export async function createEngine(
   hparams: Hparams,
@@ -168,7 +168,7 @@ export async function createEngine(
   checkParameters(hparams, source);
   const { precision = "auto", threads, onProgress, signal, onNotice = () => {} } = options;
   const wanted = wantedBackend(options.backend, options.gpu);
-  // int8 and float16 exist in our own engines only: asking for them is asking for that for processors.
+  // Only our own engines have int8 and float16: asking for one of them asks for the processors' engine.
   const own = precision === "int8" || precision === "float16";
   let backend = wanted === "auto" ? await chooseBackend("gpt2") : wanted;
   if (wanted === "auto" && own && backend !== "native") backend = tryNative("gpt2").works ? "native" : "wasm";
@@ -198,23 +198,23 @@ export async function createEngine(
   return createCpuEngine(hparams, source, { precision: chosen, threads, native, onProgress, signal });
 }
 
-/** What precision "auto" is for a model: the same on every machine, as int8 decides texts. */
+/** What precision "auto" means for a model: the same on every machine, as int8 changes texts. */
 function automaticPrecision(hparams: Hparams, source: WeightSource): Precision {
   if (weightBytes(hparams, "float32") > FLOAT32_BYTES) return "int8";
   return isStoredAsFloat16(source) ? "float16" : "float32";
 }
 
-/** How a model is trained, and what computes it. */
+/** How a model is trained, and by what. */
 export interface TrainerChoice
   extends TrainerOptions,
     Pick<EngineOptions, "backend" | "threads" | "gpu" | "onNotice" | "onProgress"> {
-  /** Gives up loading, with the signal's reason. */
+  /** Aborts loading; the signal's reason is thrown. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Loads parameters into the trainer that was asked for, or into the one that suits this machine: as createEngine.
- * @throws UserError when it cannot be had or the parameters cannot be read
+ * Loads parameters into the trainer asked for, or into the one that suits this machine: like createEngine().
+ * @throws UserError when it is not available or the parameters cannot be read
  */
 export async function createTrainer(
   hparams: Hparams,
@@ -234,7 +234,7 @@ export async function createTrainer(
   if (wanted === "auto" && backend === "tfjs") {
     onNotice("this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly");
   }
-  // Training on a GPU is TensorFlow.js's: its operations and their gradients.
+  // TensorFlow.js trains on GPUs: it has the operations and their gradients.
   const named = backend === "webgpu" ? "tfjs-webgpu" : backend;
   const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === named);
   const { createTfjsTrainer } = await import("./tfjs/trainer.js");

@@ -1,18 +1,18 @@
 import type { Sequence } from "../model/engine.js";
 
-/** A sequence with its pages, each of them a few positions of keys and values for every layer. */
+/** A sequence and its pages, each holding a few positions' keys and values for every layer. */
 export class CachedSequence implements Sequence {
   length = 0;
   pages: number[] = [];
 }
 
-/** A key/value cache in pages: it grows with what is used, page by page, and forks share full pages. */
+/** A key/value cache in pages: it grows page by page with use, and forks share full pages. */
 export abstract class PagedCache {
   /** How many sequences hold a page. */
   private readonly holders = new Map<number, number>();
   private readonly sequences = new Set<CachedSequence>();
 
-  /** @param positions of a page */
+  /** @param positions in a page */
   constructor(private readonly positions: number) {}
 
   /** A page that nobody holds. @throws UserError when there is no memory left */
@@ -32,7 +32,7 @@ export abstract class PagedCache {
     throw new RangeError("no sequence of this engine, or one that has been freed");
   }
 
-  /** The pages that a sequence lacks for this many positions. */
+  /** How many pages a sequence lacks for this many positions. */
   protected missing({ pages }: CachedSequence, length: number): number {
     return Math.max(0, Math.ceil(length / this.positions) - pages.length);
   }
@@ -47,7 +47,7 @@ export abstract class PagedCache {
   }
 
   /**
-   * A sequence that continues where this one is: full pages are shared, as they are never written to again.
+   * A sequence that continues from where this one is. Full pages are shared, as nothing writes to them again.
    * @param length how many of its first positions the fork has
    */
   fork(from: CachedSequence, length = from.length): CachedSequence {

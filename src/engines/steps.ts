@@ -9,7 +9,7 @@ export interface CheckedStep<S extends Sequence> {
 
 /** Rows begin..end of one step, in one pass. */
 export interface Span<S extends Sequence> extends CheckedStep<S> {
-  /** Of the step. */
+  /** Which step, counted from 0. */
   readonly index: number;
   readonly begin: number;
   readonly end: number;
@@ -23,7 +23,7 @@ export function checkLength(sequence: Sequence, length: number): number {
 
 /**
  * Checks what forward() was given.
- * @param own the engine's sequence that this is
+ * @param own returns the engine's own sequence for one that was given
  * @throws RangeError: wrong ids, lengths and sequences are the caller's fault
  */
 export function checkSteps<S extends Sequence>(
@@ -49,7 +49,7 @@ export function checkSteps<S extends Sequence>(
   return checked;
 }
 
-/** Cuts steps, one after the other, into passes of a limited number of rows. */
+/** Cuts steps, in order, into passes of a limited number of rows. */
 export function* cutIntoPasses<S extends Sequence>(
   steps: readonly CheckedStep<S>[],
   rows: number,

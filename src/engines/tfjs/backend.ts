@@ -5,10 +5,10 @@ import type * as TfCore from "@tensorflow/tfjs-core";
 import { messageOf, option, UserError } from "../../system/errors.js";
 import { isInstalled } from "../../system/package.js";
 
-/** The operations of TensorFlow.js, whichever package brought them. */
+/** TensorFlow.js's operations, whichever package they come from. */
 export type Tf = typeof TfCore;
 
-/** What can run TensorFlow.js here, the fastest first. */
+/** What can run TensorFlow.js here, fastest first. */
 export const TFJS_BACKENDS = ["tfjs-node-gpu", "tfjs-webgpu", "tfjs-node", "tfjs-wasm", "tfjs-cpu"] as const;
 /** Those that are tried without being named: tfjs-webgpu is a reference for the engine in WGSL, and slower. */
 const UNASKED = TFJS_BACKENDS.filter((name) => name !== "tfjs-webgpu");
@@ -24,12 +24,12 @@ export interface LoadedTf {
 
 const TFJS_WEBGPU = "@tensorflow/tfjs-backend-webgpu";
 
-// tfjs packages are CommonJS, and their ES-module builds cannot be imported by Node.
+// tfjs packages are CommonJS, and Node cannot import their ES-module builds.
 const require = createRequire(import.meta.url);
 
 /**
- * tfjs-node 4.22 calls functions of node:util that Node 23 removed (tensorflow/tfjs#8425): puts them back.
- * Does nothing on a Node that still has them.
+ * Puts back the functions of node:util that tfjs-node 4.22 calls and Node 23 removed (tensorflow/tfjs#8425). Does
+ * nothing on a Node that still has them.
  */
 export function restoreRemovedUtil(util: Record<string, unknown>): void {
   util["isNullOrUndefined"] ??= (value: unknown) => value === null || value === undefined;
@@ -56,8 +56,8 @@ async function loadWasm(): Promise<LoadedTf> {
   return { tf, backend: "tfjs-wasm", version: wasm.version_wasm };
 }
 
-/** Starts tfjs-backend-webgpu on a GPU of the package webgpu. It looks for both in a browser's globals. */
-/** TensorFlow.js keeps its first device for good, and Dawn ends with its last reference, whoever still computes. */
+/** Starts tfjs-backend-webgpu on a GPU of the package webgpu; it looks for both in a browser's globals. */
+/** TensorFlow.js keeps its first device for good, and Dawn ends with its last reference, even in mid-computation. */
 const gpus: unknown[] = [];
 
 async function loadWebgpu(name?: string): Promise<LoadedTf> {
@@ -78,17 +78,17 @@ async function loadCpu(): Promise<LoadedTf> {
   const tf = require("@tensorflow/tfjs-core") as Tf;
   const cpu = require("@tensorflow/tfjs-backend-cpu") as { version_cpu: string };
   if (!(await tf.setBackend("cpu"))) throw new Error("the plain JavaScript backend did not start");
-  // Its first use in Node prints an advertisement for tfjs-node, whether that can be had or not.
+  // On its first use in Node it prints an advertisement for tfjs-node, whether that is available or not.
   (tf.backend() as unknown as { firstUse: boolean }).firstUse = false;
   return { tf, backend: "tfjs-cpu", version: cpu.version_cpu };
 }
 
-/** Tells something under DEBUG=gpt2. */
+/** Prints a line under DEBUG=gpt2. */
 export const debug = (line: string): void => {
   if (process.env["DEBUG"]?.split(",").includes("gpt2")) process.stderr.write(`gpt2: ${line}\n`);
 };
 
-/** The packages that a backend needs beside those that gpt2 brings. */
+/** The packages that a backend needs besides those that come with gpt2. */
 const PACKAGES: Readonly<Partial<Record<TfjsBackend, readonly string[]>>> = {
   "tfjs-node-gpu": ["@tensorflow/tfjs-node-gpu"],
   "tfjs-node": ["@tensorflow/tfjs-node"],
@@ -104,8 +104,8 @@ function load(backend: TfjsBackend, gpu?: string): Promise<LoadedTf> {
 
 /**
  * Starts TensorFlow.js on the fastest backend that works here, or on the one asked for.
- * tfjs-node-gpu counts only when it finds a GPU; tfjs-webgpu is taken only when it is asked for. Why a backend was
- * passed over is shown with DEBUG=gpt2.
+ * tfjs-node-gpu counts only if it finds a GPU; tfjs-webgpu is used only if asked for. DEBUG=gpt2 shows why a backend
+ * was passed over.
  * @param gpu the adapter of tfjs-webgpu, see findGpu
  * @throws UserError when the one asked for does not work
  */

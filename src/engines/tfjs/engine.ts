@@ -13,7 +13,7 @@ interface Block {
   users: number;
 }
 
-/** A sequence stands in one row of a block, at the right end of its positions but for those behind it. */
+/** A sequence has one row of a block: the rightmost positions, except those after its own. */
 class TfjsSequence implements Sequence {
   length = 0;
   block: Block | undefined;
@@ -23,7 +23,7 @@ class TfjsSequence implements Sequence {
   isFreed = false;
 }
 
-/** Runs GPT-2 on TensorFlow.js. Results may differ in the last bits between its backends and batch sizes. */
+/** Runs GPT-2 on TensorFlow.js. Results may differ in the last bits between backends and batch sizes. */
 class TfjsEngine implements Engine {
   readonly precision = "float32";
   private readonly sequences = new Set<TfjsSequence>();
@@ -66,7 +66,7 @@ class TfjsEngine implements Engine {
 
   async forward(steps: readonly Step[], wanted: LogitsWanted = "last"): Promise<Float32Array[]> {
     const results = new Array<Float32Array>(steps.length);
-    // One pass for each number of new tokens: within a pass all sequences read equally many.
+    // One pass for each number of new tokens: within a pass, all sequences read equally many.
     const groups = new Map<number, number[]>();
     for (const [i, { ids }] of checkSteps(this.hparams, steps, (each) => this.own(each)).entries()) {
       groups.set(ids.length, [...(groups.get(ids.length) ?? []), i]);
@@ -85,7 +85,7 @@ class TfjsEngine implements Engine {
     return results;
   }
 
-  /** Reads n_new tokens of each step; logits of all steps one after another. */
+  /** Reads n_new tokens of each step; returns the logits of all steps, in order. */
   private async pass(steps: readonly Step[], n_new: number, wanted: LogitsWanted): Promise<Float32Array> {
     const { tf, network } = this;
     const sequences = steps.map(({ sequence }) => this.own(sequence));
@@ -183,7 +183,7 @@ class TfjsEngine implements Engine {
 
 /**
  * Loads a model into TensorFlow.js. The source holds the parameters that hparams describes (checkParameters).
- * @param options backend: the one to use, default the fastest that works here; gpu: the adapter of tfjs-webgpu
+ * @param options backend: which to use, default: the fastest that works here; gpu: the adapter of tfjs-webgpu
  * @throws UserError when the weights cannot be read, or the backend does not work
  */
 export async function createTfjsEngine(

@@ -2,16 +2,16 @@ import type { GradConfig, NamedAttrMap, Tensor } from "@tensorflow/tfjs-core";
 import type { Tf } from "./backend.js";
 import { product } from "./product.js";
 
-/** The gradient of one operation: what it keeps of the way forward, and each input's gradient. */
+/** The gradient of one operation: what it keeps of the forward pass, and each input's gradient. */
 interface Rule {
   readonly inputs?: readonly string[];
   readonly keepsOutput?: boolean;
   readonly gradient: (dy: Tensor, saved: Tensor[], attrs: NamedAttrMap) => Record<string, () => Tensor>;
 }
 
-/** The operations that GPT-2 is made of: how the gradient of a result becomes that of the inputs. */
+/** For each operation in GPT-2: how the gradient of its result becomes that of its inputs. */
 function rulesOf(tf: Tf): Record<string, Rule> {
-  /** The sum over the axes along which an input was repeated. */
+  /** Sums over the axes along which an input was broadcast. */
   const fold = (dy: Tensor, { shape }: Tensor): Tensor => {
     const axes = tf.broadcast_util.getReductionAxes(shape, dy.shape);
     return tf.reshape(axes.length > 0 ? tf.sum(dy, axes) : dy, shape);
@@ -96,7 +96,7 @@ function rulesOf(tf: Tf): Record<string, Rule> {
         },
       }),
     },
-    // Its result, and so dy, are several tensors.
+    // Its result, and so dy, is several tensors.
     SplitV: {
       gradient: (dy, _, { axis }) => ({
         x: () => tf.concat(dy as unknown as Tensor[], axis as number),
@@ -108,9 +108,9 @@ function rulesOf(tf: Tf): Record<string, Rule> {
 }
 
 /**
- * Makes TensorFlow.js's autodiff know the operations that GPT-2 is made of. tfjs-core records operations and
- * walks back over them, but the build of it that Node loads carries the gradient of none; the packages that
- * register them in Node are tfjs-node, whose own stay in force, and tfjs-layers, 31 MB for this one thing.
+ * Registers the gradients of GPT-2's operations with TensorFlow.js's autodiff. tfjs-core records operations and walks
+ * back over them, but the build that Node loads has no gradients. The packages that register them in Node are
+ * tfjs-node, whose own are kept, and tfjs-layers: 31 MB for this one thing.
  */
 export function registerGradients(tf: Tf): void {
   for (const [kernelName, rule] of Object.entries(rulesOf(tf))) {

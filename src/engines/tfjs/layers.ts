@@ -6,7 +6,7 @@ import type { Tf } from "./backend.js";
 /** Parameters by OpenAI's names; linear weights as [n_in, n_out]. */
 export type Parameters = ReadonlyMap<string, Tensor>;
 
-/** Added to the attention scores that must not count: far enough below all others that exp() gives 0. */
+/** Added to the attention scores that must not count: so far below all others that exp() gives 0. */
 export const MASKED = -1e10;
 
 /** Keys or values of one layer: [n_batch, n_head, n_positions, n_embd / n_head]. */
@@ -16,7 +16,7 @@ export interface KeysAndValues {
 }
 
 /**
- * The pieces that a GPT-2 is made of, in operations of TensorFlow.js: for running it and for training it.
+ * The building blocks of GPT-2 in TensorFlow.js operations, both for running and for training it.
  * Source: Radford et al. 2019; openai/gpt-2 src/model.py.
  */
 export class Layers {
@@ -110,8 +110,8 @@ export class Layers {
   /**
    * One layer, all of whose rows are new positions.
    * @param h [n_batch * n_new, n_embd]
-   * @param mask what is added to the scores: [n_batch or 1, 1, n_new, n_past + n_new]
-   * @param past n_past positions that were read before
+   * @param mask added to the scores: [n_batch or 1, 1, n_new, n_past + n_new]
+   * @param past n_past positions read before
    * @returns h of the same shape; keys and values of all positions, the past ones first
    */
   protected layer(

@@ -5,27 +5,27 @@ import { product } from "./product.js";
 /** Equally long rows of tokens, one after another. */
 export interface Batch {
   readonly n_batch: number;
-  /** The tokens that are read: [n_batch * n_time] */
+  /** The tokens to read: [n_batch * n_time] */
   readonly ids: Int32Array;
   /** The token that follows each of them: [n_batch * n_time] */
   readonly targets: Int32Array;
 }
 
-/** The two matrices that LoRA lays beside a linear layer's w. */
+/** The two matrices that LoRA adds to a linear layer's w. */
 export const loraNames = (w: string): readonly [a: string, b: string] => [`lora/a/${w}`, `lora/b/${w}`];
 /** LoRA's alpha / rank, with alpha = 2 rank. Source: Hu et al. 2021, arXiv 2106.09685, section 4.1. */
 export const LORA_SCALE = 2;
 
 /**
- * GPT-2 for training: whole rows, no cache, and the gradient of the mean cross-entropy by TensorFlow.js's
- * autodiff. Here the token embedding lies as in the checkpoint, [n_vocab, n_embd].
+ * GPT-2 for training: whole rows, no cache, and the gradient of the mean cross-entropy by TensorFlow.js's autodiff.
+ * Here the token embedding is as in the checkpoint, [n_vocab, n_embd].
  */
 export class TrainingLayers extends Layers {
-  /** [n, n_in] -> [n, n_out], with LoRA's x (w + 2 a b) taken as x w + 2 (x a) b */
+  /** [n, n_in] -> [n, n_out]; LoRA's x (w + 2 a b) is computed as x w + 2 (x a) b */
   protected override linear(x: Tensor2D, name: string): Tensor2D {
     const { tf } = this;
     const w = `${name}/w`;
-    // Not fused: the gradient of a fused multiplication computes those of frozen weights too.
+    // Not fused: the gradient of a fused multiplication would be computed for frozen weights too.
     const y = tf.add<Tensor2D>(tf.matMul(x, this.get<Tensor2D>(w)), this.get<Tensor1D>(`${name}/b`));
     const [a, b] = loraNames(w).map((part) => this.parameters.get(part) as Tensor2D | undefined);
     if (!a || !b) return y;
@@ -37,14 +37,14 @@ export class TrainingLayers extends Layers {
   }
 
   /**
-   * The rows of a table. Its gradient is our own: TensorFlow.js takes that of a gather as a segment sum, which
-   * its WebAssembly backend does not have. [n_rows, n] -> [ids.length, n]
+   * The rows of a table. Its gradient is our own: TensorFlow.js computes that of a gather as a segment sum, which its
+   * WebAssembly backend lacks. [n_rows, n] -> [ids.length, n]
    */
   private lookup(table: Tensor2D, ids: Int32Array): Tensor2D {
     const { tf } = this;
     return tf.customGrad<Tensor2D>(() => ({
       value: tf.gather(table, tf.tensor1d(ids, "int32")),
-      gradFunc: (dy) => tf.scatterND(tf.tensor2d(ids, [ids.length, 1], "int32"), dy, table.shape), // rows that are met more than once are summed
+      gradFunc: (dy) => tf.scatterND(tf.tensor2d(ids, [ids.length, 1], "int32"), dy, table.shape), // rows looked up more than once are summed
     }))(table);
   }
 
@@ -58,7 +58,7 @@ export class TrainingLayers extends Layers {
     return tf.reshape(tf.add(tf.reshape(wte, [n_batch, n_time, n_embd]), wpe), [ids.length, n_embd]);
   }
 
-  /** What is added to the scores, so that no token sees a later one: [1, 1, n_time, n_time] */
+  /** Added to the scores, so that no token sees a later one: [1, 1, n_time, n_time] */
   private mask({ ids, n_batch }: Batch): Tensor4D {
     const n_time = ids.length / n_batch;
     const values = new Float32Array(n_time * n_time);
@@ -66,14 +66,14 @@ export class TrainingLayers extends Layers {
     return this.tf.tensor4d(values, [1, 1, n_time, n_time]);
   }
 
-  /** One layer, without what is of use within it alone. [n, n_embd] -> [n, n_embd] */
+  /** One layer, freeing its intermediate tensors. [n, n_embd] -> [n, n_embd] */
   private through(h: Tensor2D, layer: number, n_batch: number, mask: Tensor4D): Tensor2D {
     return this.tf.tidy(() => this.layer(h, layer, n_batch, mask)[0]);
   }
 
   /**
-   * The mean of -log softmax(logits)[target]. With its own gradient, (softmax - one) / n, which holds half as
-   * many tensors of this size, the largest there are, as autodiff would. [n, n_vocab] -> []
+   * The mean of -log softmax(logits)[target]. Its gradient is our own, (softmax - one-hot) / n: half as many tensors of
+   * this size, the largest of all, as autodiff would hold. [n, n_vocab] -> []
    */
   private crossEntropy(logits: Tensor2D, targets: Int32Array): Scalar {
     const { tf } = this;
@@ -86,7 +86,7 @@ export class TrainingLayers extends Layers {
       return {
         value: tf.mean(tf.sub(tf.logSumExp(logits, -1), chosen)),
         gradFunc: (dy, [saved]) => {
-          // Not tf.oneHot: its float32 is wrong on the WebAssembly backend (4.22), a 1 that is stored as an int32.
+          // Not tf.oneHot: its float32 is wrong on the WebAssembly backend (4.22), which stores 1 as an int32.
           const ones = tf.scatterND(tf.tensor2d(places, [n, 2], "int32"), tf.ones([n]), [n, n_vocab]);
           return tf.mul(tf.sub(tf.softmax(saved), ones), tf.div(dy, n));
         },
@@ -116,9 +116,9 @@ export class TrainingLayers extends Layers {
   /**
    * The mean cross-entropy of a batch, and its gradient with respect to some parameters.
    * @param names of the parameters; all layers must hold some, or none
-   * @param recompute keeps each layer's input alone on the way to the loss, and goes through it again on the way
-   *   back, where its gradient is taken by itself
-   * @param add takes each gradient, twice for a parameter that is used in two places; it owns the tensor
+   * @param recompute keeps only each layer's input on the forward pass, and runs the layer again on the backward pass to
+   *   get its gradient
+   * @param add takes each gradient, twice for a parameter used in two places; it owns the tensor
    * @returns the loss, which the caller disposes
    */
   gradients(
@@ -128,7 +128,7 @@ export class TrainingLayers extends Layers {
     add: (name: string, gradient: Tensor) => void,
   ): Scalar {
     const { tf } = this;
-    /** f's value, and its gradients: given to add() those of parameters, returned that of its input h. */
+    /** f's value, and its gradients: add() gets those of parameters; that of its input h is returned. */
     const back = <T extends Tensor>(
       f: () => T,
       used: readonly string[],

@@ -5,23 +5,23 @@ import type { WeightSource } from "../../model/weight-source.js";
 import type { Tf } from "./backend.js";
 import { Layers, MASKED } from "./layers.js";
 
-/** How loading is watched. */
+/** Options for loading. */
 export interface Loading {
   readonly onProgress?: (done: number, total: number) => void;
-  /** Gives up, with the signal's reason. */
+  /** Aborts loading; the signal's reason is thrown. */
   readonly signal?: AbortSignal;
 }
 
-/** Keys or values of the positions read so far, one tensor a layer: [n_batch, n_head, n_past, n_embd / n_head]. */
+/** Keys or values of the positions read so far, one tensor per layer: [n_batch, n_head, n_past, n_embd / n_head]. */
 export interface Past {
   readonly k: readonly Tensor4D[];
   readonly v: readonly Tensor4D[];
 }
 
 /**
- * Reads all parameters into tensors. The caller disposes them. The token embedding, which most often is the output
- * matrix, too, and an output matrix of its own lie transposed, [n_embd, n_vocab]: multiplying by a transposed matrix is three times slower on the
- * WebAssembly backend, and taking a few columns costs nothing.
+ * Reads all parameters into tensors, which the caller disposes. The token embedding, usually the output matrix too,
+ * and an output matrix of its own are transposed, [n_embd, n_vocab]: multiplying by a transposed matrix is three times
+ * slower on the WebAssembly backend, and gathering a few columns costs nothing.
  */
 export async function loadParameters(
   tf: Tf,
@@ -51,15 +51,15 @@ export async function loadParameters(
   return parameters;
 }
 
-/** GPT-2 for reading and continuing texts. Readable first: what the fast engine is tested against. */
+/** GPT-2 for reading and continuing texts. Readability first: the fast engine is tested against it. */
 export class Network extends Layers {
   /**
-   * Reads the same number of new tokens for each sequence of a batch. Sequences of different lengths share one
-   * past by standing at its right end: `pads` tells how many of its first positions are not theirs.
-   * All results are new tensors that the caller disposes; call within no tidy, intermediate ones are disposed here.
+   * Reads the same number of new tokens for each sequence of a batch. Sequences of different lengths share one past,
+   * aligned to its right end: `pads` says how many of its first positions are not theirs.
+   * All results are new tensors that the caller disposes. Call it outside of any tidy: it disposes intermediate ones.
    * @param ids [n_batch * n_new], sequence after sequence
    * @param past n_past positions, or undefined at the start of a text
-   * @param pads one number a sequence, at most n_past
+   * @param pads one number per sequence, at most n_past
    * @returns x [n_batch * n_new, n_embd] before the last LayerNorm, and the past with the new positions added
    */
   forward(
@@ -94,7 +94,7 @@ export class Network extends Layers {
     return { x, past: { k, v } };
   }
 
-  /** What is added to the scores: [n_batch, 1, n_new, n_past + n_new], undefined where every position counts. */
+  /** Added to the scores: [n_batch, 1, n_new, n_past + n_new]; undefined if every position counts. */
   private mask(n_new: number, n_past: number, pads: readonly number[]): Tensor4D | undefined {
     if (n_new === 1 && pads.every((pad) => pad === 0)) return undefined;
     const n_all = n_past + n_new;
@@ -109,7 +109,7 @@ export class Network extends Layers {
     return this.tf.tensor4d(values, [pads.length, 1, n_new, n_all]);
   }
 
-  /** The logits of each row: [n, n_embd] -> [n, n_vocab]. Disposes nothing but its own intermediate tensors. */
+  /** The logits of each row: [n, n_embd] -> [n, n_vocab]. Disposes only its own intermediate tensors. */
   logits(x: Tensor2D): Tensor2D {
     return this.tf.tidy(() => {
       const normal = this.layerNorm(x, "model/ln_f");

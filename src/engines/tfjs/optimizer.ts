@@ -2,13 +2,13 @@ import type { Tensor, Variable } from "@tensorflow/tfjs-core";
 import { power } from "../../system/exact-math.js";
 import type { Tf } from "./backend.js";
 
-/** Changes parameters by their gradients. */
+/** Updates parameters by their gradients. */
 export interface Optimizer {
-  /** What it remembers, by name, in the shapes of the parameters. */
+  /** Its state, by name, in the shapes of the parameters. */
   readonly moments: ReadonlyMap<string, Variable>;
   /**
-   * Changes one parameter.
-   * @param gradient stays the caller's
+   * Updates one parameter.
+   * @param gradient still the caller's
    * @param t number of this update, from 1
    */
   step(name: string, parameter: Variable, gradient: Tensor, learning_rate: number, t: number): void;

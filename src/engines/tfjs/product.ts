@@ -3,7 +3,7 @@ import type { Tf } from "./backend.js";
 
 /**
  * The product of two matrices, or of their transposes. On tfjs's WebAssembly backend they are transposed first:
- * 640 x 256 by 256 x 160, the first of them transposed, took matMul itself 55 ms, and this less than 6 (4.22).
+ * 640 x 256, transposed, by 256 x 160 took matMul itself 55 ms, and this less than 6 (4.22).
  * [..., n, k] [..., k, m] -> [..., n, m]
  */
 export function product<T extends Tensor>(tf: Tf, a: T, b: T, transposeA: boolean, transposeB: boolean): T {

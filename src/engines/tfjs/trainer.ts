@@ -10,14 +10,14 @@ import { registerGradients } from "./gradients.js";
 import { type Batch, LORA_SCALE, loraNames, TrainingLayers } from "./loss.js";
 import { createAdam, createSgd, type Optimizer } from "./optimizer.js";
 
-/** A tensor that others may read: its shape in files, and a way to a tensor of these values. */
+/** A tensor that others may read: its shape in files, and how to get a copy. */
 interface Readable {
   readonly shape: readonly number[];
   /** A new tensor, which the reader disposes. */
   readonly copy: () => Tensor;
 }
 
-/** Lets others read tensors as they are at the time. */
+/** Lets others read tensors as they are at that moment. */
 function readableSource(path: string, entries: ReadonlyMap<string, Readable>): WeightSource {
   return {
     path,
@@ -45,13 +45,13 @@ async function readInto(name: string, tensor: Tensor, target: Float32Array): Pro
 /** [1, n_in, n_out] -> [n_in, n_out]; other shapes stay. */
 const inner = (shape: readonly number[]): number[] => (shape.length === 3 ? shape.slice(1) : [...shape]);
 
-/** Trains GPT-2 by TensorFlow.js's autodiff. On a GPU the last bits may differ from run to run. */
+/** Trains GPT-2 with TensorFlow.js's autodiff. On a GPU the last bits may differ from run to run. */
 class TfjsTrainer implements Trainer {
   readonly n_trained: number;
   readonly weights: WeightSource;
   readonly state: WeightSource;
   updates = 0;
-  /** Sums of the gradients of the batches since the last update. */
+  /** The gradients' sums over the batches since the last update. */
   private readonly sums = new Map<string, Tensor>();
   private n_accumulated = 0;
   private readonly network: TrainingLayers;
@@ -61,7 +61,7 @@ class TfjsTrainer implements Trainer {
 
   /**
    * @param variables parameters and LoRA's matrices, by name
-   * @param trained those of them that change
+   * @param trained those that are updated
    */
   constructor(
     readonly name: string,
@@ -150,7 +150,7 @@ class TfjsTrainer implements Trainer {
       variable.dispose();
   }
 
-  /** A copy of a parameter, with LoRA's share in it. */
+  /** A copy of a parameter, with LoRA merged in. */
   private merged(name: string): Tensor {
     const { tf, variables } = this;
     const w = variables.get(name)!;
@@ -187,19 +187,19 @@ class TfjsTrainer implements Trainer {
   }
 }
 
-/** Which of the variables are trained. */
+/** Whether a variable is trained. */
 function isTrained(name: string, { lora_rank, only_train_transformer_layers }: TrainerOptions): boolean {
   if (lora_rank !== undefined) return name.startsWith("lora/");
   return !only_train_transformer_layers || /\/h\d+\//.test(name);
 }
 
 /**
- * Loads a model into TensorFlow.js to be trained. The source holds the parameters that hparams describes
+ * Loads a model into TensorFlow.js for training. The source holds the parameters that hparams describes
  * (checkParameters).
- * @param options backend: the one to use, default the fastest that works here; gpu: the adapter of tfjs-webgpu; signal: gives up loading, with
- *   the signal's reason
+ * @param options backend: which to use, default: the fastest that works here; gpu: the adapter of tfjs-webgpu; signal:
+ *   aborts loading; its reason is thrown
  * @throws UserError when the weights cannot be read, or the backend does not work; RangeError for a lora_rank
- *   that is no positive whole number
+ *   that is not a positive whole number
  */
 export async function createTfjsTrainer(
   hparams: Hparams,

@@ -2,22 +2,22 @@ import { existsSync, readFileSync } from "node:fs";
 import { messageOf, option, UserError } from "../../system/errors.js";
 import { isInstalled } from "../../system/package.js";
 
-/** The npm package that brings WebGPU to Node (Dawn, with its binaries), an optional peer. */
+/** The npm package that provides WebGPU in Node (Dawn, with its binaries), an optional peer. */
 const WEBGPU_PACKAGE = "webgpu";
 const INSTALL = `npm install ${WEBGPU_PACKAGE}`;
 
 /** What the package exports. Options are Dawn's, e.g. "adapter=NAME". */
 interface WebgpuPackage {
   create(options: string[]): GPU;
-  /** GPUBufferUsage and the like, which a browser has as globals. */
+  /** GPUBufferUsage and the like, which are globals in a browser. */
   readonly globals: object;
 }
 
 /** A GPU that was found. */
 export interface FoundGpu {
-  /** As Dawn lists it and --gpu takes it, e.g. "NVIDIA H200". */
+  /** As Dawn lists it and `gpu` takes it, e.g. "NVIDIA H200". */
   readonly name: string;
-  /** Whether a processor plays the GPU: SwiftShader, lavapipe, Windows' WARP. */
+  /** Whether it is software on the processor: SwiftShader, lavapipe, Windows' WARP. */
   readonly isSoftware: boolean;
   /** The driver and its version, in its own words. */
   readonly driver: string;
@@ -27,12 +27,12 @@ export interface FoundGpu {
   readonly globals: object;
 }
 
-/** Whether the package for WebGPU is installed, working or not. */
+/** Whether the WebGPU package is installed, working or not. */
 const isWebgpuInstalled = (): boolean => isInstalled(WEBGPU_PACKAGE);
 
 /**
- * Whether Linux's loader knows libvulkan.so.1. Asked before Dawn does, which prints two lines when it is missing.
- * true where nobody can tell.
+ * Whether Linux's loader knows libvulkan.so.1; true where that cannot be told. Dawn prints two lines when it is
+ * missing, so we look first.
  */
 function hasVulkanLoader(): boolean {
   if (process.platform !== "linux") return true;
@@ -47,11 +47,11 @@ function hasVulkanLoader(): boolean {
   }
 }
 
-/** Names of software implementations, in what they tell of themselves. */
+/** How software implementations describe themselves. */
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|\bwarp\b|software/i;
 
 /**
- * Whether an adapter is a processor playing a GPU. isFallbackAdapter alone does not tell: not every driver says so.
+ * Whether an adapter is software on the processor. isFallbackAdapter alone does not tell: not every driver sets it.
  */
 export function isSoftwareAdapter(info: {
   readonly vendor: string;
@@ -64,7 +64,7 @@ export function isSoftwareAdapter(info: {
   return info.isFallbackAdapter === true || SOFTWARE.test(words);
 }
 
-/** The names in Dawn's list of adapters, which it gives only as the error for a name that no adapter has. */
+/** The names in Dawn's list of adapters, which it gives only in the error for an unknown name. */
 export function parseAdapterNames(message: string): string[] {
   const names = [...message.matchAll(/backend: '[^']*', name: '([^']*)'/g)].map(([, name]) => name);
   return [...new Set(names)];
@@ -100,8 +100,8 @@ async function listNames({ create }: WebgpuPackage): Promise<string[]> {
 /**
  * Finds the GPU to compute on.
  * @param wanted part of an adapter's name, in any case; default: the fastest real GPU
- * @throws UserError when WebGPU is not installed or finds no GPU, when no adapter has that name, or when nothing
- *   but software plays a GPU here and it was not named
+ * @throws UserError when WebGPU is not installed or finds no GPU, when no adapter has that name, or when there is only
+ *   software and it was not named
  */
 export async function findGpu(wanted?: string): Promise<FoundGpu> {
   const webgpu = await loadPackage();
@@ -141,7 +141,7 @@ export async function findGpu(wanted?: string): Promise<FoundGpu> {
 
 const be = (names: readonly string[]): string => (names.length === 1 ? "is" : "are");
 
-/** The name that was meant: the same one, else the first that contains it. */
+/** The name that was meant: an exact match, else the first that contains it. */
 function pick(names: readonly string[], wanted: string): string | undefined {
   const lower = wanted.toLowerCase();
   return (
@@ -150,7 +150,7 @@ function pick(names: readonly string[], wanted: string): string | undefined {
   );
 }
 
-/** Which of the listed names an adapter has: its own is the same without case and signs. */
+/** Which of the listed names an adapter has: its own, ignoring case and punctuation. */
 function nameOf(names: readonly string[], { device, description }: GPUAdapterInfo): string {
   const plain = (text: string): string => text.toLowerCase().replace(/[^a-z0-9]+/g, "");
   const own = plain(device);

@@ -1,7 +1,7 @@
 import { messageOf, option, UserError } from "../../system/errors.js";
 import type { FoundGpu } from "./adapter.js";
 
-/** GPUBufferUsage, which only a browser has as a global. Source: W3C WebGPU, section 5.1.2. */
+/** GPUBufferUsage, which is a global only in a browser. Source: W3C WebGPU, section 5.1.2. */
 export const USAGE = {
   mapRead: 0x1,
   copyFrom: 0x4,
@@ -12,7 +12,7 @@ export const USAGE = {
 /** GPUMapMode.READ */
 export const MAP_READ = 1;
 
-/** Programs of one workgroup each that a pass asks for. */
+/** A program and its bindings, run once in a pass. */
 export interface Dispatch {
   readonly pipeline: GPUComputePipeline;
   readonly group: GPUBindGroup;
@@ -20,17 +20,17 @@ export interface Dispatch {
   readonly y: number;
 }
 
-/** What a device was asked to do since it was opened. */
+/** What a device has been asked to do since it was opened. */
 export interface DeviceCounts {
   dispatches: number;
-  /** Bytes that were copied from buffer to buffer. */
+  /** Bytes copied from buffer to buffer. */
   copied: number;
-  /** Buffers that are there, and their bytes. */
+  /** Buffers that exist now, and their bytes. */
   buffers: number;
   bytes: number;
 }
 
-/** The limits of an adapter that a device asks for whole. */
+/** The limits of an adapter that a device asks for in full. */
 const WANTED_LIMITS = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",
@@ -40,7 +40,7 @@ const WANTED_LIMITS = [
 const gigabytes = (bytes: number): string =>
   bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.ceil(bytes / 1e6)} MB`;
 
-/** A GPU at work: buffers that are counted, and errors that end the next call instead of being printed. */
+/** A GPU device that counts its buffers; errors make the next call fail instead of being printed. */
 export class Device {
   readonly counts: DeviceCounts = { dispatches: 0, copied: 0, buffers: 0, bytes: 0 };
   private readonly sizes = new Map<GPUBuffer, number>();
@@ -83,7 +83,7 @@ export class Device {
     return this.gpuDevice.limits;
   }
 
-  /** Bytes that one buffer may have and one program may see of it. */
+  /** The most bytes of a buffer that a program can see. */
   get largestBuffer(): number {
     return Math.min(this.limits.maxBufferSize, this.limits.maxStorageBufferBindingSize);
   }
@@ -96,7 +96,7 @@ export class Device {
   /**
    * A buffer of zeros.
    * @param what it is for, in messages
-   * @throws UserError when it is larger than this GPU's buffers can be
+   * @throws UserError when it is larger than this GPU allows
    */
   createBuffer(bytes: number, usage: number, what: string): GPUBuffer {
     const size = Math.max(16, Math.ceil(bytes / 16) * 16);
@@ -181,7 +181,7 @@ export class Device {
     this.check();
   }
 
-  /** Gives everything back. Another call does nothing. */
+  /** Frees everything. Calling it again does nothing. */
   close(): void {
     this.isClosed = true;
     for (const buffer of [...this.sizes.keys()]) this.destroyBuffer(buffer);

@@ -16,27 +16,27 @@ import { WeightLoader } from "./weights.js";
 export interface WebgpuOptions {
   /** Part of the adapter's name; default: the fastest real GPU. */
   readonly gpu?: string;
-  /** How weights are stored; they are computed with as float32 either way. Default: "float32". */
+  /** How weights are stored; the arithmetic is float32 either way. Default: "float32". */
   readonly precision?: Storage;
-  /** Called while the parameters are read, with the number of them. */
+  /** Called with the number of parameters read so far. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
-  /** For tests: other sizes than suit this GPU, and smaller buffers of weights than it allows. */
+  /** For tests: sizes other than those that suit this GPU, and smaller weight buffers than it allows. */
   readonly tuning?: Partial<Tuning>;
   readonly largestBuffer?: number;
 }
 
-/** An engine that tells what it asked of the GPU. */
+/** An engine that reports what it asked of the GPU. */
 export interface WebgpuEngine extends Engine {
   readonly counts: Readonly<DeviceCounts>;
-  /** Whether a processor plays the GPU. */
+  /** Whether the GPU is software on the processor. */
   readonly isSoftware: boolean;
   /** The adapter's name. */
   readonly gpu: string;
 }
 
 /**
- * Loads a model into a GPU's memory by WebGPU: our own programs, the cache in pages, one small read a token.
+ * Loads a model into a GPU's memory through WebGPU: our own programs, a paged cache, one small read per token.
  * @throws UserError when there is no GPU, it has too little memory, or a tensor cannot be read
  */
 export async function createWebgpuEngine(
@@ -66,7 +66,7 @@ export async function createWebgpuEngine(
   }
 }
 
-/** A pass written down for the GPU. Its shape is all that it depends on: the next one is prepared ahead. */
+/** A recorded pass. It depends on the pass's shape alone, so the next one is recorded ahead. */
 interface Prepared extends PassShape {
   readonly commands: readonly GPUCommandBuffer[];
   readonly generation: number;
@@ -76,7 +76,7 @@ interface Prepared extends PassShape {
 class GpuEngine implements WebgpuEngine {
   readonly name = "webgpu";
   private readonly about: Uint32Array;
-  /** Where logits are read from, and how many rows it has room for. */
+  /** Where logits are read from, and how many rows fit. */
   private staging: { buffer: GPUBuffer; rows: number } | undefined;
   private prepared: Prepared | undefined;
   private busy = false;
@@ -136,7 +136,7 @@ class GpuEngine implements WebgpuEngine {
       });
       let isFirst = true;
       for (const spans of cutIntoPasses(checked, this.network.tuning.rows)) {
-        if (!isFirst) await setImmediate(); // signals and timers have their turn
+        if (!isFirst) await setImmediate(); // gives signals and timers a turn
         isFirst = false;
         if (this.disposed) throw new UserError("the engine was disposed of while it was at work");
         await this.pass(spans, wanted, results);
@@ -148,7 +148,7 @@ class GpuEngine implements WebgpuEngine {
     }
   }
 
-  /** Pages for what is to be read. */
+  /** Reserves pages for what will be read. */
   private async reserve(steps: readonly CheckedStep<CachedSequence>[]): Promise<void> {
     const wanted = steps.map(({ sequence, ids }) => ({ sequence, length: sequence.length + ids.length }));
     const reserve = (): void => {
@@ -158,7 +158,7 @@ class GpuEngine implements WebgpuEngine {
     else await this.device.withMemory("the keys and values", reserve);
   }
 
-  /** One pass of at most tuning.rows rows; its logits go to where those of their step are collected. */
+  /** One pass of at most tuning.rows rows; its logits go where those of their step are collected. */
   private async pass(
     spans: readonly Span<CachedSequence>[],
     wanted: LogitsWanted,
@@ -191,7 +191,7 @@ class GpuEngine implements WebgpuEngine {
     const now = this.takePrepared(rows, n_last);
     for (const command of now.commands) queue.submit([command]);
     device.counts.dispatches += now.dispatches;
-    // While the GPU is at work: most often the next pass is of the same shape.
+    // While the GPU works: usually the next pass has the same shape.
     this.prepared = this.prepare(rows, n_last);
     if (n_last === 0) return device.finish();
     await this.collect(n_last, owners, results);
@@ -211,7 +211,7 @@ class GpuEngine implements WebgpuEngine {
       await buffer.mapAsync(MAP_READ, 0, bytes);
     } catch (error) {
       if (this.disposed) throw new UserError("the engine was disposed of while it was at work");
-      await setImmediate(); // why it failed may be reported after it failed
+      await setImmediate(); // its cause may be reported only after it failed
       device.check();
       throw new UserError(`the GPU ${device.name} gave no result (${messageOf(error)})`, { cause: error });
     }
@@ -233,7 +233,7 @@ class GpuEngine implements WebgpuEngine {
     return fits ? prepared : this.prepare(rows, n_last);
   }
 
-  /** Writes a pass down. */
+  /** Records a pass. */
   private prepare(rows: number, n_last: number): Prepared {
     const { device, network } = this;
     this.roomFor(n_last);

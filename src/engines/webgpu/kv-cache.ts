@@ -4,22 +4,22 @@ import { type CachedSequence, PagedCache } from "../paged-cache.js";
 import { type Device, USAGE } from "./device.js";
 import { PAGE } from "./shaders/wgsl.js";
 
-/** Pages that the cache begins with. */
+/** Pages that the cache starts with. */
 const FIRST_PAGES = 4;
 
 /**
- * The key/value cache: one buffer a layer, cut into pages [2, H, ...], each named by its number. The programs write
- * keys and values into place. It doubles when it is full, and never shrinks.
+ * The key/value cache: one buffer per layer, divided into numbered pages [2, H, ...]. The programs write keys and
+ * values in place. It doubles when it is full, and never shrinks.
  */
 export class Cache extends PagedCache {
-  /** One a layer; others after it has grown (see `generation`). */
+  /** One per layer; replaced when the cache grows (see `generation`). */
   layers: GPUBuffer[] = [];
-  /** Rises when the buffers are others than before. */
+  /** Rises whenever the buffers are replaced. */
   generation = 0;
   private readonly pageBytes: number;
   private capacity = 0;
   private readonly unused: number[] = [];
-  /** A page on its way from one place to another: a buffer cannot be copied into itself. */
+  /** A page being copied: a buffer cannot be copied into itself. */
   private readonly between: GPUBuffer;
 
   constructor(
@@ -33,7 +33,7 @@ export class Cache extends PagedCache {
     this.grow(FIRST_PAGES);
   }
 
-  /** Whether sequences can have this many positions without new buffers. */
+  /** Whether sequences can grow to these lengths without new buffers. */
   hasRoom(wanted: readonly { readonly sequence: CachedSequence; readonly length: number }[]): boolean {
     const pages = wanted.map(({ sequence, length }) => this.missing(sequence, length));
     return pages.reduce((sum, n) => sum + n, 0) <= this.unused.length;
@@ -63,7 +63,7 @@ export class Cache extends PagedCache {
     device.gpuDevice.queue.submit([encoder.finish()]);
   }
 
-  /** At least this many pages; twice as many as now, if they fit. */
+  /** Grows to at least this many pages; to twice as many as now, if they fit. */
   private grow(wanted: number): void {
     const { device, pageBytes, capacity } = this;
     const most = Math.floor(device.largestBuffer / pageBytes);
@@ -87,7 +87,7 @@ export class Cache extends PagedCache {
       for (const layer of this.layers) device.destroyBuffer(layer);
     }
     this.layers = layers;
-    // The lowest numbers are handed out first.
+    // The lowest numbers are used first.
     for (let page = next - 1; page >= capacity; page--) this.unused.push(page);
     this.capacity = next;
     this.generation++;

@@ -8,21 +8,21 @@ import { type LinearKind, linearShader } from "./shaders/linear.js";
 import { PAGE, PASS_HEAD, PASS_ROW, type Storage } from "./shaders/wgsl.js";
 import type { Linear, Orders, Weights } from "./weights.js";
 
-/** Sizes that depend on what kind of machine plays the GPU. */
+/** Sizes that depend on whether it is a real GPU. */
 export interface Tuning {
   /** Threads that share a product's sum. */
   readonly slices: number;
-  /** Threads of a head in attention, a multiple of 8. */
+  /** Threads per head in attention, a multiple of 8. */
   readonly attentionThreads: number;
-  /** Rows of one pass. */
+  /** Rows in one pass. */
   readonly rows: number;
-  /** Rows that a workgroup of a product computes at most. */
+  /** Most rows of a product in one workgroup. */
   readonly rowsTogether: number;
-  /** Parts in which a pass is handed to the GPU, so that it begins while the rest is being written down. */
+  /** Parts in which a pass is submitted, so that the GPU starts while the rest is still being recorded. */
   readonly parts: number;
 }
 
-/** A GPU has thousands of threads; a processor that plays one has the more to do the more of them there are. */
+/** A GPU has thousands of threads; for software on the processor, every thread is more work. */
 export const GPU_TUNING: Tuning = {
   slices: 256,
   attentionThreads: 128,
@@ -38,25 +38,25 @@ export const SOFTWARE_TUNING: Tuning = {
   parts: 1,
 };
 
-/** Scores that attention keeps in shared memory: 4096 take as much of it as every adapter has. */
+/** Scores that attention keeps in shared memory: 4096 would take as much of it as every adapter has. */
 const MOST_SCORES = 2048;
 
-/** A pass's shape: the programs that are run depend on nothing else. */
+/** A pass's shape: the programs to run depend on nothing else. */
 export interface PassShape {
   readonly rows: number;
   /** Rows whose logits are wanted. */
   readonly n_last: number;
 }
 
-/** GPT-2 as a list of programs over buffers. Knows rows and pages; nothing of sequences. */
+/** GPT-2 as a list of programs over buffers. Knows rows and pages, not sequences. */
 export class Network {
-  /** What a pass is about: PASS_HEAD words, PASS_ROW words a row, then lists of pages. */
+  /** The pass's description: PASS_HEAD words, PASS_ROW words per row, then lists of pages. */
   readonly about: GPUBuffer;
   readonly aboutWords: number;
   private readonly pipelines = new Map<string, GPUComputePipeline>();
   private readonly groups = new Map<string, GPUBindGroup>();
   private generation = 0;
-  /** The list of the shape that was asked for last: a token's is the one before's. */
+  /** The list for the last shape: one token's is usually the same as the next one's. */
   private last: (PassShape & { readonly list: readonly Dispatch[] }) | undefined;
   private readonly x: GPUBuffer;
   private readonly q: GPUBuffer;
@@ -100,9 +100,9 @@ export class Network {
     return this.logits;
   }
 
-  /** What must be run for a pass, in order. */
+  /** The programs of a pass, in order. */
   dispatches({ rows, n_last }: PassShape): readonly Dispatch[] {
-    if (this.generation !== this.cache.generation) this.forget(); // what is bound to buffers that are no more
+    if (this.generation !== this.cache.generation) this.forget(); // drops bindings to buffers that are gone
     this.generation = this.cache.generation;
     if (this.last?.rows === rows && this.last.n_last === n_last) return this.last.list;
     const list = this.list(rows, n_last);
@@ -156,7 +156,7 @@ export class Network {
     return this.tuning.attentionThreads;
   }
 
-  /** A matmul for this many rows: one dispatch for each slice of its matrix. */
+  /** A matmul for this many rows: one dispatch per slice of its matrix. */
   private linear(
     kind: LinearKind,
     { matrix, vectors }: Linear,

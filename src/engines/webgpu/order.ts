@@ -1,27 +1,26 @@
 /**
- * The order in which the inputs of a product lie in the GPU's memory.
+ * The order of a product's inputs in the GPU's memory.
  *
- * A product's sum over k is cut into slices, one a thread: thread t adds the inputs k = t * chunk .. t * chunk +
- * chunk - 1, in that order, and the slices' sums are added in one fixed order after that. So that neighbouring
- * threads read neighbouring numbers, input k lies at (k % chunk) * slices + floor(k / chunk). Places without an
- * input hold 0.
+ * A product's sum over k is cut into slices, one per thread: thread t adds the inputs k = t * chunk .. t * chunk +
+ * chunk - 1, in that order; the slices' sums are then added in one fixed order. So that neighbouring threads read
+ * neighbouring numbers, input k lies at (k % chunk) * slices + floor(k / chunk). Places without an input hold 0.
  */
 export interface Order {
   /** Inputs. */
   readonly n: number;
   /** Threads that share a sum, a multiple of 8. */
   readonly slices: number;
-  /** Inputs of a thread. */
+  /** Inputs per thread. */
   readonly chunk: number;
   /** slices * chunk, at least n. */
   readonly size: number;
 }
 
-/** Fewest inputs that are worth a thread. */
+/** The fewest inputs worth a thread. */
 const CHUNK = 8;
 
 /**
- * The order for n inputs: the most threads that have enough to do, with as little room left empty as possible.
+ * The order for n inputs: as many threads as have enough to do, with as little padding as possible.
  * @param most threads that may share a sum, a multiple of 8
  */
 export function orderOf(n: number, most: number): Order {
@@ -36,12 +35,12 @@ export function orderOf(n: number, most: number): Order {
   return best;
 }
 
-/** Where input k lies. */
+/** Where input k is. */
 export function placeOf(k: number, { slices, chunk }: Order): number {
   return (k % chunk) * slices + Math.floor(k / chunk);
 }
 
-/** Values brought into the order, 0 where there is none. [n] -> [size] */
+/** Values put in this order, 0 where there is no input. [n] -> [size] */
 export function ordered(values: Float32Array, order: Order): Float32Array {
   const result = new Float32Array(order.size);
   for (let k = 0; k < order.n; k++) result[placeOf(k, order)] = values[k];

@@ -6,7 +6,7 @@ import { type Order, ordered } from "./order.js";
 import { packShader } from "./shaders/pack.js";
 import { PANEL, type Storage } from "./shaders/wgsl.js";
 
-/** Some columns of a matrix, as much as a buffer of this GPU can hold. */
+/** Some columns of a matrix, as many as fit in one buffer of this GPU. */
 export interface Slice {
   readonly buffer: GPUBuffer;
   readonly first: number;
@@ -20,7 +20,7 @@ export interface Matrix {
   readonly slices: readonly Slice[];
 }
 
-/** A product and what goes with it in one buffer: [gain, bias of LayerNorm,] bias of the product. */
+/** A product and its vectors in one buffer: [LayerNorm's gain and bias,] the product's bias. */
 export interface Linear {
   readonly matrix: Matrix;
   readonly vectors: GPUBuffer;
@@ -40,7 +40,7 @@ export interface Weights {
   readonly wpe: GPUBuffer;
 }
 
-/** How the inputs of products lie. */
+/** The orders of products' inputs. */
 export interface Orders {
   readonly embd: Order;
   readonly hidden: Order;
@@ -49,18 +49,18 @@ export interface Orders {
 export interface LoadOptions {
   readonly storage: Storage;
   readonly orders: Orders;
-  /** Bytes that a buffer of weights may have; default: as many as the GPU allows. */
+  /** Most bytes in a buffer of weights; default: what the GPU allows. */
   readonly largestBuffer?: number;
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
-/** Bytes of a tensor that are on their way at a time. */
+/** Bytes of a tensor uploaded at a time. */
 const STAGE_BYTES = 32 << 20;
-/** Workgroups in one direction. Source: W3C WebGPU, the default of maxComputeWorkgroupsPerDimension. */
+/** Most workgroups in one direction. Source: W3C WebGPU, the default of maxComputeWorkgroupsPerDimension. */
 const MOST_GROUPS = 65535;
 
-/** Cuts a matrix's columns into slices that buffers can hold. */
+/** Cuts a matrix's columns into slices that fit in buffers. */
 export function cutColumns(
   n_out: number,
   order: Order,
@@ -77,8 +77,8 @@ export function cutColumns(
 }
 
 /**
- * Reads a model's weights and brings them into the order of the programs, on the GPU: beside them it holds one
- * tensor in the machine's memory and 32 MB on the GPU.
+ * Reads a model's weights and packs them for the programs, on the GPU. Besides them it holds one tensor in the
+ * machine's memory and 32 MB on the GPU.
  */
 export class WeightLoader {
   private readonly shapes: ReadonlyMap<string, readonly number[]>;
@@ -140,7 +140,7 @@ export class WeightLoader {
     return { matrix, vectors: await this.vectors(norm, order, `${name}/b`) };
   }
 
-  /** gain and bias of a LayerNorm in the order of the inputs, then a product's bias as it is, in one buffer. */
+  /** LayerNorm's gain and bias in the order of the inputs, then a product's bias as it is, in one buffer. */
   private async vectors(norm: string | undefined, order: Order, bias?: string): Promise<GPUBuffer> {
     const parts: Float32Array[] = [];
     if (norm) {
@@ -181,7 +181,7 @@ export class WeightLoader {
     );
   }
 
-  /** A matrix [n_in, n_out] or, where isTransposed, [n_out, n_in]. */
+  /** A matrix [n_in, n_out] or, if isTransposed, [n_out, n_in]. */
   private async matrix(name: string, order: Order, isTransposed: boolean): Promise<Matrix> {
     const { storage, largestBuffer = this.device.largestBuffer } = this.options;
     const values = await this.read(name);
@@ -197,7 +197,7 @@ export class WeightLoader {
     return { order, n_out, slices };
   }
 
-  /** Sends a slice's values piece by piece, and has each brought into its panels. */
+  /** Uploads a slice's values piece by piece, and packs each piece into its panels. */
   private pack(values: Float32Array, slice: Slice, order: Order, n_out: number, isTransposed: boolean): void {
     const { storage } = this.options;
     const { gpuDevice } = this.device;
@@ -207,7 +207,7 @@ export class WeightLoader {
       this.device.pipeline(packShader({ storage, order, n_out, isTransposed }), `pack ${key}`);
     this.packs.set(key, pipeline);
     const group = this.device.bind(pipeline, [this.piece, this.stage, slice.buffer]);
-    // Rows of the tensor as it is stored: inputs, or outputs in whole panels.
+    // Rows of the stored tensor: inputs, or outputs in whole panels.
     const width = isTransposed ? order.n : n_out;
     const unit = isTransposed ? PANEL : 1;
     const most = Math.max(unit, Math.floor(this.stageBytes / (4 * width * unit)) * unit);

@@ -21,47 +21,47 @@ export interface CpuOptions {
   readonly threads?: number;
   /** Default: "float32". */
   readonly precision?: Precision;
-  /** Whether native kernels compute, which must have been tried (runtime/native-trial.ts); default: false. */
+  /** Whether to use native kernels, which must have passed their trial (runtime/native-trial.ts); default: false. */
   readonly native?: boolean;
-  /** Called while the parameters are read, with the number of them. */
+  /** Called with the number of parameters read so far. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
-  /** For tests: pages of 64 KiB that the memory may have. */
+  /** For tests: the memory's limit, in pages of 64 KiB. */
   readonly maximumPages?: number;
   /** For tests: seconds to wait for a thread that does not answer. */
   readonly patience?: number;
 }
 
 /**
- * Arithmetic of one pass at most, in multiplications: half a second or so, then the event loop has its turn; and its
- * rows. Every pass reads all weights anew.
+ * Most multiplications in one pass, half a second's worth or so, after which the event loop gets a turn; and most rows.
+ * Every pass reads all weights anew.
  */
 const PASSES = {
   wasm: { work: 12e9, rows: 128 },
   native: { work: 48e9, rows: 512 },
 } as const;
 const FEWEST_ROWS = 16;
-/** Logits up to this size keep their room from call to call. */
+/** A buffer of logits up to this size is kept from call to call. */
 const KEPT_LOGITS = 4 << 20;
 
 const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
-/** What the program exports beside what every program does. */
+/** What this program exports, besides what every program does. */
 interface InferenceExports extends ProgramExports {
   prepared_bytes(n_embd: number, widest: number): number;
 }
 
-/** Whether a model fits into one WebAssembly memory, with room for a context. */
+/** Whether a model fits in one WebAssembly memory and leaves enough for a context. */
 function fitsWasm(hparams: Hparams, precision: Precision): boolean {
   const { n_ctx, n_embd, n_layer } = hparams;
   return weightBytes(hparams, precision) + 2 * n_ctx * n_embd * n_layer * 4 + 2 ** 26 < LIMIT_PAGES * 65536;
 }
 
 /**
- * Loads a model into the engine for processors: float32, float16 or int8 weights, one or more threads over one
- * WebAssembly memory. Every sum is taken in one fixed order by fused multiply-add: the logits' bits do not depend on
- * the number of threads, on what else is in a batch, on how a prompt was cut, on the kernels or on the machine.
- * @throws UserError when a tensor cannot be read, memory or threads cannot be had, or the model is too large
+ * Loads a model into the processors' engine: float32, float16 or int8 weights, one or more threads over one WebAssembly
+ * memory. Every sum is taken in one fixed order with fused multiply-add, so the logits' bits do not depend on the number
+ * of threads, the rest of the batch, how the prompt was cut, the kernels or the machine.
+ * @throws UserError when a tensor cannot be read, the model is too large, or memory or threads are not to be had
  */
 export async function createCpuEngine(
   hparams: Hparams,
@@ -118,7 +118,7 @@ export async function createCpuEngine(
   }
 }
 
-/** Room for one pass: activations, what the pass is about, and each thread's own. */
+/** Memory for one pass: activations, the pass's description, and each thread's scratch. */
 function allocateBuffers(
   heap: Heap,
   pool: Pool<InferenceExports>,
@@ -129,7 +129,7 @@ function allocateBuffers(
 ) {
   const { n_ctx, n_embd, n_layer } = hparams;
   const { n_inner } = architectureOf(hparams);
-  const widest = Math.max(n_embd, n_inner); // of what a matrix reads
+  const widest = Math.max(n_embd, n_inner); // inputs of the widest matrix
   const work = n_layer * n_embd * (4 * n_embd + 2 * n_inner);
   const most = PASSES[native ? "native" : "wasm"];
   const rows = Math.max(
@@ -146,7 +146,7 @@ function allocateBuffers(
   );
   const floats = (n: number): number => heap.allocate(n * 4);
   const int8 = precision === "int8";
-  const table = Math.ceil(n_ctx / PAGE); // pages of a whole context
+  const table = Math.ceil(n_ctx / PAGE); // pages in a whole context
   return {
     rows,
     embd_stride,
@@ -170,7 +170,7 @@ function allocateBuffers(
   };
 }
 
-/** Addresses that a pass is written to. */
+/** Where a pass is written. */
 interface PassBuffers {
   readonly model: number;
   readonly passRows: number;
@@ -227,7 +227,7 @@ class CpuEngine implements Engine {
       const at = this.roomForLogits(counts.reduce((sum, n) => sum + n, 0) * stride * 4);
       let computed = 0;
       for (const spans of cutIntoPasses(checked, this.buffers.passRows)) {
-        if (computed > 0 || spans[0].begin > 0) await setImmediate(); // signals and timers have their turn
+        if (computed > 0 || spans[0].begin > 0) await setImmediate(); // gives signals and timers a turn
         if (this.disposed) throw new UserError("the engine was disposed of while it was at work");
         computed += this.pass(spans, wanted, at + computed * stride * 4);
       }
@@ -238,7 +238,7 @@ class CpuEngine implements Engine {
     }
   }
 
-  /** One pass of at most passRows rows. @returns the number of rows that logits were computed for */
+  /** One pass of at most passRows rows. @returns how many rows have logits */
   private pass(spans: readonly Span<CachedSequence>[], wanted: LogitsWanted, logits: number): number {
     const { memory } = this.heap;
     const { model, ids, positions, row_pages, blocks, last_blocks, tables } = this.buffers;
@@ -277,7 +277,7 @@ class CpuEngine implements Engine {
     return n_last;
   }
 
-  /** The memory as words; made anew when it has grown. */
+  /** The memory as words; a new view after it has grown. */
   private allWords(): Uint32Array {
     const { memory } = this.heap;
     if (this.words.byteLength !== memory.buffer.byteLength) this.words = new Uint32Array(memory.buffer);
@@ -294,7 +294,7 @@ class CpuEngine implements Engine {
     return this.logits.at;
   }
 
-  /** One array a step: rows lie `stride` apart and are moved together. */
+  /** One array per step: rows lie `stride` apart and are moved together. */
   private collect(at: number, counts: readonly number[], stride: number): Float32Array[] {
     const { n_vocab } = this.hparams;
     let row = 0;

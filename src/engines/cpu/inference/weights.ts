@@ -16,10 +16,10 @@ import {
   write,
 } from "../runtime/records.js";
 
-/** How weights stand in memory. What is computed with float16 weights is what float32 gives with the same values. */
+/** How weights are held. float16 weights give what float32 gives with the same values. */
 export type Precision = "float32" | "float16" | "int8";
 
-/** What each precision is for the kernels: its type, the bytes of a weight, and how matrices get into panels. */
+/** What each precision means for the kernels: its type, bytes per weight, and how matrices are packed into panels. */
 const STORED = {
   float32: {
     type: WeightType.FLOAT32,
@@ -41,7 +41,7 @@ const STORED = {
   },
 } as const;
 
-/** Where a model's weights stand. */
+/** Where a model's weights are. */
 export interface LoadedWeights {
   /** Address of n_layer records. */
   readonly layers: number;
@@ -53,7 +53,7 @@ export interface LoadedWeights {
 
 export interface LoadOptions {
   readonly precision: Precision;
-  /** Each thread's own memory. */
+  /** Each thread's scratch memory. */
   readonly own: number;
   readonly own_bytes: number;
   readonly onProgress?: (done: number, total: number) => void;
@@ -62,18 +62,18 @@ export interface LoadOptions {
 
 const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
-/** Bytes that a matrix's weights take: panels of 8 outputs; int8 in pairs of inputs. */
+/** Bytes of a matrix's weights: panels of 8 outputs; int8 in pairs of inputs. */
 function panelBytes(n_in: number, n_out: number, precision: Precision): number {
   const inputs = precision === "int8" ? roundUp(n_in, 2) : n_in;
   return roundUp(n_out, PANEL) * inputs * STORED[precision].bytes;
 }
 
-/** Bytes that a matrix takes, with its scales. */
+/** Bytes of a matrix, with its scales. */
 function matrixBytes(n_in: number, n_out: number, precision: Precision): number {
   return panelBytes(n_in, n_out, precision) + (precision === "int8" ? roundUp(n_out, PANEL) * 4 : 0);
 }
 
-/** Bytes that a model's weights take in memory. */
+/** Bytes of a model's weights. */
 export function weightBytes(hparams: Hparams, precision: Precision): number {
   let bytes = 0;
   for (const [name, shape] of parameterShapes(hparams)) {
@@ -85,7 +85,7 @@ export function weightBytes(hparams: Hparams, precision: Precision): number {
   return bytes;
 }
 
-/** One tensor on its way: where it is read to, and what happens to it there. */
+/** A tensor being loaded: where it is read to, and what happens to it there. */
 interface Arrival {
   readonly name: string;
   readonly at: number;
@@ -93,9 +93,9 @@ interface Arrival {
 }
 
 /**
- * Reads a model's weights into a memory and brings them into the order of the kernels. Never holds more beside
- * them than two matrices of a layer (int8, float16: or the token embedding), whose room is used again later.
- * @throws UserError when a tensor cannot be read or there is no room
+ * Reads a model's weights into a memory and packs them for the kernels. Besides them it never holds more than two
+ * matrices of a layer (int8, float16: or the token embedding), in memory that is used again later.
+ * @throws UserError when a tensor cannot be read or memory runs out
  */
 export class WeightLoader {
   private readonly shapes: Map<string, readonly number[]>;
@@ -167,12 +167,12 @@ export class WeightLoader {
     return { layers, wte, wpe, ln_f, lm_head };
   }
 
-  /** A matrix [n_vocab, n_embd]: wte, most often the input's rows and the output's matrix in one, or lm_head. */
+  /** A matrix [n_vocab, n_embd]: wte, usually both the input's rows and the output matrix, or lm_head. */
   private async tokens(name: string): Promise<number> {
     const { n_embd, n_vocab } = this.hparams;
     const record = this.matrix(n_embd, n_vocab, 0);
     if (this.options.precision === "float32") {
-      // Eight rows take as much room as the panel they become: read into place, transposed there.
+      // Eight rows are exactly as large as the panel they become: read into place, transposed there.
       const at = read(this.heap.memory, record, LINEAR, "w");
       const settle = (): void => this.settle(this.stored.rows, record, at, n_vocab);
       await this.receive([{ name, at, settle }]);
@@ -185,7 +185,7 @@ export class WeightLoader {
     return record;
   }
 
-  /** While one tensor is brought into order, the next is being read. */
+  /** While one tensor is packed, the next is read. */
   private async receive(arrivals: readonly Arrival[]): Promise<void> {
     const { onProgress, signal } = this.options;
     const total = [...this.shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
@@ -197,7 +197,7 @@ export class WeightLoader {
         signal?.throwIfAborted();
         if (i + 1 < arrivals.length) {
           next = this.fetch(arrivals[i + 1]);
-          next.catch(() => undefined); // it is waited for below, or no longer of interest
+          next.catch(() => undefined); // awaited below, unless it no longer matters
         }
         arrivals[i].settle?.();
         this.done += sizeOf(this.shapes.get(arrivals[i].name)!);
@@ -220,7 +220,7 @@ export class WeightLoader {
     return this.record(LINEAR, { n_in, n_out: outputs, w, b, scale, limit: 0, type: this.stored.type });
   }
 
-  /** Brings a matrix that has been read into its panels. */
+  /** Packs a matrix that has been read into its panels. */
   private settle(kind: number, linear: number, from: number, n_out: number): void {
     const { memory } = this.heap;
     const { own, own_bytes } = this.options;
@@ -229,7 +229,7 @@ export class WeightLoader {
     const scale = read(memory, linear, LINEAR, "scale");
     write(memory, this.pack, PACK, { from, to, scale, n_in, n_out, most: 1, own, own_bytes });
     this.pool.run(kind, this.pack);
-    // The largest activation with which no sum of products can leave an int32.
+    // The largest activation with which no sum of products can overflow an int32.
     const most = read(memory, this.pack, PACK, "most");
     const limit = Math.min(32767, Math.floor((2 ** 31 - 1) / most));
     write(memory, linear, LINEAR, { limit });

@@ -9,7 +9,7 @@ const MODES: Readonly<Record<Activation, Mode>> = {
   quick_gelu: Mode.QUICK_GELU,
 };
 
-/** attentionScale(), each of its operations in float32. */
+/** attentionScale(), with every operation in float32. */
 export function attentionScaleFloat32(hparams: Hparams, layer: number): number {
   const { scale_attn_weights, scale_attn_by_inverse_layer_idx } = architectureOf(hparams);
   const root = Math.fround(Math.sqrt(hparams.n_embd / hparams.n_head));
@@ -17,7 +17,7 @@ export function attentionScaleFloat32(hparams: Hparams, layer: number): number {
   return scale_attn_by_inverse_layer_idx ? Math.fround(scale / (layer + 1)) : scale;
 }
 
-/** What the kernels call a model's activation. */
+/** The kernels' number for a model's activation. */
 export function modeOf(hparams: Hparams): Mode {
   return MODES[architectureOf(hparams).activation_function];
 }

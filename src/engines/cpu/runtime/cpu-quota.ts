@@ -7,9 +7,9 @@ export function defaultThreads(): number {
 }
 
 /**
- * Processors' worth of time that Linux control groups allow this process, the tightest of its groups.
+ * How many processors' time Linux control groups allow this process: the tightest limit of its groups.
  * Source: Linux Documentation/admin-guide/cgroup-v2.rst (cpu.max), scheduler/sched-bwc.rst (version 1).
- * @param root where files are looked for, "" for the machine itself
+ * @param root where to look for the files, "" for the machine itself
  */
 export function cpuQuota(root = ""): number | undefined {
   const quotas: number[] = [];

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 
 /**
- * A module of all that the engine's programs need: a shared memory, and a function () -> v128 that is one
+ * A module with everything the engine's programs need: a shared memory, and a function () -> v128 that is one
  * f32x4.relaxed_madd of zeros.
  */
 const ZERO = [0xfd, 0x0c, ...new Array<number>(16).fill(0)]; // v128.const 0
@@ -10,7 +10,7 @@ const NEEDED = Uint8Array.from([
   ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
   ...[1, 5, 1, 0x60, 0, 1, 0x7b], // types: () -> v128
   ...[3, 2, 1, 0], // functions
-  ...[5, 4, 1, 3, 1, 1], // a shared memory of 1 to 1 pages
+  ...[5, 4, 1, 3, 1, 1], // a shared memory, 1 page at least and at most
   ...[10, CODE.length + 2, 1, CODE.length, ...CODE],
 ]);
 
@@ -20,9 +20,9 @@ const isValid = (): boolean =>
   WebAssembly.validate(NEEDED);
 
 /**
- * Whether this Node's WebAssembly has what the engine needs: 128-bit vectors with relaxed SIMD, shared memory, atomic
- * operations. Node 20 has relaxed SIMD, but only when its V8 (11) is told to; later ones just have it. To be called
- * before a module is compiled.
+ * Whether this Node's WebAssembly has what the engine needs: 128-bit vectors with relaxed SIMD, shared memory, and atomic
+ * operations. Node 20 has relaxed SIMD, but only once its V8 (11) is told to; later ones always do. Call it before
+ * compiling a module.
  */
 export function hasWasmFeatures(): boolean {
   if (isValid()) return true;

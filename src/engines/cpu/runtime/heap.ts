@@ -4,17 +4,17 @@ import { option, UserError } from "../../../system/errors.js";
 
 const PAGE = 65536;
 /**
- * What one WebAssembly memory can hold: a page less than 4 GiB, so that the end of every allocation is an address of
- * 32 bits too. At 4 GiB exactly it would be 0, and loops that run up to it would do nothing.
+ * The most pages of one WebAssembly memory: one less than 4 GiB, so that the end of every allocation is a 32-bit address
+ * too. At exactly 4 GiB it would be 0, and loops up to it would do nothing.
  */
 export const LIMIT_PAGES = 65535;
 /** A cache line: threads that write to different allocations never share one. */
 const ALIGN = 64;
 
 /**
- * A memory that threads share, as small as it can be; it grows when it must.
- * @param start bytes that are in use from the beginning
- * @throws UserError when there is not even the address space
+ * A memory that threads share, as small as possible; it grows when it must.
+ * @param start bytes in use from the beginning
+ * @throws UserError when there is not even address space for it
  */
 export function createMemory(start: number, maximum = LIMIT_PAGES): WebAssembly.Memory {
   try {
@@ -48,7 +48,7 @@ function adviseHugePages(memory: WebAssembly.Memory, bytes: number): void {
   addon.hugePages(new Uint8Array(memory.buffer), bytes);
 }
 
-/** Hands out parts of a WebAssembly memory, which grows when it must. What is given back is used again. */
+/** Allocates parts of a WebAssembly memory, which grows when it must. What is released is used again. */
 export class Heap {
   /** Free parts in order of address; no two touch. */
   private readonly free: { at: number; size: number }[] = [];
@@ -57,7 +57,7 @@ export class Heap {
 
   /**
    * @param start the first byte to hand out
-   * @param advice what to do when there is no more, for the message
+   * @param advice for the message when memory runs out: what to do
    */
   constructor(
     readonly memory: WebAssembly.Memory,
@@ -88,7 +88,7 @@ export class Heap {
     return at;
   }
 
-  /** Gives back what allocate() returned. */
+  /** Frees what allocate() returned. */
   release(at: number): void {
     const size = this.sizes.get(at);
     if (size === undefined) throw new RangeError(`nothing is allocated at ${at}`);
@@ -110,7 +110,7 @@ export class Heap {
     }
   }
 
-  /** Makes the memory larger, so that its last free part has this size. */
+  /** Grows the memory, so that its last free part has this size. */
   private grow(size: number): void {
     const last = this.free.at(-1);
     const open = last && last.at + last.size === this.end ? last.size : 0;

@@ -16,14 +16,14 @@ import {
   write,
 } from "./records.js";
 
-/** Whether native kernels can be used here, and what they are, or why not: one line. */
+/** Native kernels that can be used here, and which; or why not, in one line. */
 export type NativeTrial =
   | { readonly works: true; readonly description: string }
   | { readonly works: false; readonly reason: string };
 
 const trials = new Map<ProgramName, NativeTrial>();
 
-/** Loads the native kernels and tries those that a program needs, once in a process. */
+/** Loads the native kernels and tries those that a program needs, once per process. */
 export function tryNative(program: ProgramName): NativeTrial {
   const trial = trials.get(program) ?? runTrial(program);
   trials.set(program, trial);
@@ -47,17 +47,17 @@ function runTrial(program: ProgramName): NativeTrial {
   }
 }
 
-/** What every set of kernels gives; test/engines/cpu/runtime/native-trial.test.ts compares them with WebAssembly's. */
+/** What every set of kernels must give; test/engines/cpu/runtime/native-trial.test.ts compares WebAssembly's with it. */
 export const TRIAL_HASHES: Readonly<Record<ProgramName, number>> = {
   gpt2: 0x96774ca0,
   train: 0x3f4a6c28,
 };
 
 /**
- * Runs a program's kernels on small inputs, in a memory of their own. gpt2: LayerNorm with products in float32 and
- * int8, a bias and every activation; train: the product in two orders, and the gradients of LayerNorm and activations.
- * @param make the kernels over a memory, for its first thread
- * @returns a hash of all results' bits
+ * Runs a program's kernels on small inputs, in their own memory. gpt2: LayerNorm with products in float32 and int8, a
+ * bias and every activation; train: the product in two layouts, and the gradients of LayerNorm and activations.
+ * @param make makes the kernels over a memory, for its first thread
+ * @returns a hash of the bits of all results
  */
 export function hashOfTrial(program: ProgramName, make: (memory: WebAssembly.Memory) => Kernels): number {
   const trial = new Trial(make);
@@ -90,7 +90,7 @@ class Trial {
     const sizes = { n_in, n_out, b: this.floats(n_out) };
     const w = this.floats(n_in * n_out);
     const matrix = this.record(LINEAR, { ...sizes, w, type: WeightType.FLOAT32 });
-    // Any bytes are weights of int8, each output's scale one of the numbers.
+    // Any bytes can be int8 weights; each output's scale is one of the numbers.
     const int8 = { w, scale: this.floats(n_out), limit: 16000, type: WeightType.INT8 };
     const rounded = this.record(LINEAR, { ...sizes, ...int8 });
     for (const n of [1, rows]) {
@@ -154,7 +154,7 @@ class Trial {
     }
   }
 
-  /** Runs a kernel; then the counter of units is put back, as a barrier does. */
+  /** Runs a kernel, then resets the counter of units, as a barrier does. */
   private run(kernel: string, ...args: number[]): void {
     this.kernels[kernel](...args);
     this.words[(CONTROL_AT + LINE) / 4] = 0;
@@ -165,7 +165,7 @@ class Trial {
       this.hash = Math.imul(this.hash ^ word, 0x01000193) >>> 0;
   }
 
-  /** Numbers in [-1, 1), the same ones every time. @returns their address */
+  /** Numbers in [-1, 1), the same every time. @returns their address */
   private floats(n: number): number {
     const at = this.heap.allocate(n * 4);
     const values = new Float32Array(this.memory.buffer, at, n);

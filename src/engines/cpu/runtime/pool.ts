@@ -3,18 +3,18 @@ import { CONTROL_AT, Control, InferenceJob, LINE } from "../../../../assembly/ab
 import { messageOf, option, UserError } from "../../../system/errors.js";
 import { instantiate, type Kernels, type Program, type ProgramExports } from "./program.js";
 
-/** The first byte behind the control words and a counter a thread, one cache line each. */
+/** The first byte after the control words and one counter per thread, a cache line each. */
 export const HEAP_START = (threads: number): number => CONTROL_AT + LINE * (threads + 1);
 
 /**
- * How often a thread looks whether the others have come before it sleeps: some ten microseconds. Shorter costs
- * an idle machine speed, longer takes time from whoever else uses a busy one.
+ * How many times a thread looks for the others before it sleeps: some ten microseconds. Fewer costs an idle machine
+ * speed; more takes time from whatever else runs on a busy one.
  */
 const SPINS = 4000;
-/** A thread gives up when nothing has happened for this many seconds: the thread that it waits for is gone. */
+/** Seconds without progress after which a thread gives up: the one it waits for is gone. */
 const PATIENCE = 30;
 
-/** What a worker is given. */
+/** What a worker gets. */
 export interface WorkerData {
   readonly program: Program;
   readonly memory: WebAssembly.Memory;
@@ -25,7 +25,7 @@ export interface PoolOptions {
   readonly program: Program;
   readonly threads: number;
   readonly memory: WebAssembly.Memory;
-  /** For tests: how long to wait for a thread that does not answer. */
+  /** For tests: seconds to wait for a thread that does not answer. */
   readonly patience?: number;
 }
 
@@ -38,7 +38,7 @@ export class Pool<Exports extends ProgramExports = ProgramExports> {
     private readonly memory: WebAssembly.Memory,
     private readonly words: Int32Array,
     readonly exports: Exports,
-    /** The kernels in use: those of this thread. */
+    /** This thread's kernels. */
     readonly kernels: Kernels,
     private readonly workers: readonly Worker[],
   ) {
@@ -78,8 +78,8 @@ export class Pool<Exports extends ProgramExports = ProgramExports> {
   }
 
   /**
-   * Runs a job on all threads, this one among them.
-   * @param argument the address that the job is about
+   * Runs a job on all threads, including this one.
+   * @param argument the address of the job's record
    * @throws UserError when a thread has failed
    */
   run(kind: number, argument: number): void {
@@ -98,7 +98,7 @@ export class Pool<Exports extends ProgramExports = ProgramExports> {
     this.stopping = true;
     if (!this.broken) this.begin(InferenceJob.STOP, 0);
     this.broken ??= new UserError("the engine has been disposed of");
-    // A worker in an endless wait ends by itself when it is told to; terminate() is for one that cannot listen.
+    // A worker waiting for a job ends by itself when told to; terminate() is for one that cannot listen.
     await Promise.all(this.workers.map((worker) => worker.terminate()));
   }
 
@@ -125,7 +125,7 @@ export class Pool<Exports extends ProgramExports = ProgramExports> {
 /** Starts one worker and waits until it is ready. */
 function startWorker(workerData: WorkerData): Promise<Worker> {
   return new Promise((resolve, reject) => {
-    // Not the program's own options: `node --input-type=module -e` would end every worker.
+    // Not the program's own options: with `node --input-type=module -e` every worker would fail.
     const worker = new Worker(new URL("worker.js", import.meta.url), { workerData, execArgv: [] });
     worker.once("error", reject);
     worker.once("exit", (code) => reject(new Error(`it ended with code ${code}`)));

@@ -12,7 +12,7 @@ export type ProgramName = "gpt2" | "train";
 /** What a thread runs. */
 export interface Program {
   readonly module: WebAssembly.Module;
-  /** The module of the kernels that it imports; undefined: the native ones. */
+  /** The module of the kernels that it imports; undefined for native ones. */
   readonly kernels: WebAssembly.Module | undefined;
 }
 
@@ -29,9 +29,9 @@ export interface Instance<Exports extends ProgramExports = ProgramExports> {
   readonly kernels: Kernels;
 }
 
-/** Compiles the file of that name beside this one. */
+/** Compiles the file of this name in this module's folder. */
 async function compile(name: string): Promise<WebAssembly.Module> {
-  hasWasmFeatures(); // Node 20 has to be told
+  hasWasmFeatures(); // Node 20 has to be told first
   return WebAssembly.compile(await readFile(new URL(`${name}.wasm`, import.meta.url)));
 }
 
@@ -57,7 +57,7 @@ export function instantiate<Exports extends ProgramExports>(
   return { exports, kernels: filled };
 }
 
-/** WebAssembly's own kernels on a thread. */
+/** WebAssembly's own kernels, for one thread. */
 export function wasmKernels(module: WebAssembly.Module, memory: WebAssembly.Memory, thread: number): Kernels {
   const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
   kernels.join(CONTROL_AT, thread);
@@ -72,7 +72,7 @@ function nativeKernels(memory: WebAssembly.Memory, thread: number): Kernels {
 
 let fused: Promise<boolean> | undefined;
 
-/** Whether WebAssembly's multiply-add rounds once here, as native kernels' does: where not, results may differ. */
+/** Whether WebAssembly's multiply-add rounds once here, like the native kernels': if not, results may differ. */
 export function isFused(): Promise<boolean> {
   fused ??= compile("gpt2-kernels").then((module) => {
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 65535, shared: true });

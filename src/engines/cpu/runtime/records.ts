@@ -1,5 +1,5 @@
 /**
- * The records that the threads read, 4 bytes a field. The classes in assembly/ have the same fields in the same order
+ * The records that the threads read, 4 bytes per field. The classes in assembly/ have the same fields in the same order
  * (test/engines/cpu/runtime/records.test.ts compares them).
  */
 
@@ -11,7 +11,7 @@ export type Fields = Readonly<Record<string, FieldType>>;
 /** A record's values by name. */
 export type FieldValues<F extends Fields> = { readonly [Name in keyof F]: number };
 
-/** Where the fields of a record are. */
+/** A record's layout. */
 export interface RecordType<F extends Fields = Fields> {
   readonly fields: F;
   /** Bytes of a record. */
@@ -24,11 +24,11 @@ function record<F extends Fields>(fields: F): RecordType<F> {
   return { fields, bytes: 4 * Object.keys(fields).length, offsets: offsets as Record<keyof F, number> };
 }
 
-/** So many u32 fields by name. */
+/** u32 fields by name. */
 const words = <Name extends string>(...names: Name[]): Record<Name, "u32"> =>
   Object.fromEntries(names.map((name) => [name, "u32"])) as Record<Name, "u32">;
 
-/** Writes a record's fields, or some of them. */
+/** Writes some or all fields of a record. */
 export function write<F extends Fields>(
   memory: WebAssembly.Memory,
   at: number,

@@ -1,4 +1,4 @@
-/** The part of WebAssembly's JavaScript interface that the engine uses; @types/node 20 leaves it out. */
+/** The part of WebAssembly's JavaScript interface that the engine uses; @types/node 20 lacks it. */
 declare namespace WebAssembly {
   class Module {
     constructor(bytes: BufferSource);
@@ -18,5 +18,5 @@ declare namespace WebAssembly {
   function compile(bytes: BufferSource): Promise<Module>;
 }
 
-/** AssemblyScript's type, for assembly/abi.ts, which is compiled by both. */
+/** AssemblyScript's type, for assembly/abi.ts, which both compilers read. */
 declare type u32 = number;

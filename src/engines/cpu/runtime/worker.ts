@@ -1,4 +1,4 @@
-/** One worker thread: an instance of its own over the shared memory, serving jobs until it is told to stop. */
+/** A worker thread: its own instance over the shared memory, serving jobs until it is told to stop. */
 import { parentPort, workerData } from "node:worker_threads";
 import type { WorkerData } from "./pool.js";
 import { instantiate } from "./program.js";

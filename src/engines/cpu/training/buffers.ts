@@ -3,13 +3,13 @@ import type { Heap } from "../runtime/heap.js";
 import type { Kernels } from "../runtime/program.js";
 import type { Operations } from "./operations.js";
 
-/** What a layer keeps of the way forward, for the way back. */
+/** What a layer keeps of the forward pass for the backward pass. */
 export interface LayerBuffers {
   /** [rows, n_embd] its input */
   readonly x: number;
   /** [rows, 3 n_embd] */
   readonly qkv: number;
-  /** [sequences, n_head, t, 2] of attention's rows: largest score, 1 / sum */
+  /** [sequences, n_head, t, 2] for attention's rows: largest score, 1 / sum */
   readonly rows: number;
   /** [rows, n_embd] attention's output */
   readonly a: number;
@@ -19,7 +19,7 @@ export interface LayerBuffers {
   readonly hidden: number;
 }
 
-/** Room for one batch on its way through the network. */
+/** Memory for one batch on its way through the network. */
 export interface Buffers {
   readonly ids: number;
   readonly targets: number;
@@ -28,16 +28,16 @@ export interface Buffers {
   readonly layers: readonly LayerBuffers[];
   /** [rows, n_embd] the input of ln_f */
   readonly last: number;
-  /** [rows, n_embd] each: what a norm gave; the gradient of the residual stream; that of a norm's output. */
+  /** [rows, n_embd] each: a norm's output; the gradient of the residual stream; that of a norm's output. */
   readonly normed: number;
   readonly dx: number;
   readonly dy: number;
   /** [rows, 2] */
   readonly moments: number;
-  /** [rows, n_inner]: the activation's output; as wide as need be: the gradient of hidden or of qkv */
+  /** [rows, n_inner]: the activation's output; as wide as the widest: the gradient of hidden or of qkv */
   readonly activated: number;
   readonly mlp: number;
-  /** Rows of logits at a time, their values from row to row, and their place. */
+  /** How many rows of logits at a time, values from row to row, and where they are. */
   readonly chunk: number;
   readonly logits_row: number;
   readonly logits: number;
@@ -46,13 +46,13 @@ export interface Buffers {
   readonly thin_w: number;
 }
 
-/** Logits at a time at most: every part of them goes through all of wte. Fewer where memory is dear. */
+/** Most logits at a time: every chunk of them reads all of wte. Fewer where memory is dear. */
 const LOGITS = 1 << 26;
 const FEWER_LOGITS = 1 << 24;
 
 const up = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
-/** What decides the sizes of buffers, beside those of the batch. */
+/** What decides the sizes of buffers, besides the batch. */
 export interface BufferOptions {
   readonly threads: number;
   readonly recompute: boolean;
@@ -66,7 +66,7 @@ interface Placed {
   readonly panels: Operations["panels"];
 }
 
-/** Owns the room for batches: as large as the largest so far. */
+/** Owns the memory for batches: as large as the largest batch so far. */
 export class BufferRoom {
   private at = 0;
   private rows = 0;
@@ -81,7 +81,7 @@ export class BufferRoom {
     private readonly options: BufferOptions,
   ) {}
 
-  /** Buffers for `rows` rows in sequences of t each. @throws UserError when it cannot be had */
+  /** Buffers for `rows` rows in sequences of t each. @throws UserError when there is no memory for them */
   reserve(rows: number, t: number): Buffers {
     if (this.buffers && rows <= this.rows && t <= this.t) return this.buffers;
     this.buffers = undefined;
@@ -99,7 +99,7 @@ export class BufferRoom {
   }
 }
 
-/** Lays buffers side by side from an address on, each on a cache line of its own; nothing else changes. */
+/** Lays out buffers from an address on, each in its own cache lines; has no other effect. */
 function layOut(
   at: number,
   hparams: Hparams,

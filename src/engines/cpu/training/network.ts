@@ -7,10 +7,10 @@ import type { BufferRoom, Buffers, LayerBuffers } from "./buffers.js";
 import type { Factor, Operations } from "./operations.js";
 import type { Tensors } from "./tensors.js";
 
-/** LoRA's matrices are worth alpha / rank with alpha = 2 rank. */
+/** LoRA's alpha / rank, with alpha = 2 rank. */
 const LORA_SCALE = 2;
 
-/** Rows of a batch that go through the network together, if the batch has this many. */
+/** Rows that go through the network together, if the batch has this many. */
 const GROUP_ROWS = 1024;
 
 /** What is trained, and where its gradients go. */
@@ -53,10 +53,10 @@ export class TrainingNetwork {
   }
 
   /**
-   * The mean cross-entropy of a batch. A large batch goes through in groups of sequences: it takes more time, not
+   * The mean cross-entropy of a batch. A large batch goes through in groups of sequences, which takes more time but not
    * more memory.
    * @param batch sequences of T + 1 ids each
-   * @param learn whether the mean's gradient is added to the gradients
+   * @param learn whether to add the mean's gradient to the gradients
    */
   async loss(batch: readonly ArrayLike<number>[], learn: boolean): Promise<number> {
     const t = batch[0].length - 1;
@@ -114,7 +114,7 @@ export class TrainingNetwork {
     }
   }
 
-  /** A layer but for its last step: all that the way back needs. */
+  /** A layer except for its last step: all that the backward pass needs. */
   private async layerUpToHidden(
     i: number,
     layer: LayerBuffers,
@@ -134,7 +134,7 @@ export class TrainingNetwork {
     await this.linear(`${h}/mlp/c_fc`, rows, normed, hidden); // [rows, n_embd] -> [rows, n_inner]
   }
 
-  /** Losses of all rows; with a factor also dx, the gradient of ln_f's input, and those of the output matrix and ln_f. */
+  /** Losses of all rows; with a factor, also dx, the gradient of ln_f's input, and those of the output matrix and ln_f. */
   private async head({ rows }: Group, buffers: Buffers, factor: number): Promise<void> {
     const { n_embd, n_vocab } = this.hparams;
     const { operations } = this;
@@ -220,7 +220,7 @@ export class TrainingNetwork {
     await this.normBackward(`${h}/ln_1`, rows, x, buffers);
   }
 
-  /** Where a tensor's gradient goes, or 0: it is not trained. */
+  /** Where a tensor's gradient goes, or 0 if it is not trained. */
   private gradient(name: string): number {
     const { gradients } = this.parameters;
     return gradients.layout.has(name) ? gradients.address(name) : 0;
@@ -318,7 +318,7 @@ export class TrainingNetwork {
     });
   }
 
-  /** w = base + 2 a b, for each matrix that LoRA is laid beside. */
+  /** w = base + 2 a b, for each matrix with LoRA. */
   async mergeLora(base: Tensors): Promise<void> {
     const { weights, lora } = this.parameters;
     if (!lora) return;
@@ -334,7 +334,7 @@ export class TrainingNetwork {
     }
   }
 
-  /** 2 a, of the matrix of this name. */
+  /** 2 a, for the matrix of this name. */
   private async scaledA(name: string, n_in: number, to: number): Promise<void> {
     const { tensors, rank } = this.parameters.lora!;
     await this.operations.copy(n_in * rank, tensors.address(`lora/a/${name}`), to);

@@ -17,26 +17,26 @@ import {
 
 type Of<T> = T extends RecordType<infer F> ? FieldValues<F> : never;
 
-/** After this many milliseconds of work the event loop has its turn: signals, timers, a progress bar. */
+/** After this many milliseconds of work the event loop gets a turn: signals, timers, a progress bar. */
 const TURN = 50;
 
-/** A factor of a product: where it is, and how many values lie between its rows; `transposed` swaps its two sides. */
+/** A factor of a product: where it is, and the distance between its rows in values; `transposed` swaps its two sides. */
 export interface Factor {
   readonly at: number;
   readonly row: number;
   readonly transposed?: boolean;
 }
 
-/** What the threads can do, one call a job. Each returns when all of them are done. */
+/** The threads' operations, one job per call. Each returns when all threads are done. */
 export class Operations {
   /**
-   * Two records in turn: a thread may look at one once more when the others are through with its job, but not
-   * when they are through with the next.
+   * Two records, used in turn: a thread may look at one again after the others have finished its job, but not after they
+   * have finished the next.
    */
   private readonly records: readonly number[];
   private jobs = 0;
   private turn = performance.now();
-  /** Room for the threads' panels. */
+  /** The threads' scratch memory for panels. */
   panels = { shared: 0, own: 0, own_bytes: 0 };
 
   constructor(
@@ -47,7 +47,7 @@ export class Operations {
   }
 
   /**
-   * c = a b, or c += a b, whose sums begin at c. a [m, k], b [k, n], c [m, n]
+   * c = a b, or c += a b, whose sums start from c. a [m, k], b [k, n], c [m, n]
    * @param bias [n], or 0 @param c_row values from row to row of c
    */
   matmul(

@@ -2,13 +2,13 @@ import { sizeOf } from "../../../model/parameters.js";
 import type { TensorInfo, WeightSource } from "../../../model/weight-source.js";
 import type { Heap } from "../runtime/heap.js";
 
-/** Values that tensors are set apart by: a cache line. */
+/** Tensors start at multiples of this many values: a cache line. */
 const ALIGN = 16;
 
-/** Where named tensors stand from one address on: the same order for values, gradients and moments. */
+/** Where named tensors lie relative to the first: the same order for values, gradients and moments. */
 export class Layout {
   private readonly offsets = new Map<string, number>();
-  /** Values in all, with what lies between the tensors. */
+  /** All values, including the gaps between tensors. */
   readonly length: number;
 
   constructor(readonly shapes: ReadonlyMap<string, readonly number[]>) {
@@ -31,7 +31,7 @@ export class Layout {
     return offset * 4;
   }
 
-  /** Values of all tensors together. */
+  /** Values of all tensors. */
   get size(): number {
     return [...this.shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
   }
@@ -46,7 +46,7 @@ export class Tensors {
     readonly at: number,
   ) {}
 
-  /** @throws UserError when there is no room */
+  /** @throws UserError when there is no memory for it */
   static allocate(heap: Heap, layout: Layout): Tensors {
     return new Tensors(heap, layout, heap.allocate(layout.length * 4));
   }
@@ -63,10 +63,10 @@ export class Tensors {
   }
 }
 
-/** A tensor that others may read: under what name, and where it is. */
+/** A tensor that others may read: its name for them, and where it is. */
 export type Readable = readonly [name: string, tensors: Tensors, inside: string];
 
-/** Lets others read tensors as they are at the time. */
+/** Lets others read tensors as they are at that moment. */
 export function sourceOf(path: string, readables: readonly Readable[]): WeightSource {
   const places = new Map(readables.map(([name, tensors, inside]) => [name, { tensors, inside }]));
   const infos = readables.map(([name, tensors, inside]): [string, TensorInfo] => [

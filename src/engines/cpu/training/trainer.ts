@@ -19,23 +19,23 @@ import { Layout, type Readable, sourceOf, Tensors } from "./tensors.js";
 export interface CpuTrainerOptions extends TrainerOptions {
   /** Default: defaultThreads(). */
   readonly threads?: number;
-  /** Whether native kernels compute, which must have been tried (runtime/native-trial.ts); default: false. */
+  /** Whether to use native kernels, which must have passed their trial (runtime/native-trial.ts); default: false. */
   readonly native?: boolean;
-  /** Called while the parameters are read, with the number of them. */
+  /** Called with the number of parameters read so far. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
-  /** For tests: pages of 64 KiB that the memory may have. */
+  /** For tests: the memory's limit, in pages of 64 KiB. */
   readonly maximumPages?: number;
   /** For tests: seconds to wait for a thread that does not answer. */
   readonly patience?: number;
 }
 
-/** Values that the optimizer goes through before the event loop has a turn. */
+/** Values that the optimizer updates before the event loop gets a turn. */
 const STEP_VALUES = 1 << 24;
 const BETA1 = 0.9;
 const BETA2 = 0.999;
 
-/** All that stands in memory. */
+/** Everything in memory. */
 interface Memory {
   readonly weights: Tensors;
   readonly trained: Tensors;
@@ -46,13 +46,13 @@ interface Memory {
 }
 
 /**
- * Loads a model into the trainer for processors: float32, one or more threads over one WebAssembly memory. Every sum
- * is taken in one fixed order by fused multiply-add: the weights' bits do not depend on the number of threads, on the
- * kernels or on the machine.
+ * Loads a model into the processors' trainer: float32, one or more threads over one WebAssembly memory. Every sum is
+ * taken in one fixed order with fused multiply-add: the weights' bits do not depend on the number of threads, the
+ * kernels or the machine.
  * @param source holds the parameters that hparams describes (checkParameters)
- * @param options signal: gives up loading, with the signal's reason
- * @throws UserError when a tensor cannot be read, or memory or threads cannot be had; RangeError for a lora_rank
- *   that is no positive whole number
+ * @param options signal: aborts loading; its reason is thrown
+ * @throws UserError when a tensor cannot be read, or memory or threads are not to be had; RangeError for a lora_rank
+ *   that is not a positive whole number
  */
 export async function createCpuTrainer(
   hparams: Hparams,
@@ -93,7 +93,7 @@ export async function createCpuTrainer(
   }
 }
 
-/** What makes a training smaller, of what is not done already. */
+/** Options that would make the training smaller and are not in use yet. */
 function adviceFor({ recompute, only_train_transformer_layers, lora_rank }: TrainerOptions): string {
   const ways = [
     ...(recompute ? [] : [option("recompute", true)]),
@@ -123,7 +123,7 @@ function allocate(heap: Heap, hparams: Hparams, options: TrainerOptions): Memory
     const below = new Map(matrices.map((name) => [name, shapes.get(name)!]));
     lora = { tensors: trained, base: Tensors.allocate(heap, new Layout(below)), rank };
   } else if (only_train_transformer_layers) {
-    // They follow each other in memory, as in the list of parameters.
+    // They are contiguous in memory, in the order of the parameters.
     const layers = [...shapes].filter(([name]) => /\/h\d+\//.test(name));
     trained = new Tensors(heap, new Layout(new Map(layers)), weights.address(layers[0][0]));
   }
@@ -173,13 +173,13 @@ class CpuTrainer implements Trainer {
     ]);
   }
 
-  /** Reads the parameters and puts all else to its start. */
+  /** Reads the parameters and resets everything else. */
   async load(
     source: WeightSource,
     { seed = 0, onProgress, signal }: Pick<CpuTrainerOptions, "seed" | "onProgress" | "signal">,
   ): Promise<void> {
     const { weights, trained, lora, gradients, m, v } = this.memory;
-    await this.clear(weights); // also what lies between the tensors
+    await this.clear(weights); // also the gaps between tensors
     const total = weights.layout.size;
     let done = 0;
     for (const [name, shape] of weights.layout.shapes) {

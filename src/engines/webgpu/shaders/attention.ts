@@ -1,14 +1,14 @@
 import type { Order } from "../order.js";
 import { each, float, GROUP, PAGE, PASS_HEAD, PASS_ROW, place } from "./wgsl.js";
 
-/** What attention needs to know. */
+/** The sizes that attention depends on. */
 export interface AttentionShape {
   readonly n_head: number;
-  /** Numbers of a head. */
+  /** Features per head. */
   readonly d: number;
   /** What scores are multiplied by. */
   readonly scale: number;
-  /** Positions whose scores are in shared memory at a time, a multiple of the page's. */
+  /** Positions whose scores are in shared memory at a time, a multiple of a page. */
   readonly block: number;
   readonly threads: number;
   /** Where the results go: the order of E. */
@@ -16,8 +16,8 @@ export interface AttentionShape {
 }
 
 /**
- * Softmax(scale q k) v over a row's pages: workgroup (head, row). Longer contexts than a block are gone through
- * block by block, with the largest score so far taken out (Milakov and Gimelshein 2018, arXiv 1805.02867).
+ * Softmax(scale q k) v over a row's pages: workgroup (head, row). A context longer than a block is done block by
+ * block, relative to the largest score so far (Milakov and Gimelshein 2018, arXiv 1805.02867).
  * q [rows, E]; pages [page, 2, H, ...]: keys [D / 4, 32, 4], values [32, D / 4, 4].
  */
 export function attentionShader({ n_head, d, scale, block, threads, to }: AttentionShape): string {

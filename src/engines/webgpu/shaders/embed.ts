@@ -1,7 +1,7 @@
 import type { Order } from "../order.js";
 import { PANEL, PASS_HEAD, PASS_ROW, type Storage } from "./wgsl.js";
 
-/** x = wte[id] + wpe[position] for the ids whose rows are in this slice of wte: a workgroup a row. */
+/** x = wte[id] + wpe[position] for the ids whose rows are in this slice of wte: one workgroup per row. */
 export function embedShader(shape: {
   readonly storage: Storage;
   readonly order: Order;
@@ -19,7 +19,7 @@ export function embedShader(shape: {
 @compute @workgroup_size(${threads})
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: vec3u) {
   let row = group.x;
-  let id = about_pass[${PASS_HEAD}u + ${PASS_ROW}u * row] - ${first}u; // below 0 is far above ${columns}
+  let id = about_pass[${PASS_HEAD}u + ${PASS_ROW}u * row] - ${first}u; // an id before the slice wraps round, far above ${columns}
   if (id >= ${columns}u) { return; }
   let position = about_pass[${PASS_HEAD}u + ${PASS_ROW}u * row + 1u];
   let panel = id / ${PANEL}u * ${order.size}u;

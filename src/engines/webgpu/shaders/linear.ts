@@ -2,12 +2,12 @@ import type { Activation } from "../../../model/hparams.js";
 import type { Order } from "../order.js";
 import { each, float, GROUP, PAGE, PANEL, PASS_HEAD, PASS_ROW, place, type Storage } from "./wgsl.js";
 
-/** Registers that a thread may hold weights in while it waits. */
+/** Registers in which a thread may prefetch weights. */
 const MOST_AHEAD = 64;
-/** A group's floats in shared memory: 8 of padding, so that threads of different groups meet different banks. */
+/** Floats per group in shared memory, with 8 of padding, so that threads of different groups use different banks. */
 const GROUP_ROOM = PANEL * (GROUP + 1);
 
-/** What a product reads and where its results go. */
+/** What a product reads, and where its results go. */
 export type LinearKind =
   /** LayerNorm(x) times c_attn: queries to a buffer, keys and values into the cache's pages. */
   | "attention-in"
@@ -18,7 +18,7 @@ export type LinearKind =
   /** LayerNorm(x) of the rows whose logits are wanted, times wte. */
   | "logits";
 
-/** A product of one slice of a matrix's columns. */
+/** A product with one slice of a matrix's columns. */
 export interface LinearShape {
   readonly kind: LinearKind;
   readonly storage: Storage;
@@ -31,13 +31,13 @@ export interface LinearShape {
   readonly n_out: number;
   /** Rows that a workgroup computes. */
   readonly rows: number;
-  /** The order that results are stored in ("hidden", "residual"). */
+  /** The order in which results are stored ("hidden", "residual"). */
   readonly to?: Order;
   /** Heads ("attention-in"). */
   readonly n_head: number;
   readonly activation_function: Activation;
   readonly layer_norm_epsilon: number;
-  /** Bytes of shared memory that a workgroup may have. */
+  /** Bytes of shared memory that a workgroup may use. */
   readonly shared: number;
 }
 
@@ -50,7 +50,7 @@ const TAIL = [
   0.12728533293767003, 0.06853641184364917, 0.0851678390008958, 0.083705226416392,
 ];
 
-/** What each activation does with x. gelu_new is the tanh approximation of GELU, x / (1 + e^-2u). */
+/** Each activation of x. gelu_new is the tanh approximation of GELU, x / (1 + e^-2u). */
 const ACTIVATION: Readonly<Record<Activation, string>> = {
   gelu_new: `
   let u = ${Math.sqrt(2 / Math.PI)} * (x + 0.044715 * x * x * x);
@@ -65,7 +65,7 @@ const ACTIVATION: Readonly<Record<Activation, string>> = {
   quick_gelu: sigmoid("-1.702 * x"),
 };
 
-/** Rows whose sums a workgroup adds up at the same time. */
+/** Rows whose sums a workgroup adds up at once. */
 function rowsTogether({ rows, order, shared }: LinearShape): number {
   const groups = order.slices / GROUP;
   const bytes = groups * (GROUP_ROOM + PANEL) * 4;
@@ -73,7 +73,7 @@ function rowsTogether({ rows, order, shared }: LinearShape): number {
 }
 
 /**
- * input [rows, order.size] times a slice of a matrix [n_in, columns]: workgroup (panel, block of rows), a thread a
+ * input [rows, order.size] times a slice of a matrix [n_in, columns]: workgroup (panel, block of rows), one thread per
  * slice of the inputs.
  */
 export function linearShader(shape: LinearShape): string {
@@ -85,8 +85,8 @@ export function linearShader(shape: LinearShape): string {
   const isHalf = storage === "float16";
   const D = n / n_head;
   const D4 = Math.ceil(D / 4);
-  // As many loads at a time as registers allow: memory is far, and only what is on its way hides it.
-  // Where a thread's weights fit into registers, they are on their way while LayerNorm waits for its sums.
+  // As many loads at a time as registers allow: memory is far away, and only loads in flight hide that.
+  // If a thread's weights fit in registers, they load while LayerNorm waits for its sums.
   const isAhead = rows === 1 && chunk * (isHalf ? 4 : 8) <= MOST_AHEAD;
   const unroll = isAhead ? chunk : Math.min(chunk, rows === 1 ? 8 : rows === 2 ? 4 : 2);
   const isLogits = kind === "logits";
@@ -124,7 +124,7 @@ export function linearShader(shape: LinearShape): string {
     each(count, (u) => step(u, `${i} + ${u}u`)) + each(count, multiply);
   const full = chunk - (chunk % unroll);
 
-  /** The sum over threads of a number that each has for each row. */
+  /** Sums over the threads a number that each has for each row. */
   const reduce = (result: string, from: string): string => `
     ${each(rows, (r) => `part[${r * slices}u + t] = ${from}${r};`)}
     workgroupBarrier();

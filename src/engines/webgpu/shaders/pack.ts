@@ -2,9 +2,9 @@ import type { Order } from "../order.js";
 import { each, PANEL, place, type Storage } from "./wgsl.js";
 
 /**
- * Brings rows of float32 into a matrix's panels. A thread stores one input's 8 outputs of a panel.
- * What is read are the rows k0 .. k0 + rows - 1 of [n_in, n_out] or, where isTransposed, the rows n0 .. of
- * [n_out, n_in]; columns first .. first + columns - 1 are stored.
+ * Packs float32 rows into a matrix's panels. Each thread stores one input's 8 outputs of a panel.
+ * It reads rows k0 .. k0 + rows - 1 of [n_in, n_out] or, if isTransposed, rows n0 .. of [n_out, n_in], and stores
+ * columns first .. first + columns - 1.
  */
 export function packShader(shape: {
   readonly storage: Storage;
