@@ -6,8 +6,8 @@ import { uniform } from "./random.js";
 import { argmax } from "./sampling/draw.js";
 
 /**
- * Random weights made in memory, one tensor at a time: as much arithmetic as real ones, no file needed.
- * Gains lie around 1, everything else within 0.035 (the spread of a freshly initialised GPT-2).
+ * Random weights made in memory, one tensor at a time: as much arithmetic as real ones, without a file.
+ * Gains are around 1, everything else within 0.035 (the spread of a freshly initialised GPT-2).
  */
 export function randomWeights(hparams: Hparams): WeightSource {
   const tensors = new Map(
@@ -21,7 +21,7 @@ export function randomWeights(hparams: Hparams): WeightSource {
       const base = name.endsWith("/g") ? 1 : 0;
       let state = Math.floor(uniform(1, names.indexOf(name), 0) * 2 ** 32) | 1;
       for (let i = 0; i < target.length; i++) {
-        state = (Math.imul(state, 1664525) + 1013904223) | 0; // a linear congruential generator will do here
+        state = (Math.imul(state, 1664525) + 1013904223) | 0; // a linear congruential generator is good enough here
         target[i] = base + state * (0.035 / 2 ** 31);
       }
     },
@@ -29,13 +29,13 @@ export function randomWeights(hparams: Hparams): WeightSource {
   };
 }
 
-/** What is measured, in how many tokens. */
+/** What to measure, in tokens. */
 export interface BenchSizes {
-  /** Tokens read before decoding begins. */
+  /** Tokens read before decoding starts. */
   readonly prompt: number;
   /** New tokens at batch 1. */
   readonly decode: number;
-  /** Sequences side by side in the batched run, and new tokens of each. */
+  /** Sequences in the batched run, and new tokens of each. */
   readonly batch: number;
   readonly batchDecode: number;
   /** Tokens of the long prompt. */
@@ -49,7 +49,7 @@ export interface BenchRound {
   readonly prefill: number;
 }
 
-const MADE_UP_STEP = 7919; // a prime, so that the ids wander over the vocabulary
+const MADE_UP_STEP = 7919; // a prime, so that the ids are spread over the vocabulary
 
 function madeUpIds(n: number, n_vocab: number, from = 0): number[] {
   return Array.from({ length: n }, (_, i) => (from + i * MADE_UP_STEP) % n_vocab);
@@ -80,7 +80,7 @@ async function prefillRate(engine: Engine, n: number): Promise<number> {
   return n / seconds;
 }
 
-/** Fits the sizes into a small model's context. */
+/** Shrinks the sizes to fit a small model's context. */
 export function fitSizes(sizes: BenchSizes, { n_ctx }: Hparams): BenchSizes {
   const prompt = Math.min(sizes.prompt, Math.ceil(n_ctx / 4));
   const decode = Math.min(sizes.decode, n_ctx - prompt);
@@ -107,7 +107,7 @@ export async function warmUp(engine: Engine): Promise<void> {
   await decodeRate(engine, 2, 4, 4);
 }
 
-/** The middle value; of an even number the lower middle. */
+/** The middle value; with an even number of them, the lower of the two. */
 export function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[(values.length - 1) >> 1];
 }

@@ -1,7 +1,7 @@
 /**
  * Counter-based random numbers: Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
- * SC 2011). A number is a pure function of its key and counter, so a sample's text does not depend on which
- * other samples are drawn beside it, nor on the order in which they are drawn.
+ * SC 2011). A number is a pure function of its key and counter, so a sample's text does not depend on which other
+ * samples are drawn with it, nor on their order.
  */
 
 const M0 = 0xd2511f53;
@@ -46,7 +46,7 @@ export function philox4x32(
   return [c0, c1, c2, c3];
 }
 
-/** The number in [0, 1) that two random 32-bit words stand for: the high 27 bits of one, then 26 of the other. */
+/** The number in [0, 1) made of two random 32-bit words: the high 27 bits of one, then 26 of the other. */
 export function fraction(a: number, b: number): number {
   return ((a >>> 5) * 2 ** 26 + (b >>> 6)) / 2 ** 53;
 }
@@ -72,7 +72,7 @@ export function uniform(seed: number, sample: number, token: number): number {
 /** The largest seed: the largest whole number that a double holds exactly with all its neighbours. */
 export const MAX_SEED = Number.MAX_SAFE_INTEGER;
 
-/** A seed that differs from run to run; short, so that it is easy to type again. */
+/** A seed that differs from run to run; short, so that it is easy to retype. */
 export function randomSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0];
 }

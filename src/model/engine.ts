@@ -17,8 +17,8 @@ export interface Step {
 export type LogitsWanted = "last" | "all" | "none";
 
 /**
- * Runs the network. Knows ids and logits; nothing of text, seeds or terminals.
- * Wrong ids, lengths or sequences are the caller's fault: RangeError.
+ * Runs the network. Knows ids and logits; nothing about text, seeds or terminals.
+ * Wrong ids, lengths or sequences are the caller's mistake: RangeError.
  */
 export interface Engine {
   /** What runs it, e.g. "tfjs-wasm". */
@@ -29,18 +29,18 @@ export interface Engine {
   /** A new, empty sequence. */
   createSequence(): Sequence;
   /**
-   * A copy that goes on by itself: same tokens read, nothing computed again.
-   * @param length only so many of its first tokens; default: all
+   * An independent copy: nothing is computed again.
+   * @param length how many of the tokens it has read; default: all of them
    */
   fork(sequence: Sequence, length?: number): Sequence;
   /**
-   * Appends each step's ids to its sequence and computes the logits of the token that follows.
-   * @param steps different sequences; lengths and numbers of ids may differ
-   * @param wanted "last" (default): [n_vocab] a step; "all": [ids.length, n_vocab] a step; "none": [0] a step
-   * @returns one array a step, in their order; valid until the next call
+   * Appends each step's ids to its sequence and computes the logits of the next token.
+   * @param steps of different sequences; lengths and numbers of ids may differ
+   * @param wanted "last" (default): [n_vocab] per step; "all": [ids.length, n_vocab] per step; "none": [0] per step
+   * @returns one array per step, in order; valid until the next call
    */
   forward(steps: readonly Step[], wanted?: LogitsWanted): Promise<Float32Array[]>;
-  /** Gives a sequence's cache back; it must not be used again. */
+  /** Frees a sequence's cache; the sequence must not be used again. */
   free(sequence: Sequence): void;
   /** Frees everything. */
   dispose(): Promise<void>;

@@ -2,28 +2,28 @@ import { quote, UserError } from "../system/errors.js";
 import { isObject, parseJson } from "../system/json.js";
 
 /**
- * What GPT-2s put between the two products of an MLP, under Hugging Face's names: OpenAI's tanh approximation of
- * GELU, GELU itself, and three others. Their other names for OpenAI's are in formats/huggingface/config.ts.
+ * The activation between an MLP's two matrices, by Hugging Face's names: OpenAI's tanh approximation of GELU, GELU
+ * itself, and three others. Other names for OpenAI's are in formats/huggingface/config.ts.
  */
 export const ACTIVATIONS = ["gelu_new", "gelu", "relu", "silu", "quick_gelu"] as const;
 export type Activation = (typeof ACTIVATIONS)[number];
 
-/** What a GPT-2 computes, beside its sizes: the options of Hugging Face's config.json, under its names. */
+/** What a GPT-2 computes, besides its sizes: the options of Hugging Face's config.json, by its names. */
 export interface Architecture {
-  /** Features between the two products of an MLP. */
+  /** Features between an MLP's two matrices. */
   readonly n_inner: number;
   readonly activation_function: Activation;
   /** Added to the variance in LayerNorm. */
   readonly layer_norm_epsilon: number;
-  /** Whether attention's scores are divided by sqrt(n_embd / n_head). */
+  /** Whether attention scores are divided by sqrt(n_embd / n_head). */
   readonly scale_attn_weights: boolean;
-  /** Whether the scores of layer i (from 0) are divided by i + 1, too. */
+  /** Whether the scores of layer i (from 0) are also divided by i + 1. */
   readonly scale_attn_by_inverse_layer_idx: boolean;
-  /** Whether model/wte is the output matrix, too; if not, that is model/lm_head [n_vocab, n_embd]. */
+  /** Whether model/wte is also the output matrix; if not, that is model/lm_head [n_vocab, n_embd]. */
   readonly tie_word_embeddings: boolean;
 }
 
-/** A model's sizes, with the names of OpenAI's hparams.json; what is left out of the rest is as in OpenAI's models. */
+/** A model's sizes, named as in OpenAI's hparams.json; options left out are as in OpenAI's models. */
 export interface Hparams extends Partial<Architecture> {
   readonly n_vocab: number;
   readonly n_ctx: number;
@@ -44,7 +44,7 @@ export function architectureOf(hparams: Hparams): Architecture {
   };
 }
 
-/** The options in which a model differs from OpenAI's; none of them for OpenAI's. */
+/** The options in which a model differs from OpenAI's. */
 export function unlikeOpenAi(hparams: Hparams): Partial<Architecture> {
   const { n_vocab, n_ctx, n_embd, n_head, n_layer } = hparams;
   const openAi = architectureOf({ n_vocab, n_ctx, n_embd, n_head, n_layer });
@@ -52,14 +52,14 @@ export function unlikeOpenAi(hparams: Hparams): Partial<Architecture> {
   return Object.fromEntries(own.filter(([name, value]) => openAi[name as keyof Architecture] !== value));
 }
 
-/** What attention's scores are multiplied by in a layer. @param layer from 0 */
+/** What the attention scores are multiplied by in a layer. @param layer from 0 */
 export function attentionScale(hparams: Hparams, layer: number): number {
   const { scale_attn_weights, scale_attn_by_inverse_layer_idx } = architectureOf(hparams);
   const scale = scale_attn_weights ? 1 / Math.sqrt(hparams.n_embd / hparams.n_head) : 1;
   return scale_attn_by_inverse_layer_idx ? scale / (layer + 1) : scale;
 }
 
-/** Each size under OpenAI's name, and under Hugging Face's where that is another. */
+/** Each size by OpenAI's name, and by Hugging Face's where it differs. */
 const SIZES = [
   ["n_vocab", "vocab_size"],
   ["n_ctx", "n_positions"],
@@ -67,16 +67,16 @@ const SIZES = [
   ["n_head", "n_head"],
   ["n_layer", "n_layer"],
 ] as const;
-/** Far above any GPT-2, low enough that no product of sizes leaves the exact integers of a double. */
+/** Far above any GPT-2, and low enough that products of sizes are exact in a double. */
 export const SIZE_LIMIT = 10_000_000;
-/** An hparams.json has a hundred bytes. */
+/** An hparams.json has a hundred bytes or so. */
 export const HPARAMS_BYTES = 1 << 20;
 
 const isSize = (value: unknown): boolean =>
   Number.isInteger(value) && (value as number) >= 1 && (value as number) <= SIZE_LIMIT;
 const isFlag = (value: unknown): boolean => typeof value === "boolean";
 
-/** What each option must be: a test, and its words. */
+/** What each option must be: a test, and how a message puts it. */
 export const ARCHITECTURE_RULES: Readonly<
   Record<keyof Architecture, { readonly accepts: (value: unknown) => boolean; readonly words: string }>
 > = {
@@ -98,7 +98,7 @@ export const ARCHITECTURE_RULES: Readonly<
  * Reads hparams.json: OpenAI's, or that of a model that differs from OpenAI's (see hparamsJson).
  * @param json the file's text
  * @param file the file's path, for messages
- * @throws UserError when a value is missing or is none of its kind, or n_head does not divide n_embd
+ * @throws UserError when a value is missing or of the wrong kind, or n_head does not divide n_embd
  */
 export function parseHparams(json: string, file: string): Hparams {
   const next = "download the model again, or name another model folder";
@@ -121,7 +121,7 @@ export function parseHparams(json: string, file: string): Hparams {
   return hparams as unknown as Hparams;
 }
 
-/** The options of an hparams.json in Hugging Face's names: one that is not known here would change the model. */
+/** The options of an hparams.json, by Hugging Face's names: an unknown one would change the model. */
 function parseOptions(
   values: Readonly<Record<string, unknown>>,
   fail: (what: string) => never,
@@ -140,8 +140,8 @@ function parseOptions(
 
 /**
  * The text of an hparams.json. A model that computes what OpenAI's do has their five numbers, in their order. Any other
- * has Hugging Face's names for all of them, and the options in which it differs: a program that knows OpenAI's file
- * alone finds no n_vocab there, and refuses what it would compute wrongly.
+ * has Hugging Face's names for all of them, and the options in which it differs: a program that only knows OpenAI's file
+ * finds no n_vocab there, and refuses the model instead of computing it wrongly.
  */
 export function hparamsJson(hparams: Hparams): string {
   const options = unlikeOpenAi(hparams);

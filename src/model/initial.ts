@@ -4,10 +4,10 @@ import type { Hparams } from "./hparams.js";
 import { parameterShapes, sizeOf } from "./parameters.js";
 import type { WeightSource } from "./weight-source.js";
 
-/** The counter's last word: no sample's number is so large, so no text and no start share random numbers. */
+/** The counter's last word: no sample's number is this large, so no text and no start share random numbers. */
 const START = 0x73746172;
 
-/** 64 bits that stand for a name: Philox over its characters. */
+/** 64 bits derived from a name: Philox over its characters. */
 function streamOf(name: string): [number, number] {
   let low = 0;
   let high = 0;
@@ -21,11 +21,11 @@ const uniform = (a: number, b: number): number => fraction(a, b) + 2 ** -53; // 
 
 /**
  * Fills memory with normally distributed numbers of mean 0: value i is a pure function of seed, name and i.
- * Philox 4x32-10 with key = seed ^ name and counter = (i / 2, name), two values a block by the transformation of
- * Box and Muller ("A note on the generation of random normal deviates", 1958) in float64, rounded once. Its
+ * Philox 4x32-10 with key = seed ^ name and counter = (i / 2, name), two values per block by the transformation of
+ * Box and Muller ("A note on the generation of random normal deviates", 1958) in float64, rounded once. The
  * logarithm, cosine and sine are our own: a seed gives the same bits in every JavaScript engine.
  * @param seed 0 to 2^53 - 1
- * @param name of the tensor: different names have unrelated numbers
+ * @param name of the tensor: different names get unrelated numbers
  * @param deviation standard deviation
  * @param target any length below 2^33
  */
@@ -42,9 +42,9 @@ export function normal(seed: number, name: string, deviation: number, target: Fl
 }
 
 /**
- * The weights of a model that has learned nothing: w and wte normal with deviation 0.02, wpe 0.01, biases 0,
- * gains 1; the two matrices of each layer that write to the residual stream (attn/c_proj and mlp/c_proj) smaller
- * by sqrt(2 n_layer). Every tensor is computed when it is read.
+ * The weights of an untrained model: w and wte normal with deviation 0.02, wpe 0.01, biases 0, gains 1; the two matrices
+ * of each layer that write to the residual stream (attn/c_proj and mlp/c_proj) smaller by sqrt(2 n_layer). Every tensor
+ * is computed when it is read.
  * Source: openai/gpt-2 src/model.py; Radford et al. 2019, section 2.3, for the scaling by depth.
  * @param seed 0 to 2^53 - 1
  */
@@ -68,13 +68,13 @@ export function initialWeights(hparams: Hparams, seed: number): WeightSource {
   };
 }
 
-/** The matrices that LoRA is laid beside, e.g. "model/h0/attn/c_attn/w": the four linear ones of each layer. */
+/** The matrices that LoRA adapts, e.g. "model/h0/attn/c_attn/w": the four linear ones of each layer. */
 export function loraTargets(hparams: Hparams): string[] {
   return [...parameterShapes(hparams).keys()].filter((name) => name.endsWith("/w"));
 }
 
 /**
- * LoRA's a of a matrix, at the start: normal with deviation 1 / sqrt(n_in). Its b starts at zero.
+ * LoRA's a for a matrix, at the start: normal with deviation 1 / sqrt(n_in). Its b starts at zero.
  * Source: Hu et al. 2021, arXiv 2106.09685, section 4.1.
  * @param name of the matrix, e.g. "model/h0/attn/c_attn/w"
  * @param seed 0 to 2^53 - 1

@@ -1,6 +1,6 @@
 import type { Hparams } from "./hparams.js";
 
-/** OpenAI's sizes by name, for `gpt2 bench --shape`: only the width and depth differ. */
+/** OpenAI's sizes by name, for `gpt2 bench --shape`: only width and depth differ. */
 export const SHAPES: Readonly<Record<string, Hparams>> = Object.fromEntries(
   (
     [

@@ -6,9 +6,9 @@ import type { WeightSource } from "./weight-source.js";
 export const LM_HEAD = "model/lm_head";
 
 /**
- * Every parameter of a GPT-2 with its shape, under the names of OpenAI's checkpoints, in the order in which
- * the network uses them. Weights of linear layers are [1, n_in, n_out] (a convolution of width 1 there). An output
- * matrix of its own, which OpenAI's models do not have, is model/lm_head.
+ * Every parameter of a GPT-2 with its shape, named as in OpenAI's checkpoints, in the order the network uses them.
+ * Weights of linear layers are [1, n_in, n_out] (a convolution of width 1 there). An output matrix of its own, which
+ * OpenAI's models do not have, is model/lm_head.
  * Source: openai/gpt-2 src/model.py.
  */
 export function parameterShapes(hparams: Hparams): Map<string, readonly number[]> {
@@ -44,7 +44,7 @@ export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, 1);
 }
 
-/** A shape in a message: all of it, where it has no more sizes than a tensor of a GPT-2 might. */
+/** A shape for a message: all of it, unless it has more sizes than any tensor of a GPT-2. */
 export function showShape(shape: readonly number[]): string {
   const rest = shape.length > 8 ? `, ... (${shape.length} sizes)` : "";
   return `[${shape.slice(0, 8).join(", ")}${rest}]`;
@@ -52,7 +52,7 @@ export function showShape(shape: readonly number[]): string {
 
 /** Number of parameters of a model, e.g. 124,439,808 for 117M. */
 export function countParameters(hparams: Hparams): number {
-  // Not summed over parameterShapes: an hparams.json with a billion layers must not be built up first.
+  // Not summed over parameterShapes(): an hparams.json with a billion layers must not be expanded first.
   const { n_vocab, n_ctx, n_embd, n_layer } = hparams;
   const { n_inner, tie_word_embeddings } = architectureOf(hparams);
   const layer = 4 * n_embd * n_embd + 9 * n_embd + 2 * n_embd * n_inner + n_inner;
@@ -60,8 +60,8 @@ export function countParameters(hparams: Hparams): number {
 }
 
 /**
- * Checks that a source holds exactly the parameters of a model: number, names and shapes.
- * @throws UserError that names the first thing that does not fit
+ * Checks that a source holds exactly a model's parameters: number, names and shapes.
+ * @throws UserError that names the first mismatch
  */
 export function checkParameters(hparams: Hparams, source: WeightSource): void {
   const hint = "hparams.json and the weights are not of the same model";
@@ -73,7 +73,7 @@ export function checkParameters(hparams: Hparams, source: WeightSource): void {
       next: hint,
     });
   }
-  // Before a list of names is made: tensors of no size, or of one number each, may stand for millions of layers.
+  // Before making a list of names: tensors of no size, or of one number each, could stand for millions of layers.
   const tensors = 12 * hparams.n_layer + (architectureOf(hparams).tie_word_embeddings ? 4 : 5);
   if (source.tensors.size !== tensors) {
     throw new UserError(

@@ -3,8 +3,8 @@ import type { Hparams } from "./hparams.js";
 import type { WeightSource } from "./weight-source.js";
 
 /**
- * Checks a batch that a trainer is given: one row or more of 2 to n_ctx + 1 token ids, all equally long.
- * @throws RangeError: a wrong batch is the caller's fault
+ * Checks a batch given to a trainer: one row or more of 2 to n_ctx + 1 token ids, all of one length.
+ * @throws RangeError: a wrong batch is the caller's mistake
  */
 export function checkRows({ n_ctx, n_vocab }: Hparams, rows: readonly ArrayLike<number>[]): void {
   if (rows.length === 0) throw new RangeError("a batch needs a row");
@@ -22,9 +22,9 @@ export function checkRows({ n_ctx, n_vocab }: Hparams, rows: readonly ArrayLike<
 }
 
 /**
- * Checks that a saved state is of a training like this one: the same tensors in the same shapes.
- * @param wanted the state of the trainer that it is to be put back into
- * @throws UserError that names the first thing that does not fit
+ * Checks that a saved state is from a training like this one: the same tensors in the same shapes.
+ * @param wanted the state of the trainer that it is to be restored to
+ * @throws UserError that names the first mismatch
  */
 export function checkState(state: WeightSource, wanted: WeightSource): void {
   const hint = "continue with the options that it was saved with, or start afresh";

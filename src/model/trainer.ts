@@ -5,23 +5,23 @@ import type { WeightSource } from "./weight-source.js";
 export interface TrainerOptions {
   /** Default "adam" (beta 0.9 and 0.999, epsilon 1e-8, no weight decay). */
   readonly optimizer?: "adam" | "sgd";
-  /** Trains the parameters of the layers (model/h...) alone: embeddings and ln_f stay as they are. */
+  /** Trains only the parameters of the layers (model/h...): embeddings and ln_f stay as they are. */
   readonly only_train_transformer_layers?: boolean;
   /**
-   * Trains matrices of this rank beside the layers' four linear ones, and nothing else:
+   * Trains matrices of this rank added to the layers' four linear ones, and nothing else:
    * w + 2 a b, a [n_in, rank] random, b [rank, n_out] zero at the start.
    * Source: LoRA, arXiv 2106.09685 (scale = alpha / rank with alpha = 2 rank).
    */
   readonly lora_rank?: number;
-  /** Keeps each layer's input alone and computes the rest again on the way back: less memory, more time. */
+  /** Keeps only each layer's input and recomputes the rest in the backward pass: less memory, more time. */
   readonly recompute?: boolean;
-  /** Of LoRA's random start. */
+  /** For LoRA's random start. */
   readonly seed?: number;
 }
 
 /**
- * Trains one model. Knows ids, losses and parameters; nothing of text, files, steps' data or terminals.
- * Calls do not overlap. The same calls give the same bits for any number of threads.
+ * Trains one model. Knows ids, losses and parameters; nothing about text, files, the dataset or terminals.
+ * Calls must not overlap. The same calls give the same bits with any number of threads.
  */
 export interface Trainer {
   /** What runs it, e.g. "wasm" or "tfjs-cpu". */
@@ -32,27 +32,27 @@ export interface Trainer {
   /** How many updates there have been: Adam's t. */
   readonly updates: number;
   /**
-   * Adds the gradient of a batch's mean loss to what the next update() uses.
-   * @param rows B sequences of T + 1 token ids each, 1 <= T <= n_ctx: ids 0..T-1 are read, 1..T are to be predicted
+   * Adds the gradient of a batch's mean loss to what the next update() will use.
+   * @param rows B sequences of T + 1 token ids each, 1 <= T <= n_ctx: ids 0..T-1 are read, 1..T are predicted
    * @returns the mean cross-entropy over B T tokens, in nats
    */
   accumulate(rows: readonly ArrayLike<number>[]): Promise<number>;
-  /** The mean cross-entropy alone, as accumulate() would return it; changes nothing. */
+  /** The mean cross-entropy only, as accumulate() would return it; changes nothing. */
   evaluate(rows: readonly ArrayLike<number>[]): Promise<number>;
-  /** One step of the optimizer with the mean of the gradients accumulated since the last one. */
+  /** One optimizer step with the mean of the gradients accumulated since the last one. */
   update(learning_rate: number): Promise<void>;
-  /** The model as it is now, LoRA merged: parameters under their checkpoint names, readable between calls. */
+  /** The model as it is now, with LoRA merged: parameters by their checkpoint names, readable between calls. */
   readonly weights: WeightSource;
   /**
-   * What, beside the weights and `updates`, the next updates depend on: Adam's moments, LoRA's matrices and the
-   * weights below them. Empty where nothing is (sgd).
+   * What the next updates depend on besides the weights and `updates`: Adam's moments, LoRA's matrices and the weights
+   * under them. Empty if there is none (sgd).
    */
   readonly state: WeightSource;
-  /** Puts back a state that was saved: the trainer was made from the weights saved with it. */
+  /** Restores a saved state; the trainer must have been made from the weights saved with it. */
   restore(updates: number, state: WeightSource): Promise<void>;
   /**
-   * The gradient accumulated so far of one trained tensor, for tests; its names are those of `weights`, or of
-   * LoRA's matrices in `state`.
+   * The gradient accumulated so far for one trained tensor, for tests; named as in `weights`, or as LoRA's matrices
+   * in `state`.
    */
   gradient(name: string, target: Float32Array): Promise<void>;
   dispose(): Promise<void>;

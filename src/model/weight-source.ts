@@ -5,7 +5,7 @@ export interface TensorInfo {
   readonly dtype: string;
 }
 
-/** Where parameters come from: a TensorFlow checkpoint or tfjs weights. */
+/** Where parameters come from: a TensorFlow checkpoint, tfjs weights, ... */
 export interface WeightSource {
   /** The path, for messages. */
   readonly path: string;
@@ -13,20 +13,20 @@ export interface WeightSource {
   /**
    * Reads one tensor as float32 into the caller's memory (which may be shared memory).
    * @param target exactly as many values as the tensor has
-   * @throws UserError when the file is too short or its checksum does not fit
+   * @throws UserError when the file is too short or its checksum is wrong
    */
   read(name: string, target: Float32Array): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A source that hands a tensor's values on in pieces too: no tensor need be in memory whole. */
+/** A source that can also deliver a tensor in pieces: no tensor need be in memory whole. */
 export interface ScannableSource extends WeightSource {
-  /** The kind of check that comes with the tensors, e.g. "CRC-32C"; undefined where they have none. */
+  /** The kind of checksum that the tensors have, e.g. "CRC-32C"; undefined if they have none. */
   readonly checksum: string | undefined;
   /**
-   * Hands all values of a tensor on, in order and some at a time.
-   * @param visit called with values that are valid during the call; what it throws ends the reading
-   * @throws UserError as read(); a checksum that does not fit shows after the last piece
+   * Delivers all values of a tensor, in order, some at a time.
+   * @param visit called with values that are valid during the call; if it throws, reading ends
+   * @throws UserError like read(); a wrong checksum shows after the last piece
    */
   scan(name: string, visit: (values: Float32Array) => void): Promise<void>;
 }

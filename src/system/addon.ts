@@ -1,6 +1,6 @@
 /**
- * The package's own native code, one file for each platform: native/ has its source, prebuilds/ the files. Without it
- * everything works the same, by WebAssembly and JavaScript.
+ * The package's own native code, one file per platform: the source is in native/, the files in prebuilds/. Without it
+ * everything works the same, in WebAssembly and JavaScript.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -11,20 +11,20 @@ import { PACKAGE_ROOT } from "./package.js";
 
 /** What the file exports. */
 export interface Addon {
-  /** The sets of kernels that this processor can run, by name, the best first. */
+  /** The sets of kernels that this processor can run, by name, best first. */
   readonly kernels: Readonly<Record<string, unknown>>;
-  /** Continues a CRC-32C over bytes, where the processor has an instruction for it. */
+  /** Continues a CRC-32C over bytes; only where the processor has an instruction for it. */
   readonly crc32c?: (bytes: Uint8Array, crc: number) => number;
   /** Asks Linux for huge pages in an address space of `bytes` that begins with a memory. @returns whether it agreed */
   readonly hugePages?: (memory: Uint8Array, bytes: number) => boolean;
 }
 
-/** Where the files are; sha256.json there has their digests. */
+/** Where the files are, with their digests in sha256.json. */
 const PREBUILDS = join(PACKAGE_ROOT, "prebuilds");
 
 let loaded: Addon | string | undefined;
 
-/** The addon for this platform, loaded once in a process; or why there is none: one line. */
+/** The addon for this platform, loaded once per process; or why there is none, in one line. */
 export function loadAddon(): Addon | string {
   try {
     loaded ??= openAddon(PREBUILDS, `${process.platform}-${process.arch}`);
@@ -40,7 +40,7 @@ export function loadAddon(): Addon | string {
  */
 export function openAddon(folder: string, platform: string): Addon {
   const file = join(folder, platform, "gpt2.node");
-  // A file that has been cut would end the process when its missing pages are touched: nothing unknown is loaded.
+  // Using a truncated file would kill the process when a missing page is touched: only known files are loaded.
   const digests = JSON.parse(readFileSync(join(folder, "sha256.json"), "utf8")) as Record<string, string>;
   const digest = digests[platform];
   if (digest === undefined) throw new Error(`there are no native kernels for ${platform}`);

@@ -1,17 +1,17 @@
 /** The process's exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (128 + SIGINT). */
 export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
-/** How a message writes an option that it names; `value` is true where the option takes none. */
+/** How a message writes an option; `value` is true for an option without a value. */
 export type OptionWriter = (name: string, value?: string | number | true) => string;
 
 /** As a property of the library's options: `precision`, `precision: "int8"`. */
 let written: OptionWriter = (name, value) =>
   value === undefined ? name : `${name}: ${JSON.stringify(value)}`;
 
-/** Every message names an option by this, so that whoever reads it finds it: the command line shows flags. */
+/** Every message names options through this, as its reader knows them: as flags on the command line. */
 export const option: OptionWriter = (name, value) => written(name, value);
 
-/** Sets how option() writes in this process; src/cli alone calls it, before it loads or runs anything else. */
+/** Sets how option() writes in this process; only src/cli calls it, before it loads or runs anything else. */
 export function writeOptionsAs(writer: OptionWriter): void {
   written = writer;
 }
@@ -25,9 +25,9 @@ export interface ErrorDetails {
 }
 
 /**
- * A failure that the user can act on: the reason names the thing, `next` the next step. The message is both on one
- * line, "reason: next"; the command line prints it without a stack. Anything else that is thrown is a fault of ours.
- * No module edits another's message: it takes the reason and gives a next step of its own.
+ * A failure that the user can act on: the reason names the thing, `next` the next step. The message is both on one line,
+ * "reason: next"; the command line prints it without a stack. Anything else thrown is a bug of ours.
+ * No module edits another's message: it takes the reason and adds a next step of its own.
  */
 export class UserError extends Error {
   override name = "UserError";
@@ -52,7 +52,7 @@ export class UsageError extends UserError {
   }
 }
 
-/** Why something failed, without the next step of a UserError: for a message that has one of its own. */
+/** Why something failed, without the next step of a UserError: for a message with a next step of its own. */
 export function reasonOf(error: unknown): string {
   return error instanceof UserError ? error.reason : messageOf(error);
 }
@@ -62,23 +62,23 @@ export function messageOf(error: unknown): string {
   return oneLine(error instanceof Error ? error.message : String(error));
 }
 
-/** A message may quote a file that came from anywhere; no file's text is to fill the screen. */
+/** A message may quote a file from anywhere; no file's text may fill the screen. */
 const MESSAGE_LIMIT = 1500;
-/** What moves a terminal's cursor, colours it or turns the direction of its text; halves of characters. */
+/** Whatever moves a terminal's cursor, colours text or reverses its direction; halves of characters. */
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
-/** A text on one line: ends of lines become spaces, other characters that cannot be seen are escaped. */
+/** A text on one line: line breaks become spaces, other invisible characters are escaped. */
 function oneLine(text: string): string {
   return text
     .replace(/\s*\n\s*/g, " ")
     .replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** A text cut to at most `limit` characters: the beginning and the end of a longer one. */
+/** A text cut to at most `limit` characters, keeping its beginning and end. */
 export function shorten(text: string, limit = 80): string {
   if (text.length <= limit) return text;
   const end = Math.floor(limit / 3);
-  // No character is cut in half.
+  // Never cut a character in half.
   const head = text.slice(0, limit - end - 3).replace(/[\ud800-\udbff]$/, "");
   return `${head}...${text.slice(text.length - end).replace(/^[\udc00-\udfff]/, "")}`;
 }
@@ -89,14 +89,14 @@ function printable(text: string, limit: number): string {
 }
 
 /**
- * Any value of a file, as JSON has it, for a message: short and on one line, whatever it is.
- * @param limit characters at most
+ * Any JSON value of a file, for a message: short and on one line, whatever it is.
+ * @param limit most characters
  */
 export function quote(value: unknown, limit = 80): string {
   if (value === undefined) return "nothing";
   try {
     return printable(JSON.stringify(value), limit);
   } catch {
-    return "a deeply nested value"; // JSON.stringify goes as deep as the stack; JSON.parse goes deeper
+    return "a deeply nested value"; // JSON.stringify recurses on the stack; JSON.parse goes deeper
   }
 }

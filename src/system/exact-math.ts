@@ -1,6 +1,6 @@
 /**
- * Logarithm, cosine and sine, and whole powers in float64, of additions, multiplications, divisions and square roots
- * alone. The accuracy of Math.log, Math.cos and ** is left to the JavaScript engine; what a seed decides must not be.
+ * Logarithm, cosine, sine and whole powers in float64, made only of additions, multiplications, divisions and square
+ * roots. JavaScript engines may differ in the last bit of Math.log, Math.cos and **, and what a seed decides must not.
  */
 
 const BITS = new DataView(new ArrayBuffer(8));
@@ -32,7 +32,7 @@ export function log(x: number): number {
 
 /**
  * Cosine and sine of a part of a full turn, 2 pi turn, within about 1e-15.
- * @param turn 0 to 1; what is left of it beside the nearest quarter is exact
+ * @param turn 0 to 1; its difference to the nearest quarter is exact
  */
 export function cosAndSin(turn: number): readonly [cos: number, sin: number] {
   const quarter = Math.floor(4 * turn + 0.5);

@@ -45,15 +45,14 @@ export async function listFolder(path: string): Promise<string[]> {
 }
 
 /**
- * A file's bytes, where it is as small as files of its kind are: a gigabyte under the name of a list of settings is
- * not read to find out that it is none.
- * @param limit bytes that it may have
- * @param next the next step for a file that is none or too large, e.g. "download the model again"
+ * A small file's bytes. A gigabyte that merely has the name of a settings file is refused without reading it.
+ * @param limit most bytes
+ * @param next the next step when the file is missing or too large, e.g. "download the model again"
  * @throws UserError when it cannot be read, is not a file, is larger, or is a Git LFS pointer in place of the file
  */
 export async function readSmallFile(path: string, limit: number, next: string): Promise<Buffer> {
   try {
-    const found = await stat(path); // before it is opened: a pipe would wait for a writer
+    const found = await stat(path); // before opening: a pipe would wait for a writer
     if (found.isDirectory()) throw Object.assign(new Error("a folder"), { code: "EISDIR" });
     if (!found.isFile()) throw new UserError(`cannot read ${path}: it is not a file`, { next });
     if (found.size <= limit) {
@@ -69,7 +68,7 @@ export async function readSmallFile(path: string, limit: number, next: string): 
   }
 }
 
-/** The same for a file that need not be there: undefined where it is not. */
+/** The same for a file that may be missing: undefined if it is. */
 export async function readSmallFileIfThere(
   path: string,
   limit: number,
@@ -85,7 +84,7 @@ export async function readSmallFileIfThere(
 }
 
 /**
- * Does a piece of work that writes; where the place may not be written to, the error says what to do.
+ * Runs work that writes; if the place is read-only, the error says what to do.
  * @param next the next step, e.g. "choose another folder"
  */
 export async function elsewhereIfReadOnly<T>(next: string, work: () => Promise<T>): Promise<T> {
@@ -99,10 +98,10 @@ export async function elsewhereIfReadOnly<T>(next: string, work: () => Promise<T
 }
 
 /**
- * Creates a folder and those above it that are missing. Node's own recursive mkdir never returns where the system
- * says "no such file or folder" although the folder above is there, as below /proc.
- * @param mode permissions of what is created
- * @returns the topmost folder that was created; undefined where all were there
+ * Creates a folder and its missing parents. Node's own recursive mkdir never returns where the system says "no such
+ * file or folder" although the parent exists, as below /proc.
+ * @param mode permissions of the new folders
+ * @returns the topmost folder created; undefined if all existed
  * @throws UserError
  */
 export function makeFolder(path: string, mode?: number): string | undefined {
@@ -118,7 +117,7 @@ function make(folder: string, mode: number | undefined): string | undefined {
     mkdirSync(folder, { mode });
     return folder;
   } catch (error) {
-    // Not every system says EEXIST of a folder that is there: a drive, a read-only disk. Another process may be as quick.
+    // Not every system reports EEXIST for an existing folder: drives and read-only disks differ. Another process may be as quick.
     if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return undefined;
     const above = dirname(folder);
     const { code } = error as NodeJS.ErrnoException;
@@ -128,7 +127,7 @@ function make(folder: string, mode: number | undefined): string | undefined {
   }
 }
 
-/** Writes a new file beside the place of another and flushes it to the disk; its path. */
+/** Writes a new file next to another and flushes it to the disk. @returns its path */
 async function writeBeside(path: string, write: (file: FileHandle) => Promise<void>): Promise<string> {
   const beside = `${path}.${randomBytes(4).toString("hex")}.part`;
   try {
@@ -147,8 +146,8 @@ async function writeBeside(path: string, write: (file: FileHandle) => Promise<vo
 }
 
 /**
- * Writes a file whole or not at all: beside its place first, flushed to the disk, then renamed over it.
- * @throws UserError when the disk is full, the folder read-only, ...; the old file is then still there
+ * Writes a file whole or not at all: next to its place first, flushed to the disk, then renamed over it.
+ * @throws UserError when the disk is full, the folder read-only, ...; the old file is then untouched
  */
 export async function replaceFile(path: string, data: string | Uint8Array): Promise<void> {
   try {
@@ -160,7 +159,7 @@ export async function replaceFile(path: string, data: string | Uint8Array): Prom
   }
 }
 
-/** Makes a folder's renames last. Not every system lets a folder be opened; there it does so in its own time. */
+/** Makes a folder's renames durable. Some systems cannot open folders; there they become so in time. */
 export async function syncFolder(folder: string): Promise<void> {
   try {
     const handle = await open(folder, "r");
@@ -170,13 +169,13 @@ export async function syncFolder(folder: string): Promise<void> {
       await handle.close();
     }
   } catch {
-    // The files' own contents are on the disk already.
+    // The contents of the files are already on the disk.
   }
 }
 
 /**
- * Writes a file that is not there yet, whole or not at all.
- * @throws UserError when anything of that name is there, the disk is full, ...
+ * Writes a file that does not exist yet, whole or not at all.
+ * @throws UserError when anything of that name exists, the disk is full, ...
  */
 export async function writeNewFile(path: string, data: string | Uint8Array): Promise<void> {
   try {
@@ -190,10 +189,10 @@ export async function writeNewFile(path: string, data: string | Uint8Array): Pro
 }
 
 /**
- * Writes a file that is not in memory, piece by piece, whole or not at all.
- * @param overwrite whether it may take the place of another
- * @param write gets what appends a piece
- * @throws UserError when the disk is full, the folder read-only, ...; what `write` throws, as it is
+ * Writes a file that is never whole in memory, in pieces, whole or not at all.
+ * @param overwrite whether it may replace another file
+ * @param write is given a function that appends a piece
+ * @throws UserError when the disk is full, the folder read-only, ...; whatever `write` throws, unchanged
  */
 export async function writeInPieces(
   path: string,
@@ -219,7 +218,7 @@ async function moveOrRemove(beside: string, move: (beside: string) => Promise<vo
   }
 }
 
-/** Whether there is anything of this name. */
+/** Whether anything of this name exists. */
 export async function exists(path: string): Promise<boolean> {
   return lstat(path).then(
     () => true,
@@ -228,8 +227,8 @@ export async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * Refuses to put something in the place of what a link to a folder leads to: that may be another's. Whoever writes to
- * a folder for the first time, or adds to it, may do so through a link.
+ * Refuses to replace what a link to a folder points to: it may be somebody else's. Writing to a folder for the first
+ * time, or adding to it, is allowed through a link.
  */
 export async function refuseLinkedFolder(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
@@ -239,13 +238,13 @@ export async function refuseLinkedFolder(path: string): Promise<void> {
   });
 }
 
-/** Renames without ever taking another file's place. @throws an error with the code EEXIST where there is one */
+/** Renames without ever replacing another file. @throws an error with the code EEXIST if there is one */
 export async function renameToNew(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // Not every file system has links: there a look before must do.
+    // Not every file system has links: there, looking first must do.
     if (code === "EEXIST" || (await exists(to))) throw Object.assign(new Error("exists"), { code: "EEXIST" });
     await rename(from, to);
     return;

@@ -1,11 +1,11 @@
 import { messageOf, UserError } from "./errors.js";
 
-/** An object of a file, whatever it holds. */
+/** Any object from a file. */
 export type Json = Readonly<Record<string, unknown>>;
 
 /**
- * The value of a file's text.
- * @param next the next step where it is no JSON, e.g. "download the model again"
+ * Parses a file's text.
+ * @param next the next step if it is not JSON, e.g. "download the model again"
  * @throws UserError
  */
 export function parseJson(text: string, path: string, next?: string): unknown {
@@ -20,7 +20,7 @@ export function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Whether it is a number of things or bytes, or an id: 0, 1, 2, ... 2^53 - 1. */
+/** Whether it is a size, count or id: a whole number from 0 to 2^53 - 1. */
 export function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }

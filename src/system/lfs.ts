@@ -3,19 +3,19 @@ import { UserError } from "./errors.js";
 
 const FIRST_LINE = "version https://git-lfs.github.com/spec/v1";
 
-/** Whether a file's beginning is that of a Git LFS pointer: a few lines in place of a large file. */
+/** Whether a file begins like a Git LFS pointer: a few lines in place of a large file. */
 export function isLfsPointer(head: Uint8Array): boolean {
   return Buffer.from(head.subarray(0, FIRST_LINE.length)).toString("latin1") === FIRST_LINE;
 }
 
-/** What to say of a pointer. */
+/** The error for a pointer. */
 export function lfsFault(path: string): UserError {
   return new UserError(`${path} is a Git LFS pointer, not the file itself`, {
     next: `run \`git lfs pull\` in its folder, or download the file`,
   });
 }
 
-/** @throws UserError if the file is a pointer; nothing else is judged here */
+/** @throws UserError if the file is a pointer; nothing else is checked */
 export async function refuseLfsPointer(path: string): Promise<void> {
   const file = await open(path, "r").catch(() => undefined);
   if (!file) return;

@@ -8,13 +8,13 @@ import { fileError } from "./files.js";
 
 const HEARTBEAT_MS = 5_000;
 
-/** A kind of work that must be alone in its folder. */
+/** A kind of work that only one process may do in a folder at a time. */
 export interface Work {
-  /** Name of the lock's file. */
+  /** The lock file's name. */
   readonly file: string;
   /** What it is called in messages, e.g. "download". */
   readonly name: string;
-  /** A lock of another machine's that has not been touched for so long belongs to nobody. Default half a minute. */
+  /** Another machine's lock is stale once it has not been touched for this long. Default: half a minute. */
   readonly staleMs?: number;
 }
 
@@ -33,9 +33,9 @@ export interface Lock {
 }
 
 /**
- * Makes sure that one process at a time does a kind of work in a folder. The lock names its process and is touched
- * every few seconds, so that one left by a crash, on this machine or another, does not stand in the way.
- * @throws UserError when another process is at it
+ * Makes sure that only one process at a time does a kind of work in a folder. The lock names its process and is touched
+ * every few seconds, so that one left by a crash, on this machine or another, blocks nobody.
+ * @throws UserError when another process is doing it
  */
 export async function lockFolder(folder: string, { file, name, staleMs = STALE_MS }: Work): Promise<Lock> {
   const path = join(folder, file);
@@ -48,7 +48,7 @@ export async function lockFolder(folder: string, { file, name, staleMs = STALE_M
   }
   const heartbeat = setInterval(() => {
     const now = new Date();
-    // A lock that cannot be touched is found out by check().
+    // check() notices a lock that cannot be touched.
     utimes(path, now, now).catch(() => undefined);
   }, HEARTBEAT_MS);
   heartbeat.unref();
@@ -70,8 +70,8 @@ export async function lockFolder(folder: string, { file, name, staleMs = STALE_M
 }
 
 /**
- * Takes a lock for a piece of work that is over before anything else runs in this process.
- * @returns what gives it back; undefined when another process holds it
+ * Takes a lock for work that ends before anything else runs in this process.
+ * @returns a function that releases it; undefined when another process holds it
  */
 export function tryLock(folder: string, { file, staleMs = STALE_MS }: Work): (() => void) | undefined {
   const path = join(folder, file);
@@ -83,7 +83,7 @@ export function tryLock(folder: string, { file, staleMs = STALE_MS }: Work): (()
   };
 }
 
-/** What a lock of this process holds. */
+/** The contents of a lock of this process. */
 const contentOf = (): string =>
   JSON.stringify({
     pid: process.pid,
@@ -92,9 +92,9 @@ const contentOf = (): string =>
     token: randomBytes(8).toString("hex"),
   });
 
-/** Takes a lock, or tells who holds it. */
+/** Takes a lock, or returns its holder. */
 function take(path: string, content: string, staleMs: number): Holder | undefined {
-  held.add(content); // before the file is there: another call in this process may find it at once
+  held.add(content); // before the file exists: another call in this process may find it at once
   for (let attempt = 0; !create(path, content); attempt++) {
     const holder = readHolder(path);
     if (holder && (attempt > 3 || isHeld(holder, staleMs))) {
@@ -111,18 +111,18 @@ interface Holder {
   readonly content: string;
   readonly pid: number;
   readonly host: string;
-  /** startOf() its process; undefined where the system does not tell. */
+  /** startOf() its process; undefined where the system does not say. */
   readonly started: string | undefined;
   readonly touched: number;
 }
 
-/** Whether a process, of this machine or another, is at a kind of work in a folder right now. */
+/** Whether a process, on this machine or another, is doing this work in the folder right now. */
 export function isAtWork(folder: string, { file, staleMs = STALE_MS }: Work): boolean {
   const holder = readHolder(join(folder, file));
   return holder !== undefined && isHeld(holder, staleMs);
 }
 
-/** Creates the lock with its content at once: whoever finds it can read it. False when there is one. */
+/** Creates the lock together with its contents, so that whoever finds it can read it. False if there is one already. */
 function create(path: string, content: string): boolean {
   const beside = besideOf(path);
   try {
@@ -132,7 +132,7 @@ function create(path: string, content: string): boolean {
   } catch (error) {
     const { code, syscall } = error as NodeJS.ErrnoException;
     if (code === "EEXIST") return false;
-    // A machine on which this process is not known has tidied: the next attempt makes another.
+    // A machine that does not know this process has cleaned up: the next attempt makes another.
     if (code === "ENOENT" && syscall === "link") return false;
     if (code === "EPERM" || code === "ENOTSUP" || code === "ENOSYS") return createWithoutLinks(path, content);
     throw fileError("write", path, error);
@@ -160,7 +160,7 @@ function readHolder(path: string): Holder | undefined {
     try {
       value = (JSON.parse(content) ?? {}) as typeof value;
     } catch {
-      // Someone else's file, or a crash: it holds until it is old.
+      // Someone else's file, or half written in a crash: it counts until it is old.
     }
     const started = typeof value.started === "string" ? value.started : undefined;
     return {
@@ -176,17 +176,17 @@ function readHolder(path: string): Holder | undefined {
   }
 }
 
-/** Removes the lock of a process that is gone. */
+/** Removes a lock whose process is gone. */
 export function removeStaleLock(folder: string, { file, staleMs = STALE_MS }: Work): void {
   const path = join(folder, file);
   const holder = readHolder(path);
   if (holder && !isHeld(holder, staleMs)) removeStale(path, holder.content);
 }
 
-/** A name for a file that becomes a lock, or was one, and the process that must remove it. */
+/** A name for a file that will become a lock, or was one, with the process that must remove it. */
 const besideOf = (path: string): string => `${path}.${process.pid}-${randomBytes(4).toString("hex")}`;
 
-/** Removes what a process that was killed between two steps left beside the lock. */
+/** Removes what a process left next to the lock when it was killed between two steps. */
 function removeLeftovers(path: string): void {
   const folder = dirname(path);
   try {
@@ -196,11 +196,11 @@ function removeLeftovers(path: string): void {
       if (Number(pid) === process.pid || !isRunning(Number(pid))) rmSync(join(folder, name), { force: true });
     }
   } catch {
-    // They are in nobody's way.
+    // They block nobody.
   }
 }
 
-/** Whether there is a process with this number on this machine. */
+/** Whether a process with this number exists on this machine. */
 export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0); // signal 0 only asks
@@ -211,7 +211,7 @@ export function isRunning(pid: number): boolean {
 }
 
 /**
- * When a process began, to tell it from a later one of the same number; undefined where the system does not say.
+ * When a process started, to tell it from a later one with the same number; undefined where the system does not say.
  * Source: proc(5), field 22 of /proc/PID/stat.
  */
 function startOf(pid: number): string | undefined {
@@ -223,26 +223,26 @@ function startOf(pid: number): string | undefined {
 }
 
 /**
- * Whether the holder of a lock is still there. A process of this machine is looked for, however long ago it touched
- * its lock: it may be suspended, or busy. Only of one that cannot be seen does the age decide.
+ * Whether a lock's holder still exists. A process of this machine is looked up, however long ago it touched its lock:
+ * it may be suspended, or busy. Only for one that cannot be seen does the age decide.
  */
 function isHeld({ content, pid, host, started, touched }: Holder, staleMs: number): boolean {
   const age = Date.now() - touched;
   if (host !== hostname() || !Number.isSafeInteger(pid) || pid <= 0) return age <= staleMs;
-  // Our own number, but not one of our locks: in a container that was started again every process may have it.
+  // Our number, but not our lock: in a restarted container every process may have the same number.
   if (pid === process.pid) return held.has(content);
-  if (age > 1000 * uptime()) return false; // from before the machine was started
+  if (age > 1000 * uptime()) return false; // from before the machine started
   return isRunning(pid) && (started === undefined || startOf(pid) === started);
 }
 
-/** Removes a stale lock, and gives it back when someone else was quicker and it is a new one by now. */
+/** Removes a stale lock, and puts it back if someone else was quicker and it is a new one by now. */
 function removeStale(path: string, content: string): void {
   const aside = besideOf(path);
   try {
     renameSync(path, aside);
     if (readFileSync(aside, "utf8") !== content) linkSync(aside, path);
   } catch {
-    // Removed or replaced meanwhile: the next attempt to create ours will tell.
+    // Removed or replaced meanwhile: the next attempt to create ours will show.
   } finally {
     rmSync(aside, { force: true });
   }

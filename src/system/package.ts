@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The package's own folder: dist/src/system/package.js lies three folders below it. */
+/** The package's own folder, three levels above dist/src/system/package.js. */
 export const PACKAGE_ROOT = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 
 /** The package's version, from its package.json. */

@@ -2,7 +2,7 @@
 export interface Encoding {
   /** As TextDecoder takes it. */
   readonly label: "utf-8" | "utf-16le" | "utf-16be";
-  /** U+FFFD, which stands for bytes that mean nothing. */
+  /** U+FFFD, which replaces invalid bytes. */
   readonly replacement: Uint8Array;
 }
 
@@ -11,7 +11,7 @@ const UTF_16LE: Encoding = { label: "utf-16le", replacement: Uint8Array.of(0xfd,
 const UTF_16BE: Encoding = { label: "utf-16be", replacement: Uint8Array.of(0xff, 0xfd) };
 
 /**
- * How a text is encoded: UTF-16 where a byte order mark says so (PowerShell's `>` writes one), else UTF-8.
+ * How a text is encoded: UTF-16 if a byte order mark says so (PowerShell's `>` writes one), else UTF-8.
  * @param head its first two bytes or more
  */
 export function encodingOf(head: Uint8Array): Encoding {
@@ -20,7 +20,7 @@ export function encodingOf(head: Uint8Array): Encoding {
   return UTF_8;
 }
 
-/** A small file's text, without a byte order mark: UTF-16 where one says so, else UTF-8. */
+/** A small file's text, without a byte order mark: UTF-16 if one says so, else UTF-8. */
 export function decodeText(bytes: Uint8Array): string {
   return new TextDecoder(encodingOf(bytes).label).decode(bytes);
 }
