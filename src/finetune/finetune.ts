@@ -28,8 +28,8 @@ export interface Finished extends Trained {
 const LOCK = { file: ".finetune.lock", name: "training" };
 
 /**
- * Trains a model on a dataset, or goes on with a run that was stopped or killed.
- * @throws UserError when the dataset, the model, the run or the disk is not as it must be
+ * Trains a model on a dataset, or continues a run that was stopped or killed.
+ * @throws UserError when something is wrong with the dataset, the model, the run or the disk
  */
 export async function finetune(request: FinetuneRequest, events: FinetuneEvents): Promise<Finished> {
   const { folder } = request;
@@ -43,7 +43,7 @@ export async function finetune(request: FinetuneRequest, events: FinetuneEvents)
       await lock.release();
     }
   } finally {
-    // Where nothing came of it, nothing stays: a folder that is not empty does.
+    // If nothing came of it, the folder goes, unless it holds something.
     if (created !== undefined) {
       await rmdir(folder).catch(() => undefined);
       if (created !== folder) await rmdir(dirname(folder)).catch(() => undefined);
@@ -91,14 +91,14 @@ async function trainIn(request: FinetuneRequest, events: FinetuneEvents, lock: L
   }
 }
 
-/** The options that were given, those of the run that goes on, and the defaults. */
+/** The options given, then those of the run being continued, then the defaults. */
 function chooseOptions({ given }: FinetuneRequest, { save }: Start): TrainingOptions {
   return {
     ...TRAINING_DEFAULTS,
     seed: randomSeed(),
     ...save?.progress.options,
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
-    column: given.column, // belongs to the dataset, which is given each time
+    column: given.column, // part of the dataset, which is given each time
   };
 }
 
@@ -113,14 +113,14 @@ async function readCorpus(
     const onProgress = (bytes: number, total: number): void => events.onReading(bytes, total);
     corpus = await loadDataset(dataset, encoder, { column, validation, signal, onProgress });
   } catch (error) {
-    signal.throwIfAborted(); // says it better
+    signal.throwIfAborted(); // its reason says it better
     throw error;
   }
   for (const line of corpus.notices) events.onNotice(line);
   return corpus;
 }
 
-/** How many tokens a row has: as many as wanted, as the model reads, and as the dataset has. */
+/** How many tokens a row has: as many as wanted, as the model can read, and as the dataset has. */
 function chooseContext(
   { tokens }: Corpus,
   { context_length }: TrainingOptions,

@@ -11,7 +11,7 @@ import { writeSamples } from "./run/samples.js";
 import { writeSave } from "./run/save.js";
 import type { Training } from "./training.js";
 
-/** At most this many windows of the held-out part are measured: that costs a few percent of the time. */
+/** At most this many windows of the held-out part are measured: a few percent of the time. */
 const VALIDATION_WINDOWS = 16;
 
 /** How a training ended. */
@@ -21,14 +21,13 @@ export interface Trained {
 }
 
 /**
- * A loss this many times as high as at the beginning, or as that of a model that knows nothing, is none that a training
- * comes back from.
+ * No training recovers from a loss this many times that of its start, or that of a model that knows nothing.
  */
 const FAR = 3;
-/** So many of them in a row end the training; the next save that is due does in any case. */
+/** This many of them in a row end the training; in any case, the next due save does. */
 const FAR_STEPS = 8;
 
-/** Notices a loss that runs away. */
+/** Notices a loss that diverges. */
 class Divergence {
   /** Steps in a row whose loss was far too high. */
   private far = 0;
@@ -48,7 +47,7 @@ class Divergence {
     if (this.far >= FAR_STEPS) this.check(step, loss, saved);
   }
 
-  /** @throws UserError when the model is not worth to replace a save */
+  /** @throws UserError when the model is not good enough to replace a save */
   check(step: number, loss: number, saved: number | undefined): void {
     if (this.far > 0)
       throw diverged(
@@ -73,9 +72,9 @@ function diverged(step: number, saved: number | undefined, reason: string): User
 /** Runs the loop: batches, updates, log, validation, saves, samples. */
 class Loop {
   private progress: RunProgress;
-  /** Steps of the saves that stay, the latest first. */
+  /** Steps of the saves to keep, latest first. */
   private saves: readonly number[];
-  /** Tokens since the loop began. */
+  /** Tokens since the loop started. */
   private tokens = 0;
   private readonly started = performance.now();
   private readonly windows: readonly ArrayLike<number>[];
@@ -118,7 +117,7 @@ class Loop {
     return { step: this.progress.step, isInterrupted: signal.aborted };
   }
 
-  /** One update; its mean loss, or undefined when interrupted before it. */
+  /** One update: its mean loss, or undefined if interrupted before it. */
   private async takeStep(step: number): Promise<number | undefined> {
     const { request, trainer, corpus, events } = this.training;
     const { signal } = request;
@@ -138,7 +137,7 @@ class Loop {
     return sum / accumulate_gradients;
   }
 
-  /** The step's row in loss.csv, and its line where one is due. */
+  /** Writes the step's row in loss.csv, and its log line if one is due. */
   private async record(step: number, loss: number, isLast: boolean): Promise<void> {
     const { log, request, events } = this.training;
     const { print_every, validate_every } = request.loop;
@@ -152,7 +151,7 @@ class Loop {
     await events.onLine(`[${step} | ${seconds}] loss=${loss.toFixed(2)} avg=${row.average.toFixed(2)}${val}`);
   }
 
-  /** The mean loss on the held-out part; undefined where there is none, or when interrupted. */
+  /** The mean loss on the held-out part; undefined if there is none, or when interrupted. */
   private async validate(): Promise<number | undefined> {
     const { trainer, request, events } = this.training;
     const { signal } = request;
@@ -200,9 +199,9 @@ class Loop {
 }
 
 /**
- * Trains until the steps are done or the signal comes; then the run is saved.
- * @throws UserError when the disk fails, the training diverges, or another process has taken the folder over; the last
- *   good save is then as it was
+ * Trains until the steps are done or the signal comes, then saves the run.
+ * @throws UserError when the disk fails, the training diverges, or another process has taken over the folder; the last
+ *   good save is then untouched
  */
 export function train(training: Training): Promise<Trained> {
   return new Loop(training).run();

@@ -6,18 +6,18 @@ import type { Losses, LossLog } from "./run/losses.js";
 import type { FinetuneRequest } from "./run/options.js";
 import type { RunProgress } from "./run/run-file.js";
 
-/** What the user is told. Calls that return a promise are waited for. */
+/** What the user is told. Calls that return a promise are awaited. */
 export interface FinetuneEvents {
   onNotice(line: string): void;
-  /** Bytes of the dataset that were read, of how many. */
+  /** Bytes of the dataset read so far, and in all. */
   onReading(bytes: number, total: number): void;
   /** Everything is ready. */
   onBegin(training: Training): void;
-  /** A batch has been read: `done` of the step's batches. `tokens` counts what was trained since the loop began. */
+  /** A batch has been read: `done` of the step's batches. `tokens` counts those trained since the loop started. */
   onBatch(step: number, done: number, tokens: number): void;
   /** A line of the log. */
   onLine(line: string): Promise<void>;
-  /** The held-out part is about to be measured; a line of the log follows. */
+  /** The held-out part is about to be measured; a log line follows. */
   onValidating(step: number): void;
   onSaving(step: number): void;
   onSaved(step: number, losses: Losses): Promise<void>;
@@ -25,20 +25,20 @@ export interface FinetuneEvents {
   onSamples(text: string): Promise<void>;
 }
 
-/** A training that is ready to run: what its loop, its samples and its display need. */
+/** A training that is ready to run: all that its loop, samples and display need. */
 export interface Training {
   readonly request: FinetuneRequest;
   readonly events: FinetuneEvents;
   readonly base: BaseModel;
-  /** The seed was drawn just now. */
+  /** Whether the seed was drawn just now. */
   readonly isNewSeed: boolean;
   readonly corpus: Corpus;
   readonly trainer: Trainer;
-  /** Where it stands when it begins, and the options that hold. */
+  /** Where it starts, and the options in force. */
   readonly progress: RunProgress;
-  /** Steps of the saves that are there of this training, the latest first. */
+  /** Steps of this training's existing saves, latest first. */
   readonly saves: readonly number[];
-  /** The step that ends it; Infinity: none. */
+  /** The step that ends it; Infinity if none does. */
   readonly last: number;
   readonly log: LossLog;
   /** The right to write to the run's folder. */

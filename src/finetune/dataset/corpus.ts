@@ -6,36 +6,36 @@ import { NumberList, type Tokens } from "./token-list.js";
 
 /** How a dataset is read and split. */
 export interface DatasetOptions extends Omit<ReadOptions, "onNotice"> {
-  /** The part of the tokens that is held out of the training, 0 to below 1. Default 0. */
+  /** The part of the tokens to hold out of the training, from 0 to below 1. Default: 0. */
   readonly validation?: number;
 }
 
-/** A dataset in tokens. */
+/** A dataset as tokens. */
 export interface Corpus {
-  /** To train on: two tokens at least. */
+  /** To train on: at least two tokens. */
   readonly tokens: Tokens;
-  /** Held out: two tokens at least, or none where none was wanted or the dataset is too small. */
+  /** Held out: at least two tokens, or none if none were wanted or the dataset is too small. */
   readonly validation: Tokens;
   readonly documents: number;
-  /** Unicode code points of the text. */
+  /** Unicode code points in the text. */
   readonly characters: number;
-  /** Of the files that were read. */
+  /** Bytes of the files read. */
   readonly bytes: number;
   /** What the user should know about the dataset, one line each. */
   readonly notices: readonly string[];
 }
 
 /**
- * Reads a dataset and encodes it piece by piece: the text is never held whole.
+ * Reads a dataset and encodes it piece by piece: the text is never whole in memory.
  *
- * A text file is a document. So is each row of a .csv or .tsv file, with `<|startoftext|>` before it, which is
- * ordinary text to a GPT-2 (so `--prefix "<|startoftext|>"` begins one), and each record of a .json or .jsonl file,
- * without a mark before it. The vocabulary's end-of-text id follows every document, and stands for every
- * `<|endoftext|>` in a text. Without such an id, documents are joined.
+ * A text file is a document. So is each row of a .csv or .tsv file, after a `<|startoftext|>`, which is ordinary text to
+ * a GPT-2 (so `--prefix "<|startoftext|>"` begins one), and each record of a .json or .jsonl file, with nothing before
+ * it. The vocabulary's end-of-text id follows every document, and replaces every `<|endoftext|>` in a text. Without such
+ * an id, documents are joined.
  * Source of the format: gpt-2-simple.
  *
  * @param dataset a text file, a folder, a glob, or a .csv, .tsv, .json or .jsonl file; or several of these
- * @throws UserError when something cannot be read, or there are no two tokens in it; RangeError for `validation`
+ * @throws UserError when something cannot be read, or there are not even two tokens in it; RangeError for `validation`
  */
 export async function loadDataset(
   dataset: string | readonly string[],
@@ -95,7 +95,7 @@ export async function loadDataset(
   };
 }
 
-/** The text has no lone surrogates: it was decoded from bytes. */
+/** The text has no lone surrogates, as it was decoded from bytes. */
 function codePoints(text: string): number {
   let n = text.length;
   for (let i = 0; i < text.length; i++) if ((text.charCodeAt(i) & 0xfc00) === 0xdc00) n--;
@@ -103,10 +103,10 @@ function codePoints(text: string): number {
 }
 
 /**
- * Where the held-out part begins: with the document that makes it nearest to the fraction or, where that is not
- * between half and twice as much, within a document.
+ * Where the held-out part begins: at the document that brings it nearest to the fraction or, if that is not between
+ * half and twice as much, within a document.
  * @param ends of the documents, in tokens
- * @returns n_tokens where nothing can be held out: both parts need two tokens
+ * @returns n_tokens if nothing can be held out: both parts need two tokens
  */
 function heldOutFrom(n_tokens: number, ends: Tokens, fraction: number): number {
   const wanted = Math.round(fraction * n_tokens);
@@ -114,7 +114,7 @@ function heldOutFrom(n_tokens: number, ends: Tokens, fraction: number): number {
   const target = n_tokens - wanted;
   let nearest = 0;
   for (const end of ends) if (Math.abs(end - target) < Math.abs(nearest - target)) nearest = end;
-  const held = n_tokens - nearest; // at most 2 wanted: the end of all is only `wanted` away from the target
+  const held = n_tokens - nearest; // at most 2 wanted: the very end is only `wanted` away from the target
   const fits = nearest >= 2 && held >= 2 && held >= wanted / 2;
   return fits ? nearest : target;
 }

@@ -3,7 +3,7 @@ import { parse as parseAtOnce } from "csv-parse/sync";
 import { messageOf, UsageError, UserError } from "../../system/errors.js";
 import { count } from "./files.js";
 
-/** A row longer than this most likely comes of a quote that nothing closes. */
+/** A row longer than this most likely comes from an unclosed quote. */
 const ROW_BYTES = 1 << 23;
 
 /** Whether a file is a table, by its name. */
@@ -14,9 +14,9 @@ export function isTable(path: string): boolean {
 /** How a table is written. */
 interface Dialect {
   readonly delimiter: string;
-  /** What stands before a quote inside a quoted text: another quote, or a backslash. */
+  /** What comes before a quote inside a quoted text: another quote, or a backslash. */
   readonly escape: string;
-  /** Spaces may stand before a quoted text. */
+  /** Whether spaces may come before a quoted text. */
   readonly ltrim: boolean;
 }
 
@@ -27,14 +27,14 @@ const DELIMITERS: Readonly<Record<string, string>> = {
   "|": "bars",
 };
 
-/** Lines that a dialect is recognised from: each misplaced quote costs a tenth of a millisecond. */
+/** Lines from which a dialect is recognised: each misplaced quote costs a tenth of a millisecond. */
 const SAMPLE_LINES = 100;
-/** As much text at most. */
+/** At most this much text. */
 const SAMPLE_CHARACTERS = 1 << 16;
 
 /**
- * How a table is written, from its first rows: with the delimiter that its name says, unless only another one parts
- * its first line, or parts all rows alike where the other does not; then with the fewest misplaced quotes.
+ * How a table is written, judged by its first rows. The delimiter is the one its name implies, unless only another one
+ * splits its first line, or splits all rows alike where this one does not; then the fewest misplaced quotes decide.
  */
 function recognise(head: string, usual: string): Dialect {
   const lines = head.slice(0, SAMPLE_CHARACTERS).split("\n");
@@ -48,7 +48,7 @@ function recognise(head: string, usual: string): Dialect {
   const best = (delimiter: string): (typeof tried)[number] =>
     tried
       .filter((one) => one.dialect.delimiter === delimiter)
-      .reduce((a, b) => (b.faults < a.faults ? b : a)); // the plain one where they are equal
+      .reduce((a, b) => (b.faults < a.faults ? b : a)); // the plain dialect if equal
   const own = best(usual);
   if (own.isEven && own.columns > 1) return own.dialect;
   const others = Object.keys(DELIMITERS).filter((delimiter) => delimiter !== usual);
@@ -59,15 +59,15 @@ function recognise(head: string, usual: string): Dialect {
   return (other ?? own).dialect;
 }
 
-/** How a sample of a table reads in a dialect. */
+/** How a sample of a table reads in one dialect. */
 interface Reading {
-  /** Rows with a quote in a place where none can be. */
+  /** Rows with a quote where none can be. */
   readonly faults: number;
-  /** Of the first line. */
+  /** In the first line. */
   readonly columns: number;
-  /** Each row has as many columns as the first line. */
+  /** Whether each row has as many columns as the first line. */
   readonly isEven: boolean;
-  /** The part of the other rows that have two columns at least. */
+  /** The fraction of the other rows that have at least two columns. */
   readonly parted: number;
 }
 
@@ -92,11 +92,11 @@ const parserOptions = (dialect: Dialect): Options => ({
   ...dialect,
   record_delimiter: "\n",
   relax_column_count: true,
-  relax_quotes: true, // a quote inside a text without quotes stands for itself
+  relax_quotes: true, // a quote inside an unquoted text is a plain character
   max_record_size: ROW_BYTES,
 });
 
-/** What was recognised that is not usual; "" where nothing is. */
+/** What is unusual about a table; "" if nothing is. */
 function describe({ delimiter, ltrim, ...dialect }: Dialect, usual: string): string {
   const phrases = [
     delimiter === usual ? "" : `${DELIMITERS[delimiter]} between columns`,
@@ -107,12 +107,12 @@ function describe({ delimiter, ltrim, ...dialect }: Dialect, usual: string): str
 }
 
 /**
- * The texts in one column of a table, or in several, joined by newlines; the first line names the columns. Rows
- * whose text is empty are left out, with a notice. Quoted texts may hold delimiters, quotes and newlines; rows may be
- * too short or too long. Another delimiter, `\"` and spaces before quotes are recognised, with a notice.
+ * The texts in one or more columns of a table, joined by newlines; the first line names the columns. Rows whose text is
+ * empty are left out, with a notice. Quoted texts may hold delimiters, quotes and newlines; rows may be too short or too
+ * long. Another delimiter, `\"` and spaces before quotes are recognised, with a notice.
  * @param chunks the file's text
- * @param path .tsv: tabs between the columns; else commas, where the first rows do not show another delimiter
- * @param columns names or numbers from 1; none: the first. A column of that name comes first
+ * @param path .tsv: tabs between columns; otherwise commas, unless the first rows show another delimiter
+ * @param columns names or numbers from 1; none: the first. A column with such a name takes precedence
  * @returns the texts of the rows that end in each chunk
  * @throws UserError when there is no row, or a quote is not closed; UsageError when there is no such column
  */
@@ -127,7 +127,7 @@ export async function* columnTexts(
   let parser: Parser | undefined;
   let header: string[] | undefined;
   let places: readonly number[] = [];
-  let line = 1; // on which the row that is being read begins
+  let line = 1; // where the row being read begins
   let rows = 0;
   let empty = 0;
   let longer = 0;
@@ -137,10 +137,10 @@ export async function* columnTexts(
     if (found !== "") onNotice(`${path} is read with ${found}, as its first rows show`);
     const made = parse(parserOptions(dialect));
     made.on("data", (row: string[]) => parsed.push(row)); // row by row through an iterator takes twice as long
-    made.on("error", () => {}); // feed() tells of it
+    made.on("error", () => {}); // feed() reports it
     return made;
   };
-  /** The texts of the rows that were parsed since the last call. */
+  /** The texts of the rows parsed since the last call. */
   const take = (): string[] => {
     const texts: string[] = [];
     for (const row of parsed.splice(0)) {
@@ -183,12 +183,12 @@ export async function* columnTexts(
   }
 }
 
-/** The texts of a row as one, a line each; without those that are nothing but whitespace. */
+/** The texts of a row as one, a line each, without blank ones. */
 export function joined(texts: readonly string[]): string {
   return texts.filter((text) => text.trim() !== "").join("\n");
 }
 
-/** Parses a chunk or, without one, what remains when the text is over. */
+/** Parses a chunk or, without one, what remains at the end. */
 function feed(parser: Parser, chunk?: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const done = (error?: Error | null): void => (error ? reject(error) : resolve());
@@ -216,7 +216,7 @@ function placeOf(column: string, header: readonly string[], path: string): numbe
   });
 }
 
-/** @param line on which the row begins */
+/** @param line where the row begins */
 function rowError(error: unknown, path: string, line: number): unknown {
   if (!(error instanceof CsvError)) return error;
   const mend = 'close it, or write a quote inside a quoted text as ""';

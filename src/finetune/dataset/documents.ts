@@ -7,41 +7,41 @@ import { NoTextError, readText } from "./text.js";
 
 /** Before the text of each row of a table; ordinary text to a GPT-2, whose vocabulary has no id for it. */
 const START_OF_TEXT = "<|startoftext|>";
-/** Ends a document where it stands in a text. */
+/** Ends a document when it occurs in a text. */
 export const END_OF_TEXT = "<|endoftext|>";
 
 /** How a dataset is read. */
 export interface ReadOptions {
   /**
-   * What holds the text of a row, one or several, joined by newlines. In .csv and .tsv files a column's name, or its
-   * number from 1; default: the first. In .json and .jsonl files a field; default: text.
+   * What holds the text of a row; several are joined by newlines. In .csv and .tsv files: a column's name, or its number
+   * from 1; default: the first. In .json and .jsonl files: a field; default: text.
    */
   readonly column?: string | readonly string[];
   readonly signal?: AbortSignal;
-  /** Called with the bytes that were read, of how many. */
+  /** Called with the bytes read so far, and their total. */
   readonly onProgress?: (bytes: number, total: number) => void;
-  /** Called with what the user should know about the dataset: a line. */
+  /** Called with a line that the user should know about the dataset. */
   readonly onNotice?: (notice: string) => void;
 }
 
-/** A piece of a document. A cut between two pieces never changes the tokens. */
+/** A part of a document. Cutting between two parts never changes the tokens. */
 export interface DocumentPart {
   readonly text: string;
-  /** The document ends here. */
+  /** Whether the document ends here. */
   readonly isLast: boolean;
 }
 
 /**
- * Cuts a text that comes in chunks into parts, at `<|endoftext|>` and where no token can reach across. Documents
- * of nothing but whitespace are left out.
+ * Cuts a text that arrives in chunks into parts: at `<|endoftext|>`, and where no token can reach across. Blank
+ * documents are left out.
  */
 export class DocumentCutter {
   readonly #splits: boolean;
-  /** Not handed on yet: what follows may belong to its last token. */
+  /** Held back: what follows may belong to its last token. */
   #held = "";
-  /** Up to here there is no place to cut it. */
+  /** Up to here it cannot be cut. */
   #searched = 0;
-  /** Nothing of the document was handed on. */
+  /** Whether nothing of the document has been returned yet. */
   #isBlank = true;
 
   /** @param splits false: `<|endoftext|>` is ordinary text */
@@ -49,7 +49,7 @@ export class DocumentCutter {
     this.#splits = splits;
   }
 
-  /** @param chunk does not end within a pair of surrogates */
+  /** @param chunk must not end within a surrogate pair */
   push(chunk: string): DocumentPart[] {
     const parts: DocumentPart[] = [];
     let text = this.#held + chunk;
@@ -69,7 +69,7 @@ export class DocumentCutter {
     return parts;
   }
 
-  /** What remains when the text is over. */
+  /** The rest, at the end of the text. */
   end(): DocumentPart[] {
     const parts: DocumentPart[] = [];
     this.#close(this.#held, parts);
@@ -78,7 +78,7 @@ export class DocumentCutter {
     return parts;
   }
 
-  /** Where `<|endoftext|>` is met first; the text before `known` holds none. */
+  /** The first `<|endoftext|>`; the text before `known` has none. */
   #find(text: string, known: number): number {
     return this.#splits ? text.indexOf(END_OF_TEXT, Math.max(0, known - END_OF_TEXT.length)) : -1;
   }
@@ -89,7 +89,7 @@ export class DocumentCutter {
   }
 }
 
-/** How much of `<|endoftext|>` stands at a text's end. */
+/** How much of an `<|endoftext|>` is at a text's end. */
 function begunLength(text: string): number {
   for (let n = Math.min(END_OF_TEXT.length - 1, text.length); n > 0; n--) {
     if (text.endsWith(END_OF_TEXT.slice(0, n))) return n;

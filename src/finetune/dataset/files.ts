@@ -7,24 +7,24 @@ import { fileError } from "../../system/files.js";
 
 /** A file of a dataset. */
 export interface DataFile {
-  /** As it is shown: bytes of a name that are not UTF-8 are U+FFFD. */
+  /** As shown: bytes of a name that are not UTF-8 are U+FFFD. */
   readonly path: string;
-  /** As it is opened. */
+  /** As opened. */
   readonly place: Place;
   /** Bytes. */
   readonly size: number;
-  /** The user named this very file; others were found by a folder or a pattern, which may hold anything. */
+  /** Whether the user named this very file; others come from a folder or a pattern, which may hold anything. */
   readonly isNamed: boolean;
 }
 
-/** A path; in bytes where a name may be one that no string can hold, as on a disk of the 1990s. */
+/** A path; in bytes if a name may not fit in a string, as on a disk of the 1990s. */
 type Place = string | Buffer;
 
 /**
- * The files of a dataset: those of a folder and its subfolders, and those that match a pattern, in the order of
- * their names. Hidden files and folders are left out, with a notice, unless they are named.
+ * The files of a dataset, sorted by name: those in folders and subfolders, and those that match patterns. Hidden files
+ * and folders are left out, with a notice, unless they are named.
  * @param dataset files, folders or patterns
- * @throws UserError when one of them is not there, or no file is
+ * @throws UserError when one of them does not exist, or there are no files
  */
 export async function listFiles(
   dataset: readonly string[],
@@ -79,8 +79,8 @@ async function isThere(path: string): Promise<boolean> {
 }
 
 /**
- * The files or folders that a path may mean. A shell or a pattern gives a name that is not UTF-8 with U+FFFD in it:
- * then it is looked for among the names of its folder.
+ * The files or folders that a path may mean. A shell or a pattern writes a name that is not UTF-8 with U+FFFD in it: then
+ * it is looked up among the names in its folder.
  */
 async function locate(path: string): Promise<Place[]> {
   if (!path.includes("\ufffd") || (await exists(path))) return [path];
@@ -97,7 +97,7 @@ async function locate(path: string): Promise<Place[]> {
 const below = (folder: Place, name: Buffer): Buffer =>
   Buffer.concat([Buffer.from(folder), Buffer.from(sep), name]);
 
-/** What a shell would have made of the pattern: files, and folders with all that is in them. */
+/** What a shell would make of the pattern: files, and folders with everything in them. */
 async function matches(pattern: string, hidden: string[]): Promise<DataFile[]> {
   const slashed = process.platform === "win32" ? pattern.replaceAll("\\", "/") : pattern;
   const paths = await glob(slashed, { onlyFiles: false, expandDirectories: false });
@@ -115,12 +115,12 @@ async function matches(pattern: string, hidden: string[]): Promise<DataFile[]> {
   return [...files.values()];
 }
 
-/** The same for each way to write a place. */
+/** One key for every way to write a place. */
 function keyOf(place: Place): string {
   return resolve(Buffer.from(place).toString("latin1"));
 }
 
-/** The files in a folder and below it. @param seen the real paths of folders that were walked: links can lead in a circle */
+/** The files in and below a folder. @param seen real paths of the folders visited: links can form a circle */
 async function walk(path: string, place: Place, hidden: string[], seen: Set<string>): Promise<DataFile[]> {
   let names: Buffer[];
   try {
@@ -141,14 +141,14 @@ async function walk(path: string, place: Place, hidden: string[], seen: Set<stri
   return files;
 }
 
-/** A file, or the files in a folder; nothing for a device, a pipe, or a link that leads nowhere. */
+/** A file, or the files in a folder; nothing for a device, a pipe, or a broken link. */
 async function follow(path: string, place: Place, hidden: string[], seen: Set<string>): Promise<DataFile[]> {
   const info = await stat(place).catch(() => undefined);
   if (info?.isDirectory()) return walk(path, place, hidden, seen);
   return info?.isFile() ? [{ path, place, size: info.size, isNamed: false }] : [];
 }
 
-/** So many names fit a line. */
+/** How many names fit on a line. */
 const NAMED = 3;
 
 /** The first names of a list, and how many more there are. */

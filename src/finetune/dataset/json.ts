@@ -3,7 +3,7 @@ import { joined } from "./csv.js";
 import { count } from "./files.js";
 import { NoTextError } from "./text.js";
 
-/** The field that holds a record's text, as Hugging Face's datasets has it. */
+/** The field that holds a record's text, as in Hugging Face's datasets. */
 const TEXT_FIELD = "text";
 
 /** A line of a .jsonl file, or a whole .json file, must fit in memory. In UTF-16 units. */
@@ -14,20 +14,20 @@ export function hasRecords(path: string): boolean {
   return /\.(json|jsonl|ndjson)$/i.test(path);
 }
 
-/** A value of the file, and where it stands: "line 3" or "record 3". */
+/** A value in the file, and its place: "line 3" or "record 3". */
 interface JsonRecord {
   readonly value: unknown;
   readonly where: string;
 }
 
 /**
- * The texts of a file of records: a line each in .jsonl, an array (or lines) in .json. A record is a string, or an
- * object whose field is one. Records without a text are left out, with a notice.
+ * The texts of a file of records: one per line in .jsonl, an array (or lines) in .json. A record is a string, or an object
+ * with a string field. Records without a text are left out, with a notice.
  * @param chunks the file's text
- * @param columns names of fields, joined by newlines where there are several; none: text
+ * @param columns names of fields, joined by newlines if there are several; none: text
  * @returns the texts, some at a time
- * @throws NoTextError when the first record has no such field, or the file is not JSON; UserError when a later one is
- * amiss
+ * @throws NoTextError when the first record has no such field, or the file is not JSON; UserError when something is wrong
+ *   with a later record
  */
 export async function* recordTexts(
   chunks: AsyncIterable<string>,
@@ -55,7 +55,7 @@ export async function* recordTexts(
   if (empty > 0) onNotice(`${path}: ${count(empty, "record")} without text left out`);
 }
 
-/** @param isBegun records before it have the field */
+/** @param isBegun whether earlier records have the field */
 function noField(value: unknown, fields: readonly string[], place: string, isBegun: boolean): UserError {
   const names = fields.map((field) => JSON.stringify(field)).join(", ");
   const next = isBegun ? "remove it, or give it a text" : `name one with ${option("column")}`;
@@ -84,7 +84,7 @@ function kindOf(value: unknown): string {
   return Array.isArray(value) ? "an array" : `${typeof value === "object" ? "an" : "a"} ${typeof value}`;
 }
 
-/** A record's text; "" where it has none. */
+/** A record's text; "" if it has none. */
 function textOf(value: unknown, fields: readonly string[], where: string): string {
   if (typeof value === "string") return joined([wellFormed(value)]);
   const texts = fields.map((field) => {
@@ -97,13 +97,13 @@ function textOf(value: unknown, fields: readonly string[], where: string): strin
   return joined(texts);
 }
 
-/** Half a pair of surrogates, which an escape can name, becomes U+FFFD. */
+/** Half of a surrogate pair, which an escape can produce, becomes U+FFFD. */
 const wellFormed = (text: string): string =>
   /[\ud800-\udfff]/.test(text) ? Buffer.from(text).toString() : text;
 
-/** The records of a file with one a line. */
+/** The records of a file with one per line. */
 async function* readLines(chunks: AsyncIterable<string>, path: string): AsyncGenerator<JsonRecord[]> {
-  let held: string[] = []; // the line that has not ended, in pieces
+  let held: string[] = []; // the unfinished line, in pieces
   let length = 0;
   let line = 0;
   let isBegun = false;
@@ -134,7 +134,7 @@ async function* readLines(chunks: AsyncIterable<string>, path: string): AsyncGen
   yield parse(held.join(""));
 }
 
-/** The records of an array; of one object; or of lines, which many .json files are made of. */
+/** The records of an array, of one object, or of lines: many .json files are really .jsonl. */
 async function* readWhole(chunks: AsyncIterable<string>, path: string): AsyncGenerator<JsonRecord[]> {
   const parts: string[] = [];
   let length = 0;

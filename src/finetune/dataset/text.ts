@@ -6,7 +6,7 @@ import { count } from "./files.js";
 
 const CHUNK_BYTES = 1 << 18;
 
-/** The file holds nothing to train on; one that was not named is left out. */
+/** The file holds nothing to train on; it is left out, unless the user named it. */
 export class NoTextError extends UserError {
   override name = "NoTextError";
 
@@ -21,11 +21,11 @@ export class NoTextError extends UserError {
 }
 
 /**
- * Reads a text file in chunks: UTF-8, or UTF-16 with a byte order mark. The mark is left out, `\r\n` and `\r`
- * become `\n` (as where Python reads a text), and bytes that mean nothing become U+FFFD, with a notice.
- * @param onRead called with the number of bytes of each chunk
- * @param place how the file is opened, where its path is not UTF-8
- * @throws UserError when the file cannot be read; NoTextError when it holds the character NUL
+ * Reads a text file in chunks: UTF-8, or UTF-16 with a byte order mark. The mark is dropped, `\r\n` and `\r` become
+ * `\n` (as when Python reads a text), and invalid bytes become U+FFFD, with a notice.
+ * @param onRead called with the number of bytes in each chunk
+ * @param place what to open, if the path is not UTF-8
+ * @throws UserError when the file cannot be read; NoTextError when it contains NUL characters
  */
 export async function* readText(
   path: string,
@@ -41,7 +41,7 @@ export async function* readText(
     let encoding = UTF_8;
     let decoder: InstanceType<typeof TextDecoder> | undefined;
     let faults = new FaultCounter(encoding.replacement);
-    let held = ""; // a \r at the end of a chunk, until it is known what follows
+    let held = ""; // a \r at the end of a chunk, until the next character is known
     for (let isOver = false; !isOver; ) {
       const chunk = await fill(file, buffer, path);
       isOver = chunk.length < buffer.length;
@@ -90,11 +90,11 @@ async function fill(file: FileHandle, buffer: Uint8Array, path: string): Promise
   return buffer.subarray(0, filled);
 }
 
-/** Counts the U+FFFD in a text that its bytes do not have. */
+/** Counts the U+FFFD in a text that its bytes do not contain. */
 class FaultCounter {
   number = 0;
   readonly #replacement: Uint8Array;
-  /** The end of the chunk before, in which a U+FFFD of three bytes may have begun. */
+  /** The end of the previous chunk, where a three-byte U+FFFD may have begun. */
   #tail: Uint8Array = new Uint8Array(0);
 
   constructor(replacement: Uint8Array) {
@@ -106,7 +106,7 @@ class FaultCounter {
     const width = this.#replacement.length;
     const bytes = Buffer.concat([this.#tail, chunk]);
     for (let at = bytes.indexOf(this.#replacement); at >= 0; at = bytes.indexOf(this.#replacement, at + 1)) {
-      // The units of UTF-16 stand at even places; chunks have an even length.
+      // UTF-16 units are at even places; chunks have an even length.
       if (width === 3 || at % 2 === 0) this.number--;
     }
     if (width === 3) this.#tail = bytes.subarray(Math.max(0, bytes.length - 2));

@@ -5,23 +5,23 @@ import type { Tokens } from "./token-list.js";
 export interface BatchPlace {
   /** 0 to 2^53 - 1. */
   readonly seed: number;
-  /** The update it is for, counted over all runs of a training. */
+  /** The update it is for, counted over all sessions of a training. */
   readonly step: number;
-  /** Its number among the batches whose gradients are added up for one update. */
+  /** Its number among the batches accumulated for one update. */
   readonly micro: number;
   readonly batch_size: number;
-  /** Tokens that the model reads a row: T. */
+  /** Tokens that the model reads per row: T. */
   readonly context_length: number;
 }
 
-/** Sets these random numbers apart from those that draw samples with the same seed (src/random.ts). */
+/** Keeps these random numbers apart from those that draw samples with the same seed (src/random.ts). */
 const DATA_STREAM = 0x80000000;
 
 /**
- * The rows of one batch: windows that begin anywhere in the tokens, each place as likely as any other. A pure
- * function of its arguments: a run that goes on after a break sees the data that it would have seen.
- * @returns B rows of T + 1 ids, views of the tokens: 0..T-1 are read, 1..T are to be predicted
- * @throws RangeError where there are fewer than T + 1 tokens
+ * The rows of one batch: windows that start anywhere in the tokens, each place equally likely. A pure function of its
+ * arguments: a continued run sees the data that it would have seen.
+ * @returns B rows of T + 1 ids, views of the tokens: 0..T-1 are read, 1..T are predicted
+ * @throws RangeError for fewer than T + 1 tokens
  */
 export function batchAt(tokens: Tokens, place: BatchPlace): Tokens[] {
   const { seed, step, micro, batch_size, context_length } = place;
@@ -37,17 +37,17 @@ export function batchAt(tokens: Tokens, place: BatchPlace): Tokens[] {
   }); // [B, T + 1]
 }
 
-/** The longest context up to the wanted one that the data can fill: a window takes one token more. At least 1. */
+/** The longest context, up to the one wanted, that the data can fill: a window takes one token more. At least 1. */
 export function fitContext(n_tokens: number, wanted: number): number {
   return Math.max(1, Math.min(wanted, n_tokens - 1));
 }
 
 /**
- * Windows for measuring the loss on the held-out part: always the same ones, all of the same length. Where
- * `most` allows, they stand one after the other and predict every token but the first; the last one is moved
- * to end with the tokens, so a few may count twice. Else they are evenly spread.
- * @param context_length T; where there are fewer tokens, the one window is shorter
- * @returns at most `most` rows of T + 1 ids, views of the tokens; none where there are fewer than two tokens
+ * Windows for measuring the loss on the held-out part: always the same ones, all of one length. If `most` allows, they
+ * follow one another and predict every token except the first; the last one is moved so that it ends with the tokens,
+ * and so a few may count twice. Otherwise they are spread evenly.
+ * @param context_length T; with fewer tokens, the one window is shorter
+ * @returns at most `most` rows of T + 1 ids, views of the tokens; none for fewer than two tokens
  */
 export function validationWindows(tokens: Tokens, context_length: number, most: number): Tokens[] {
   if (tokens.length < 2 || most < 1) return [];

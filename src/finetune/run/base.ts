@@ -6,25 +6,25 @@ import type { WeightSource } from "../../model/weight-source.js";
 import { VOCABULARY } from "../../models/files.js";
 import { modelFiles, openFolder, type VocabularyFiles } from "../../models/folder.js";
 
-/** What a training begins from. */
+/** What a training starts from. */
 export interface BaseModel {
   /** As the user knows it. */
   readonly name: string;
   readonly hparams: Hparams;
   readonly encoder: Encoder;
-  /** hparams.json, encoder.json and vocab.bpe, which a saved model is made of beside its weights. */
+  /** hparams.json, encoder.json and vocab.bpe: the files that a saved model has besides its weights. */
   readonly modelFiles: ReadonlyMap<string, Uint8Array>;
   /** Opens the weights; the caller closes them. */
   open(seed: number): Promise<WeightSource>;
 }
 
 /**
- * A model folder to begin from.
+ * A model folder to start from.
  * @throws UserError when it is incomplete
  */
 export async function folderBase(folder: string, name: string): Promise<BaseModel> {
   const model = await openFolder(folder);
-  await model.source.close(); // it is opened when the training begins
+  await model.source.close(); // it is opened again when the training starts
   const { hparams, encoder } = model;
   return {
     name,
@@ -36,7 +36,7 @@ export async function folderBase(folder: string, name: string): Promise<BaseMode
 }
 
 /**
- * A model that has learned nothing yet.
+ * An untrained model.
  * @param sizes n_vocab comes from the vocabulary
  * @param files encoder.json and vocab.bpe
  * @throws UserError when the sizes do not fit together

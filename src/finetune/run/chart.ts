@@ -8,14 +8,14 @@ export const CURVE_FILE = "loss.svg";
 
 type Point = [x: number, y: number];
 
-/** What is drawn: mean losses of up to `most` ranges of steps, and the held-out part's. */
+/** What is drawn: mean losses over up to `most` ranges of steps, and the held-out part's. */
 interface Curves {
   readonly loss: readonly Point[];
   readonly average: readonly Point[];
   readonly validation: readonly Point[];
 }
 
-/** Points that stand for ranges of equal length: its last step, the mean of its values. */
+/** Thins to one point per range of equal length: its last step, the mean of its values. */
 function thin(steps: readonly number[], values: readonly number[], most: number): Point[] {
   const stride = Math.max(1, Math.ceil(steps.length / most));
   const points: Point[] = [];
@@ -38,7 +38,7 @@ function curvesOf({ steps, losses, averages, validations }: Losses, most: number
   };
 }
 
-/** The least and the greatest of some numbers, with room between them where they are one. */
+/** The least and the greatest of some numbers, moved apart if they are equal. */
 function extent(values: readonly number[]): [number, number] {
   const low = values.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
   const high = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
@@ -48,7 +48,7 @@ function extent(values: readonly number[]): [number, number] {
 /**
  * The loss curve in characters: the training's as a line, the held-out part's as dots.
  * @param columns of the terminal
- * @returns lines, the last one ended; "" where there are not yet two steps
+ * @returns lines, each ending in a newline; "" before there are two steps
  */
 export function drawCurve(losses: Losses, columns: number): string {
   const width = Math.max(20, Math.min(columns, 100) - 12);
@@ -81,7 +81,7 @@ const XML_NAMES: Readonly<Record<string, string>> = {
   "'": "apos",
 };
 
-/** Text as it stands in XML: special characters escaped, those that XML 1.0 cannot hold replaced. */
+/** Text for XML: special characters escaped, those that XML 1.0 cannot hold replaced. */
 function escapeXml(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
   const held = text.replace(/[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/g, "\ufffd");

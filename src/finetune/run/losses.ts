@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileError, replaceFile } from "../../system/files.js";
 
 const LOSS_FILE = "loss.csv";
-/** What a run that overwrites another writes until its first save. */
+/** The losses of a run that overwrites another, until its first save. */
 export const LOSS_PART = `${LOSS_FILE}.part`;
 const HEADER = "step,seconds,loss,avg,validation";
 
@@ -12,19 +12,19 @@ export interface LossRow {
   readonly step: number;
   /** Of training, over all sessions. */
   readonly seconds: number;
-  /** Mean over the step's batches, in nats a token. */
+  /** Mean over the step's batches, in nats per token. */
   readonly loss: number;
   readonly average: number;
-  /** On the held-out part, where it was measured after this step. */
+  /** On the held-out part, if it was measured after this step. */
   readonly validation?: number;
 }
 
-/** The moving average of the losses as gpt-2-simple computes it: (numerator, denominator), both decayed. */
+/** gpt-2-simple's moving average of the losses: (numerator, denominator), both decayed. */
 export function nextAverage([sum, weight]: readonly [number, number], loss: number): [number, number] {
   return [0.99 * sum + loss, 0.99 * weight + 1];
 }
 
-/** A training's losses, in columns: what the curves are drawn from. */
+/** A training's losses, in columns, for the curves. */
 export class Losses {
   readonly steps: number[] = [];
   readonly losses: number[] = [];
@@ -43,7 +43,7 @@ function parseRow(line: string): LossRow | undefined {
   const cells = line.split(",");
   const [step, seconds, loss, average] = cells.map(Number);
   if (cells.length !== 5 || !Number.isSafeInteger(step) || [seconds, loss, average].some(Number.isNaN)) {
-    return undefined; // cut off, or not ours
+    return undefined; // truncated, or not ours
   }
   return { step, seconds, loss, average, validation: cells[4] === "" ? undefined : Number(cells[4]) };
 }
@@ -51,7 +51,7 @@ function parseRow(line: string): LossRow | undefined {
 const formatRow = ({ step, seconds, loss, average, validation }: LossRow): string =>
   `${step},${seconds.toFixed(3)},${loss},${average},${validation ?? ""}\n`;
 
-/** A run's loss.csv, a row a step, and the same in memory. */
+/** A run's loss.csv, one row per step, and the same in memory. */
 export class LossLog {
   private constructor(
     readonly losses: Losses,
@@ -61,9 +61,9 @@ export class LossLog {
   ) {}
 
   /**
-   * Opens a run's loss.csv to go on with it.
+   * Opens a run's loss.csv to continue it.
    * @param step rows of later steps, and what a killed process left half written, are cut off
-   * @param isBeside a new file that is to replace the one that is there, when settle() is called
+   * @param isBeside whether to start a new file, which replaces the old one when settle() is called
    * @throws UserError when it cannot be read or written
    */
   static async open(run: string, step: number, isBeside = false): Promise<LossLog> {
@@ -99,7 +99,7 @@ export class LossLog {
     }
   }
 
-  /** Puts a file that was opened beside its place there. */
+  /** Puts a new file in its place. */
   async settle(): Promise<void> {
     if (this.path === this.place) return;
     try {
@@ -110,7 +110,7 @@ export class LossLog {
     }
   }
 
-  /** Closes the file; one that never came to its place goes. */
+  /** Closes the file; a new one that was never put in its place is removed. */
   async close(): Promise<void> {
     await this.file.close();
     if (this.path !== this.place) await rm(this.path, { force: true }).catch(() => undefined);

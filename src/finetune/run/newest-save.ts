@@ -11,17 +11,17 @@ import { type BaseModel, folderBase } from "./base.js";
 import { type RunProgress, readRun } from "./run-file.js";
 import { listSaves, OPTIMIZER_STATE, saveName } from "./save.js";
 
-/** A save that is whole. */
+/** A whole save. */
 export interface Save {
   readonly folder: string;
   readonly progress: RunProgress;
   /** The model in it. */
   readonly base: BaseModel;
-  /** Steps of the run's saves up to this one, the latest first. */
+  /** Steps of the run's saves up to this one, latest first. */
   readonly steps: readonly number[];
 }
 
-/** Reads all of a source, so that every checksum is compared. */
+/** Reads all of a source, so that every checksum is verified. */
 async function verify(source: WeightSource): Promise<void> {
   const sizes = [...source.tensors.values()].map(({ shape }) => sizeOf(shape));
   const memory = new Float32Array(sizes.reduce((most, size) => Math.max(most, size), 0));
@@ -29,7 +29,7 @@ async function verify(source: WeightSource): Promise<void> {
 }
 
 /**
- * The optimizer's state of a save; no tensors where it has none.
+ * The optimizer's state of a save; no tensors if it has none.
  * @throws UserError when it is missing or damaged
  */
 export async function openState(folder: string): Promise<WeightSource> {
@@ -39,7 +39,7 @@ export async function openState(folder: string): Promise<WeightSource> {
 }
 
 /**
- * Reads all of a save and compares every checksum.
+ * Reads all of a save and verifies every checksum.
  * @throws UserError that names what is missing or damaged
  */
 async function checkSave(folder: string): Promise<Pick<Save, "progress" | "base">> {
@@ -61,15 +61,15 @@ async function checkSave(folder: string): Promise<Pick<Save, "progress" | "base"
   return { progress, base };
 }
 
-/** The next step where a run cannot be continued. */
+/** The next step for a run that cannot be continued. */
 export const beginAgain = (): string =>
   `begin again with ${option("restore_from", "fresh")} and ${option("overwrite", true)}, or under another ${option("run_name")}`;
 
 /**
- * The newest save of a run that is whole; damaged ones are named and left alone.
+ * A run's newest whole save; damaged ones are reported and left alone.
  * @param run the run's folder
- * @returns undefined where the run has no save at all
- * @throws UserError when there are saves and none of them is whole
+ * @returns undefined if the run has no save at all
+ * @throws UserError when there are saves but none of them is whole
  */
 export async function newestSave(
   run: string,

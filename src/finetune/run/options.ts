@@ -2,31 +2,31 @@ import type { TrainerChoice } from "../../engines/create.js";
 import type { Hparams } from "../../model/hparams.js";
 import type { BaseModel } from "./base.js";
 
-/** What decides a training's numbers. Saved with a run, which goes on with it. Names are gpt-2-simple's. */
+/** The options that decide a training's numbers. Saved with a run and kept when it continues. Names are gpt-2-simple's. */
 export interface TrainingOptions {
-  /** Rows that are read at once. */
+  /** Rows read at once. */
   readonly batch_size: number;
   readonly learning_rate: number;
-  /** Batches whose gradients are added up for one step. */
+  /** Batches whose gradients are accumulated for one step. */
   readonly accumulate_gradients: number;
   readonly optimizer: "adam" | "sgd";
   readonly only_train_transformer_layers: boolean;
-  /** 0: no LoRA, every parameter is trained. */
+  /** 0: no LoRA; every parameter is trained. */
   readonly lora_rank: number;
   readonly recompute: boolean;
-  /** Of the data's order, of samples and of random starts. */
+  /** Seeds the order of the data, samples and random starts. */
   readonly seed: number;
-  /** Tokens of a row; undefined: as many as the model reads. Made shorter where the data has fewer. */
+  /** Tokens per row; undefined: as many as the model reads. Reduced if the data has fewer. */
   readonly context_length?: number;
-  /** The part of the dataset that is held out, 0 to below 1. */
+  /** The part of the dataset to hold out, from 0 to below 1. */
   readonly validation: number;
-  /** Of a .csv, or fields of a .jsonl: see ReadOptions. */
+  /** Columns of a .csv, or fields of a .jsonl: see ReadOptions. */
   readonly column?: string | readonly string[];
 }
 
 /** What a training prints, writes and keeps. Steps count from 1. */
 export interface LoopOptions {
-  /** How many steps from here on; -1: until stopped. */
+  /** How many steps from now; -1: until stopped. */
   readonly steps: number;
   readonly sample_every: number;
   /** Most tokens of a sample; undefined: one less than the model's context. */
@@ -35,7 +35,7 @@ export interface LoopOptions {
   readonly save_every: number;
   readonly print_every: number;
   readonly validate_every: number;
-  /** How many saves stay; 0: all. */
+  /** How many saves to keep; 0: all. */
   readonly max_checkpoints: number;
 }
 
@@ -43,26 +43,26 @@ export interface LoopOptions {
 export interface FinetuneRequest {
   /** Files, folders, globs. */
   readonly dataset: readonly string[];
-  /** The options that were given; for the others a run that goes on keeps its own. */
+  /** The options given; a continued run keeps its own for the others. */
   readonly given: Partial<TrainingOptions>;
   readonly loop: LoopOptions;
-  /** The run's folder: made where it is not there. */
+  /** The run's folder; created if missing. */
   readonly folder: string;
   /** "latest", "fresh", or the path of a model folder. */
   readonly restore_from: string;
   readonly overwrite: boolean;
-  /** Finds the model that a new run begins from. */
+  /** Finds the model that a new run starts from. */
   readonly base: () => Promise<BaseModel>;
-  /** The sizes that were asked for: a run that goes on must have them. */
+  /** The sizes given: a continued run must have them. */
   readonly sizes: Partial<Hparams>;
-  /** The model that was named, if one was. */
+  /** The model's name, if one was given. */
   readonly baseName?: string;
   readonly backend?: TrainerChoice["backend"];
   readonly threads?: number;
   readonly gpu?: string;
-  /** Samples go into a folder of the run's name there. */
+  /** Samples go into a folder in there, named after the run. */
   readonly samples_dir: string;
-  /** Ends the training well: a save, then finetune() returns. Before the first step it throws the signal's reason. */
+  /** Ends the training cleanly: it saves, then finetune() returns. Before the first step, the signal's reason is thrown. */
   readonly signal: AbortSignal;
 }
 
@@ -88,7 +88,7 @@ export const LOOP_DEFAULTS: LoopOptions = {
   max_checkpoints: 1,
 };
 
-/** Without these being the same, an optimizer's state means nothing. */
+/** If one of these differs, an optimizer's state means nothing. */
 const STATE_KEYS = ["optimizer", "lora_rank", "only_train_transformer_layers"] as const;
 const OTHER_KEYS = [
   "batch_size",
@@ -103,11 +103,11 @@ const OTHER_KEYS = [
 export interface Changes {
   /** One phrase each, e.g. "batch_size 1 -> 2". */
   readonly phrases: readonly string[];
-  /** The optimizer begins anew. */
+  /** Whether the optimizer starts anew. */
   readonly isStateLost: boolean;
 }
 
-/** What changes when a run that was saved with `before` goes on with `now`. */
+/** What changes when a run saved with `before` continues with `now`. */
 export function compareOptions(before: TrainingOptions, now: TrainingOptions): Changes {
   const differ = (key: keyof TrainingOptions): boolean => !isSame(before[key], now[key]);
   const phrase = (key: keyof TrainingOptions): string =>
@@ -118,7 +118,7 @@ export function compareOptions(before: TrainingOptions, now: TrainingOptions): C
   };
 }
 
-/** Whether two values of an option are equal; one column is what a list of it is. */
+/** Whether two values of an option are equal; a single column equals a list of it. */
 export function isSame(a: unknown, b: unknown): boolean {
   return JSON.stringify([a].flat()) === JSON.stringify([b].flat());
 }

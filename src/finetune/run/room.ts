@@ -10,10 +10,10 @@ const bytesOf = ({ tensors }: WeightSource): number =>
 const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6).toLocaleString("en")} MB`;
 
 /**
- * Compares the room on the disk of a run's folder with what a save takes: weights, and the optimizer's state.
- * @param isFirst there is no save yet: the second one is written while the first is still there
- * @returns what the user should know, a line each
- * @throws UserError where not even one save has room
+ * Compares the free space on the run's disk with the size of a save: weights, and the optimizer's state.
+ * @param isFirst whether there is no save yet: the second is written while the first still exists
+ * @returns lines that the user should know
+ * @throws UserError when there is not even space for one save
  */
 export async function checkRoom(
   folder: string,
@@ -21,7 +21,7 @@ export async function checkRoom(
   isFirst: boolean,
 ): Promise<string[]> {
   const { bavail, bsize, blocks } = await statfs(folder).catch(() => ({ bavail: 0, bsize: 0, blocks: 0 }));
-  if (blocks === 0) return []; // a system that does not tell
+  if (blocks === 0) return []; // the system does not say
   const free = bavail * bsize;
   const save = bytesOf(weights) + bytesOf(state);
   if (free < save) {

@@ -5,37 +5,37 @@ import { readSmallFile } from "../../system/files.js";
 import { isObject, parseJson } from "../../system/json.js";
 import type { TrainingOptions } from "./options.js";
 
-/** The file of a save that says how far the run is. */
+/** The file in a save that records how far the run is. */
 export const RUN_FILE = "run.json";
 const FORMAT = 1;
-/** A run.json has some 2 KB. */
+/** A run.json is about 2 KB. */
 const RUN_BYTES = 1 << 20;
 
-/** How far a run is, and what its next steps depend on beside the weights and the optimizer's state. */
+/** How far a run is, and what its next steps depend on besides the weights and the optimizer's state. */
 export interface RunProgress {
-  /** 1, and one more each time the run was overwritten from the beginning. */
+  /** 1, plus one each time the run was overwritten from the beginning. */
   readonly run: number;
   readonly step: number;
-  /** The optimizer's steps: fewer than `step` where it has begun anew. */
+  /** The optimizer's steps: fewer than `step` if it started anew. */
   readonly updates: number;
-  /** Whether there is a state beside the weights. */
+  /** Whether the save has an optimizer's state. */
   readonly hasState: boolean;
   /** Of training, over all sessions. */
   readonly seconds: number;
   /** The moving average's numerator and denominator. */
   readonly average: readonly [number, number];
   readonly options: TrainingOptions;
-  /** Tokens of a row, as they fit the dataset. */
+  /** Tokens per row, fitted to the dataset. */
   readonly context: number;
   /** Of the dataset's tokens. */
   readonly fingerprint: string;
-  /** What the run began from. */
+  /** What the run started from. */
   readonly base: string;
   /** What computed it, e.g. "wasm". */
   readonly trainer: string;
 }
 
-/** run.json's text: with a checksum of itself and of the small files beside it. */
+/** run.json's text, with checksums of itself and of the small files next to it. */
 export function describeRun(progress: RunProgress, files: ReadonlyMap<string, Uint8Array>): string {
   const run = {
     progress,
@@ -44,7 +44,7 @@ export function describeRun(progress: RunProgress, files: ReadonlyMap<string, Ui
   return `${JSON.stringify({ format: FORMAT, crc32: crc32(Buffer.from(JSON.stringify(run))), ...run }, null, 2)}\n`;
 }
 
-/** The checksum that stands in run.json; undefined for what nobody wrote, nested deeper than it can be. */
+/** run.json's own checksum; undefined for something too deeply nested, which we never write. */
 function checkOf(run: unknown): number | undefined {
   try {
     return crc32(Buffer.from(JSON.stringify(run)));
@@ -73,7 +73,7 @@ export async function readRun(
   if (!isObject(progress) || !isObject(files) || checkOf({ progress, files }) !== json.crc32) {
     throw new UserError(`${path} is damaged: its checksum does not fit`);
   }
-  // A save may come from anywhere, its checksum with it: no file outside its folder is read or replaced.
+  // A save may come from anywhere, its checksum too: no file outside its folder is read or replaced.
   const odd = Object.keys(files).find((name) => !/^\w[\w.-]*$/.test(name));
   if (odd !== undefined) throw new UserError(`${path}: ${quote(odd)} is not the name of a file beside it`);
   return { progress, files };

@@ -7,8 +7,8 @@ import { batchAt } from "../dataset/windows.js";
 import type { Training } from "../training.js";
 
 /**
- * Writes samples of a step, for the user and, where gpt-2-simple does, to <samples_dir>/<run>/samples-<step>. Training
- * goes on without them where they cannot be had.
+ * Writes a step's samples, for the user and, as gpt-2-simple does, to <samples_dir>/<run>/samples-<step>. If that fails,
+ * training continues without them.
  */
 export async function writeSamples(training: Training, step: number): Promise<void> {
   const { samples_dir, folder } = training.request;
@@ -28,15 +28,15 @@ export async function writeSamples(training: Training, step: number): Promise<vo
 }
 
 /**
- * Samples with the weights as they are, drawn as in gpt-2-simple: temperature 1, top_k 40. An engine is made for
- * them and disposed of; the weights are read and nothing else is touched.
+ * Samples from the present weights, drawn as in gpt-2-simple: temperature 1, top_k 40. It makes an engine for them and
+ * disposes it; the weights are only read.
  * @returns the texts, each under its number; undefined when interrupted
  */
 async function drawSamples(training: Training, step: number): Promise<string | undefined> {
   const { request, base, corpus, trainer, progress } = training;
   const { backend, threads, gpu, signal, loop } = request;
   const { hparams, encoder } = base;
-  const { seed, accumulate_gradients: micro } = progress.options; // a batch that no gradient comes from
+  const { seed, accumulate_gradients: micro } = progress.options; // a batch number that no gradient uses
   const [[first]] = batchAt(corpus.tokens, { seed, step, micro, batch_size: 1, context_length: 1 });
   const engine = await createEngine(hparams, trainer.weights, {
     backend,

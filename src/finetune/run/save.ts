@@ -9,7 +9,7 @@ import { fileError, makeFolder, replaceFile, syncFolder } from "../../system/fil
 import { LOSS_PART } from "./losses.js";
 import { describeRun, RUN_FILE, type RunProgress } from "./run-file.js";
 
-/** Where the optimizer's state lies in a save. */
+/** The folder of the optimizer's state within a save. */
 export const OPTIMIZER_STATE = "state";
 
 /** What a save holds. */
@@ -21,13 +21,13 @@ export interface SaveContent {
   readonly modelFiles: ReadonlyMap<string, Uint8Array>;
 }
 
-/** What replaceFile() writes beside the files of a run's folder. */
+/** Temporary files that replaceFile() writes in a run's folder. */
 const HALF_FILE =
   /^(counter|(hparams|encoder|model|tokens)\.json|vocab\.bpe|loss\.(csv|svg))\.[0-9a-f]{8}\.part$/;
 
 export const saveName = (step: number): string => `step-${step}`;
 
-/** The steps of the saves in a run's folder, the latest first; a half one has another name. */
+/** The steps of the saves in a run's folder, latest first; an unfinished one has another name. */
 export async function listSaves(run: string): Promise<number[]> {
   const names = await readdir(run, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return [];
@@ -41,12 +41,12 @@ export async function listSaves(run: string): Promise<number[]> {
 }
 
 /**
- * Saves a run: all of it in step-<N>/, which is a model folder of its own, written under another name and renamed
- * when it is whole; then the run's own folder becomes that model; then saves that are too many go.
+ * Saves a run: all of it in step-<N>/, which is a model folder of its own, written under another name and renamed when it
+ * is whole; then the run's own folder becomes that model; then surplus saves go.
  * @param run the run's folder
- * @param others keep: steps of the saves that stay beside the new one; all others go when it is in its place: those
- *   that are too many, damaged ones, and those of a run that this one overwrites. last: the last good one, for messages
- * @throws UserError when the disk fails; the former saves and the model in the run's folder are then as they were
+ * @param others keep: steps of the saves to keep besides the new one; once it is in place all others go: surplus ones,
+ *   damaged ones, and those of a run that this one overwrites. last: the last good one, for messages
+ * @throws UserError when the disk fails; earlier saves and the model in the run's folder are then untouched
  */
 export async function writeSave(
   run: string,
@@ -76,7 +76,7 @@ export async function writeSave(
   }
 }
 
-/** Removes a save: first it becomes a part, so that a kill leaves none that looks damaged. Tried again next time. */
+/** Removes a save: it is renamed to a part first, so that a kill leaves none that looks damaged. */
 async function removeSave(run: string, step: number): Promise<void> {
   const place = join(run, saveName(step));
   const part = `${place}.part`;
@@ -88,7 +88,7 @@ async function removeSave(run: string, step: number): Promise<void> {
   }
 }
 
-/** Renames a part to the save that it is. An unusable save of the same step gives way. */
+/** Renames a finished part to its save, replacing an unusable save of the same step. */
 async function putInPlace(run: string, name: string): Promise<void> {
   const place = join(run, name);
   const aside = join(run, `${name}.old.part`);
@@ -106,7 +106,7 @@ async function putInPlace(run: string, name: string): Promise<void> {
 
 /**
  * Makes the run's folder the model of one of its saves: model.json names that save's files, counter its step.
- * Every file is replaced by renaming; those that hold what they should stay untouched.
+ * Files are replaced by renaming; those that are already right are not touched.
  * @param modelFiles of the save
  */
 export async function publish(
@@ -129,7 +129,7 @@ export async function publish(
 }
 
 /**
- * Removes what a process that was killed left half written; a save that was about to be replaced comes back.
+ * Removes what a killed process left half written, and restores a save that was about to be replaced.
  * The caller holds the run's lock.
  */
 export async function tidyRun(run: string): Promise<void> {
@@ -143,7 +143,7 @@ export async function tidyRun(run: string): Promise<void> {
       old !== undefined &&
       (await rename(path, join(run, save)).then(
         () => true,
-        () => false, // there is one by that name, or the folder cannot be written: then writing says so
+        () => false, // one of that name exists, or the folder is read-only: then writing will say so
       ));
     if (!isBack) await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }

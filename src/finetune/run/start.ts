@@ -12,19 +12,19 @@ import { compareOptions, type FinetuneRequest, isSame, type TrainingOptions } fr
 import { type RunProgress, readRun } from "./run-file.js";
 import { listSaves, saveName } from "./save.js";
 
-/** What a run begins from, and the save where it goes on. */
+/** What a run starts from, and the save if it continues. */
 export interface Start {
   readonly base: BaseModel;
   readonly save?: Save;
-  /** The run's number among those that were begun in its folder. */
+  /** The run's number among those started in its folder. */
   readonly number: number;
-  /** There is an older run, which stays until this one has something to put in its place. */
+  /** Whether there is an older run, which stays until this one has something to replace it. */
   readonly isOverwriting: boolean;
 }
 
 /**
- * Decides where a run begins: at its newest save that is whole, or at a model.
- * @throws UserError when that would overwrite a run, or there is nothing sound to begin from
+ * Decides where a run starts: from its newest whole save, or from a model.
+ * @throws UserError when that would overwrite a run, or there is nothing sound to start from
  */
 export async function chooseStart(request: FinetuneRequest, events: FinetuneEvents): Promise<Start> {
   const { folder, restore_from, overwrite } = request;
@@ -81,14 +81,14 @@ async function pathBase(restore_from: string): Promise<BaseModel> {
   );
 }
 
-/** What a run is going to be trained with. */
+/** What a run will be trained with. */
 interface Ready extends Pick<Training, "corpus" | "trainer"> {
   readonly options: TrainingOptions;
-  /** Tokens of a row. */
+  /** Tokens per row. */
   readonly context: number;
 }
 
-/** A number for the dataset's tokens: another dataset, vocabulary or part held out has another. */
+/** A fingerprint of the dataset's tokens: another dataset, vocabulary or held-out part gives another. */
 function fingerprintOf({ tokens, validation }: Corpus): string {
   const hash = createHash("sha256").update(`${tokens.length} ${tokens.BYTES_PER_ELEMENT} `);
   for (const { buffer, byteOffset, byteLength } of [tokens, validation]) {
@@ -98,8 +98,8 @@ function fingerprintOf({ tokens, validation }: Corpus): string {
 }
 
 /**
- * Where a training stands. Where it goes on from a save, the optimizer's state is put back and the user is told
- * what is not as it was; with another optimizer, rank or choice of layers the state begins anew.
+ * Where a training starts. If it continues from a save, the optimizer's state is restored and the user is told what has
+ * changed; with another optimizer, rank or choice of layers the state starts anew.
  * @throws UserError when the state cannot be read
  */
 export async function resumeAt(
