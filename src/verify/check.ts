@@ -1,17 +1,17 @@
 /** What a check is about. */
 export type CheckedPart = "files" | "checkpoint" | "weights" | "vocabulary" | "recognition" | "reference";
 
-/** What came of one check. */
+/** The outcome of one check. */
 export interface Check {
   readonly part: CheckedPart;
-  /** What was looked at, e.g. a file's name. */
+  /** What was checked, e.g. a file's name. */
   readonly check: string;
   readonly result: "ok" | "failed" | "left out";
   /** What was found, or why it was left out: one line. */
   readonly detail: string;
 }
 
-/** The checks of one part, in words. */
+/** Makes the checks of one part. */
 export function checksOf(part: CheckedPart): {
   ok: (check: string, detail: string) => Check;
   failed: (check: string, detail: string) => Check;
@@ -23,7 +23,7 @@ export function checksOf(part: CheckedPart): {
   return { ok: make("ok"), failed: make("failed"), leftOut: make("left out") };
 }
 
-/** Told how far a piece of work is, in bytes. */
+/** Called with the progress of a longer piece of work, in bytes. */
 export type OnProgress = (title: string, done: number, total: number) => void;
 
 /** A number with commas: "124,439,808". */

@@ -13,15 +13,15 @@ import { saysTheSame } from "./vocabulary.js";
 
 const { ok, failed, leftOut } = checksOf("files");
 
-/** Files that a folder without a checkpoint has as well. */
+/** Files that a folder has even without a checkpoint. */
 const SHARED: readonly string[] = [HPARAMS, ...VOCABULARY];
 
-/** What a model's folder holds, by names. */
+/** What a model folder holds, by file names. */
 export interface Contents {
   readonly names: readonly string[];
-  /** A TensorFlow checkpoint, or a part of one; `checkpoint` alone is what is left when one was deleted. */
+  /** A TensorFlow checkpoint, or parts of one; `checkpoint` alone is what is left of a deleted one. */
   readonly hasCheckpoint: boolean;
-  /** tfjs weights, or a part of them. */
+  /** tfjs weights, or parts of them. */
   readonly hasWeights: boolean;
 }
 
@@ -32,8 +32,8 @@ export function contentsOf(names: readonly string[]): Contents {
 }
 
 /**
- * Checks the files of a folder that are known by their names: whether they are there, and whether they are the
- * published ones where the folder has the name of one of OpenAI's models.
+ * Checks the files of a folder that are known by name: whether they exist and, in a folder named after one of OpenAI's
+ * models, whether they are the published ones.
  * @param expected the model that the folder should hold
  * @throws the signal's reason on an abort
  */
@@ -45,7 +45,7 @@ export async function* checkFiles(
 ): AsyncGenerator<Check> {
   for (const name of OPENAI_FILES) {
     const isThere = names.includes(name);
-    // A folder without a checkpoint need not be told of each of its files; nor one with another's names (model-100.index).
+    // A folder without a checkpoint need not list each missing file of one; nor need one with other names (model-100.index).
     if (!isThere && !SHARED.includes(name) && !(hasCheckpoint && expected)) continue;
     if (!isThere) yield missing(name, names);
     else yield await checkFile(join(folder, name), name, expected, onProgress, signal);
@@ -97,7 +97,7 @@ async function checkFile(
   }
 }
 
-/** What hparams.json says that is not so, or cannot be. */
+/** What is wrong in hparams.json, or undefined. */
 async function wrongSize(path: string, expected: KnownModel | undefined): Promise<string | undefined> {
   const found = parseHparams(decodeText(await readFile(path)), path);
   const [own] = Object.keys(unlikeOpenAi(found));
@@ -124,9 +124,9 @@ async function sha256Of(
   return hash.digest("hex");
 }
 
-/** Whether a file that other programs write in their own way says what OpenAI's does. */
+/** Whether a file that other programs write differently says the same as OpenAI's. */
 async function meansTheSame(path: string, name: string): Promise<boolean> {
-  if (name === "hparams.json") return true; // its values have been looked at
+  if (name === "hparams.json") return true; // its values have been checked
   if (name !== "encoder.json" && name !== "vocab.bpe") return false;
   return saysTheSame(name, await readFile(path)).catch(() => false);
 }

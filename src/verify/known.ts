@@ -5,15 +5,15 @@ import type { Reference } from "./reference.js";
 export interface KnownWeights {
   /** As in "these are the weights of OpenAI's 117M". */
   readonly title: string;
-  /** fingerprint() of them (tensors.ts). */
+  /** Their fingerprint(), see tensors.ts. */
   readonly fingerprint: string;
-  /** They were trained with OpenAI's vocabulary. */
+  /** Whether they were trained with OpenAI's vocabulary. */
   readonly isOpenAi: boolean;
-  /** What they are known to compute. */
+  /** What they should compute. */
   readonly reference: Reference;
 }
 
-/** What other programs computed with OpenAI's 117M in float32, each with where it was published. */
+/** What other programs computed with OpenAI's 117M in float32, and where each result was published. */
 const OPENAI_117M: Reference = {
   continuations: [
     {
@@ -72,10 +72,10 @@ const OPENAI_117M: Reference = {
   ],
 };
 
-/** Where the demo models' results are from. */
+/** Where the demo models' results come from. */
 const FLOAT64 = "a float64 implementation";
 
-/** What the demo model stories computes, so that a machine can be tried without a download. Ids: its own vocabulary's. */
+/** What the demo model stories computes: checks a machine without a download. Ids are of its own vocabulary. */
 const STORIES: Reference = {
   continuations: [
     {
@@ -99,7 +99,7 @@ const STORIES: Reference = {
   logprobs: [{ prompt: "", token: "Once", logprob: -10.666969, tolerance: 1e-4, source: FLOAT64 }],
 };
 
-/** What the demo model shakespeare computes, so that a machine can be tried without a download. Ids: its own vocabulary's. */
+/** What the demo model shakespeare computes: checks a machine without a download. Ids are of its own vocabulary. */
 const SHAKESPEARE: Reference = {
   continuations: [
     {
@@ -123,7 +123,7 @@ const SHAKESPEARE: Reference = {
   logprobs: [{ prompt: "", token: "To", logprob: -5.164304, tolerance: 1e-4, source: FLOAT64 }],
 };
 
-/** Of OpenAI's larger models no checksums of tensors and no results were found. */
+/** No checksums of tensors and no results were found for OpenAI's larger models. */
 export const KNOWN_WEIGHTS: readonly KnownWeights[] = [
   {
     title: "OpenAI's 117M",

@@ -3,26 +3,26 @@ import { type Check, checksOf } from "./check.js";
 import { KNOWN_WEIGHTS, type KnownWeights } from "./known.js";
 import type { Numbers } from "./tensors.js";
 
-/** What is known of a folder once its files have been read. */
+/** What is known about a folder once its files have been read. */
 export interface Findings {
-  /** The numbers that the program computes with; undefined where something is wrong with them. */
+  /** The numbers that the program computes with; undefined if something is wrong with them. */
   readonly used: Numbers | undefined;
   readonly checkpoint: Numbers | undefined;
   /** The model that the folder's name promises. */
   readonly expected: KnownModel | undefined;
-  /** The vocabulary is OpenAI's. */
+  /** Whether the vocabulary is OpenAI's. */
   readonly isOpenAi: boolean;
 }
 
-/** What recognise() tells. */
+/** What recognise() found. */
 export interface Recognised {
   readonly known?: KnownWeights;
   readonly checks: readonly Check[];
-  /** Why there is nothing to compare results with, where nothing is known. */
+  /** Why there are no results to compare with, for weights that are not known. */
   readonly why: string;
 }
 
-/** Says whose weights these are, going by their numbers alone, and whether the folder's name promises others. */
+/** Recognises weights by their numbers alone, and notices when the folder's name promises others. */
 export function recognise(
   { used, checkpoint, expected, isOpenAi }: Findings,
   all: readonly KnownWeights[] = KNOWN_WEIGHTS,

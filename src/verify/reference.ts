@@ -7,7 +7,7 @@ import { type Check, checksOf } from "./check.js";
 
 /** What other programs computed with a model, in float32 or better. */
 export interface Reference {
-  /** The likeliest token again and again. */
+  /** Always the likeliest token. */
   readonly continuations: readonly {
     readonly prompt: string;
     readonly ids: readonly number[];
@@ -15,9 +15,9 @@ export interface Reference {
   }[];
   readonly logits: readonly {
     readonly ids: readonly number[];
-    /** Which of the ids the values follow, from 0. */
+    /** After which of the ids, counted from 0. */
     readonly position: number;
-    /** Of the tokens 0, 1, 2, ... */
+    /** For tokens 0, 1, 2, ... */
     readonly values: readonly number[];
     /** Of all values at all positions, where it is known. */
     readonly mean?: number;
@@ -92,7 +92,7 @@ export async function* checkReference(
   }
 }
 
-/** The ids that the sampling core writes at temperature 0. */
+/** The ids that the sampling core generates at temperature 0. */
 async function continuation(
   engine: Engine,
   prompt: readonly number[],
@@ -104,7 +104,7 @@ async function continuation(
     written.push(id);
     return "";
   };
-  // Without the id that ends a text, that one counts as a token like any other.
+  // With no end-of-text id, that token counts like any other.
   const decoding = { decoder: () => ({ push, end: () => "" }) };
   const options = { seed: 0, nsamples: 1, batch_size: 1, temperature: 0, top_k: 0, top_p: 1, length, signal };
   for await (const event of sample(engine, decoding, prompt, options)) if (event.type === "end") break;

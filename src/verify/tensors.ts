@@ -7,22 +7,22 @@ import type { ScannableSource, TensorInfo } from "../model/weight-source.js";
 import { messageOf, UserError } from "../system/errors.js";
 import { type Check, checksOf, type OnProgress, showCount } from "./check.js";
 
-/** How weights are read for their checks. */
+/** How weights are read to check them. */
 export interface TensorOptions {
   /** Undefined where hparams.json cannot be read. */
   readonly hparams: Hparams | undefined;
-  /** Tell what the numbers would be, had they been rounded to float16. */
+  /** Whether to find out what the numbers would be if rounded to float16. */
   readonly rounded: boolean;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Reads all weights of one form and checks them: names and shapes, every checksum, every number. A few megabytes
- * at a time are in memory.
+ * Reads all weights of one format and checks them: names and shapes, every checksum, every number. Only a few megabytes
+ * are in memory at a time.
  * @param part "checkpoint" or "weights"
- * @param open opens them; what it throws is a failed check
- * @returns their numbers; undefined where something is wrong with them
+ * @param open opens them; if it throws, that is a failed check
+ * @returns their numbers; undefined if something is wrong with them
  * @throws the signal's reason on an abort
  */
 export async function* checkTensors(
@@ -76,26 +76,26 @@ function checkShapes(part: "checkpoint" | "weights", source: ScannableSource, hp
   );
 }
 
-/** What the numbers of a model's weights are. */
+/** The numbers of a model's weights, in short. */
 export interface Numbers {
   /** How they are stored, e.g. "float32" or "float16". */
   readonly dtype: string;
   readonly fingerprint: string;
-  /** What the fingerprint would be, had they been rounded to float16; when asked for. */
+  /** What the fingerprint would be if they were rounded to float16; only if asked for. */
   readonly rounded?: string;
 }
 
 /** What reading every tensor showed. */
 export interface Scan {
   readonly numbers: Numbers;
-  /** A message for each tensor that cannot be read or whose checksum does not fit. */
+  /** A message for each tensor that cannot be read or whose checksum is wrong. */
   readonly damaged: readonly string[];
-  /** A message for each tensor that holds a NaN or an infinity; of many, the first ones. */
+  /** A message for each tensor with a NaN or an infinity; only the first few. */
   readonly strange: readonly string[];
 }
 
 const MESSAGES = 3;
-/** Bytes of a stored value where they are not four. */
+/** Bytes of a stored value, where not four. */
 const WIDTHS = new Map([FLOAT16, BFLOAT16, FLOAT64].map(({ name, width }) => [name, width]));
 const bytesIn = ({ shape, dtype }: TensorInfo): number => sizeOf(shape) * (WIDTHS.get(dtype) ?? 4);
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
@@ -103,7 +103,7 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =
 
 /**
  * Reads every tensor of a source, a few megabytes at a time.
- * @param onProgress told the stored bytes that are read, and their total
+ * @param onProgress called with the stored bytes read so far, and their total
  * @throws the signal's reason on an abort
  */
 export async function scanTensors(
@@ -161,7 +161,7 @@ export async function scanTensors(
   return { numbers, damaged, strange };
 }
 
-/** The values that are a NaN or an infinity: how many, and the first. */
+/** How many values are a NaN or an infinity, and the first of them. */
 function findOdd(values: Float32Array): { count: number; first: number } {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   let count = 0;
@@ -174,7 +174,7 @@ function findOdd(values: Float32Array): { count: number; first: number } {
   return { count, first };
 }
 
-/** The values as a file of float16 gives them back. */
+/** The values as they come back from a float16 file. */
 function throughFloat16(values: Float32Array): Float32Array {
   const halves = new Uint16Array(values.length);
   encodeFloat16(values, halves);
@@ -184,11 +184,11 @@ function throughFloat16(values: Float32Array): Float32Array {
 }
 
 /**
- * A name for a model's numbers, the same however they are stored: the SHA-256 of a line `<name> <check>` for each
+ * A name for a model's numbers, the same however they are stored: the SHA-256 of one line `<name> <checksum>` per
  * tensor, in the order of the names.
- * @param checks the CRC-32C (not masked, as TensorFlow stores it) of each tensor's values as little-endian
- *   float32: what the index of a float32 checkpoint carries
- * @returns lower case hexadecimal
+ * @param checks the CRC-32C (not masked, unlike TensorFlow's) of each tensor's values as little-endian float32: as in
+ *   the index of a float32 checkpoint
+ * @returns lower-case hexadecimal
  */
 export function fingerprint(checks: ReadonlyMap<string, number>): string {
   const lines = [...checks].map(([name, check]) => `${name} ${check.toString(16).padStart(8, "0")}\n`);

@@ -15,17 +15,17 @@ import { checkTensors, type Numbers } from "./tensors.js";
 import { checkVocabulary } from "./vocabulary.js";
 
 export interface VerifyOptions extends Pick<EngineOptions, "backend" | "threads" | "gpu"> {
-  /** Instead of the weights that the program knows: for tests. */
+  /** For tests: instead of the weights that the program knows. */
   readonly known?: readonly KnownWeights[];
-  /** Told in bytes how far a longer piece of work is. */
+  /** Called with the progress of a longer piece of work, in bytes. */
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Checks whether a model folder is what it should be, from its files to what it computes. A check that fails does
- * not end the others, but what rests on it is left out. Changes nothing.
- * @throws UserError when the folder cannot be read, or the backend cannot be had; the signal's reason on an abort
+ * Checks whether a model folder is what it should be, from its files to what it computes. A failed check does not stop
+ * the others, but those that depend on it are left out. Changes nothing.
+ * @throws UserError when the folder cannot be read, or the backend is not available; the signal's reason on an abort
  */
 export async function* verifyModel(folder: string, options: VerifyOptions = {}): AsyncGenerator<Check> {
   let hasFailed = false;
@@ -78,7 +78,7 @@ async function* parts(
   else yield* compute(folder, known, options);
 }
 
-/** Whether the converted weights hold the numbers of the checkpoint that lies beside them. */
+/** Whether the converted weights hold the numbers of the checkpoint in the same folder. */
 function compareForms(weights: Numbers, checkpoint: Numbers): Check {
   const { ok, failed } = checksOf("weights");
   const isRounded = weights.dtype === "float16";
@@ -88,7 +88,7 @@ function compareForms(weights: Numbers, checkpoint: Numbers): Check {
   return ok(name, `the numbers are the checkpoint's${isRounded ? ", rounded to float16" : ""}`);
 }
 
-/** Loads the model in float32 and compares what it computes. @throws UserError when nothing here computes it */
+/** Loads the model in float32 and compares what it computes. @throws UserError when nothing here can compute it */
 async function* compute(
   folder: string,
   { reference }: KnownWeights,

@@ -10,14 +10,14 @@ import { type Check, checksOf, showCount } from "./check.js";
 
 const { ok, failed, leftOut } = checksOf("vocabulary");
 
-/** A vocabulary that was checked. */
+/** The result for a vocabulary. */
 export interface CheckedVocabulary {
   readonly check: Check;
-  /** It is OpenAI's, perhaps written another way. */
+  /** Whether it is OpenAI's, perhaps written differently. */
   readonly isOpenAi: boolean;
 }
 
-/** Checks that the two files of the vocabulary load, fit hparams.json, and give a text back as it was. */
+/** Checks that the vocabulary's two files load, fit hparams.json, and give a text back unchanged. */
 export async function checkVocabulary(
   folder: string,
   hparams: Hparams | undefined,
@@ -48,8 +48,8 @@ export async function checkVocabulary(
 }
 
 /**
- * Whether a file of the vocabulary says what OpenAI's does; other programs write the same table in their own way.
- * @throws SyntaxError when an encoder.json is no JSON
+ * Whether a vocabulary file says the same as OpenAI's; other programs write the same table differently.
+ * @throws SyntaxError when an encoder.json is not JSON
  */
 export async function saysTheSame(name: "encoder.json" | "vocab.bpe", content: Buffer): Promise<boolean> {
   const theirs = await readFile(join(openAiVocabulary(), name));
@@ -62,8 +62,8 @@ export async function saysTheSame(name: "encoder.json" | "vocab.bpe", content: B
 }
 
 /**
- * Every character of one and two bytes, and of those of three and four each first byte with each last one: all
- * the bytes that UTF-8 has. (C0, C1 and F5 to FF stand in no text; a token for each is checked when it loads.)
+ * Every character of one and two bytes and, of those of three and four, each first byte with each last one: all the
+ * bytes that UTF-8 uses. (C0, C1 and F5 to FF occur in no text; loading checks that each has a token.)
  */
 function allBytes(): string {
   const points = Array.from({ length: 0x800 }, (_, point) => point);
@@ -73,7 +73,7 @@ function allBytes(): string {
   return points.map((point) => String.fromCodePoint(point)).join("");
 }
 
-/** What is wrong when texts go to ids and back, or undefined. */
+/** What goes wrong when texts go to ids and back, or undefined. */
 export function faultOf(encoder: Pick<Encoder, "encode" | "decode">): string | undefined {
   for (const text of [
     allBytes(),
