@@ -1,7 +1,7 @@
 /* Read bandwidth of this machine with its widest vectors, on 1 to T threads: what decoding can at best reach.
  *   gcc -O3 -march=native -pthread bench/bandwidth.c -o FOLDER/bandwidth && FOLDER/bandwidth 2
  * Every thread reads its own part of 512 MB, about the weights of 124M in float32, again and again: as one stream of
- * addresses, as two, four and eight side by side. Prints what the best of them reached, in 10^9 bytes per second: the
+ * addresses, then as two, four and eight at once. Prints what the best of them reached, in 10^9 bytes per second: the
  * median of five measurements, the least and the most.
  */
 #define _GNU_SOURCE
@@ -18,7 +18,7 @@
 enum { VECTOR_BYTES = 64, MOST_STREAMS = 8, MEASUREMENTS = 5, PASSES = 2, MOST_THREADS = 256 };
 static const size_t BYTES = (size_t)512 << 20, HUGE_PAGE = (size_t)2 << 20;
 
-/* The compiler makes of it one register of 512 bits, two of 256 or four of 128, as the machine has them. */
+/* The compiler turns it into one register of 512 bits, two of 256 or four of 128, depending on the machine. */
 typedef uint64_t vector __attribute__((vector_size(VECTOR_BYTES)));
 
 struct part {
@@ -28,7 +28,7 @@ struct part {
   uint64_t result; /* kept, so that the reads are not optimised away */
 };
 
-/* So many streams side by side, of a run of 512 bytes each at a time. */
+/* This many streams at once, in runs of 512 bytes each. */
 #define READ(STREAMS)                                                                                       \
   case STREAMS:                                                                                             \
     for (size_t i = 0; i < each; i += MOST_STREAMS)                                                         \
@@ -61,7 +61,7 @@ static int ascending(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* GB/s on so many threads, the calling one among them, each reading so many streams. */
+/* GB/s with this many threads, including the calling one, each reading this many streams. */
 static double measure(const vector *memory, int threads, int streams) {
   static struct part parts[MOST_THREADS];
   pthread_t handles[MOST_THREADS];

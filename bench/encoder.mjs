@@ -1,5 +1,5 @@
-// Times of the encoder on texts that are easy and hard for it: npm run build && node bench/encoder.mjs
-// Prints the best of three runs, each with a new encoder, so that nothing is remembered.
+// Times the encoder on texts that are easy and hard for it: npm run build && node bench/encoder.mjs
+// Prints the best of three runs, each with a new encoder, so that nothing is cached.
 import { loadEncoder } from "../dist/src/encoder/encoder.js";
 
 let state = 1;

@@ -1,4 +1,4 @@
-// From the start of the process to its end, with one token made: the files in the page cache. npm run build, then
+// From the start of the process to its end, for one token, with the files in the page cache. npm run build, then
 //   node bench/first_token.mjs --model_name FOLDER [--precision int8] [--threads 2] [--rounds 5] [--format jsonl]
 // bench/make_model.mjs makes a folder of the 124M shape.
 import { spawn } from "node:child_process";
@@ -28,8 +28,8 @@ args.push("--model_name", values.model_name, "--precision", values.precision);
 if (values.threads !== undefined) args.push("--threads", values.threads);
 
 /**
- * Loaded into the one process whose memory is measured: says its peak in kilobytes on a fourth stream.
- * (Worker threads load it too: the main thread alone speaks.)
+ * Loaded into the process whose memory is measured: writes its peak, in kilobytes, to a fourth stream.
+ * (Worker threads load it too, but only the main thread writes.)
  */
 const TELL_MEMORY = `
 import { writeSync } from "node:fs";
@@ -62,7 +62,7 @@ function run(nodeArgs = []) {
   });
 }
 
-// The first run also brings the files into the page cache, so it is not timed.
+// The first run brings the files into the page cache, so it is not timed.
 const { told } = await run(["--import", `data:text/javascript,${encodeURIComponent(TELL_MEMORY)}`]);
 const seconds = [];
 for (let i = 0; i < rounds; i++) seconds.push((await run()).seconds);

@@ -1,5 +1,5 @@
-/* Fused multiply-adds that this machine's cores do, all of them at once, on values in their first cache: the peak that
- * prompts and training can at best reach.
+/* Fused multiply-adds per second of this machine's cores, all at once, on values in their L1 cache: the most that
+ * prompts and training can reach.
  *   gcc -O3 -march=native -pthread bench/flops.c -o FOLDER/flops && FOLDER/flops 2
  * Prints the median of five measurements on 1 to T threads, the least and the most, in 10^9 operations per second
  * (a multiplication and an addition are two).

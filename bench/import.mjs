@@ -1,4 +1,4 @@
-// Time and peak memory of `gpt2 import`, several folders or files in turns, each run in a process of its own:
+// Time and peak memory of `gpt2 import`, for several folders or files in turns, each run in its own process:
 //   node bench/import.mjs FOLDER_WITH_SAFETENSORS FOLDER_WITH_BIN [...]
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";

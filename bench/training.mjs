@@ -1,7 +1,7 @@
 // Tokens per second of a training step (accumulate and update) and peak resident memory: this program with its best
-// kernels (gpt2) and with those of WebAssembly (wasm), and PyTorch if it is there (torch with its own LayerNorm, GELU and mask,
-// torch_written_out with these operation by operation), in rounds that take turns. Each runs in a process of its own
-// and works only when it is told to.
+// kernels (gpt2) and with WebAssembly's (wasm) and, if installed, PyTorch (torch with its own LayerNorm, GELU and mask,
+// torch_written_out with these operation by operation), in rounds that take turns. Each runs in its own process and works
+// only when told to.
 //
 //   npm run build && node bench/training.mjs [--shape 124M] [--batch 1] [--tokens 1024] [--steps 2] [--rounds 2]
 //     [--threads 2] [--only gpt2,wasm,torch,torch_written_out] [--python python3]
@@ -41,12 +41,12 @@ const COMMANDS = {
   torch_written_out: [options.python, beside("peers/training/torch_training.py"), ...sizes, "--written_out"],
 };
 
-/** A process that says one JSON object a line, the first when it is ready. */
+/** A process that writes one JSON object per line, the first when it is ready. */
 async function start(name) {
   const [command, ...args] = COMMANDS[name];
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  child.on("error", () => undefined); // it ends without a line
+  child.on("error", () => undefined); // it then ends without a line
   const next = async () => {
     const { value, done } = await lines.next();
     if (done) throw new Error(`${name} ended without an answer`);
@@ -88,7 +88,7 @@ for (const peer of peers) {
   peer.rate = median(peer.rates);
   console.log(`${peer.title}: ${peer.rate.toFixed(1)} tokens/s, peak ${peak_memory_megabytes} MB`);
 }
-// Round by round, for the machine's speed changes; then the median.
+// Round by round, because the machine's speed changes; then the median.
 for (const peer of peers.filter(({ name }) => ours(name)))
   for (const other of peers.filter(({ name }) => !ours(name))) {
     const ratios = peer.rates.map((rate, i) => rate / other.rates[i]);

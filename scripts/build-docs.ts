@@ -1,5 +1,5 @@
 // `npm run docs`: writes docs/options.md from the commands' definitions, and runs the console blocks of README.md and
-// docs/ again. A test fails where a page and the program differ.
+// docs/ again. A test fails if a page and the program differ.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PACKAGE_ROOT } from "../src/system/package.js";

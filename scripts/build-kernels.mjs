@@ -1,5 +1,5 @@
 // Compiles assembly/ to WebAssembly: the programs that run and train a model, each with the kernels that it imports
-// where there are no native ones.
+// when there are no native ones.
 import { mkdirSync } from "node:fs";
 import asc from "assemblyscript/asc";
 
@@ -17,7 +17,7 @@ for (const [entry, out] of [
     ...["--enable", "simd,threads,relaxed-simd"],
     ...["--importMemory", "--sharedMemory", "--initialMemory", "1", "--maximumMemory", String(MEMORY_PAGES)],
   ]);
-// The reader of vocabularies (src/encoder/scan.ts): no threads and no SIMD, memory of its own.
+// The vocabulary reader (src/encoder/scan.ts): no threads, no SIMD, its own memory.
 await compile("assembly/vocabulary/index.ts", "dist/src/encoder/scan.wasm", ["--initialMemory", "1"]);
 
 async function compile(entry, out, options) {

@@ -1,5 +1,5 @@
 // npm runs this after `npm ci` and `npm install` in a clone, and before `npm pack`: builds the program.
-// `npm install -g .` in a fresh clone runs it with nothing installed: then what the build needs comes first.
+// `npm install -g .` in a fresh clone runs it with nothing installed; then it installs what the build needs first.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
 
-/** Runs npm in this folder, outside of a global install's settings; ends with its exit code if it fails. */
+/** Runs npm in this folder, without a global install's settings; ends with its exit code if it fails. */
 function npm(...args) {
   const env = { ...process.env, GPT2_PREPARING: "1" };
   for (const name of ["npm_config_global", "npm_config_prefix", "npm_config_location", "npm_config_omit"]) {

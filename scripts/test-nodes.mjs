@@ -1,6 +1,6 @@
 // Tries the built program on every Node that package.json claims: the types, the tests and README's first command.
 //   npm run test:nodes [-- [NODE...] [FILE...]]     npm run test:nodes -- 22 26 test/random.test.ts
-// Each Node comes from npm into a temporary folder outside the project, which is removed at the end.
+// Each Node comes from npm and is installed in a temporary folder outside the project, which is removed at the end.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +13,7 @@ const words = process.argv.slice(2);
 const files = words.filter((word) => !/^\d+$/.test(word));
 const versions = words.filter((word) => /^\d+$/.test(word));
 
-/** Installs a version of Node from npm; the path of its executable. */
+/** Installs a version of Node from npm. @returns the path of its executable */
 function install(version, folder) {
   const args = [
     "install",
@@ -34,7 +34,7 @@ function install(version, folder) {
   return node;
 }
 
-/** The arguments of the first command that README shows: those of `$ npx gpt2 ...`. */
+/** The arguments of the first command in README: those of `$ npx gpt2 ...`. */
 function firstCommand() {
   const line = /^\$ npx gpt2 (.+)$/m.exec(readFileSync(join(root, "README.md"), "utf8"))?.[1];
   if (!line) throw new Error("README.md shows no `$ npx gpt2` command");

@@ -1,9 +1,9 @@
 // Compares texts, scores and trained weights with those of other systems, byte for byte: Linux on arm64 under qemu, and
 // Windows under wine, each with its native kernels and with WebAssembly.
 //   npm run test:platforms [-- arm64 | windows]
-// qemu-aarch64 and wine are found on PATH, or named by QEMU_AARCH64 and WINE; the C library of arm64 by QEMU_LD_PREFIX,
-// as qemu has it. Their Node is this one's major version from npm, in a temporary folder that is removed at the end, or
-// named by NODE_ARM64 and NODE_WINDOWS.
+// qemu-aarch64 and wine are found on PATH, or named by QEMU_AARCH64 and WINE; arm64's C library is named by
+// QEMU_LD_PREFIX, as for qemu. Their Node is this one's major version from npm, in a temporary folder that is removed at
+// the end, or named by NODE_ARM64 and NODE_WINDOWS.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -24,13 +24,13 @@ const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const { env } = process;
 const scratch = mkdtempSync(join(tmpdir(), "gpt2-platforms-"));
 const MAJOR = process.versions.node.split(".")[0];
-/** A call under an emulator takes seconds, not this. */
+/** A call under an emulator takes seconds, not this long. */
 const LIMIT_MS = 30 * 60 * 1000;
 
 /** What a system needs and this machine lacks: a line that says what to install or set. */
 class Missing extends Error {}
 
-/** A command's result; its streams are files, because Node under wine cannot open pipes. */
+/** Runs a command. Its streams are files, because Node under wine cannot open pipes. */
 function run([command, ...args], { cwd = ROOT, added = {}, input = "" } = {}) {
   const files = ["in", "out", "err"].map((name) => join(scratch, name));
   writeFileSync(files[0], input);
@@ -48,7 +48,7 @@ function run([command, ...args], { cwd = ROOT, added = {}, input = "" } = {}) {
   }
 }
 
-/** A tool's command: the variable's, or the usual one where PATH has it. */
+/** A tool's command: from the variable, or the usual one if it is on PATH. */
 function find(variable, usual, packages) {
   const command = env[variable] ?? usual;
   if (run([command, "--version"]).error) {
@@ -57,7 +57,7 @@ function find(variable, usual, packages) {
   return command;
 }
 
-/** Another system's Node: the variable's, or npm's. */
+/** Another system's Node: from the variable, or from npm. */
 function nodeOf(variable, name, executable) {
   if (env[variable]) return env[variable];
   const folder = join(scratch, name);
@@ -72,7 +72,7 @@ function nodeOf(variable, name, executable) {
 
 const ARM64_LIBRARIES = "/usr/aarch64-linux-gnu"; // where Debian and Ubuntu put them
 
-/** How a system starts Node: the words of the command, and variables. */
+/** How a system starts Node: the words of the command, and environment variables. */
 const PLATFORMS = {
   arm64: () => {
     const qemu = find("QEMU_AARCH64", "qemu-aarch64", "qemu-user");
@@ -97,11 +97,11 @@ const PLATFORMS = {
 
 const text = readFileSync(join(ROOT, "CONTRIBUTING.md"), "utf8");
 const dataset = join(scratch, "text.txt");
-writeFileSync(dataset, text); // whatever becomes of CONTRIBUTING.md meanwhile
+writeFileSync(dataset, text); // CONTRIBUTING.md may change meanwhile
 const MODEL = ["--model_name", join(ROOT, "models", "shakespeare")];
 const generate = (...options) => ({ args: ["generate", "ROMEO:", ...MODEL, ...options] });
 
-/** The calls whose bytes are compared; `run`: a training, whose weights are. */
+/** The calls whose bytes are compared; `run`: a training, whose weights are compared. */
 const CASES = {
   "greedy text": generate("--temperature", "0", "--length", "40"),
   "sampled text": generate("--seed", "3", "--top_k", "40", "--temperature", "0.8", "--length", "60"),
@@ -121,7 +121,7 @@ const CASES = {
 };
 const BACKENDS = ["native", "wasm"];
 
-/** The names and contents of a run's files of weights and of the optimizer's state. */
+/** The names and contents of a run's weights and optimizer state. */
 function weightsOf(folder) {
   const save = join(folder, "run1", "step-20");
   return ["", "state"].flatMap((below) =>
@@ -132,7 +132,7 @@ function weightsOf(folder) {
   );
 }
 
-/** A checksum of what a call gives on a system. @throws Error with its messages where it fails */
+/** A checksum of a call's result on a system. @throws Error with its messages if it fails */
 function resultOf({ words, added }, { args, input, isTraining }, backend) {
   const folder = mkdtempSync(join(scratch, "runs-"));
   const more = isTraining ? ["--checkpoint_dir", folder] : [];

@@ -1,4 +1,4 @@
-// The peers by name: how each is started, what it is compared with, how much it reads a token.
+// The peers by name: how each is started, what it is compared with, how much it reads per token.
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SHAPES } from "../../dist/src/model/openai-shapes.js";
@@ -12,7 +12,7 @@ const FLOAT16 = 2;
 const INT8 = 1;
 const Q8_0 = 34 / 32; // a float16 scale for 32 weights
 
-/** name -> precision, bytes a weight is read as, and the command for the given files and packages. */
+/** name -> precision, bytes read per weight, and the command for the given files and packages. */
 export const PEERS = {
   "ours-float32": {
     precision: "float32",
@@ -21,7 +21,7 @@ export const PEERS = {
   },
   "ours-int8": { precision: "int8", width: INT8, command: () => node("gpt2.mjs", "--precision", "int8") },
   "ours-float16": {
-    precision: "float32", // float32's arithmetic on weights of half the width
+    precision: "float32", // float32 arithmetic on weights of half the width
     width: FLOAT16,
     command: () => node("gpt2.mjs", "--precision", "float16"),
   },
@@ -68,8 +68,8 @@ function llama(kind, precision, width) {
 }
 
 /**
- * Bytes of weights that decoding one token reads: every parameter once, but for wpe, of which it reads one row.
- * (wte is read as the output matrix.) 494.6 MB in float32. Scales and biases in float32 are not told apart.
+ * Bytes of weights read to decode one token: every parameter once, except wpe, of which one row is read. (wte is read as
+ * the output matrix.) 494.6 MB in float32. Scales and biases, in float32, are not counted separately.
  */
 export function bytesPerToken(name) {
   const hparams = SHAPES["124M"];

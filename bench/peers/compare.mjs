@@ -1,4 +1,4 @@
-// Runs the same work on this program and on its peers, in turn, one at a time: see README.md.
+// Runs the same work on this program and on its peers, in turns, one at a time: see README.md.
 //   node bench/peers/compare.mjs --rounds 5 --folder FOLDER --modules FOLDER ours-float32 onnxruntime-float32
 import { execFileSync } from "node:child_process";
 import { setTimeout } from "node:timers/promises";
@@ -11,7 +11,7 @@ import { Worker } from "./worker.mjs";
 const KINDS = ["decode", "batch", "prefill"];
 /** Between rounds, for threads that spin a little before they sleep. */
 const PAUSE_MS = 200;
-/** Above this share of one core, idle peers are said to disturb. */
+/** Above this share of one core, idle peers are reported as a disturbance. */
 const DISTURBANCE = 0.02;
 
 const { values, positionals } = parseArgs({
@@ -50,7 +50,7 @@ const { prompt, length, batch, prefill, threads } = values;
 const sizes = { threads, prompt, length, batch, batch_length: String(Math.ceil(length / 2)), prefill };
 const sizeArgs = Object.entries(sizes).flatMap(([name, n]) => [`--${name}`, n]);
 
-/** GB/s: a number that was given, or what the given program (bench/bandwidth.c) measures now. */
+/** GB/s: the given number, or what the given program (bench/bandwidth.c) measures now. */
 function bandwidth() {
   if (values.bandwidth === undefined || Number(values.bandwidth) > 0) return Number(values.bandwidth);
   const text = execFileSync(values.bandwidth, [threads], { encoding: "utf8" });
@@ -59,7 +59,7 @@ function bandwidth() {
   return Number(found[1]);
 }
 
-/** Loads the peers one after the other; one that cannot be had is left out, and said. */
+/** Loads the peers one after another; one that is not available is reported and left out. */
 async function startAll() {
   const workers = [];
   for (const name of names) {
@@ -75,7 +75,7 @@ async function startAll() {
   return workers;
 }
 
-/** One round of one peer, while the others rest: its rates, and how busy the resting ones were, in cores. */
+/** One round of one peer while the others rest: its rates, and how busy the resting ones were, in cores. */
 async function measure(worker, workers) {
   await setTimeout(PAUSE_MS);
   const others = workers.filter((other) => other !== worker);
@@ -88,7 +88,7 @@ async function measure(worker, workers) {
   return idle;
 }
 
-/** What everything but the peers used of the machine, in cores; undefined where it cannot be known. */
+/** How much of the machine everything but the peers used, in cores; undefined if that is unknown. */
 function outsiders(workers) {
   const machine = machineSeconds();
   if (!machine) return () => undefined;

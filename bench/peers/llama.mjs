@@ -26,7 +26,7 @@ async function decode(batch, n) {
   for (const sequence of sequences.slice(0, batch)) {
     await sequence.clearHistory();
     const ids = sequence.evaluate(madeUpIds(sizes.prompt), { temperature: 0, yieldEogToken: true });
-    texts.push({ ids, tokens: [(await ids.next()).value] }); // the prompt is read, the first token chosen
+    texts.push({ ids, tokens: [(await ids.next()).value] }); // reads the prompt and chooses the first token
   }
   const rate = await rateOf(batch * n, () =>
     Promise.all(

@@ -1,4 +1,4 @@
-// What the machine is and how busy: from node:os, and from /proc where there is one (Linux).
+// The machine and how busy it is: from node:os and, on Linux, /proc.
 import { readFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg } from "node:os";
 
@@ -15,7 +15,7 @@ export function load() {
     .map((n) => Number(n.toFixed(2)));
 }
 
-/** Seconds of CPU a process has used with all its threads; undefined where there is no /proc. */
+/** Seconds of CPU a process has used with all its threads; undefined without /proc. */
 export function cpuSeconds(pid) {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -26,7 +26,7 @@ export function cpuSeconds(pid) {
   }
 }
 
-/** Seconds of CPU that everything on the machine has used, and that its host has kept for others. */
+/** Seconds of CPU that everything on the machine has used, and that its host has given to others. */
 export function machineSeconds() {
   try {
     const [user, nice, system, , , irq, softirq, steal] = readFileSync("/proc/stat", "utf8")

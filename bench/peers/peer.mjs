@@ -1,4 +1,4 @@
-// What the JavaScript peers have in common: their options, the made-up ids, and the loop that obeys compare.mjs.
+// What the JavaScript peers share: their options, the made-up ids, and the loop that obeys compare.mjs.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
@@ -23,7 +23,7 @@ export function readOptions(more = []) {
   return values;
 }
 
-/** Imports a package of the folder given with --modules, or else of NODE_PATH. Returns it with its version. */
+/** Imports a package from the folder given with --modules, else from NODE_PATH. Returns it with its version. */
 export async function importFrom(modules, name) {
   const path = createRequire(resolve(modules ?? ".", "peer.cjs")).resolve(name);
   const folder = path.slice(0, path.lastIndexOf(name) + name.length);
@@ -43,7 +43,7 @@ export function argmax(logits, row = 0) {
   return best;
 }
 
-/** Runs `work` and returns how many of n tokens a second that was. */
+/** Runs `work` and returns its rate for n tokens, in tokens per second. */
 export async function rateOf(n, work) {
   const started = performance.now();
   await work();
@@ -53,7 +53,7 @@ export async function rateOf(n, work) {
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 
 /**
- * Says what is ready, runs a round for every line "round", and at the end of input says the peak memory.
+ * Reports that it is ready, runs a round for every line "round", and reports the peak memory at the end of input.
  * @param title name and version
  * @param round returns { decode, batch, prefill } in tokens per second, and may add `tokens`, the first ones decoded
  */

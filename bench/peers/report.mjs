@@ -1,7 +1,7 @@
-// The numbers of compare.mjs: as a table for people, or as lines of JSON.
+// Prints the results of compare.mjs: as a table for people, or as lines of JSON.
 import { median } from "../../dist/src/bench.js";
 
-/** Median, least and most; undefined of nothing. */
+/** Median, least and most; undefined for no values. */
 export function summary(values) {
   if (values.length === 0) return undefined;
   return { median: median(values), min: Math.min(...values), max: Math.max(...values) };

@@ -13,11 +13,11 @@ export class Worker {
       this.child.once("error", (error) => resolve(error.message));
       this.child.once("close", (code, signal) => resolve(`it ended (${signal ?? `exit ${code}`})`));
     });
-    this.child.stdin.on("error", () => {}); // a peer that ended: `ended` says so
+    this.child.stdin.on("error", () => {}); // the peer has ended: `ended` tells
     this.answers = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
   }
 
-  /** The next line of JSON; other lines are a library's own talk. @throws Error when the process ends instead */
+  /** The next line of JSON; other lines are a library's chatter. @throws Error when the process ends instead */
   async answer() {
     for (;;) {
       const { value, done } = await this.answers.next();
@@ -26,7 +26,7 @@ export class Worker {
     }
   }
 
-  /** Waits until the model is loaded, and runs one round that does not count. */
+  /** Waits until the model is loaded, and runs one round that is not counted. */
   async start() {
     this.title = (await this.answer()).ready;
     await this.round();

@@ -27,7 +27,7 @@ parallel gpt2 unconditional --seed 1 --nsamples 1000 --shard {}/8 --resume sampl
 tasks. The tests run their commands and GNU parallel's on one machine; nobody has tried them on a cluster.
 `;
 
-/** Text in a table's cell. */
+/** Text for a table's cell. */
 const cell = (text: string): string =>
   text.replaceAll("|", "\\|").replaceAll("<", "\\<").replace(/\s+/g, " ");
 
@@ -36,7 +36,7 @@ const code = (text: string): string => `\`${text.replaceAll("|", "\\|")}\``;
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
   [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |\n`).join("");
 
-/** "text (default: x)" as its two parts. */
+/** Splits "text (default: x)" in two. */
 function splitDefault(description: string): [text: string, value: string] {
   const [, text, value] = /^(.*?)(?: \(default: (.*)\))?$/s.exec(description)!;
   return [text, (value ?? "").replace(/^"(.*)"$/, "$1")];

@@ -10,16 +10,16 @@ const BLOCK = /(?<=```console\n)[\s\S]*?(?=```)/g;
 
 /** One command of a console block. */
 export interface Step {
-  /** The line behind `$ `. */
+  /** The line after `$ `. */
   readonly line: string;
   readonly args: readonly string[];
-  /** What is piped into it, or typed at an interactive prompt. */
+  /** What is piped in, or typed at an interactive prompt. */
   readonly stdin: string;
   /** What the page says it prints. */
   readonly output: string;
 }
 
-/** The words of a command line, which may be in double quotes. */
+/** The words of a command line; they may be in double quotes. */
 const words = (line: string): string[] =>
   [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare);
 
@@ -63,13 +63,13 @@ export async function runBlock(steps: readonly Step[]): Promise<string[]> {
   }
 }
 
-/** A terminal also shows the prompts and what was typed; where the package lies is the reader's own affair. */
+/** A terminal also shows the prompts and what was typed; the package's path becomes an example's. */
 function asShown({ args, stdin }: Step, output: string): string {
   const printed = output.replaceAll(PACKAGE_ROOT, "/home/me/gpt2");
   return args[0] === "interactive" ? `${PROMPT}${stdin}${printed}\n${PROMPT.trimEnd()}` : printed;
 }
 
-/** Leaves out of printed text what differs from run to run and from reader to reader: times, speeds, places. */
+/** Removes from printed text what differs from run to run and from reader to reader: times, speeds, paths. */
 export function masked(text: string): string {
   return text
     .replace(/^\[(\d+) \| [\d.]+\]/gm, "[$1 | seconds]")
@@ -79,7 +79,7 @@ export function masked(text: string): string {
     .trimEnd();
 }
 
-/** The page with its console blocks run again, where what they print differs by more than times and places. */
+/** The page with its console blocks run again; they change only if more than times and paths differ. */
 export async function updateTranscripts(markdown: string): Promise<string> {
   const results: string[] = [];
   for (const steps of consoleBlocks(markdown)) {

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { bold, escaped, filled, italic, item, section, typed } from "./roff.js";
 import { DESCRIPTION, ENVIRONMENT, EXIT_STATUS, FILES, SEE_ALSO } from "./text.js";
 
-/** `--top_k <k>` with the names bold and the value's name in italics. */
+/** `--top_k <k>` with the names bold and the placeholder in italics. */
 function terms(text: string): string {
   return text
     .split(/(<[^>]+>|\[[^\]]+\]|, )/)
@@ -24,7 +24,7 @@ function exampleOf(command: Command): string | undefined {
   return /^Example: (.*)$/m.exec(shown)?.[1];
 }
 
-/** A command: how it is called, what it does, its arguments and options in the words of its help. */
+/** A command: its usage, what it does, its arguments and options as in its help. */
 function commandLines(command: Command): string[] {
   const help = command.createHelp();
   const usage = help.commandUsage(command);
@@ -50,8 +50,8 @@ const items = (rows: readonly (readonly [string, string])[]): string[] =>
 
 /**
  * The manual page of the program in roff, with man's macros.
- * @param program its commands as they are defined
- * @param date of the page, as 2026-11-22
+ * @param program with its commands defined
+ * @param date of the page, e.g. 2026-11-22
  */
 export function manualPage(program: Command, version: string, date: string): string {
   const commands = program.createHelp().visibleCommands(program);

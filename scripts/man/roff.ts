@@ -1,4 +1,4 @@
-/** Characters that mean something to roff, or that it would typeset as another one, and how they are written. */
+/** Characters that are special to roff, or that it would typeset differently, and how to write them. */
 const SPECIAL: Readonly<Record<string, string>> = {
   "\\": "\\e",
   "-": "\\-",
@@ -11,7 +11,7 @@ const SPECIAL: Readonly<Record<string, string>> = {
 
 const WIDTH = 79;
 
-/** A text as roff shows it to the letter, on one line. A dot at its beginning would be a command. */
+/** A text that roff shows verbatim, on one line. A dot at its beginning would be a command. */
 export function escaped(text: string): string {
   const line = text.replace(/\s+/g, " ").trim();
   const shown = line.replace(
@@ -21,7 +21,7 @@ export function escaped(text: string): string {
   return shown.startsWith(".") ? `\\&${shown}` : shown;
 }
 
-/** A paragraph as roff shows it to the letter: in lines of at most 79 characters where its words allow it. */
+/** A paragraph that roff shows verbatim, in lines of at most 79 characters where its words allow. */
 export function filled(text: string): string {
   const lines = [""];
   for (const word of escaped(text).split(" ")) {
@@ -39,7 +39,7 @@ export const italic = (text: string): string => `\\fI${escaped(text)}\\fR`;
 /** A section with its lines. */
 export const section = (title: string, lines: readonly string[]): string[] => [`.SH ${title}`, ...lines];
 
-/** A term and what it means, indented below it. @param term in roff; @param text plain */
+/** A term and its meaning, indented below it. @param term in roff; @param text plain */
 export const item = (term: string, text: string): string[] => [".TP", term, filled(text)];
 
 /** Lines as they would be typed. */

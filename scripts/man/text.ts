@@ -1,4 +1,4 @@
-/** What the commands' own help does not say. Texts are plain; page.ts writes them as roff. */
+/** What the commands' own help does not say. The texts are plain; page.ts turns them into roff. */
 
 export const DESCRIPTION = [
   "gpt2 continues your texts with OpenAI's GPT-2, or writes from nothing; it also trains the model on your own texts, and scores how likely a text is. It needs neither Python nor a GPU.",
