@@ -16,9 +16,9 @@ export interface GenerateOptions
   readonly stop?: string | readonly string[];
   /** Special and added tokens in a prompt are tokens, not text. Default: true, but false for OpenAI's models. */
   readonly special?: boolean;
-  /** Ends the work; the signal's reason is thrown. */
+  /** Stops the work; the signal's reason is thrown. */
   readonly signal?: AbortSignal;
-  /** Told when the prompt is longer than the model's context, and only its newest part is read. */
+  /** Called with a warning when the prompt is longer than the model's context and only its newest part is read. */
   readonly onNotice?: (line: string) => void;
 }
 
@@ -26,20 +26,20 @@ export interface GenerateOptions
 export interface SamplesOptions extends GenerateOptions {
   /** How many; Infinity = for ever. Default: 1. */
   readonly nsamples?: number;
-  /** How many are computed at once: speed and memory, never the text. Default: 1. */
+  /** How many are computed at once: affects speed and memory, never the text. Default: 1. */
   readonly batch_size?: number;
 }
 
-/** One of several texts: what a line of `--format jsonl` says. */
+/** One of several texts: the same as a line of `--format jsonl`. */
 export interface Sample {
   /** Its number, from 1. */
   readonly sample: number;
   readonly seed: number;
-  /** As it was given. */
+  /** As given. */
   readonly prompt: string | readonly number[];
   /** The text that follows the prompt. */
   readonly text: string;
-  /** Number of its tokens. */
+  /** How many tokens it has. */
   readonly tokens: number;
   readonly finish_reason: Exclude<FinishReason, "interrupted">;
 }
@@ -82,8 +82,8 @@ function events(
 }
 
 /**
- * Continues a prompt; gives the text piece by piece as the model writes it, never a broken character. The pieces
- * joined are the text that `gpt2 generate` prints after the prompt with the same options and seed, byte for byte.
+ * Continues a prompt; yields the text piece by piece as the model writes it, never a broken character. Joined, the
+ * pieces are the text that `gpt2 generate` prints after the prompt with the same options and seed, byte for byte.
  * @param prompt a text, "" to write from nothing, or token ids
  * @throws RangeError for a wrong option; the signal's reason on an abort; UserError when the model cannot begin
  */
@@ -101,9 +101,9 @@ export async function* generate(
 }
 
 /**
- * Continues a prompt several times; gives each text when it is whole, in order. Sample n is the n-th that the
- * command line writes with the same options and seed, whatever batch_size and nsamples are.
- * @throws as generate(); texts that an abort leaves unfinished are not given
+ * Continues a prompt several times; yields each text when it is complete, in order. Sample n is the command line's n-th
+ * with the same options and seed, whatever batch_size and nsamples are.
+ * @throws like generate(); texts left unfinished by an abort are not yielded
  */
 export async function* generateSamples(
   model: Model,
@@ -129,7 +129,7 @@ export async function* generateSamples(
   }
 }
 
-/** A conversation with a chat model (DialoGPT's habit): what was said stays in the context, turn by turn. */
+/** A conversation with a chat model such as DialoGPT: what was said stays in the context, turn by turn. */
 export class Conversation {
   readonly #model: Model;
   readonly #turns: Turns;
@@ -141,8 +141,8 @@ export class Conversation {
   }
 
   /**
-   * Says a line; gives the answer piece by piece. An answer that is given up is not kept; the line is.
-   * @throws as generate()
+   * Says a line; yields the answer piece by piece. An answer that is abandoned is forgotten; the line is kept.
+   * @throws like generate()
    */
   async *say(line: string, options: GenerateOptions = {}): AsyncGenerator<string, void, void> {
     checkOptions(options, NAMES);
@@ -161,7 +161,7 @@ export class Conversation {
     }
   }
 
-  /** Begins anew. */
+  /** Starts a new conversation. */
   forget(): void {
     this.#turns.forget();
   }

@@ -4,19 +4,19 @@ import type { Hparams } from "../model/hparams.js";
 import * as load from "../models/folder.js";
 import { findModelFolder, missingModel } from "../models/store.js";
 
-/** Text <-> ids, as the model means them. */
+/** Text <-> ids, in the model's own vocabulary. */
 export interface Encoder {
   /** Number of tokens; ids are 0 to n_vocab - 1. */
   readonly n_vocab: number;
   /** The token that ends a text: `<|endoftext|>`, or what the model has instead. */
   readonly endOfText: number | undefined;
-  /** The token that a text begins from. */
+  /** The token that begins a text. */
   readonly startOfText: number | undefined;
-  /** Tokens that are no text but marks, and how each is written. */
+  /** Tokens that are marks rather than text, and how each is written. */
   readonly marks: ReadonlyMap<number, string>;
-  /** @param options special: what stands for a special or added token is one; by default not for OpenAI's models */
+  /** @param options special: whether the spelling of a special or added token is that token; by default not for OpenAI's models */
   encode(text: string, options?: { readonly special?: boolean }): number[];
-  /** @throws UserError that names an id which the vocabulary does not have */
+  /** @throws UserError that names an id the vocabulary does not have */
   decode(ids: Iterable<number>): string;
 }
 
@@ -30,17 +30,17 @@ export interface Model {
   readonly backend: string;
   /** How the weights are held: "float32" or "int8". */
   readonly precision: string;
-  /** Frees its memory and ends its threads; what is being generated fails. A second call does nothing. */
+  /** Frees its memory and ends its threads; anything being generated fails. A second call does nothing. */
   dispose(): Promise<void>;
 }
 
-/** How a model is found and run; names and meaning are the command line's. */
+/** How a model is found and run; names and meanings are the command line's. */
 export interface LoadOptions extends EngineOptions {
-  /** Where models are; by default as for the command line. */
+  /** Where models are; default: as for the command line. */
   readonly models_dir?: string;
 }
 
-/** What loadModel() makes: a Model, and what the functions of this library need of it. */
+/** What loadModel() makes: a Model, plus what the functions of this library need. */
 class LibraryModel implements Model {
   readonly engine: Engine;
   private disposing: Promise<void> | undefined;
@@ -73,7 +73,7 @@ class LibraryModel implements Model {
   }
 }
 
-/** An engine takes one call at a time: here calls wait for each other, and each has its result to itself. */
+/** An engine takes one call at a time: here calls wait for each other, and each gets its own copy of the result. */
 class QueuedEngine implements Engine {
   private last: Promise<unknown> = Promise.resolve();
   private isDisposed = false;
@@ -100,7 +100,7 @@ class QueuedEngine implements Engine {
     return this.engine.fork(sequence, length);
   }
 
-  /** Copies the logits: the next call may come before they are looked at. */
+  /** Copies the logits: the next call may come before they are read. */
   async forward(steps: readonly Step[], wanted?: LogitsWanted): Promise<Float32Array[]> {
     const turn = this.last.then(async () => {
       if (this.isDisposed) throw new RangeError("the model has been disposed of");
@@ -110,12 +110,12 @@ class QueuedEngine implements Engine {
     return turn;
   }
 
-  /** Nothing is left to free once the engine is gone. */
+  /** There is nothing to free once the engine is gone. */
   free(sequence: Sequence): void {
     if (!this.isDisposed) this.engine.free(sequence);
   }
 
-  /** Waits for the call that is being computed. */
+  /** Waits for the call in progress. */
   async dispose(): Promise<void> {
     this.isDisposed = true;
     await this.last;
@@ -125,7 +125,7 @@ class QueuedEngine implements Engine {
 
 /**
  * Loads a model by its name, as `--model_name` takes it ("117M", "stories"), or by the path of its folder.
- * @throws UserError when it is not there or is damaged: its message is one line that says what to do
+ * @throws UserError when it does not exist or is damaged: its message is one line that says what to do
  */
 export async function loadModel(nameOrPath: string, options: LoadOptions = {}): Promise<Model> {
   const { models_dir, ...engineOptions } = options;
@@ -137,7 +137,7 @@ export async function loadModel(nameOrPath: string, options: LoadOptions = {}): 
 
 /**
  * The inside of a model.
- * @throws TypeError for anything that loadModel() did not make; RangeError after dispose()
+ * @throws TypeError for anything not made by loadModel(); RangeError after dispose()
  */
 export function insideOf(model: Model): LibraryModel {
   if (!(model instanceof LibraryModel)) throw new TypeError("that is no model of loadModel()");

@@ -4,23 +4,23 @@ import { UserError } from "../system/errors.js";
 import { insideOf, type Model } from "./model.js";
 
 export interface ScoreOptions {
-  /** A text longer than the context is read in windows that begin this many tokens apart. Default: half the context. */
+  /** A text longer than the context is read in windows that start this many tokens apart. Default: half the context. */
   readonly stride?: number;
   /** Special and added tokens in the text are tokens, not text. Default: true, but false for OpenAI's models. */
   readonly special?: boolean;
-  /** Ends the work; the signal's reason is thrown. */
+  /** Stops the work; the signal's reason is thrown. */
   readonly signal?: AbortSignal;
 }
 
-/** How likely a model finds a text: what a line of `gpt2 score --format jsonl` says. */
+/** How likely a model finds a text: the same as a line of `gpt2 score --format jsonl`. */
 export interface TextScore extends Score {
   readonly text: string;
   readonly ids: readonly number[];
 }
 
 /**
- * How likely the model finds a text, token by token, given the token that begins a text
- * (`<|endoftext|>`) and the text before.
+ * How likely the model finds a text, token by token, after the token that begins a text (`<|endoftext|>`) and the text
+ * so far.
  * @throws UserError for an empty text; RangeError for a wrong option; the signal's reason on an abort
  */
 export async function score(model: Model, text: string, options: ScoreOptions = {}): Promise<TextScore> {
@@ -39,9 +39,9 @@ export async function score(model: Model, text: string, options: ScoreOptions = 
 }
 
 /**
- * The logits [n_vocab] of the token that follows the ids: of `e ** (logit - logsumexp)` one draws.
+ * The logits [n_vocab] of the token that follows the ids; its probabilities are `e ** (logit - logsumexp)`.
  * @param ids 1 to n_ctx token ids
- * @throws RangeError when there are none, too many, or one that is no token's
+ * @throws RangeError when there are none or too many, or one is not a token's
  */
 export async function logits(model: Model, ids: readonly number[]): Promise<Float32Array> {
   const { engine } = insideOf(model);

@@ -8,7 +8,7 @@ import { withUnderscores } from "./options/parse.js";
 import { Output } from "./terminal/output.js";
 import { shellQuote } from "./terminal/shell-quote.js";
 
-// Messages name an option as it is typed here: `--precision int8`.
+// Messages write options the way they are typed here: `--precision int8`.
 writeOptionsAs((name, value) =>
   value === undefined || value === true ? `--${name}` : `--${name} ${shellQuote(String(value))}`,
 );
@@ -23,7 +23,7 @@ const EXAMPLES = `Example: gpt2 generate "Once upon a time" --model_name stories
  */
 type AddCommand = (program: Command, finish: (code: number) => void, define: Define) => void;
 
-/** The commands in the order of the help. The module of each is imported when it is called: a start loads no other. */
+/** The commands in the order of the help. Each one's module is imported when it is called, and no other. */
 const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<AddCommand> }>> = {
   interactive: {
     summary: "continue one prompt after another",
@@ -91,7 +91,7 @@ const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<A
   },
 };
 
-/** Every long option of every command, and whether it takes a value: to find `--top-k` again as `--top_k`. */
+/** Every long option of every command, and whether it takes a value: to recognise `--top-k` as `--top_k`. */
 function longOptions(program: Command): Map<string, boolean> {
   const options = [program, ...program.commands].flatMap((command) => command.options);
   return new Map(options.flatMap(({ long, required }) => (long ? [[long, required] as const] : [])));
@@ -100,8 +100,8 @@ function longOptions(program: Command): Map<string, boolean> {
 /**
  * The commands and their options.
  * @param output where help goes
- * @param finish told the exit code of a command that has one of its own
- * @param called the commands whose options are needed; of the others only the names and summaries are there
+ * @param finish called with the exit code of a command that has its own
+ * @param called the commands whose options are needed; the others get only a name and a summary
  */
 export async function buildProgram(
   output: Output,
@@ -151,7 +151,7 @@ function explain(error: unknown): { line: string; exitCode: number } {
   return { line: `${messageOf(error)} (an unexpected error: DEBUG=gpt2 shows where)`, exitCode: EXIT.failed };
 }
 
-/** The answer to a shell that completes a line: no command of the help. */
+/** The answer for a shell that completes a line; not a command in the help. */
 async function completionOf([shell, ...typed]: readonly string[], output: Output): Promise<string> {
   const { answer } = await import("./completion/answer.js");
   const { describeProgram } = await import("./completion/describe.js");
@@ -162,7 +162,7 @@ async function completionOf([shell, ...typed]: readonly string[], output: Output
 
 /**
  * Runs the command line.
- * @param typed the arguments, without the names of Node and the script
+ * @param typed the arguments after `gpt2`
  * Sets process.exitCode: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
  */
 export async function main(typed: readonly string[]): Promise<void> {
@@ -194,7 +194,7 @@ export async function main(typed: readonly string[]): Promise<void> {
     });
     await output.finish();
   } catch (error) {
-    // A part of the program is not there: bin/gpt2.js says what to do about it.
+    // A part of the program is missing: bin/gpt2.js says what to do about it.
     if ((error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND") throw error;
     const { line, exitCode } = explain(error);
     process.stderr.write(`gpt2: ${line}\n`);

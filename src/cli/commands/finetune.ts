@@ -40,7 +40,7 @@ const SAMPLES_DIR = "samples";
 
 const isTyped = (command: Command, name: string): boolean => command.getOptionValueSource(name) === "cli";
 
-/** The sizes of a new model that were typed. */
+/** The sizes given for a new model. */
 function typedSizes({ command, options }: Call): Partial<Hparams> {
   const typed = SIZES.filter((name) => isTyped(command, name));
   const [alone] = options.n_vocab === undefined ? typed : [...typed, "n_vocab"];
@@ -58,7 +58,7 @@ async function newVocabulary(
   display.say(`building a vocabulary of ${n_vocab} tokens`);
   const texts = documentTexts(dataset, { column: options.column, signal });
   const made = await trainVocabulary(texts, n_vocab, { signal }).catch((error) => {
-    signal.throwIfAborted(); // says it better
+    signal.throwIfAborted(); // its reason says it better
     throw error;
   });
   if (made.n_vocab < n_vocab) {
@@ -72,14 +72,14 @@ async function newVocabulary(
   };
 }
 
-/** The vocabulary of the model that was named; OpenAI's comes with the program. */
+/** The vocabulary of the model named; OpenAI's comes with the program. */
 async function namedVocabulary({ model_name, models_dir }: FinetuneOptions): Promise<VocabularyFiles> {
   const folder = findModelFolder(model_name, models_dir);
   if (!folder && canonicalName(model_name)) return readVocabulary(openAiVocabulary());
   return readVocabulary(folder ?? (await modelFolder(model_name, models_dir)));
 }
 
-/** What a new run begins from: a model, which may be downloaded now, or a random start. */
+/** What a new run starts from: a model, which may be downloaded now, or a random start. */
 async function findBase(call: Call): Promise<BaseModel> {
   const { command, options } = call;
   const { model_name, models_dir, n_vocab } = options;
@@ -121,7 +121,7 @@ function requestOf(call: Call): FinetuneRequest {
   };
 }
 
-/** Options that say where a run begins: it has begun. */
+/** Options that say where a run starts: when continuing it has started already. */
 const BEGINNING: readonly string[] = [
   ...SIZES,
   "n_vocab",
@@ -131,7 +131,7 @@ const BEGINNING: readonly string[] = [
   "overwrite",
 ];
 
-/** The command line that goes on where a run was stopped. */
+/** The command line that continues a stopped run. */
 function commandToContinue({ command, dataset }: Call, stepsLeft: number): string {
   const words = command.options.flatMap((option) => {
     const name = option.attributeName();
@@ -144,13 +144,13 @@ function commandToContinue({ command, dataset }: Call, stepsLeft: number): strin
   return ["gpt2", "finetune", ...dataset, ...words, ...steps].map((word) => shellQuote(word)).join(" ");
 }
 
-/** A folder as one would type it here: short where it lies below the current one. */
+/** A folder as one would type it: relative if it is below the current one. */
 function shown(folder: string): string {
   const path = relative(process.cwd(), folder);
   return path === "" || isAbsolute(path) || path.startsWith("..") ? folder : path;
 }
 
-/** Says what there is now, and what can be done with it. */
+/** Says what was saved, and what to do with it. */
 function tellEnd(
   call: Call,
   { folder }: FinetuneRequest,
@@ -171,13 +171,13 @@ function tellEnd(
   const where = isTyped(command, "checkpoint_dir") ? ` --checkpoint_dir ${shellQuote(checkpoint_dir)}` : "";
   note(`step ${step} is saved in ${shown(folder)}, the curve in ${CURVE_FILE} there`);
   const model = `--run_name ${shellQuote(run_name)}${where}`;
-  const write = hasEndOfText // without one, there is nothing to begin from but a prompt
+  const write = hasEndOfText // otherwise it needs a prompt to begin
     ? `gpt2 unconditional ${model} --nsamples 1`
     : `gpt2 generate ${model} "The first words"`;
   note(`write with it: ${write}`);
 }
 
-/** Trains, and tells how it ended; the exit code. */
+/** Trains, and reports the outcome. @returns the exit code */
 async function act(command: Command, dataset: readonly string[], options: FinetuneOptions): Promise<number> {
   const output = new Output();
   const display = new TrainingDisplay(output);
@@ -208,7 +208,7 @@ async function act(command: Command, dataset: readonly string[], options: Finetu
   }
 }
 
-/** `gpt2 finetune`: trains a model on one's own text, as gpt_2_simple finetune. */
+/** `gpt2 finetune`: trains a model on the user's own text, like gpt_2_simple finetune. */
 export function addFinetune(program: Command, finish: (code: number) => void): void {
   const command = program
     .command("finetune")

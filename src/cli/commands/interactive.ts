@@ -14,7 +14,7 @@ import { checkStdin, stdinText } from "../terminal/input.js";
 import { whileInterruptible } from "../terminal/interrupt.js";
 import { Output } from "../terminal/output.js";
 
-/** From a pipe or a file: one prompt a line, until the end of the input or Ctrl-C. */
+/** From a pipe or a file: one prompt per line, until the end of the input or Ctrl-C. */
 async function readPrompts(
   options: GeneratingOptions,
   model: LoadedModel,
@@ -43,7 +43,7 @@ async function readPrompts(
   return signal.aborted && !output.closed.aborted ? EXIT.interrupted : EXIT.done;
 }
 
-/** `gpt2 interactive`: prompt, continuation, and again, as OpenAI's interactive_conditional_samples.py. */
+/** `gpt2 interactive`: prompt, continuation, repeat, like OpenAI's interactive_conditional_samples.py. */
 export function addInteractive(program: Command, finish: (code: number) => void): void {
   const command = program
     .command("interactive")

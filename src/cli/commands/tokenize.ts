@@ -28,7 +28,7 @@ async function encoderOf(name: string, models_dir: string | undefined): Promise<
   return loadEncoder(folder ?? (await modelFolder(name, models_dir)));
 }
 
-/** Reads ids separated by spaces, newlines or commas; JSON's brackets may stand around them. */
+/** Reads ids separated by spaces, newlines or commas, with or without JSON's brackets. */
 function parseIds(text: string): number[] {
   const words = text.split(/[\s,[\]]+/).filter((word) => word !== "");
   return words.map((word) => {

@@ -5,7 +5,7 @@ import { addGeneratingOptions, type GeneratingOptions } from "../options/samplin
 import { runOnce } from "../samples/run-once.js";
 import { SAMPLE_HEADER } from "../samples/sink.js";
 
-/** `gpt2 unconditional`: samples from nothing, as OpenAI's generate_unconditional_samples.py. */
+/** `gpt2 unconditional`: samples from nothing, like OpenAI's generate_unconditional_samples.py. */
 export function addUnconditional(program: Command, finish: (code: number) => void): void {
   const command = program
     .command("unconditional")

@@ -23,21 +23,21 @@ const LABELS: Readonly<Record<Check["result"], string>> = {
   failed: "FAILED",
   "left out": "left out",
 };
-/** Of the longest name of a file, model.ckpt.data-00000-of-00001. */
+/** The length of the longest file name, model.ckpt.data-00000-of-00001. */
 const NAME_WIDTH = 30;
 
 function show({ check, result, detail }: Check): string {
   return `${LABELS[result].padEnd(8)}  ${check.padEnd(NAME_WIDTH)}  ${detail}\n`;
 }
 
-/** A bar for each longer piece of work, on a terminal; it is gone before anything else is printed. */
+/** One bar at a time for longer pieces of work, on a terminal; it is cleared before anything else is printed. */
 class Bars {
   private bar: Bar | undefined;
   private title = "";
   private isOver = false;
 
   update(title: string, done: number, total: number): void {
-    if (this.isOver) return; // what was read ahead when Ctrl-C came reports late
+    if (this.isOver) return; // reads already under way when Ctrl-C came report late
     if (title !== this.title) {
       this.clear();
       this.bar = startBar(title, total);
@@ -58,7 +58,7 @@ class Bars {
   }
 }
 
-/** What to do about the checks of a model folder that failed: words that end a message. */
+/** What to do about a model folder's failed checks: the end of a message. */
 function nextStep(folder: string, checks: readonly Check[]): string {
   const failed = new Set(checks.filter(({ result }) => result === "failed").map(({ part }) => part));
   const isOnly = (...parts: Check["part"][]): boolean => [...failed].every((part) => parts.includes(part));
@@ -76,7 +76,7 @@ function nextStep(folder: string, checks: readonly Check[]): string {
     return `fix what the failed checks name, or remove the model with ${remove} and import, convert or train it again`;
   }
   const download = `gpt2 download ${expected.name}`;
-  // Where it knows no sha256, a download takes a file of the right size for good.
+  // Without a known sha256, a download accepts any file of the right size.
   const isSeen = expected.files["model.ckpt.data-00000-of-00001"]?.sha256 !== undefined;
   if (isSeen || !failed.has("checkpoint")) return `${download} fetches what is missing or damaged`;
   return `remove it with ${remove} and fetch it again with ${download}`;
@@ -92,7 +92,7 @@ async function verify(folder: string, options: VerifyCommandOptions, signal: Abo
       bars.clear();
       checks.push(check);
       await output.write(options.format === "jsonl" ? `${JSON.stringify(check)}\n` : show(check));
-      if (output.closed.aborted) return output.finish(); // the reader has gone
+      if (output.closed.aborted) return output.finish(); // nobody reads any more
     }
   } finally {
     bars.close();
@@ -112,7 +112,7 @@ async function verify(folder: string, options: VerifyCommandOptions, signal: Abo
   }
 }
 
-/** `gpt2 verify`: whether a model on this machine is what it should be. */
+/** `gpt2 verify`: checks that a model on this machine is what it should be. */
 export function addVerify(program: Command): void {
   const command = program
     .command("verify")

@@ -5,11 +5,11 @@ import type { Shell } from "./stubs.js";
 const oneLine = (text = ""): string => text.replace(/\s+/g, " ");
 
 /**
- * The answer to `gpt2 __complete SHELL ...`, which a shell's stub (stubs.ts) asks: a line `files`, `folders` or
- * `none` for the paths that fit as well, then a line an offer.
- * @param typed bash: the line up to the cursor, and $COMP_WORDBREAKS; zsh and fish: the words behind gpt2, the last
- *   one up to the cursor
- * @param define gives the definitions; of the command named, the options as well
+ * The answer to `gpt2 __complete SHELL ...`, which a shell's stub (stubs.ts) calls: first a line `files`, `folders` or
+ * `none`, for the paths that fit too, then one line per offer.
+ * @param typed bash: the line up to the cursor, and $COMP_WORDBREAKS; zsh and fish: the words after gpt2, the last one
+ *   up to the cursor
+ * @param define returns the definitions, including the options of the command named
  */
 export async function answer(
   shell: Shell,
@@ -17,7 +17,7 @@ export async function answer(
   define: (command: string) => Promise<Definitions>,
 ): Promise<string> {
   const line = splitLine(typed[0] ?? "", typed[1]);
-  // fish hands the word at the cursor over with its quotes.
+  // fish passes the word at the cursor with its quotes.
   const words =
     shell === "bash"
       ? gpt2Words(line)
@@ -35,7 +35,7 @@ export async function answer(
   return [paths, ...lines[shell]()].map((each) => `${each}\n`).join("");
 }
 
-/** As _describe takes them: a colon parts an offer from its description. */
+/** In the form _describe expects: a colon separates an offer from its description. */
 function zshOffers({ offers }: Completion): string[] {
   return offers.map(({ text, description }) => {
     const escaped = text.replace(/[\\:]/g, "\\$&");

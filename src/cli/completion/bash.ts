@@ -2,20 +2,20 @@ import type { Completion } from "./complete.js";
 
 /** A line as bash's completion sees it. */
 export interface SplitLine {
-  /** Without their quotes; nothing is expanded. The last one, which may be empty, is to be completed. */
+  /** Without quotes; nothing is expanded. The last one, which may be empty, is to be completed. */
   readonly words: readonly string[];
   /** The quote that is open in the last word. */
   readonly quote: "" | "'" | '"';
-  /** How much of the last word stands before the part that readline replaces. */
+  /** How much of the last word comes before the part that readline replaces. */
   readonly kept: number;
 }
 
-/** What a backslash takes its meaning from inside double quotes. */
+/** What a backslash escapes inside double quotes. */
 const ESCAPABLE = /[\\"$`]/;
 
 /**
- * Takes a line apart as the shell would.
- * @param breaks readline replaces what stands behind the last of these characters: $COMP_WORDBREAKS
+ * Splits a line as the shell would.
+ * @param breaks readline replaces what follows the last of these characters: $COMP_WORDBREAKS
  */
 export function splitLine(line: string, breaks = ""): SplitLine {
   const words: string[] = [];
@@ -43,20 +43,20 @@ export function splitLine(line: string, breaks = ""): SplitLine {
   return { words: [...words, word], quote, kept };
 }
 
-/** A text as it is typed behind an open quote, or behind none. */
+/** A text as typed inside an open quote, or without one. */
 function quoted(text: string, quote: SplitLine["quote"]): string {
   if (quote === "'") return text.replaceAll("'", "'\\''");
   if (quote === '"') return text.replace(/[\\"$`]/g, "\\$&").replaceAll("!", "\"'!'\"");
   return text.replace(/[^\w./:=@%+,\-\u0080-\u{10ffff}]/gu, "\\$&");
 }
 
-/** The words behind `gpt2` on a line; assignments may stand before it. */
+/** The words after `gpt2` on a line; assignments may come before it. */
 export function gpt2Words({ words }: SplitLine): readonly string[] {
   const first = words.findIndex((word, i) => i + 2 >= words.length || !word.includes("="));
   return words.slice(first + 1);
 }
 
-/** The offers as readline inserts them in place of the part of the word that it replaces. */
+/** The offers as readline inserts them for the part of the word that it replaces. */
 export function bashOffers({ offers, prefix }: Completion, { quote, kept }: SplitLine): string[] {
   return offers.map(({ text }) =>
     kept < prefix.length ? prefix + quoted(text, quote) : quoted(text.slice(kept - prefix.length), quote),

@@ -3,41 +3,41 @@ import { join } from "node:path";
 import { expandPath, isPath, listStored } from "../../models/store.js";
 import type { Candidates, CommandDefinition, OptionDefinition } from "./describe.js";
 
-/** A text that can stand for the word at the cursor. */
+/** A possible word at the cursor. */
 export interface Offer {
   readonly text: string;
   readonly description?: string;
 }
 
-/** What can stand for the word at the cursor. */
+/** Everything possible at the cursor. */
 export interface Completion {
   readonly offers: readonly Offer[];
-  /** Paths fit as well: the shell completes them. */
+  /** Paths that fit too: the shell completes them. */
   readonly paths?: "files" | "folders";
-  /** What the word begins with and the offers and paths do not: `--model_name=`, else "". */
+  /** The part of the word that offers and paths leave out: `--model_name=`, or "". */
   readonly prefix: string;
 }
 
-/** The program and its commands; of the command that was typed also the options and arguments. */
+/** The program and its commands; the command that was typed has its options and arguments too. */
 export interface Definitions {
   readonly program: CommandDefinition;
   readonly commands: readonly CommandDefinition[];
 }
 
 const NOTHING: Completion = { offers: [], prefix: "" };
-/** Commander knows no command of that name here: main.ts turns it into --help. */
+/** commander has no such command here: main.ts turns it into --help. */
 const HELP: Offer = { text: "help", description: "what a command does, and its options" };
 
 /** Hyphens and underscores are the same in an option's name. */
 const sameName = (name: string): string => name.replaceAll("-", "_");
 
-/** The option that a word names, as `--top-k`, `--top_k` or `--top_k=40`. */
+/** The option that a word means: `--top-k`, `--top_k` or `--top_k=40`. */
 function optionOf(command: CommandDefinition, word: string): OptionDefinition | undefined {
   const name = sameName(word.replace(/=.*/s, ""));
   return command.options.find(({ names }) => names.some((each) => sameName(each) === name));
 }
 
-/** The last value of an option among the words before the cursor. */
+/** An option's last value among the words before the cursor. */
 function typedValue(words: readonly string[], name: string): string | undefined {
   const values = words.slice(0, -1).flatMap((word, i) => {
     if (sameName(word) === sameName(name)) return i + 2 < words.length ? [words[i + 1]] : [];
@@ -47,7 +47,7 @@ function typedValue(words: readonly string[], name: string): string | undefined 
   return values.at(-1);
 }
 
-/** Names that fit on a line. */
+/** Names that fit on one line. */
 const printable = (names: Iterable<string>): string[] => [...names].filter((name) => !/\p{Cc}/u.test(name));
 
 function models(words: readonly string[]): string[] {
@@ -86,8 +86,8 @@ function completeCommand(commands: readonly CommandDefinition[], typed: string):
 }
 
 /**
- * What can stand for the last of the words.
- * @param words those behind `gpt2`, up to the cursor, without quotes; the last one, which may be empty, is completed
+ * Everything that can complete the last of the words.
+ * @param words those after `gpt2`, up to the cursor, without quotes; the last one may be empty
  */
 export function complete({ program, commands }: Definitions, words: readonly string[]): Completion {
   const typed = words.at(-1) ?? "";

@@ -1,6 +1,6 @@
 import type { Argument, Command, Option } from "commander";
 
-/** What can stand for a value; nothing at all where every part is empty. */
+/** What a value can be; unknown if every part is empty. */
 export interface Candidates {
   readonly words: readonly string[];
   /** Names of models on this machine, and paths of model folders. */
@@ -12,10 +12,10 @@ export interface Candidates {
 
 /** An option as its command defines it. */
 export interface OptionDefinition {
-  /** As it is typed: `--top_k`, and `-h` where there is a short one. */
+  /** As typed: `--top_k`, and `-h` for an option with a short one. */
   readonly names: readonly string[];
   readonly description: string;
-  /** What its value is called, `k`; undefined for an option that takes none. */
+  /** The name of its value, `k`; undefined for an option without one. */
   readonly placeholder: string | undefined;
   readonly values: Candidates;
 }
@@ -28,7 +28,7 @@ export interface ArgumentDefinition {
   readonly isVariadic: boolean;
 }
 
-/** A command: what completion needs to know. */
+/** A command, as far as completion needs it. */
 export interface CommandDefinition {
   readonly name: string;
   readonly summary: string;
@@ -40,7 +40,7 @@ const FILES = ["file", "dataset", "path"];
 const FOLDERS = ["folder", "dir"];
 const MODELS = ["model", "name"];
 
-/** The words that a value's parser carries (options.ts). */
+/** The words attached to a value's parser (options/parse.ts). */
 function wordsOf(parse: unknown): readonly string[] {
   return (parse as { words?: readonly string[] } | undefined)?.words ?? [];
 }
@@ -62,7 +62,7 @@ function describeOption(option: Option): OptionDefinition {
       words,
       models: option.attributeName() === "model_name",
       runs: option.attributeName() === "run_name",
-      // A value with likely words and any other text, such as that of --restore_from, may be a folder's path.
+      // A value with likely words that may be any text, such as that of --restore_from, may be a folder's path.
       paths: pathsOf(placeholder ?? "") ?? (placeholder === "what" ? "folders" : undefined),
     },
   };
@@ -94,7 +94,7 @@ function describeCommand(command: Command): CommandDefinition {
   };
 }
 
-/** The program itself and its commands, as they were defined: what completion offers is never an option behind. */
+/** The program and its commands, from their own definitions: completion never lags behind an option. */
 export function describeProgram(program: Command): {
   readonly program: CommandDefinition;
   readonly commands: readonly CommandDefinition[];

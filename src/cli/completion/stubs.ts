@@ -1,8 +1,8 @@
 /**
- * What a shell needs to complete `gpt2`: it asks the program, `gpt2 __complete SHELL ...`, whose first line tells
- * which paths fit as well (files, folders or none) and whose other lines are one offer each (answer.ts).
- * bash 3.2 (macOS) has no compopt, and splits COMP_WORDS differently from later versions: the line itself is handed over.
- * Nothing that was typed and no name is ever evaluated.
+ * What a shell needs to complete `gpt2`: it asks the program, `gpt2 __complete SHELL ...`, whose first line says which
+ * paths fit too (files, folders or none); each other line is an offer (answer.ts).
+ * bash 3.2 (macOS) has no compopt, and splits COMP_WORDS differently from later versions: so it passes the whole line.
+ * Nothing typed, and no name, is ever evaluated.
  */
 export const STUBS = {
   bash: `# Completion of gpt2 for bash, written by \`gpt2 completion bash\`.

@@ -4,7 +4,7 @@ import { addValue, anyText, oneOf, wholeNumber } from "./parse.js";
 
 const MAX_THREADS = 64;
 
-/** Adds --models_dir, which every command that knows models has. */
+/** Adds --models_dir, which every command that handles models has. */
 export function addModelsDir(command: Command): Command {
   return command.option(
     "--models_dir <dir>",

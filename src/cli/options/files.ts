@@ -10,11 +10,11 @@ import type { NumberingOptions } from "./numbering.js";
 import { wholeNumber } from "./parse.js";
 import type { GeneratingOptions } from "./sampling.js";
 
-/** Where samples go instead of standard output. Names are gpt-2-simple's, but for out and out_dir. */
+/** Where samples go instead of standard output. Names are gpt-2-simple's, except out and out_dir. */
 export interface FileOptions {
   readonly nfiles?: number;
   readonly folder?: string;
-  /** Another name of folder. */
+  /** Another name for folder. */
   readonly out_dir?: string;
   readonly out?: string;
   readonly overwrite?: boolean;
@@ -23,7 +23,7 @@ export interface FileOptions {
 const FOLDER = "gen";
 const MAX_FILES = 1_000_000;
 
-/** Adds the options that send samples to files. */
+/** Adds the options that write samples to files. */
 export function addFileOptions(command: Command): Command {
   return command
     .option("--out <file>", "write the samples to this file (gpt-2-simple's destination_path)")
@@ -41,7 +41,7 @@ export function addFileOptions(command: Command): Command {
 }
 
 /**
- * How many samples all files get together; 0 = for ever.
+ * How many samples all files have together; 0 means for ever.
  * @throws UsageError when they are too many
  */
 export function countSamples({ nsamples, nfiles = 1 }: GeneratingOptions & FileOptions): number {
@@ -51,8 +51,8 @@ export function countSamples({ nsamples, nfiles = 1 }: GeneratingOptions & FileO
 }
 
 /**
- * The files that the samples go to, or the one that --resume goes on with; undefined for standard output.
- * @throws UsageError when the options contradict each other; UserError when a file or folder cannot be made
+ * The files for the samples, or the one that --resume continues; undefined for standard output.
+ * @throws UsageError when options contradict each other; UserError when a file or folder cannot be created
  */
 export async function openSink(
   command: Command,

@@ -13,7 +13,7 @@ import { addBackend, addGpu, addModelsDir, addPreset, addThreads } from "./engin
 import { addValue, anyText, decimalNumber, oneOf, repeated, wholeNumber } from "./parse.js";
 import { CHECKPOINT_DIR, RUN_NAME } from "./run-name.js";
 
-/** The options as they were typed or by default; of the training's own, those that were not typed are missing. */
+/** The options as typed or by default; of the training's own options, those not typed are missing. */
 export interface FinetuneOptions extends LoopOptions, Partial<Omit<TrainingOptions, "column">> {
   readonly model_name: string;
   readonly models_dir?: string;
@@ -33,7 +33,7 @@ export interface FinetuneOptions extends LoopOptions, Partial<Omit<TrainingOptio
   readonly backend: Backend;
 }
 
-/** Of a model that is made from scratch. */
+/** For a model made from scratch. */
 export const SCRATCH_SIZES: Omit<Hparams, "n_vocab"> = { n_layer: 4, n_head: 4, n_embd: 128, n_ctx: 256 };
 
 const MAX_COUNT = 1_000_000_000;
@@ -176,7 +176,7 @@ export function addFinetuneOptions(command: Command): void {
 const LOOP_KEYS = Object.keys({ ...LOOP_DEFAULTS, sample_length: 0 }) as (keyof LoopOptions)[];
 const TRAINING_KEYS = [...Object.keys(TRAINING_DEFAULTS), "seed", "context_length", "column"];
 
-/** Some of the options, without those that were not given. */
+/** Some of the options, without those not given. */
 function pick(options: object, keys: readonly string[]): object {
   return Object.fromEntries(
     Object.entries(options).filter(([key, value]) => keys.includes(key) && value !== undefined),

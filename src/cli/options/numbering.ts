@@ -18,14 +18,14 @@ export function parseShard(text: string): Shard {
   return { i: Number(i), n: Number(n) };
 }
 
-/** Which of a run's samples are written, and where they go on. */
+/** Which of a run's samples to write, and where to continue. */
 export interface NumberingOptions {
   readonly first_sample?: number;
   readonly shard?: Shard;
   readonly resume?: string;
 }
 
-/** Adds the options that part a large run among machines and let it go on after an interruption. */
+/** Adds the options that split a large run among machines and let it continue after an interruption. */
 export function addNumberingOptions(command: Command): Command {
   return command
     .addOption(

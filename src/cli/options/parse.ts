@@ -2,12 +2,12 @@ import { type Command, Option } from "commander";
 import { type NumberRule, obeys, wanted } from "../../sampling/number-rule.js";
 import { UsageError } from "../../system/errors.js";
 
-/** The number that a text spells in decimals, with or without an exponent; NaN for anything else. */
+/** The decimal number that a text spells, with or without an exponent; NaN for anything else. */
 export function toDecimal(text: string): number {
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : Number.NaN;
 }
 
-/** Reads a number as a rule has it; anything else is a UsageError that names the option. */
+/** Parses a number by a rule; anything else is a UsageError that names the option. */
 export function numberOf(option: string, rule: NumberRule): (text: string) => number {
   return (text) => {
     const n = rule.type === "decimal" || /^\+?\d+$/.test(text.trim()) ? toDecimal(text) : Number.NaN;
@@ -17,12 +17,12 @@ export function numberOf(option: string, rule: NumberRule): (text: string) => nu
   };
 }
 
-/** Reads a whole number in the given bounds; anything else is a UsageError that names the option. */
+/** Parses a whole number within bounds; anything else is a UsageError that names the option. */
 export function wholeNumber(option: string, min: number, max: number): (text: string) => number {
   return numberOf(option, { type: "whole", min, max });
 }
 
-/** Reads a decimal number that passes a test; anything else is a UsageError that names the option. */
+/** Parses a decimal number that passes a test; anything else is a UsageError that names the option. */
 export function decimalNumber(option: string, wanted: string, isGood: (n: number) => boolean) {
   return (text: string): number => {
     const n = toDecimal(text);
@@ -33,13 +33,13 @@ export function decimalNumber(option: string, wanted: string, isGood: (n: number
   };
 }
 
-/** Reads a value; its words are what the shells' completion offers for it. */
+/** Parses a value; its words are what shell completion offers. */
 export interface WordParser<T> {
   (text: string): T;
   readonly words: readonly string[];
 }
 
-/** Takes one of several words; anything else is a UsageError that lists them. */
+/** Accepts one of several words; anything else is a UsageError that lists them. */
 export function oneOf<T extends string>(option: string, words: readonly T[]): WordParser<T> {
   const parse = (text: string): T => {
     const word = words.find((each) => each === text);
@@ -51,12 +51,12 @@ export function oneOf<T extends string>(option: string, words: readonly T[]): Wo
   return Object.assign(parse, { words });
 }
 
-/** Takes any text; the words are only what is likely. */
+/** Accepts any text; the words are only the likely ones. */
 export function anyText(words: readonly string[]): WordParser<string> {
   return Object.assign((text: string): string => text, { words });
 }
 
-/** Reads true or false, as Python people type it (True, False), too. */
+/** Parses true or false, also as Python spells them (True, False). */
 export function trueOrFalse(option: string): WordParser<boolean> {
   const parse = (text: string): boolean => {
     const word = text.toLowerCase();
@@ -66,7 +66,7 @@ export function trueOrFalse(option: string): WordParser<boolean> {
   return Object.assign(parse, { words: ["true", "false"] });
 }
 
-/** Reads on or off. */
+/** Parses on or off. */
 export function onOrOff(option: string): WordParser<boolean> {
   const word = oneOf(option, ["on", "off"]);
   return Object.assign((text: string): boolean => word(text) === "on", { words: word.words });
@@ -100,20 +100,20 @@ export function addValue<T>(
   command.addOption(value === undefined ? option : option.default(value));
 }
 
-/** Reads what a shell leaves as two characters: \n, \t, \r; \\ is one backslash. */
+/** Replaces escapes that a shell leaves alone: \n, \t and \r; \\ is a backslash. */
 export function unescaped(text: string): string {
   const meant: Record<string, string> = { n: "\n", t: "\t", r: "\r", "\\": "\\" };
   return text.replace(/\\([ntr\\])/g, (_, letter: string) => meant[letter]);
 }
 
-/** A long option's name with underscores alone. */
+/** A long option's name with underscores only. */
 const underscored = (name: string): string => `--${name.slice(2).replaceAll("-", "_")}`;
 
 /**
- * Lets `--top-k` and `--top-k=40` mean `--top_k`: rewrites the names of options the commands have, and nothing
- * else: neither an option's value that looks like one (`--stop --top-k`), nor what stands behind `--`.
+ * Lets `--top-k` and `--top-k=40` mean `--top_k`. It rewrites the names of the commands' own options and nothing else:
+ * neither a value that looks like an option (`--stop --top-k`) nor anything after `--`.
  * @param args the command line's arguments
- * @param known the long options, as `--top_k` or `--no-recompute`, and whether each takes a value
+ * @param known the long options, such as `--top_k` or `--no-recompute`, and whether each takes a value
  */
 export function withUnderscores(args: readonly string[], known: ReadonlyMap<string, boolean>): string[] {
   const names = new Map([...known.keys()].map((name) => [underscored(name), name]));

@@ -7,7 +7,7 @@ import { UsageError, UserError } from "../../system/errors.js";
 export const CHECKPOINT_DIR = "checkpoint";
 export const RUN_NAME = "run1";
 
-/** The folder of a run. @throws UsageError when the name would lead elsewhere */
+/** A run's folder. @throws UsageError when its name would lead elsewhere */
 export function runFolder(checkpoint_dir: string, run_name: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
   if (/^\.*$|[\0-\x1f/\\:]/.test(run_name)) {
@@ -24,7 +24,7 @@ function runsIn(checkpoint_dir: string): string[] {
     .filter((name) => isModelFolder(join(checkpoint_dir, name)));
 }
 
-/** Adds --run_name and --checkpoint_dir: another way to say --model_name, for a model that was trained here. */
+/** Adds --run_name and --checkpoint_dir: instead of --model_name, for a model trained here. */
 export function addRunModel(command: Command): void {
   command
     .option(

@@ -3,10 +3,10 @@ import { note } from "./output.js";
 import { printable } from "./printable.js";
 
 /**
- * Asks a yes/no question on the terminal: stderr asks, stdin answers.
+ * Asks a yes/no question on the terminal, on stderr; stdin answers.
  * @param question without the choices, e.g. "Download it now?"
  * @param usual what Enter means
- * @returns whether the answer was yes; the end of the input (Ctrl-C, Ctrl-D) is a no
+ * @returns whether the answer was yes; the end of the input (Ctrl-C, Ctrl-D) means no
  */
 export async function ask(question: string, usual: "yes" | "no"): Promise<boolean> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
@@ -15,7 +15,7 @@ export async function ask(question: string, usual: "yes" | "no"): Promise<boolea
     lines.question(`${printable(question)} ${usual === "yes" ? "[Y/n]" : "[y/N]"} `).then(resolve, () => {});
   });
   lines.close();
-  if (answer === undefined) note(""); // the question's line is still open
+  if (answer === undefined) note(""); // ends the question's line
   return (
     answer !== undefined && (/^\s*y(es)?\s*$/i.test(answer) || (usual === "yes" && answer.trim() === ""))
   );

@@ -6,8 +6,7 @@ import { encodingOf } from "../../system/text-encoding.js";
 import { tell } from "./output.js";
 
 /**
- * The text of bytes in UTF-8, or in UTF-16 where their byte order mark says so; a warning where they are something
- * else. The mark is no part of the text.
+ * Decodes UTF-8, or UTF-16 if a byte order mark says so, and warns of anything else. The mark is dropped.
  */
 function decode(bytes: Uint8Array, from: string): string {
   const { label } = encodingOf(bytes);
@@ -27,7 +26,7 @@ export async function readTextFile(file: string): Promise<string> {
   return decode(bytes, file);
 }
 
-/** @throws UserError where standard input is a folder (`< folder`), which Node would read as an empty file */
+/** @throws UserError when standard input is a folder (`< folder`), which Node would read as an empty file */
 export function checkStdin(): void {
   let isFolder = false;
   try {
@@ -51,7 +50,7 @@ async function* stdinBytes(): AsyncGenerator<Buffer, void, void> {
   }
 }
 
-/** The text of standard input as it comes; encodings as decode() has them. */
+/** The text of standard input as it arrives, decoded as in decode(). */
 export async function* stdinText(): AsyncGenerator<string, void, void> {
   let head: Buffer | undefined = Buffer.alloc(0);
   let decoder = new TextDecoder();
@@ -71,11 +70,11 @@ export async function* stdinText(): AsyncGenerator<string, void, void> {
   yield decoder.decode(head);
 }
 
-/** After this long without input the user is told what the program waits for. */
+/** After this long without input the user is told what the program is waiting for. */
 const WAITING_MS = 2000;
 
 /**
- * Text that is piped into a command whose prompt was given: "" at a terminal.
+ * Text piped into a command that already has a prompt: "" at a terminal.
  * @throws UserError when it cannot be read
  */
 export async function readPiped(): Promise<string> {
@@ -91,8 +90,8 @@ export async function readPiped(): Promise<string> {
 }
 
 /**
- * Reads all of standard input; encodings as decode() has them.
- * @param how what to say where a person sits at the terminal and nothing will come
+ * Reads all of standard input, decoded as in decode().
+ * @param how what to say to a person at a terminal, where nothing would come
  */
 export async function readStdin(how: string): Promise<string> {
   if (process.stdin.isTTY) throw new UsageError(how);
@@ -102,12 +101,12 @@ export async function readStdin(how: string): Promise<string> {
   return decode(Buffer.concat(chunks), "standard input");
 }
 
-/** A prompt's lines as the model knows them: their ends are `\n`, where a file from Windows has `\r\n`. */
+/** A prompt's lines as the model knows them: they end in `\n`, not in Windows' `\r\n`. */
 export function withUnixLines(text: string): string {
   return text.replaceAll("\r\n", "\n");
 }
 
-/** A text without the newline at its very end, which editors and echo put there. */
+/** A text without the newline at its end, which editors and echo add. */
 export function withoutLastNewline(text: string): string {
   return text.replace(/\n$/, "");
 }

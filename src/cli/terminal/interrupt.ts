@@ -1,10 +1,10 @@
-/** Ctrl-C, and the signals with which a system that shuts down and a terminal that is closed end a program. */
+/** Ctrl-C, and the signals that end programs when the system shuts down or a terminal is closed. */
 export const ENDING: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
 /**
- * Calls a function at Ctrl-C (SIGINT) while a piece of work runs; a second Ctrl-C during the same work ends the
- * process at once, for the case that the work does not come to an end.
- * @param signals that count as a Ctrl-C
+ * Calls a function at Ctrl-C (SIGINT) while work runs; a second Ctrl-C during the same work ends the process at once, in
+ * case the work does not stop.
+ * @param signals that count as Ctrl-C
  */
 export async function whileInterruptible<T>(
   onInterrupt: () => void,

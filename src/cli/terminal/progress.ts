@@ -26,20 +26,21 @@ export function showSeconds(seconds: number): string {
     : `${Math.floor(s / 3600)}h${two((s % 3600) / 60)}m`;
 }
 
-/** A piece of work that moves bytes. */
+/** The bar of a piece of work that moves bytes. */
 export interface Bar {
-  /** So many bytes are done; may go back when something starts over. */
+  /** This many bytes are done; may go back when something starts over. */
   update(done: number): void;
-  /** Takes the bar away and leaves a line in its place. */
+  /** Replaces the bar with a line. */
   stop(line: string): void;
-  /** Takes the bar away. */
+  /** Removes the bar. */
   clear(): void;
 }
 
 /**
- * Draws a bar with size, speed and time left on stderr; where stderr is no terminal, or one that cannot draw, only the line at the end.
- * @param total bytes, undefined where nobody knows
- * @param resumedAt bytes that were there before, which do not count for the speed
+ * Draws a bar with size, speed and time left on stderr; if stderr is not a terminal, or one that cannot draw, only the
+ * line at the end.
+ * @param total bytes, undefined if unknown
+ * @param resumedAt bytes there before, which do not count towards the speed
  */
 export function startBar(title: string, total: number | undefined, resumedAt = 0): Bar {
   const isDrawn = process.stderr.isTTY && process.env["TERM"] !== "dumb";
@@ -78,7 +79,7 @@ export function startBar(title: string, total: number | undefined, resumedAt = 0
   bar.start(total ?? 1, resumedAt, payload(resumedAt));
   return {
     update: (done) => {
-      // What was read ahead when the work was stopped reports late: the bar would be drawn again.
+      // Reads already under way when the work stopped report late: the bar would be drawn again.
       if (!isOver) bar.update(Math.min(done, total ?? 1), payload(done));
     },
     stop: (line) => {
@@ -90,10 +91,10 @@ export function startBar(title: string, total: number | undefined, resumedAt = 0
 }
 
 /**
- * Does a piece of work under a bar, until Ctrl-C or a signal ends it with exit code 130: then nothing has changed.
+ * Does work under a bar. Ctrl-C or a signal ends it with exit code 130, and then nothing has changed.
  * @param name of the work, for the line that says so, e.g. "import"
- * @param title what stands before the bar, e.g. "importing"
- * @param line what is left on the screen when it is done
+ * @param title shown before the bar, e.g. "importing"
+ * @param line what stays on the screen when it is done
  */
 export async function withBar<T>(
   { name, title }: { readonly name: string; readonly title: string },

@@ -8,15 +8,15 @@ import { type Bar, showSeconds, startBar } from "./progress.js";
 const COLUMNS = 80;
 
 /**
- * Shows a training: log lines and samples on stdout, all else on stderr. Where stderr is a terminal a bar stands
- * below the log; it is taken away while something else is written.
+ * Shows a training: log lines and samples on stdout, all else on stderr. If stderr is a terminal, a bar below the log;
+ * it is cleared while anything else is written.
  */
 export class TrainingDisplay implements FinetuneEvents {
   private readonly hasBar = process.stderr.isTTY === true;
   private bar: SingleBar | undefined;
   private reading: Bar | undefined;
   private training: Training | undefined;
-  /** Milliseconds that went into batches, and when the clock was started; undefined: it stands. */
+  /** Milliseconds spent on batches, and when the clock started; undefined while it is stopped. */
   private spent = 0;
   private running: number | undefined;
   private tokens = 0;
@@ -31,7 +31,7 @@ export class TrainingDisplay implements FinetuneEvents {
     this.goOn();
   }
 
-  /** Something that the user should know. */
+  /** Something the user should know. */
   say(line: string): void {
     this.clear();
     note(line);
@@ -42,7 +42,7 @@ export class TrainingDisplay implements FinetuneEvents {
     return this.training?.last ?? 0;
   }
 
-  /** The user wants it to end. */
+  /** The user wants to stop. */
   onStopping(): void {
     if (this.training) this.say("saving and stopping after this batch (Ctrl-C again quits at once)");
   }
@@ -132,7 +132,7 @@ export class TrainingDisplay implements FinetuneEvents {
     this.goOn();
   }
 
-  /** Tells how fast it was. */
+  /** Reports the speed. */
   sum(): void {
     this.pause();
     if (this.tokens === 0) return;
@@ -140,7 +140,7 @@ export class TrainingDisplay implements FinetuneEvents {
     note(`${this.tokens.toLocaleString("en-US")} tokens, ${speed.toFixed(1)} tokens per second`);
   }
 
-  /** Draws the loss curve, unless it stands there already. */
+  /** Draws the loss curve, unless it is there already. */
   draw(losses: Losses): void {
     const step = losses.steps.at(-1) ?? -1;
     if (step === this.drawnAt) return;
@@ -150,7 +150,7 @@ export class TrainingDisplay implements FinetuneEvents {
     process.stderr.write(curve);
   }
 
-  /** Takes away what does not stay. */
+  /** Clears what does not stay. */
   clear(): void {
     this.bar?.stop();
     this.bar = undefined;
@@ -160,19 +160,19 @@ export class TrainingDisplay implements FinetuneEvents {
     this.isPassing = false;
   }
 
-  /** Lets the clock of the speed run. */
+  /** Starts the clock for the speed. */
   private goOn(): void {
     if (this.training) this.running ??= performance.now();
   }
 
-  /** Stops it. */
+  /** Stops the clock. */
   private pause(): void {
     this.clear();
     if (this.running !== undefined) this.spent += performance.now() - this.running;
     this.running = undefined;
   }
 
-  /** Stops the clock for something else, which is told until something is written. */
+  /** Stops the clock for something else, which is shown until anything is written. */
   private pauseFor(line: string): void {
     this.pause();
     if (!this.hasBar) return;
