@@ -7,7 +7,7 @@ import type { DownloadEvent } from "../../dist/src/download/download.js";
 import { type Fetched, type FetchOptions, fetchModel } from "../../dist/src/download/fetch.js";
 import { cachedSnapshot } from "../../dist/src/download/hub-cache.js";
 import { neededFiles } from "../../dist/src/download/hub-files.js";
-import { loadModel } from "../../dist/src/models/folder.js";
+import { loadFolder } from "../../dist/src/models/folder.js";
 import { parseHubName, readHubRecord } from "../../dist/src/models/hub-name.js";
 import { findModelFolder, findStored, missingModel } from "../../dist/src/models/store.js";
 import { UserError } from "../../dist/src/system/errors.js";
@@ -86,7 +86,7 @@ async function fails(download: Promise<unknown>, ...patterns: RegExp[]): Promise
 
 /** The folder holds the fixture's model, and nothing of the download. */
 async function assertImported(folder: string): Promise<void> {
-  const { engine, hparams } = await loadModel(folder);
+  const { engine, hparams } = await loadFolder(folder);
   await engine.dispose();
   assert.deepEqual([hparams.n_layer, hparams.n_ctx], [3, 64]);
   const names = (await readdir(folder)).sort();

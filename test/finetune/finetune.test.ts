@@ -18,7 +18,7 @@ import { createTfjsEngine } from "../../dist/src/engines/tfjs/engine.js";
 import { drawCurve, svgCurve } from "../../dist/src/finetune/run/chart.js";
 import { Losses, LossLog } from "../../dist/src/finetune/run/losses.js";
 import { openWeights } from "../../dist/src/formats/tfjs/read.js";
-import { loadModel } from "../../dist/src/models/folder.js";
+import { loadFolder } from "../../dist/src/models/folder.js";
 import { isModelFolder } from "../../dist/src/models/store.js";
 import { UsageError, UserError } from "../../dist/src/system/errors.js";
 import { lossRows, someText, train, weightBytes, writeText, xmlFault } from "../support/finetuning.js";
@@ -85,7 +85,7 @@ describe("a run", () => {
       "vocab.bpe",
     ]);
     assert.equal(readFileSync(join(run, "counter"), "utf8"), "7\n");
-    for (const each of [run, join(run, "step-7")]) await (await loadModel(each)).engine.dispose();
+    for (const each of [run, join(run, "step-7")]) await (await loadFolder(each)).engine.dispose();
     assert.deepEqual(told.savedSteps, [3, 6, 7]);
     assert.deepEqual(told.notices, []);
     const shown = told.lines.map((line) =>
@@ -388,7 +388,7 @@ describe("a damaged save", () => {
       );
       assert.doesNotMatch(told.notices.join(), /download|convert/, "a save is no model to download");
       assert.deepEqual(await weightBytes(run), await weightBytes(unbroken));
-      await (await loadModel(run)).engine.dispose();
+      await (await loadFolder(run)).engine.dispose();
       assert.ok(!existsSync(join(run, "step-6")), "it went with the next save");
     });
   }
@@ -443,7 +443,7 @@ describe("a damaged save", () => {
     const stop = stopAt(7, 1);
     await train(folder, { steps: 1, ...stop }); // nothing new to save
     assert.deepEqual(readFileSync(join(run, "model.json")), sound);
-    await (await loadModel(run)).engine.dispose();
+    await (await loadFolder(run)).engine.dispose();
   });
 
   test("a save that fails leaves the former one, and the run's model", async () => {

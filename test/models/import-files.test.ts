@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } fro
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { sizeOf } from "../../dist/src/model/parameters.js";
-import { loadModel, openModel } from "../../dist/src/models/folder.js";
+import { loadFolder, openModel } from "../../dist/src/models/folder.js";
 import { importModel } from "../../dist/src/models/import.js";
 import { UserError } from "../../dist/src/system/errors.js";
 import { readInPieces } from "../support/conformance.js";
@@ -144,7 +144,7 @@ describe("nanoGPT's ckpt.pt", () => {
       ids: number[];
       logits: number[];
     };
-    const { engine } = await loadModel(target);
+    const { engine } = await loadFolder(target);
     const ours = await readInPieces(engine, ids, 64);
     await engine.dispose();
     const scale = Math.max(...logits.map(Math.abs));

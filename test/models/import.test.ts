@@ -15,7 +15,7 @@ import { writeCheckpoint } from "../../dist/src/formats/tensorflow/write-checkpo
 import { sizeOf } from "../../dist/src/model/parameters.js";
 import { convert } from "../../dist/src/models/convert.js";
 import { exportModel } from "../../dist/src/models/export.js";
-import { loadModel, openModel } from "../../dist/src/models/folder.js";
+import { loadFolder, openModel } from "../../dist/src/models/folder.js";
 import { importModel } from "../../dist/src/models/import.js";
 import { UserError } from "../../dist/src/system/errors.js";
 import { readInPieces } from "../support/conformance.js";
@@ -64,7 +64,7 @@ const ORIGINAL = await tensorsOf(MICRO);
 
 /** The logits that an independent float64 implementation computed from micro. */
 async function checkLogits(folder: string, tolerance: number): Promise<void> {
-  const { engine } = await loadModel(folder);
+  const { engine } = await loadFolder(folder);
   try {
     for (const known of KNOWN.expected.sequences) {
       const logits = await readInPieces(engine, known.ids, 64);
@@ -136,7 +136,7 @@ describe("Hugging Face's files", () => {
       assert.equal(wrong, -1, name);
     }
     await checkLogits(target, 0.1);
-    const { encoder, engine, hparams } = await loadModel(target);
+    const { encoder, engine, hparams } = await loadFolder(target);
     await engine.dispose();
     assert.equal(hparams.n_vocab, 402);
     assert.equal(encoder.decode([400, 401, 399]), "<|start of text|>[PAD]<|endoftext|>");
@@ -504,7 +504,7 @@ describe("what strangers' folders are like", () => {
       target,
       { dtype: "float32" },
     );
-    const { encoder, engine } = await loadModel(target);
+    const { encoder, engine } = await loadFolder(target);
     await engine.dispose();
     assert.deepEqual([encoder.endOfText, encoder.special.eos], [401, [401, 12]]);
     const plain = (text: string): number[] =>
@@ -562,7 +562,7 @@ test("rows of the embedding beyond the vocabulary belong to no token: they are l
   const json = Buffer.from(JSON.stringify({ ...readJson(join(MICRO, "hparams.json")), n_vocab: 447 }));
   const companions = new Map([["hparams.json", json], ...files]);
   await writeCheckpoint(padded, "model.ckpt", filled, { companions, isOld: () => false });
-  const { engine, encoder, hparams } = await loadModel(padded);
+  const { engine, encoder, hparams } = await loadFolder(padded);
   await engine.dispose();
   assert.deepEqual([hparams.n_vocab, encoder.n_vocab], [400, 400]);
   const tensors = await tensorsOf(padded);

@@ -12,7 +12,7 @@ import { huggingFaceName, huggingFaceShape } from "../../../dist/src/formats/hug
 import type { Hparams } from "../../../dist/src/model/hparams.js";
 import { parameterShapes } from "../../../dist/src/model/parameters.js";
 import { exportModel } from "../../../dist/src/models/export.js";
-import { loadModel } from "../../../dist/src/models/folder.js";
+import { loadFolder } from "../../../dist/src/models/folder.js";
 import { importModel } from "../../../dist/src/models/import.js";
 import { difference } from "../../support/conformance.js";
 import { joinSafetensors, type Parts } from "../../support/safetensors.js";
@@ -63,7 +63,7 @@ function makeFolder(config: Settings["config"], hparams: Hparams, seed: number):
 
 /** Every eighth logit of the last position. */
 async function logitsOf(folder: string): Promise<number[]> {
-  const { engine, hparams } = await loadModel(folder, { threads: 1 });
+  const { engine, hparams } = await loadFolder(folder, { threads: 1 });
   assert.equal(hparams.n_vocab, 400);
   const [logits] = await engine.forward([{ sequence: engine.createSequence(), ids: IDS }]);
   const found = Array.from(logits);
