@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { isIPv6 } from "node:net";
-import type { Model } from "../models/folder.js";
+import type { LoadedModel } from "../models/folder.js";
 import { messageOf, option, UserError } from "../system/errors.js";
 import { Access, type AccessOptions } from "./access.js";
 import { ApiError, toApiError } from "./api-error.js";
@@ -107,7 +107,7 @@ export class ModelServer {
   readonly #completing = new Set<Promise<void>>();
   #isClosing = false;
 
-  private constructor(model: Model, options: ServerOptions) {
+  private constructor(model: LoadedModel, options: ServerOptions) {
     this.#options = options;
     this.#access = new Access(options);
     this.#service = {
@@ -137,7 +137,7 @@ export class ModelServer {
    * Starts to listen.
    * @throws UserError when it cannot
    */
-  static async start(model: Model, options: ServerOptions): Promise<ModelServer> {
+  static async start(model: LoadedModel, options: ServerOptions): Promise<ModelServer> {
     const server = new ModelServer(model, options);
     try {
       await new Promise<void>((resolve, reject) => {

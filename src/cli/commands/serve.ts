@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
 import type { EngineOptions } from "../../engines/create.js";
-import { loadModel } from "../../models/folder.js";
+import { loadFolder } from "../../models/folder.js";
 import { isPath } from "../../models/store.js";
 import { isLoopback } from "../../serve/access.js";
 import { ModelServer } from "../../serve/server.js";
@@ -60,7 +60,7 @@ async function serve(options: ServeOptions): Promise<number> {
       try {
         const folder = await modelFolder(options.model_name, options.models_dir);
         const onNotice = (line: string): void => tell(`warning: ${line}`);
-        const model = await loadModel(folder, { ...options, signal, onNotice });
+        const model = await loadFolder(folder, { ...options, signal, onNotice });
         try {
           const name = isPath(options.model_name) ? basename(folder) : options.model_name;
           const onFault = (line: string): void => tell(`warning: a request failed: ${line}`);
