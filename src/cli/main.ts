@@ -73,6 +73,10 @@ const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<A
     summary: "log-probabilities and perplexity of a text",
     load: async () => (await import("./commands/score.js")).addScore,
   },
+  evaluate: {
+    summary: "perplexity and accuracy on a text, as papers report them",
+    load: async () => (await import("./commands/evaluate.js")).addEvaluate,
+  },
   tokenize: {
     summary: "token ids of a text; --decode turns ids into text",
     load: async () => (await import("./commands/tokenize.js")).addTokenize,

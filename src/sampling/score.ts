@@ -28,6 +28,16 @@ export function logProbability(logits: Float32Array, id: number): number {
   return logits[id] - max - log(sum);
 }
 
+/** A text's tokens whose log-probabilities are wanted; see logProbabilities(). */
+export interface Scoring {
+  readonly start: number;
+  readonly ids: readonly number[];
+  readonly stride: number;
+  /** So many of the first tokens have been scored before. */
+  readonly known?: number;
+  readonly signal?: AbortSignal;
+}
+
 /**
  * The log-probability of each token of a text, given `start` and the tokens before it. A text longer than the
  * context is read in windows that begin `stride` tokens apart; each token is scored once, in the first window
@@ -44,32 +54,46 @@ export async function logProbabilities(
   stride: number,
   signal?: AbortSignal,
 ): Promise<number[]> {
+  const logprobs: number[] = [];
+  for await (const piece of logProbabilityPieces(engine, { start, ids, stride, signal }))
+    logprobs.push(...piece);
+  return logprobs;
+}
+
+/** The same piece by piece, each a few tokens' log-probabilities; from any token on, as if all had been computed. */
+export async function* logProbabilityPieces(
+  engine: Engine,
+  { start, ids, stride, known = 0, signal }: Scoring,
+): AsyncGenerator<number[], void, void> {
   const { n_ctx, n_vocab } = engine.hparams;
   if (stride < 1 || stride > n_ctx) throw new RangeError(`stride ${stride} is not in 1 .. ${n_ctx}`);
-  const read = [start, ...ids.slice(0, -1)]; // what stands before each token
-  const logprobs: number[] = [];
-  for (let begin = 0; logprobs.length < ids.length; begin += stride) {
+  const read = (from: number, to: number): readonly number[] =>
+    // what stands before the tokens from .. to - 1
+    from === 0 ? [start, ...ids.slice(0, to - 1)] : ids.slice(from - 1, to - 1);
+  let scored = known;
+  const first = stride * Math.max(0, Math.floor((known - n_ctx) / stride) + 1); // the first window that ends behind them
+  for (let begin = first; scored < ids.length; begin += stride) {
     const end = Math.min(begin + n_ctx, ids.length);
     const sequence = engine.createSequence();
     try {
-      const known = logprobs.length; // the window's first tokens have been scored already
-      if (known > begin) await engine.forward([{ sequence, ids: read.slice(begin, known) }], "none");
-      for (let at = known; at < end; at += PIECE) {
+      // The window's first tokens have been scored already.
+      if (scored > begin) await engine.forward([{ sequence, ids: read(begin, scored) }], "none");
+      for (let at = scored; at < end; at += PIECE) {
         await nextTurn(); // else no Ctrl-C is heard: a small model's pass lets nothing else have a turn
         signal?.throwIfAborted();
-        const piece = read.slice(at, Math.min(at + PIECE, end));
+        const piece = read(at, Math.min(at + PIECE, end));
         const [logits] = await engine.forward([{ sequence, ids: piece }], "all"); // [piece.length, n_vocab]
-        for (let i = 0; i < piece.length; i++) {
-          const logprob = logProbability(logits.subarray(i * n_vocab, (i + 1) * n_vocab), ids[at + i]);
-          if (!Number.isFinite(logprob)) throw new UserError(NOT_NUMBERS);
-          logprobs.push(logprob);
-        }
+        const logprobs = piece.map((_, i) =>
+          logProbability(logits.subarray(i * n_vocab, (i + 1) * n_vocab), ids[at + i]),
+        );
+        if (!logprobs.every(Number.isFinite)) throw new UserError(NOT_NUMBERS);
+        yield logprobs;
       }
+      scored = end;
     } finally {
       engine.free(sequence);
     }
   }
-  return logprobs;
 }
 
 /** Sums log-probabilities up. @param bytes length of the text in UTF-8 */

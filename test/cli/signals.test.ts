@@ -90,6 +90,7 @@ const WORKS: Readonly<Record<string, readonly Work[]>> = {
   models: [{ args: () => ["--models_dir", STORE], at: 3, doing: "listing" }],
   verify: [{ args: () => [LARGE], at: 60, doing: "reading" }],
   score: [{ args: () => [TEXT, "--model_name", LARGE], ...LOADING }],
+  evaluate: [{ args: () => [TEXT, "--model_name", LARGE], ...LOADING }],
   tokenize: [{ args: () => ["--model_name", LARGE], stdin: "x", at: 1, doing: "reading a vocabulary" }],
   bench: [{ args: () => ["--model_name", LARGE], ...LOADING }],
   config: [{ args: () => [], at: 0, doing: "starting" }],

@@ -26,9 +26,9 @@ export function showSeconds(seconds: number): string {
     : `${Math.floor(s / 3600)}h${two((s % 3600) / 60)}m`;
 }
 
-/** The bar of a piece of work that moves bytes. */
+/** The bar of a piece of work that moves bytes, or counts something else. */
 export interface Bar {
-  /** This many bytes are done; may go back when something starts over. */
+  /** This many are done; may go back when something starts over. */
   update(done: number): void;
   /** Replaces the bar with a line. */
   stop(line: string): void;
@@ -41,12 +41,14 @@ export interface Bar {
  * line at the end.
  * @param total bytes, undefined if unknown
  * @param resumedAt bytes there before, which do not count towards the speed
+ * @param unit what is counted, if not bytes: "tokens"
  */
-export function startBar(title: string, total: number | undefined, resumedAt = 0): Bar {
+export function startBar(title: string, total: number | undefined, resumedAt = 0, unit?: string): Bar {
+  const show = unit === undefined ? showBytes : (n: number): string => `${n} ${unit}`;
   const isDrawn = process.stderr.isTTY && process.env["TERM"] !== "dumb";
   if (!isDrawn) return { update: () => {}, stop: note, clear: () => {} };
   const started = performance.now();
-  const size = total === undefined ? "" : ` of ${showBytes(total)}`;
+  const size = total === undefined ? "" : ` of ${show(total)}`;
   const bar = new SingleBar({
     format:
       total === undefined
@@ -66,8 +68,8 @@ export function startBar(title: string, total: number | undefined, resumedAt = 0
     const left = total === undefined || speed <= 0 ? "" : `${showSeconds((total - done) / speed)} left`;
     return {
       title,
-      done: showBytes(done) + size,
-      speed: `${showBytes(Math.max(0, Math.round(speed)))}/s`,
+      done: (unit === undefined ? showBytes(done) : String(done)) + size,
+      speed: `${show(Math.max(0, Math.round(speed)))}/s`,
       left,
     };
   };

@@ -1,0 +1,95 @@
+import { UserError } from "../../system/errors.js";
+import { readSmallFileIfThere, replaceFile } from "../../system/files.js";
+import { isObject, isSize } from "../../system/json.js";
+
+/** What has been measured so far. */
+export interface Sums {
+  /** Tokens or texts. */
+  readonly done: number;
+  /** The sum of their log-probabilities, added in order: the same number however often it was interrupted. */
+  readonly logprob: number;
+  /** Last words that were found. */
+  readonly found: number;
+}
+
+/** What the sums are of: the same in every run that goes on. */
+export type Measured = Readonly<Record<string, string | number | boolean>>;
+
+const NOTHING: Sums = { done: 0, logprob: 0, found: 0 };
+const MAX_BYTES = 100_000;
+const SAVE_MS = 10_000;
+const ANOTHER = "choose another file for --resume";
+
+/** The file of `evaluate --resume`: its sums, written every few seconds and at the end. */
+export class EvaluationState {
+  private saved: Sums;
+  private savedAt = performance.now();
+
+  private constructor(
+    private readonly path: string | undefined,
+    private readonly measured: Measured,
+    private current: Sums,
+  ) {
+    this.saved = current;
+  }
+
+  /**
+   * Reads the sums, where there are some.
+   * @param path undefined: nothing is read or written
+   * @throws UserError when the file is something else, or of another text, model or options
+   */
+  static async open(path: string | undefined, measured: Measured): Promise<EvaluationState> {
+    if (path === undefined || path === "") return new EvaluationState(undefined, measured, NOTHING);
+    const bytes = await readSmallFileIfThere(path, MAX_BYTES, ANOTHER);
+    const state = new EvaluationState(path, measured, bytes ? readSums(bytes, path, measured) : NOTHING);
+    if (!bytes) await state.write(); // a place that cannot be written to shows before the work
+    return state;
+  }
+
+  get sums(): Sums {
+    return this.current;
+  }
+
+  async tell(sums: Sums): Promise<void> {
+    this.current = sums;
+    if (performance.now() - this.savedAt >= SAVE_MS) await this.save();
+  }
+
+  /** Writes what has been measured since the last time. */
+  async save(): Promise<void> {
+    if (this.saved !== this.current) await this.write();
+  }
+
+  private async write(): Promise<void> {
+    this.savedAt = performance.now();
+    this.saved = this.current;
+    if (this.path === undefined) return;
+    await replaceFile(
+      this.path,
+      `${JSON.stringify({ measured: this.measured, sums: this.current }, undefined, 2)}\n`,
+    );
+  }
+}
+
+function readSums(bytes: Buffer, path: string, measured: Measured): Sums {
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString("utf8"));
+  } catch {
+    // Not JSON: refused below, like anything else that is not ours.
+  }
+  const { measured: before, sums } = isObject(value) ? value : {};
+  if (!isObject(before) || !isObject(sums)) throw notOurs(path);
+  const { done, logprob, found } = sums;
+  if (!isSize(done) || !isSize(found) || typeof logprob !== "number") throw notOurs(path);
+  const names = [...new Set([...Object.keys(before), ...Object.keys(measured)])];
+  const other = names.filter((name) => before[name] !== measured[name]);
+  if (other.length > 0)
+    throw new UserError(`${path} holds what was measured with another ${other.join(" and ")}`, {
+      next: ANOTHER,
+    });
+  return { done, logprob, found };
+}
+
+const notOurs = (path: string): UserError =>
+  new UserError(`${path} was not written by evaluate --resume`, { next: ANOTHER });
