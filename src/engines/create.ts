@@ -5,24 +5,13 @@ import type { Trainer, TrainerOptions } from "../model/trainer.js";
 import type { WeightSource } from "../model/weight-source.js";
 import { messageOf, option, UsageError, UserError } from "../system/errors.js";
 import { isInstalled } from "../system/package.js";
+import { BACKENDS, type Backend, type PrecisionChoice, TFJS_BACKENDS, type TfjsBackend } from "./backends.js";
 import { type Precision, weightBytes } from "./cpu/inference/weights.js";
 import { defaultThreads } from "./cpu/runtime/cpu-quota.js";
 import { hasWasmFeatures } from "./cpu/runtime/features.js";
 import { tryNative } from "./cpu/runtime/native-trial.js";
 import { isFused, type ProgramName } from "./cpu/runtime/program.js";
-import { debug, loadTf, TFJS_BACKENDS, type TfjsBackend } from "./tfjs/backend.js";
-
-/**
- * What can compute. "native" and "wasm" are the engine for processors, with this machine's own instructions or with
- * WebAssembly; the results are the same to the bit. "webgpu" is the engine for GPUs; "tfjs" is the fastest tfjs-...
- * that works here.
- */
-export const BACKENDS = ["auto", "native", "wasm", "webgpu", "tfjs", ...TFJS_BACKENDS] as const;
-export type Backend = (typeof BACKENDS)[number];
-
-/** How weights are held. "auto" is float16 for a model stored that way, int8 for other large models, else float32. */
-export const PRECISIONS = ["auto", "float32", "float16", "int8"] as const;
-export type PrecisionChoice = (typeof PRECISIONS)[number];
+import { debug, loadTf } from "./tfjs/backend.js";
 
 /** Above this many bytes of float32 weights (774M, 1558M) the default is int8 or float16: less to hold and to read. */
 const FLOAT32_BYTES = 2 ** 31;

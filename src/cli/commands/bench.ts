@@ -8,12 +8,11 @@ import {
   randomWeights,
   warmUp,
 } from "../../bench.js";
-import { createEngine, type EngineOptions } from "../../engines/create.js";
+import type { EngineOptions } from "../../engines/create.js";
 import type { Engine } from "../../model/engine.js";
 import type { Hparams } from "../../model/hparams.js";
 import { SHAPES } from "../../model/openai-shapes.js";
 import type { WeightSource } from "../../model/weight-source.js";
-import { openFolder } from "../../models/folder.js";
 import { UsageError } from "../../system/errors.js";
 import { addEngineOptions, addModelsDir } from "../options/engine.js";
 import { oneOf, wholeNumber } from "../options/parse.js";
@@ -39,7 +38,8 @@ async function openParameters(options: BenchOptions): Promise<{ hparams: Hparams
   if (options.model_name !== undefined) {
     if (options.shape !== undefined) throw new UsageError("give --model_name or --shape, not both");
     const folder = await modelFolder(options.model_name, options.models_dir);
-    return await openFolder(folder);
+    const { openFolder } = await import("../../models/folder.js"); // a Tab asks for the options alone
+    return openFolder(folder);
   }
   const hparams = SHAPES[options.shape ?? "124M"];
   return { hparams, source: randomWeights(hparams) };
@@ -51,6 +51,7 @@ async function measure(options: BenchOptions): Promise<Record<string, number | s
   const started = performance.now();
   let engine: Engine;
   try {
+    const { createEngine } = await import("../../engines/create.js");
     engine = await createEngine(hparams, source, {
       ...options,
       onNotice: (line) => note(`warning: ${line}`),

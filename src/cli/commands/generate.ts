@@ -4,7 +4,6 @@ import { addFileOptions, countSamples, type FileOptions, openSink } from "../opt
 import { addNumberingOptions, type NumberingOptions } from "../options/numbering.js";
 import { trueOrFalse, unescaped } from "../options/parse.js";
 import { addGeneratingOptions, type GeneratingOptions } from "../options/sampling.js";
-import { runOnce } from "../samples/run-once.js";
 import type { Layout } from "../samples/sink.js";
 import { readPiped, readStdin, readTextFile, withoutLastNewline, withUnixLines } from "../terminal/input.js";
 
@@ -61,6 +60,7 @@ async function generate(
     throw new UsageError("the prompt is empty", { next: "gpt2 unconditional writes from nothing" });
   const stop = options.truncate === undefined ? options.stop : [...options.stop, options.truncate];
   const files = await openSink(command, { ...options, stop }, prompt);
+  const { runOnce } = await import("../samples/run-once.js"); // a Tab asks for the options alone
   return runOnce({ ...options, stop, nsamples: total }, prompt, layoutOf(prompt, options), files);
 }
 

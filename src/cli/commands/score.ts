@@ -1,6 +1,5 @@
 import type { Command } from "commander";
 import type { EngineOptions } from "../../engines/create.js";
-import { loadFolder } from "../../models/folder.js";
 import { logProbabilities, summarize } from "../../sampling/score.js";
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
 import { addEngineOptions, addModelsDir } from "../options/engine.js";
@@ -32,6 +31,7 @@ async function score(
       `warning: ${windows} line ends are \\r\\n, as on Windows: each \\r is scored, and GPT-2 has rarely seen one`,
     );
   const folder = await modelFolder(options.model_name, options.models_dir);
+  const { loadFolder } = await import("../../models/folder.js"); // a Tab asks for the options alone
   const { encoder, engine, hparams } = await loadFolder(folder, {
     ...options,
     signal,

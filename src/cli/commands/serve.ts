@@ -2,10 +2,8 @@ import { once } from "node:events";
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
 import type { EngineOptions } from "../../engines/create.js";
-import { loadFolder } from "../../models/folder.js";
 import { isPath } from "../../models/store.js";
 import { isLoopback } from "../../serve/access.js";
-import { ModelServer } from "../../serve/server.js";
 import { EXIT, UsageError } from "../../system/errors.js";
 import { addEngineOptions, addModelsDir } from "../options/engine.js";
 import { addValue, decimalNumber, wholeNumber } from "../options/parse.js";
@@ -60,6 +58,8 @@ async function serve(options: ServeOptions): Promise<number> {
       try {
         const folder = await modelFolder(options.model_name, options.models_dir);
         const onNotice = (line: string): void => tell(`warning: ${line}`);
+        const { loadFolder } = await import("../../models/folder.js"); // a Tab asks for the options alone
+        const { ModelServer } = await import("../../serve/server.js");
         const model = await loadFolder(folder, { ...options, signal, onNotice });
         try {
           const name = isPath(options.model_name) ? basename(folder) : options.model_name;

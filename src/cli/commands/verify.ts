@@ -5,7 +5,6 @@ import { catalogEntry } from "../../models/catalog.js";
 import { describeModel, findStored, missingModel } from "../../models/store.js";
 import { EXIT, UserError } from "../../system/errors.js";
 import type { Check } from "../../verify/check.js";
-import { verifyModel } from "../../verify/verify.js";
 import { addBackend, addGpu, addModelsDir, addThreads } from "../options/engine.js";
 import { oneOf } from "../options/parse.js";
 import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
@@ -87,6 +86,7 @@ async function verify(folder: string, options: VerifyCommandOptions, signal: Abo
   const bars = new Bars();
   const checks: Check[] = [];
   const onProgress = bars.update.bind(bars);
+  const { verifyModel } = await import("../../verify/verify.js"); // a Tab asks for the options alone
   try {
     for await (const check of verifyModel(folder, { ...options, signal, onProgress })) {
       bars.clear();

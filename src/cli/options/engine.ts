@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { BACKENDS, PRECISIONS } from "../../engines/create.js";
+import { BACKENDS, PRECISIONS } from "../../engines/backends.js";
 import { addValue, anyText, oneOf, wholeNumber } from "./parse.js";
 
 const MAX_THREADS = 64;

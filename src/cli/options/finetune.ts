@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import type { Backend } from "../../engines/create.js";
+import type { Backend } from "../../engines/backends.js";
 import {
   LOOP_DEFAULTS,
   type LoopOptions,

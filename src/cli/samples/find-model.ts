@@ -1,5 +1,5 @@
 import { canonicalName } from "../../models/catalog.js";
-import { type LoadedModel, loadFolder } from "../../models/folder.js";
+import type { LoadedModel } from "../../models/folder.js";
 import { hubNameNotPath } from "../../models/hub-name.js";
 import { findModelFolder, isPath, missingModel } from "../../models/store.js";
 import type { GeneratingOptions } from "../options/sampling.js";
@@ -8,6 +8,7 @@ import { tell } from "../terminal/output.js";
 /** The model a command asks for, loaded; offers to download it where it is known, missing, and someone can answer. */
 export async function loadNamedModel(options: GeneratingOptions, signal?: AbortSignal): Promise<LoadedModel> {
   const folder = await modelFolder(options.model_name, options.models_dir);
+  const { loadFolder } = await import("../../models/folder.js"); // tokenize needs no engine
   return loadFolder(folder, { ...options, signal, onNotice: (line) => tell(`warning: ${line}`) });
 }
 

@@ -4,15 +4,13 @@ import type * as TfWasm from "@tensorflow/tfjs-backend-wasm";
 import type * as TfCore from "@tensorflow/tfjs-core";
 import { messageOf, option, UserError } from "../../system/errors.js";
 import { isInstalled } from "../../system/package.js";
+import { TFJS_BACKENDS, type TfjsBackend } from "../backends.js";
 
 /** TensorFlow.js's operations, whichever package they come from. */
 export type Tf = typeof TfCore;
 
-/** What can run TensorFlow.js here, fastest first. */
-export const TFJS_BACKENDS = ["tfjs-node-gpu", "tfjs-webgpu", "tfjs-node", "tfjs-wasm", "tfjs-cpu"] as const;
 /** Those that are tried without being named: tfjs-webgpu is a reference for the engine in WGSL, and slower. */
 const UNASKED = TFJS_BACKENDS.filter((name) => name !== "tfjs-webgpu");
-export type TfjsBackend = (typeof TFJS_BACKENDS)[number];
 
 /** A backend that is ready. */
 export interface LoadedTf {

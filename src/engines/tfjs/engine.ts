@@ -3,7 +3,8 @@ import type { Engine, LogitsWanted, Sequence, Step } from "../../model/engine.js
 import type { Hparams } from "../../model/hparams.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { checkLength, checkSteps } from "../steps.js";
-import { loadTf, type Tf, type TfjsBackend } from "./backend.js";
+import type { TfjsBackend } from "../backends.js";
+import { loadTf, type Tf } from "./backend.js";
 import { type Loading, loadParameters, Network, type Past } from "./model.js";
 
 /** The past of sequences that were read together. Freed when the last of its sequences moves on. */
