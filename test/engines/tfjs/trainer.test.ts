@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { loadTf, type TfjsBackend } from "../../../dist/src/engines/tfjs/backend.js";
+import type { TfjsBackend } from "../../../dist/src/engines/backends.js";
+import { loadTf } from "../../../dist/src/engines/tfjs/backend.js";
 import { createTfjsTrainer } from "../../../dist/src/engines/tfjs/trainer.js";
 import type { Hparams } from "../../../dist/src/model/hparams.js";
 import { initialWeights } from "../../../dist/src/model/initial.js";
