@@ -26,4 +26,5 @@ export { type Encoder, type LoadOptions, loadModel, type Model } from "./api/mod
 export { logits, type ScoreOptions, score, type TextScore } from "./api/score.js";
 export type { Hparams } from "./model/hparams.js";
 export type { FinishReason } from "./sampling/continuation.js";
+export type { LikelyToken, TokenLogprob } from "./sampling/logprobs.js";
 export { UserError } from "./system/errors.js";

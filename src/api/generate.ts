@@ -1,6 +1,7 @@
 import { randomSeed } from "../random.js";
 import type { FinishReason } from "../sampling/continuation.js";
 import { faultOfBias } from "../sampling/draw.js";
+import { type TokenLogprob, withoutAdded } from "../sampling/logprobs.js";
 import { checkOptions, SAMPLING_NAMES, SAMPLING_OPTIONS } from "../sampling/options.js";
 import { promptIds } from "../sampling/prompt.js";
 import { inOrder, type SampleEvent, type SampleOptions, sample } from "../sampling/sample.js";
@@ -10,7 +11,7 @@ import { insideOf, type Model } from "./model.js";
 /** How a text is written; names, meaning and defaults are the command line's. */
 export interface GenerateOptions
   extends Partial<
-    Omit<SampleOptions, "nsamples" | "batch_size" | "numberOf" | "keepIds" | "stop" | "signal">
+    Omit<SampleOptions, "nsamples" | "batch_size" | "numberOf" | "keepIds" | "logprobs" | "stop" | "signal">
   > {
   /** End the text before this one, or before the first of these. */
   readonly stop?: string | readonly string[];
@@ -28,6 +29,8 @@ export interface SamplesOptions extends GenerateOptions {
   readonly nsamples?: number;
   /** How many are computed at once: affects speed and memory, never the text. Default: 1. */
   readonly batch_size?: number;
+  /** Tell of each token how likely the model found it, and so many of the likeliest: see Sample.token_logprobs. */
+  readonly logprobs?: number;
 }
 
 /** One of several texts: the same as a line of `--format jsonl`. */
@@ -42,10 +45,12 @@ export interface Sample {
   /** How many tokens it has. */
   readonly tokens: number;
   readonly finish_reason: Exclude<FinishReason, "interrupted">;
+  /** Its tokens, where `logprobs` asks for them. */
+  readonly token_logprobs?: readonly TokenLogprob[];
 }
 
 const SAMPLES_NAMES = [...SAMPLING_NAMES, "signal", "onNotice"];
-const NAMES = SAMPLES_NAMES.filter((name) => name !== "nsamples" && name !== "batch_size");
+const NAMES = SAMPLES_NAMES.filter((name) => !["nsamples", "batch_size", "logprobs"].includes(name));
 
 const { nsamples, batch_size, temperature, top_k, top_p } = SAMPLING_OPTIONS;
 const DEFAULTS = {
@@ -96,7 +101,7 @@ export async function* generate(
   options.signal?.throwIfAborted();
   for await (const event of events(model, prompt, { ...options, seed: options.seed ?? randomSeed() })) {
     if (event.type === "text") yield event.text;
-    else if (event.finish_reason === "interrupted") options.signal?.throwIfAborted();
+    else if (event.type === "end" && event.finish_reason === "interrupted") options.signal?.throwIfAborted();
   }
 }
 
@@ -114,18 +119,20 @@ export async function* generateSamples(
   options.signal?.throwIfAborted();
   const seed = options.seed ?? randomSeed();
   let text = "";
+  let scored: TokenLogprob[] = [];
   for await (const event of events(model, prompt, { ...options, seed })) {
-    if (event.type === "text") {
-      text += event.text;
-      continue;
-    }
+    if (event.type === "text") text += event.text;
+    if (event.type === "token") scored.push(withoutAdded(event.token));
+    if (event.type !== "end") continue;
     const { tokens, finish_reason } = event;
     if (finish_reason === "interrupted") {
       options.signal?.throwIfAborted();
       continue;
     }
-    yield { sample: event.sample + 1, seed, prompt, text, tokens, finish_reason };
+    const token_logprobs = options.logprobs === undefined ? {} : { token_logprobs: scored };
+    yield { sample: event.sample + 1, seed, prompt, text, tokens, finish_reason, ...token_logprobs };
     text = "";
+    scored = [];
   }
 }
 
@@ -154,7 +161,7 @@ export class Conversation {
       if (event.type === "text") {
         text += event.text;
         yield event.text;
-      } else {
+      } else if (event.type === "end") {
         if (event.finish_reason === "interrupted") options.signal?.throwIfAborted();
         this.#turns.answer(event.finish_reason === "stop" ? text : (event.ids ?? []));
       }

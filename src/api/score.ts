@@ -1,9 +1,12 @@
+import type { TokenLogprob } from "../sampling/logprobs.js";
 import { checkOptions } from "../sampling/options.js";
-import { logProbabilities, type Score, summarize } from "../sampling/score.js";
+import { logProbabilities, type Score, summarize, tokenLogprobs } from "../sampling/score.js";
 import { UserError } from "../system/errors.js";
 import { insideOf, type Model } from "./model.js";
 
 export interface ScoreOptions {
+  /** Tell of each token its rank and the likeliest in its place, so many of them: see TextScore.token_logprobs. */
+  readonly top?: number;
   /** A text longer than the context is read in windows that start this many tokens apart. Default: half the context. */
   readonly stride?: number;
   /** Special and added tokens in the text are tokens, not text. Default: true, but false for OpenAI's models. */
@@ -16,6 +19,8 @@ export interface ScoreOptions {
 export interface TextScore extends Score {
   readonly text: string;
   readonly ids: readonly number[];
+  /** Each token with its rank and what was likelier, where `top` asks for it. */
+  readonly token_logprobs?: readonly TokenLogprob[];
 }
 
 /**
@@ -24,18 +29,24 @@ export interface TextScore extends Score {
  * @throws UserError for an empty text; RangeError for a wrong option; the signal's reason on an abort
  */
 export async function score(model: Model, text: string, options: ScoreOptions = {}): Promise<TextScore> {
-  checkOptions(options, ["stride", "special", "signal"]);
+  checkOptions(options, ["top", "stride", "special", "signal"]);
   options.signal?.throwIfAborted();
   const { encoder, engine, hparams } = insideOf(model);
-  const { stride = Math.ceil(hparams.n_ctx / 2), signal } = options;
+  const { stride = Math.ceil(hparams.n_ctx / 2), top, signal } = options;
   if (stride > hparams.n_ctx) throw new RangeError(`stride must be at most ${hparams.n_ctx}, not ${stride}`);
   if (text === "") throw new UserError("an empty text has no score");
   if (encoder.startOfText === undefined) {
     throw new UserError("the model's vocabulary has no <|endoftext|>, which a score begins from");
   }
   const ids = encoder.encode(text, { special: options.special });
-  const logprobs = await logProbabilities(engine, encoder.startOfText, ids, stride, signal);
-  return { text, ids, ...summarize(logprobs, Buffer.byteLength(text)) };
+  const start = encoder.startOfText;
+  const bytes = Buffer.byteLength(text);
+  if (top === undefined) {
+    return { text, ids, ...summarize(await logProbabilities(engine, start, ids, stride, signal), bytes) };
+  }
+  const token_logprobs = await tokenLogprobs(engine, encoder, { start, ids, top, stride, signal });
+  const logprobs = token_logprobs.map(({ logprob }) => logprob);
+  return { text, ids, ...summarize(logprobs, bytes), token_logprobs };
 }
 
 /**

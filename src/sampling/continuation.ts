@@ -1,8 +1,10 @@
 import type { Hparams } from "../model/hparams.js";
 import { uniform } from "../random.js";
 import { type Draw, type DrawOptions, makeDraw } from "./draw.js";
+import { type DrawnToken, tokenLogprob } from "./logprobs.js";
 import type { Past } from "./penalties.js";
 import { ShownText } from "./stop.js";
+import type { TokenTexts } from "./token-texts.js";
 
 /** How a prompt is continued. Names and meaning are the command line's. */
 export interface ContinuationOptions extends DrawOptions {
@@ -15,6 +17,8 @@ export interface ContinuationOptions extends DrawOptions {
   readonly ignore_eos?: boolean;
   /** Special tokens are part of the text, as they are written. */
   readonly show_special?: boolean;
+  /** Tell of each token how likely the model found it, and so many of the likeliest; undefined = no. */
+  readonly logprobs?: number;
   /** Its tokens are kept: see Continuation.ids. */
   readonly keepIds?: boolean;
 }
@@ -24,6 +28,8 @@ export type FinishReason = "eos" | "stop" | "length" | "context" | "interrupted"
 
 /** What a token adds to its sample. */
 export interface Advance {
+  /** The token, where logprobs are asked for; not the one that ends a text. */
+  readonly token?: DrawnToken;
   /** What can be shown now: often nothing, or the text of several tokens. */
   readonly text: string;
   /** The sample ends here. */
@@ -31,12 +37,10 @@ export interface Advance {
 }
 
 /** What sampling needs of an encoder: to turn ids into text, and to know the token that ends a text. */
-export interface Decoding {
+export interface Decoding extends Partial<TokenTexts> {
   readonly endOfText?: number;
   /** The tokens that end a text, where there are several. */
   readonly special?: { readonly eos: readonly number[] };
-  /** Tokens that are no text, and how each is written. */
-  readonly marks?: ReadonlyMap<number, string>;
   /** @param before the prompt */
   decoder(before: readonly number[]): { push(id: number): string; end(): string };
 }
@@ -69,7 +73,7 @@ export class Continuations {
 
   /**
    * @param prompt token ids, at least one, at most n_ctx (see fitPrompt)
-   * @throws RangeError when the prompt's length is out of bounds
+   * @throws RangeError when the prompt's length is out of bounds, or options need the tokens' bytes and decoding has none
    */
   constructor(
     { n_ctx, n_vocab }: Hparams,
@@ -80,7 +84,9 @@ export class Continuations {
     if (prompt.length < 1 || prompt.length > n_ctx) {
       throw new RangeError(`a prompt has 1 to ${n_ctx} tokens, not ${prompt.length}`);
     }
-    const { ignore_eos, show_special } = options;
+    const { ignore_eos, show_special, logprobs } = options;
+    if (logprobs !== undefined && !decoding.tokenBytes)
+      throw new RangeError("logprobs need the tokens' bytes");
     const allEnds = [decoding.endOfText, ...(decoding.special?.eos ?? [])].filter((id) => id !== undefined);
     this.n_ctx = n_ctx;
     this.ends = new Set(ignore_eos ? [] : allEnds);
@@ -136,12 +142,25 @@ export class Continuation {
     this.ids?.push(id);
     this.#recent.push(id);
     if (this.#recent.length >= 2 * n_ctx) this.#recent.splice(0, this.#recent.length - n_ctx);
-    const { text, stopped } = this.#shown.push(id, (token) => this.#decoder.push(token));
-    if (stopped) return { text, finish_reason: "stop" };
+    let added = "";
+    const { text, stopped } = this.#shown.push(id, (token) => {
+      added = this.#decoder.push(token);
+      return added;
+    });
+    const token = this.#tell(logits, id, added);
+    if (stopped) return { token, text, finish_reason: "stop" };
     const isFull = options.length === undefined && this.#read >= n_ctx;
-    if (this.tokens !== options.length && !isFull) return { text };
+    if (this.tokens !== options.length && !isFull) return { token, text };
     const end = this.end(isFull ? "context" : "length");
-    return { ...end, text: text + end.text };
+    return { token, ...end, text: text + end.text };
+  }
+
+  /** How likely a token was, where that is asked for. */
+  #tell(logits: Float32Array, id: number, added: string): DrawnToken | undefined {
+    const { decoding, options } = this.#shared;
+    if (options.logprobs === undefined) return undefined;
+    const token = tokenLogprob(decoding as Decoding & TokenTexts, logits, id, options.logprobs);
+    return { ...token, added };
   }
 
   /**

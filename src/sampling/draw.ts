@@ -1,9 +1,7 @@
-/**
- * Drawing a token from logits. All arithmetic is float64 and in a fixed order; `exp` is our own, because the
- * accuracy of Math.exp is left to the JavaScript engine, and the same seed must give the same text everywhere.
- */
+/** Drawing a token from logits: all arithmetic is float64 and in a fixed order, so that a seed gives one text. */
 
 import { UserError } from "../system/errors.js";
+import { expNegative } from "../system/exact-math.js";
 import { makePenalties, type Past, type PenaltyOptions } from "./penalties.js";
 
 /** What shapes the distribution that tokens are drawn from. */
@@ -48,28 +46,6 @@ const NO_PAST: Past = { context: [], drawn: 0 };
 
 /** float32 as the engine gives them, float64 where something was added. */
 type Logits = Float32Array | Float64Array;
-
-const LN2_HIGH = 0.6931471803691238; // the first 33 bits of ln 2: exact when multiplied by a small integer
-const LN2_LOW = 1.9082149292705877e-10;
-const LOWEST_EXPONENT = 1074;
-/** 2^-k, made by halving, which is exact. */
-const HALVINGS = new Float64Array(LOWEST_EXPONENT + 1);
-HALVINGS[0] = 1;
-for (let k = 1; k <= LOWEST_EXPONENT; k++) HALVINGS[k] = HALVINGS[k - 1] / 2;
-/** 1/n!, the coefficients of the exponential series; |r| <= ln(2)/2 leaves an error below 2^-56 after 13. */
-const SERIES = new Float64Array(14);
-SERIES[0] = 1;
-for (let n = 1; n < SERIES.length; n++) SERIES[n] = SERIES[n - 1] / n;
-
-/** e^x for x <= 0, within about one unit in the last place, by additions and multiplications alone. */
-export function expNegative(x: number): number {
-  if (x < -745.2) return 0; // below half of the smallest double; also -Infinity
-  const k = Math.floor(0.5 - x * Math.LOG2E); // x = -k ln 2 + r
-  const r = x + k * LN2_HIGH + k * LN2_LOW;
-  let sum = SERIES[13];
-  for (let n = 12; n >= 0; n--) sum = sum * r + SERIES[n];
-  return k < 1 ? sum : sum * HALVINGS[Math.min(k, LOWEST_EXPONENT)];
-}
 
 /** The k-th largest of the values, 1 <= k <= values.length, found with a heap of the k largest so far. */
 function kthLargest(values: Logits, k: number, heap: Logits): number {

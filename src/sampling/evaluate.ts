@@ -3,8 +3,8 @@ import type { Encoder } from "../encoder/encoder.js";
 import type { Engine } from "../model/engine.js";
 import { UserError } from "../system/errors.js";
 import { argmax, NOT_NUMBERS } from "./draw.js";
+import { logProbability } from "./logprobs.js";
 import { textIds } from "./prompt.js";
-import { logProbability } from "./score.js";
 
 /** A text and the word that it ends with, which the model is to find: LAMBADA's question (arXiv 1606.06031). */
 export interface LastWord {

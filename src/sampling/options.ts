@@ -20,6 +20,9 @@ export const MAX_COUNT = 1_000_000_000;
 /** The most samples computed at once: what it costs in memory grows with it, what it gains in speed does not. */
 const MAX_BATCH = 1024;
 
+/** The most likely tokens that can be told beside one. */
+export const MAX_TOP = 100;
+
 const whole = (min: number, max: number): NumberRule => ({ type: "whole", min, max });
 const decimal = (min: number, max: number): NumberRule => ({ type: "decimal", min, max });
 
@@ -115,6 +118,12 @@ export const SAMPLING_OPTIONS = {
     rule: { type: "flag" },
     text: "print special tokens, which are otherwise left out of a sample",
   },
+  logprobs: {
+    rule: whole(0, MAX_TOP),
+    placeholder: "n",
+    text: "with --format jsonl: each token's log-probability and rank, and the n likeliest in its place (default: off)",
+    keepsText: true,
+  },
 } as const satisfies Readonly<Record<string, SamplingOption>>;
 
 export type SamplingOptionName = keyof typeof SAMPLING_OPTIONS;
@@ -154,6 +163,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   special: FLAG,
   show_special: FLAG,
   stride: numberCheck(whole(1, MAX_COUNT)),
+  top: numberCheck(whole(0, MAX_TOP)),
   signal: ["an AbortSignal", (value) => value instanceof AbortSignal],
   onNotice: ["a function", (value) => typeof value === "function"],
 };

@@ -1,12 +1,14 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Engine, Sequence, Step } from "../model/engine.js";
 import {
+  type Advance,
   type Continuation,
   type ContinuationOptions,
   Continuations,
   type Decoding,
   type FinishReason,
 } from "./continuation.js";
+import type { DrawnToken } from "./logprobs.js";
 
 /** How samples are drawn. Names and meaning are the command line's. */
 export interface SampleOptions extends ContinuationOptions {
@@ -20,8 +22,9 @@ export interface SampleOptions extends ContinuationOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What happens to the k-th sample, k from 0: pieces of its text, then once its end. */
+/** What happens to the k-th sample, k from 0: its tokens, if asked for, and pieces of its text, then once its end. */
 export type SampleEvent =
+  | { readonly type: "token"; readonly sample: number; readonly token: DrawnToken }
   | { readonly type: "text"; readonly sample: number; readonly text: string }
   | {
       readonly type: "end";
@@ -102,8 +105,9 @@ export async function* sample(
       return { type: "end", sample, tokens, finish_reason, ...(ids && { ids }) };
     };
     /** What follows from text and end of a sample, in events. */
-    function* tell(slot: Slot, text: string, finish_reason?: FinishReason): Generator<SampleEvent> {
+    function* tell(slot: Slot, { token, text, finish_reason }: Advance): Generator<SampleEvent> {
       const end = finish_reason && finish(slot, finish_reason);
+      if (token) yield { type: "token", sample: slot.sample, token };
       if (text !== "") yield { type: "text", sample: slot.sample, text };
       if (end) yield end;
     }
@@ -116,10 +120,10 @@ export async function* sample(
       let isFinished = false;
       for (const slot of [...slots]) {
         if (!slot.logits) continue;
-        const { text, finish_reason } = slot.continuation.advance(slot.logits);
+        const advance = slot.continuation.advance(slot.logits);
         slot.logits = undefined;
-        isFinished ||= finish_reason !== undefined;
-        yield* tell(slot, text, finish_reason);
+        isFinished ||= advance.finish_reason !== undefined;
+        yield* tell(slot, advance);
       }
       if (isFinished) {
         if (aborted()) break;
@@ -147,8 +151,7 @@ export async function* sample(
       for (const [i, slot] of waiting.entries()) slot.logits = logits[i];
     }
     for (const slot of [...slots]) {
-      const { text, finish_reason } = slot.continuation.end("interrupted");
-      yield* tell(slot, text, finish_reason);
+      yield* tell(slot, slot.continuation.end("interrupted"));
     }
   } finally {
     for (const slot of slots) engine.free(slot.sequence);

@@ -1,8 +1,10 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Engine } from "../model/engine.js";
 import { UserError } from "../system/errors.js";
-import { log } from "../system/exact-math.js";
-import { expNegative, NOT_NUMBERS } from "./draw.js";
+import { expNegative } from "../system/exact-math.js";
+import { NOT_NUMBERS } from "./draw.js";
+import { logProbability, type TokenLogprob, tokenLogprob } from "./logprobs.js";
+import type { TokenTexts } from "./token-texts.js";
 
 /** Tokens whose logits are looked at together: [PIECE, n_vocab] floats are in memory at a time. */
 const PIECE = 64;
@@ -17,15 +19,6 @@ export interface Score {
   readonly perplexity: number;
   /** -total in bits, over the text's bytes in UTF-8. */
   readonly bits_per_byte: number;
-}
-
-/** log P(id) under the softmax of logits [n_vocab]; not finite where one of them is not. */
-export function logProbability(logits: Float32Array, id: number): number {
-  let max = -Infinity;
-  for (let i = 0; i < logits.length; i++) if (logits[i] > max) max = logits[i];
-  let sum = 0;
-  for (let i = 0; i < logits.length; i++) sum += expNegative(logits[i] - max);
-  return logits[id] - max - log(sum);
 }
 
 /** A text's tokens whose log-probabilities are wanted; see logProbabilities(). */
@@ -61,10 +54,42 @@ export async function logProbabilities(
 }
 
 /** The same piece by piece, each a few tokens' log-probabilities; from any token on, as if all had been computed. */
-export async function* logProbabilityPieces(
+export function logProbabilityPieces(engine: Engine, scoring: Scoring): AsyncGenerator<number[], void, void> {
+  return judge(engine, scoring, (logits, id) => finite(logProbability(logits, id)));
+}
+
+/**
+ * The tokens of a text, each with its log-probability, its rank and the `top` likeliest in its place; windows as
+ * those of logProbabilities().
+ * @throws UserError when the model's logits are not finite numbers
+ */
+export async function tokenLogprobs(
+  engine: Engine,
+  tokens: TokenTexts,
+  { top, ...scoring }: Scoring & { readonly top: number },
+): Promise<TokenLogprob[]> {
+  const all: TokenLogprob[] = [];
+  for await (const piece of judge(engine, scoring, (logits, id) => {
+    const token = tokenLogprob(tokens, logits, id, top);
+    finite(token.logprob);
+    return token;
+  })) {
+    all.push(...piece);
+  }
+  return all;
+}
+
+function finite(logprob: number): number {
+  if (!Number.isFinite(logprob)) throw new UserError(NOT_NUMBERS);
+  return logprob;
+}
+
+/** What the logits [n_vocab] in each token's place say of it, a few tokens at a time. */
+async function* judge<T>(
   engine: Engine,
   { start, ids, stride, known = 0, signal }: Scoring,
-): AsyncGenerator<number[], void, void> {
+  say: (logits: Float32Array, id: number) => T,
+): AsyncGenerator<T[], void, void> {
   const { n_ctx, n_vocab } = engine.hparams;
   if (stride < 1 || stride > n_ctx) throw new RangeError(`stride ${stride} is not in 1 .. ${n_ctx}`);
   const read = (from: number, to: number): readonly number[] =>
@@ -83,11 +108,7 @@ export async function* logProbabilityPieces(
         signal?.throwIfAborted();
         const piece = read(at, Math.min(at + PIECE, end));
         const [logits] = await engine.forward([{ sequence, ids: piece }], "all"); // [piece.length, n_vocab]
-        const logprobs = piece.map((_, i) =>
-          logProbability(logits.subarray(i * n_vocab, (i + 1) * n_vocab), ids[at + i]),
-        );
-        if (!logprobs.every(Number.isFinite)) throw new UserError(NOT_NUMBERS);
-        yield logprobs;
+        yield piece.map((_, i) => say(logits.subarray(i * n_vocab, (i + 1) * n_vocab), ids[at + i]));
       }
       scored = end;
     } finally {

@@ -1,8 +1,8 @@
 import type { Engine } from "../model/engine.js";
 import type { LoadedModel } from "../models/folder.js";
+import { logProbability } from "../sampling/logprobs.js";
 import { promptIds } from "../sampling/prompt.js";
 import { sample } from "../sampling/sample.js";
-import { logProbability } from "../sampling/score.js";
 import { type Check, checksOf } from "./check.js";
 
 /** What other programs computed with a model, in float32 or better. */

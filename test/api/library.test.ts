@@ -76,12 +76,14 @@ describe("what the library promises", () => {
       "FinishReason",
       "GenerateOptions",
       "Hparams",
+      "LikelyToken",
       "LoadOptions",
       "Model",
       "Sample",
       "SamplesOptions",
       "ScoreOptions",
       "TextScore",
+      "TokenLogprob",
     ]);
   });
 
@@ -324,6 +326,7 @@ describe("generate", () => {
       [{ numberOf: () => 1 }, /^unknown option "numberOf"/],
       [{ topK: 40 }, /^unknown option "topK": the options are .*top_k/],
       [{ nsamples: 2 }, /^unknown option "nsamples"/],
+      [{ logprobs: 2 }, /^unknown option "logprobs"/],
       [{ constructor: 1 }, /^unknown option "constructor"/],
     ];
     for (const [options, message] of wrong) {
@@ -367,6 +370,42 @@ describe("generateSamples", () => {
 });
 
 describe("score and logits", () => {
+  test("logprobs and top: the same fields, the command line's, and a sample's tokens as its text scores", async () => {
+    const options = { seed: 3, length: 25, nsamples: 3, batch_size: 2, top_k: 12, logprobs: 4 };
+    const args = ["--seed", "3", "--length", "25", "--nsamples", "3", "--top_k", "12", "--logprobs", "4"];
+    const outcome = await gpt2(["unconditional", ...micro(...args, "--format", "jsonl")]);
+    assertDone(outcome);
+    const samples = await samplesOf("", options);
+    assert.deepEqual(parseLines(outcome.stdout), samples);
+    assert.ok(!("token_logprobs" in (await samplesOf("", { ...options, logprobs: undefined }))[0]));
+    let compared = 0;
+    for (const { text, tokens, token_logprobs = [] } of samples) {
+      assert.equal(token_logprobs.length, tokens);
+      const bytes = token_logprobs.flatMap((token) => token.bytes);
+      assert.equal(Buffer.from(bytes).toString(), text);
+      // Where the text is cut into the same tokens, they are as likely as when they were drawn.
+      const scored = await score(model, text, { top: 4 });
+      const same = scored.ids.findIndex((id, i) => id !== token_logprobs[i]?.id);
+      const n = same < 0 ? scored.ids.length : same;
+      compared += n;
+      assert.deepEqual(scored.token_logprobs?.slice(0, n), token_logprobs.slice(0, n));
+      assert.deepEqual(scored.logprobs, (await score(model, text)).logprobs);
+    }
+    assert.ok(compared > 5, `${compared} tokens`);
+    const [{ text }] = samples;
+    const shown = await gpt2(["score", ...micro("--format", "jsonl", "--top", "2")], { stdin: text });
+    assertDone(shown);
+    assert.deepEqual(JSON.parse(shown.stdout), await score(model, text, { top: 2 }));
+    const lines = (await gpt2(["score", ...micro("--top", "2")], { stdin: text })).stdout.split("\n");
+    const [first] = (await score(model, text, { top: 2 })).token_logprobs ?? [];
+    const top = first.top.map((each) => `${JSON.stringify(each.text)} ${each.logprob.toFixed(4)}`);
+    assert.equal(lines[0].split(/ {2}rank /)[1], `${first.rank}: ${top.join(", ")}`);
+    await assert.rejects(
+      score(model, "a", { top: 101 }),
+      /^RangeError: top must be a whole number from 0 to 100/,
+    );
+  });
+
   test("score is what gpt2 score --format jsonl says", async () => {
     for (const text of ["Speak, speak", "First Citizen:\n".repeat(30)]) {
       const { stdout } = await gpt2(["score", ...micro("--format", "jsonl")], { stdin: text });

@@ -6,6 +6,9 @@ import { inOrder, type SampleEvent, type SampleOptions, sample } from "../../dis
 import { StopMatcher } from "../../dist/src/sampling/stop.js";
 import { EOS, FakeEngine, HPARAMS, LETTERS } from "../support/fake-engine.js";
 
+/** The same, with the tokens' bytes. */
+const SPELT = { ...LETTERS, tokenBytes: (id: number) => Uint8Array.of(id === EOS ? 35 : 97 + id) };
+
 const OPTIONS: SampleOptions = { seed: 5, nsamples: 5, batch_size: 1, temperature: 1, top_k: 0, top_p: 1 };
 const PROMPT = [3, 1, 4];
 
@@ -24,7 +27,7 @@ async function collect(events: AsyncIterable<SampleEvent>): Promise<Result[]> {
     if (event.type === "text") {
       assert.notEqual(event.text, "");
       result.text += event.text;
-    } else {
+    } else if (event.type === "end") {
       Object.assign(result, { tokens: event.tokens, finish_reason: event.finish_reason });
     }
   }
@@ -333,3 +336,69 @@ test("StopMatcher: the earliest of several texts, across pieces, nothing lost, n
   assert.deepEqual(matcher.push("line\nE"), { text: "line", stopped: false });
   assert.deepEqual(matcher.push("x"), { text: "\nEx", stopped: false });
 });
+
+test("logprobs: an event a token before its text, for every batch size; the texts stay", async () => {
+  const options = {
+    ...OPTIONS,
+    nsamples: 7,
+    length: 30,
+    stop: ["ab", "e"],
+    temperature: 0.7,
+    top_k: 9,
+    logprobs: 3,
+  };
+  const told = async (batch_size: number): Promise<SampleEvent[]> => {
+    const events: SampleEvent[] = [];
+    const samples = sample(new FakeEngine(), SPELT, PROMPT, { ...options, batch_size });
+    for await (const event of inOrder(samples)) events.push(event);
+    return events;
+  };
+  const alone = await told(1);
+  const { logprobs: _, ...without } = options;
+  assert.deepEqual(
+    await collect(sample(new FakeEngine(), LETTERS, PROMPT, without)),
+    await collect(each(alone)),
+  );
+  for (let number = 0; number < options.nsamples; number++) {
+    const own = alone.filter((event) => event.sample === number);
+    const tokens = own.flatMap((event) => (event.type === "token" ? [event.token] : []));
+    const text = own.map((event) => (event.type === "text" ? event.text : "")).join("");
+    const end = own.at(-1);
+    assert.ok(end?.type === "end" && end.tokens === tokens.length);
+    assert.ok(
+      tokens
+        .map(({ added }) => added)
+        .join("")
+        .startsWith(text),
+    );
+    // Under the model's own distribution, whatever shaped the draw.
+    const context = [...PROMPT];
+    for (const { id, logprob, rank, top } of tokens.slice(0, HPARAMS.n_ctx - PROMPT.length)) {
+      const engine = new FakeEngine();
+      const [logits] = await engine.forward([{ sequence: engine.createSequence(), ids: context }]);
+      const sum = logits.reduce((total, logit) => total + Math.exp(logit), 0);
+      assert.ok(Math.abs(logprob - (logits[id] - Math.log(sum))) < 1e-12);
+      assert.equal(
+        rank,
+        logits.filter((logit, i) => logit > logits[id] || (logit === logits[id] && i < id)).length + 1,
+      );
+      assert.equal(top.length, 3);
+      context.push(id);
+    }
+  }
+  for (const batch_size of [2, 3, 8]) {
+    assert.deepEqual(withoutPieces(await told(batch_size)), withoutPieces(alone));
+  }
+  await assert.rejects(
+    async () => collect(sample(new FakeEngine(), LETTERS, PROMPT, options)),
+    /tokens' bytes/,
+  );
+});
+
+async function* each<T>(list: readonly T[]): AsyncGenerator<T, void, void> {
+  yield* list;
+}
+
+/** Events without the texts, which later samples of a batch have joined. */
+const withoutPieces = (events: readonly SampleEvent[]): SampleEvent[] =>
+  events.filter(({ type }) => type !== "text");

@@ -29,7 +29,7 @@ async function alone({ prompt, number, options }: Wish): Promise<Result> {
   let text = "";
   for await (const event of sample(new FakeEngine(HPARAMS), LETTERS, prompt, all)) {
     if (event.type === "text") text += event.text;
-    else return { text, tokens: event.tokens, finish_reason: event.finish_reason };
+    else if (event.type === "end") return { text, tokens: event.tokens, finish_reason: event.finish_reason };
   }
   throw new Error("no end");
 }

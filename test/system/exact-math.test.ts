@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { normal } from "../../dist/src/model/initial.js";
-import { cosAndSin, log, power } from "../../dist/src/system/exact-math.js";
+import { cosAndSin, expNegative, log, power } from "../../dist/src/system/exact-math.js";
 
 /** Numbers spread over [0, 1), the same ones every time. */
 const spread = Array.from({ length: 2000 }, (_, i) => (i * 0.6180339887498949) % 1);
@@ -48,4 +48,18 @@ test("normal numbers have the same bits in every JavaScript engine", () => {
   normal(1, "model/wte", 0.02, values);
   const hash = createHash("sha256").update(new Uint8Array(values.buffer)).digest("hex");
   assert.equal(hash, "ec03e14dc3f9f4521a87591ff7c6a3a38e20dbf5a149313f267f7e2358be46a5");
+});
+
+test("expNegative is e^x to the last place or two", () => {
+  let worst = 0;
+  for (let i = 0; i <= 70_000; i++) {
+    const x = -i / 100;
+    const exact = Math.exp(x);
+    if (exact > 1e-300) worst = Math.max(worst, Math.abs(expNegative(x) - exact) / exact);
+  }
+  assert.ok(worst < 4.5e-16, `relative error ${worst}`);
+  assert.equal(expNegative(0), 1);
+  assert.equal(expNegative(-Infinity), 0);
+  assert.equal(expNegative(-800), 0);
+  assert.ok(Math.abs(expNegative(-744) - 1e-323) <= 5e-324);
 });

@@ -1,6 +1,8 @@
 import type { Command } from "commander";
 import type { EngineOptions } from "../../engines/create.js";
-import { logProbabilities, summarize } from "../../sampling/score.js";
+import type { TokenLogprob } from "../../sampling/logprobs.js";
+import { MAX_TOP } from "../../sampling/options.js";
+import { logProbabilities, summarize, tokenLogprobs } from "../../sampling/score.js";
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
 import { addEngineOptions, addModelsDir } from "../options/engine.js";
 import { oneOf, wholeNumber } from "../options/parse.js";
@@ -14,8 +16,15 @@ interface ScoreOptions extends EngineOptions {
   readonly model_name: string;
   readonly models_dir?: string;
   readonly stride?: number;
+  readonly top?: number;
   readonly format: "text" | "jsonl";
   readonly special?: boolean;
+}
+
+/** A token's rank and the likeliest in its place: `rank 3: "and" -0.9163, "the" -1.2040`. */
+function likelier({ rank, top }: TokenLogprob): string {
+  const list = top.map(({ text, logprob }) => `${JSON.stringify(text)} ${logprob.toFixed(4)}`).join(", ");
+  return `rank ${rank}${list && `: ${list}`}`;
 }
 
 /** Loads the model and scores the text; prints nothing before all is known. */
@@ -46,16 +55,22 @@ async function score(
       throw new UserError(`${folder}: the vocabulary has no <|endoftext|>, which scoring starts from`);
     }
     const ids = encoder.encode(text, { special: options.special });
-    const logprobs = await logProbabilities(engine, encoder.startOfText, ids, stride, signal);
+    const start = encoder.startOfText;
+    const scored =
+      options.top === undefined
+        ? undefined
+        : await tokenLogprobs(engine, encoder, { start, ids, stride, top: options.top, signal });
+    const logprobs =
+      scored?.map(({ logprob }) => logprob) ?? (await logProbabilities(engine, start, ids, stride, signal));
     const { total, perplexity, bits_per_byte } = summarize(logprobs, Buffer.byteLength(text));
     if (options.format === "jsonl") {
-      await output.write(`${JSON.stringify({ text, ids, logprobs, total, perplexity, bits_per_byte })}\n`);
+      const all = { text, ids, logprobs, total, perplexity, bits_per_byte, token_logprobs: scored };
+      await output.write(`${JSON.stringify(all)}\n`);
       return;
     }
     for (const [i, id] of ids.entries()) {
-      await output.write(
-        `${logprobs[i].toFixed(4).padStart(9)}  ${String(id).padStart(5)}  ${JSON.stringify(encoder.decode([id]))}\n`,
-      );
+      const token = `${logprobs[i].toFixed(4).padStart(9)}  ${String(id).padStart(5)}  ${JSON.stringify(encoder.decode([id]))}`;
+      await output.write(`${token}${scored ? `  ${likelier(scored[i])}` : ""}\n`);
     }
     await output.write(
       `${ids.length} tokens, total ${total.toFixed(4)}, perplexity ${perplexity.toFixed(4)}, ${bits_per_byte.toFixed(4)} bits per byte\n`,
@@ -78,6 +93,11 @@ export function addScore(program: Command): void {
       "--stride <n>",
       "read a text longer than the context in windows n tokens apart (default: half the context)",
       wholeNumber("--stride", 1, 1_000_000),
+    )
+    .option(
+      "--top <n>",
+      "show each token's rank and the n likeliest in its place (default: off)",
+      wholeNumber("--top", 0, MAX_TOP),
     )
     .addOption(specialOption("the text"))
     .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text")

@@ -66,7 +66,7 @@ export class Settings {
     const value = this.current[name];
     if (name === "length" && value === undefined) return "until the text ends or the context is full";
     if (name === "special") return value === undefined ? "as the model has it" : value ? "on" : "off";
-    if (value === undefined) return "false";
+    if (value === undefined) return name === "logprobs" ? "off" : "false";
     if (value instanceof Map) {
       return (
         [...value].map(([id, bias]) => `${id}=${bias === -Infinity ? "-inf" : bias}`).join(" ") || "none"

@@ -59,7 +59,10 @@ export async function openSink(
   options: GeneratingOptions & NumberingOptions & FileOptions,
   prompt: string,
 ): Promise<OwnSink | undefined> {
-  const { nsamples, nfiles, out, out_dir, overwrite, format } = options;
+  const { nsamples, nfiles, out, out_dir, overwrite, format, logprobs } = options;
+  if (logprobs !== undefined && format === "text" && options.resume === undefined) {
+    throw new UsageError("--logprobs goes with --format jsonl", { next: "pass both, or neither" });
+  }
   if (options.folder !== undefined && out_dir !== undefined) {
     throw new UsageError("--out_dir is another name for --folder", { next: "give one of them" });
   }

@@ -33,6 +33,7 @@ export interface GeneratingOptions extends EngineOptions {
   readonly ignore_eos?: boolean;
   readonly special?: boolean;
   readonly show_special?: boolean;
+  readonly logprobs?: number;
   readonly format: "text" | "jsonl";
   readonly quiet?: boolean;
 }

@@ -1,4 +1,5 @@
 import type { LoadedModel } from "../../models/folder.js";
+import { type TokenLogprob, withoutAdded } from "../../sampling/logprobs.js";
 import { promptIds } from "../../sampling/prompt.js";
 import { inOrder, sample } from "../../sampling/sample.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
@@ -61,6 +62,7 @@ export async function run(
   let current = -1;
   let number = 0;
   let text = "";
+  let scored: TokenLogprob[] = [];
   let answer: string | readonly number[] = [];
   for await (const event of inOrder(times.watch(events))) {
     const position = event.sample + 1;
@@ -68,8 +70,13 @@ export async function run(
       current = event.sample;
       number = numbering.numberOf(current) + 1;
       text = "";
+      scored = [];
       await output.begin?.(position);
       if (isText) await output.write(layout.before(number, position));
+    }
+    if (event.type === "token") {
+      if (keepsText) scored.push(withoutAdded(event.token));
+      continue;
     }
     if (event.type === "text") {
       if (isText) await output.write(event.text);
@@ -79,7 +86,11 @@ export async function run(
     const { tokens, finish_reason, ids: drawn = [] } = event;
     answer = finish_reason === "stop" ? text : drawn;
     total += tokens;
-    const record: SampleRecord = { sample: number, seed, prompt, text, tokens, finish_reason };
+    const token_logprobs = options.logprobs === undefined ? {} : { token_logprobs: scored };
+    const record: SampleRecord = {
+      ...{ sample: number, seed, prompt, text, tokens, finish_reason },
+      ...token_logprobs,
+    };
     if (isText) {
       await output.write("\n");
       await output.write(layout.after?.(number) ?? "");

@@ -1,5 +1,6 @@
 import type { LoadedModel } from "../../models/folder.js";
 import type { FinishReason } from "../../sampling/continuation.js";
+import type { TokenLogprob } from "../../sampling/logprobs.js";
 
 /** How a command's text output looks around the samples. */
 export interface Layout {
@@ -35,6 +36,8 @@ export interface SampleRecord {
   /** New tokens, the end-of-text token not counted. */
   readonly tokens: number;
   readonly finish_reason: FinishReason;
+  /** Its tokens, where --logprobs asks for them. */
+  readonly token_logprobs?: readonly TokenLogprob[];
 }
 
 /** A sink of one run's own, which is closed at its end however that comes. */

@@ -44,6 +44,7 @@ describe("commands", posix, () => {
       logit_bias: "3=-inf 5=1.5",
       stop: '"one" "two\\n"',
       ignore_eos: "true",
+      logprobs: "2",
       format: "jsonl",
     };
     for (const [name, value] of Object.entries(settings)) {

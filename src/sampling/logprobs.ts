@@ -1,0 +1,86 @@
+/** How likely the model found a token, and what it would rather have said. */
+
+import { expNegative, log } from "../system/exact-math.js";
+import type { TokenTexts } from "./token-texts.js";
+
+/** A token as a list of likely ones shows it. */
+export interface LikelyToken {
+  readonly id: number;
+  /** Its bytes as UTF-8; U+FFFD stands for what is no whole character. */
+  readonly text: string;
+  readonly bytes: readonly number[];
+  /** Natural logarithm of its probability under the model's own distribution: whatever options shape the draw. */
+  readonly logprob: number;
+}
+
+/** A token that was drawn or read, and the likeliest at its place. */
+export interface TokenLogprob extends LikelyToken {
+  /** 1 for the likeliest token; of equals the smaller id comes first. */
+  readonly rank: number;
+  /** The likeliest tokens, in order: as many as were asked for. */
+  readonly top: readonly LikelyToken[];
+}
+
+/** A token that was drawn. */
+export interface DrawnToken extends TokenLogprob {
+  /** What it adds to the sample's text, in which stop texts are looked for then: nothing, for half a character. */
+  readonly added: string;
+}
+
+/** A drawn token as it is told: what it added is in the sample's text. */
+export function withoutAdded({ added: _, ...token }: DrawnToken): TokenLogprob {
+  return token;
+}
+
+/** log(sum(e^logit)) over logits [n_vocab], as their largest and what is to be added; not finite where one is not. */
+function logSumExp(logits: Float32Array): readonly [max: number, rest: number] {
+  let max = -Infinity;
+  for (let i = 0; i < logits.length; i++) if (logits[i] > max) max = logits[i];
+  let sum = 0;
+  for (let i = 0; i < logits.length; i++) sum += expNegative(logits[i] - max);
+  return [max, log(sum)];
+}
+
+/** log P(id) under the softmax of logits [n_vocab]; not finite where one of them is not. */
+export function logProbability(logits: Float32Array, id: number): number {
+  const [max, rest] = logSumExp(logits);
+  return logits[id] - max - rest;
+}
+
+/** The ids of the n largest logits, largest first, and the rank of one; of equals the smaller id comes first. */
+export function rankAndTop(logits: Float32Array, id: number, n: number): { rank: number; top: number[] } {
+  const own = logits[id];
+  const top: number[] = [];
+  let rank = 1;
+  let least = n === 0 ? Infinity : -Infinity; // of the top, once it is full
+  let bound = Math.min(own, least); // what is below concerns neither
+  for (let i = 0; i < logits.length; i++) {
+    const logit = logits[i];
+    if (logit < bound) continue;
+    if (logit > own || (logit === own && i < id)) rank++;
+    if (n === 0 || (top.length === n && logit <= least)) continue;
+    let at = Math.min(top.length, n - 1);
+    for (; at > 0 && logits[top[at - 1]] < logit; at--) top[at] = top[at - 1];
+    top[at] = i;
+    if (top.length < n) continue;
+    least = logits[top[n - 1]];
+    bound = Math.min(own, least);
+  }
+  return { rank, top };
+}
+
+/** What logits [n_vocab] say of a token. @param n how many of the likeliest are told */
+export function tokenLogprob(tokens: TokenTexts, logits: Float32Array, id: number, n: number): TokenLogprob {
+  const [max, rest] = logSumExp(logits);
+  const { rank, top } = rankAndTop(logits, id, n);
+  const token = (each: number): LikelyToken => ({
+    ...named(tokens, each),
+    logprob: logits[each] - max - rest,
+  });
+  return { ...token(id), rank, top: top.map(token) };
+}
+
+function named(tokens: TokenTexts, id: number): Omit<LikelyToken, "logprob"> {
+  const bytes = tokens.tokenBytes(id);
+  return { id, text: Buffer.from(bytes).toString("utf8"), bytes: [...bytes] };
+}
