@@ -9,6 +9,7 @@ import type { Candidate } from "./step.js";
 interface Column {
   readonly element: HTMLElement;
   readonly text: HTMLElement;
+  readonly seed: HTMLElement;
   readonly take: HTMLButtonElement;
 }
 
@@ -38,10 +39,11 @@ export function showCandidates(
   const last = shown;
   shown = candidates;
   candidates.forEach((candidate, i) => {
-    const { element, text, take } = columns[i];
+    const { element, text, seed, take } = columns[i];
     take.disabled = isBusy;
     element.setAttribute("aria-label", `Candidate ${i + 1} of ${candidates.length}, seed ${candidate.seed}`);
     take.textContent = `Take ${i + 1}`;
+    seed.textContent = `seed ${candidate.seed}`;
     if (candidate.draft !== last[i]?.draft) text.replaceChildren(...written(candidate.draft, before));
   });
 }
@@ -50,7 +52,8 @@ function column(index: number, onTake: () => void): Column {
   const text = make("p", { class: "continuation" });
   const take = make("button", { type: "button", "aria-keyshortcuts": String(index + 1) });
   take.addEventListener("click", onTake);
-  return { element: make("article", {}, text, take), text, take };
+  const seed = make("span");
+  return { element: make("article", {}, text, make("footer", {}, take, seed)), text, seed, take };
 }
 
 /** What was added to a draft, coloured. */

@@ -115,7 +115,7 @@ export class Card {
     const isListed = token.alternatives.some(({ text }) => text === own.text);
     const all = isListed ? token.alternatives : [...token.alternatives, own];
     const title = make("p", { id: "card-title" });
-    title.append("What could have come here");
+    title.append("What else could have come here");
     const list = make("ul", {});
     for (const alternative of all)
       list.append(make("li", {}, this.row(alternative, alternative.text === own.text)));

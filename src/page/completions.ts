@@ -41,12 +41,47 @@ export async function modelName({ key, signal }: Call): Promise<string> {
   return String(data?.[0]?.id ?? "");
 }
 
+/** How a continuation ended. */
+export interface Ended {
+  /** "length" or "stop". */
+  readonly reason: string;
+  /** How much of the prompt's end the model has read, in UTF-16 units: all of it, if there is room. */
+  readonly read: number;
+}
+
+/** A prompt shorter than this is not cut. */
+const SHORTEST = 16;
+
+/** A text without its first quarter, from the beginning of a word on. */
+export function shorter(text: string): string {
+  const cut = Math.ceil(text.length / 4);
+  const space = text.slice(cut).search(/\s/);
+  return text.slice(cut + (space >= 0 && space < 40 ? space : 0)).replace(/^[\udc00-\udfff]/, "");
+}
+
 /**
- * Asks for a continuation, and hands on what comes as it comes.
- * @returns why it ended: "length" or "stop"
+ * Asks for a continuation, and hands on what comes as it comes. A prompt that is longer than the model's context loses
+ * its beginning: the same prompt always the same.
  * @throws Fault, or the reason of the signal
  */
 export async function complete(
+  prompt: string,
+  settings: Settings,
+  call: Call,
+  take: (chunk: Chunk) => void,
+): Promise<Ended> {
+  for (let end = prompt; ; end = shorter(end)) {
+    try {
+      return { reason: await request(end, settings, call, take), read: end.length };
+    } catch (error) {
+      const isTooLong = error instanceof Fault && error.kind === "too-long";
+      if (!isTooLong || end.length <= SHORTEST) throw error;
+    }
+  }
+}
+
+/** @returns why it ended */
+async function request(
   prompt: string,
   settings: Settings,
   { key, signal }: Call,

@@ -97,7 +97,7 @@ function showPlace(): void {
     const place = ["the likeliest here", "second likeliest here", "third likeliest here"][rank] ?? "";
     here.textContent = `“${visible(token.text)}” ${percent(Math.exp(token.logprob))}${place && `, ${place}`}`;
   } else if (!isBusy() && !candidates && / $/.test(draft.text)) {
-    here.textContent = "The text ends in a space. The model's words bring their own: it does better without.";
+    here.textContent = "The text ends in a space. Remove it: the model's words begin with their own.";
   } else here.textContent = "";
 }
 
@@ -255,7 +255,7 @@ async function write(before: Draft, settings: Settings): Promise<void> {
     };
     try {
       const call = { key, signal: controller.signal };
-      const reason = await complete(before.text, { ...settings, seed }, call, ({ text, logprobs }) => {
+      const { read } = await complete(before.text, { ...settings, seed }, call, ({ text, logprobs }) => {
         tokens += logprobs?.tokens.length ?? 0;
         continuation.push(text, logprobs ? reader.push(logprobs) : []);
         show();
@@ -264,7 +264,7 @@ async function write(before: Draft, settings: Settings): Promise<void> {
       show();
       drafts[i] = { seed, draft: continuation.draft }; // it has the length that was asked for
       history.replace(step());
-      return { tokens, reason };
+      return { tokens, read };
     } catch (error) {
       return { tokens, error };
     }
@@ -277,7 +277,8 @@ async function write(before: Draft, settings: Settings): Promise<void> {
 /** How a continuation ended. */
 interface Ending {
   readonly tokens: number;
-  readonly reason?: string;
+  /** How much of the text before it the model has read; see complete(). */
+  readonly read?: number;
   readonly error?: unknown;
 }
 
@@ -298,6 +299,9 @@ function finish(
   const texts = drafts.map(({ draft }) => draft.text.slice(before.text.length));
   if (texts.every((text) => text === "")) history.drop(); // nothing came: the text is as it was
   const seeds = drafts.map(({ seed }) => seed).join(", ");
+  const read = Math.min(...endings.map((ending) => ending.read ?? before.text.length));
+  if (read < before.text.length)
+    note += ` The model read the last ${read} characters: its context ends there.`;
   const noted = note;
   note = "";
   if (tokens > 0) {

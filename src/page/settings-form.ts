@@ -34,7 +34,7 @@ export class SettingsForm {
     for (const name of SETTING_NAMES) form.append(this.numberField(name, SETTINGS[name]));
     form.append(
       this.frame("stop", "Stop before", "Ends where this text would come. \\n is a line break.", this.stop),
-      make("button", { type: "button", id: "defaults" }, "Back to the first settings"),
+      make("button", { type: "button", id: "defaults" }, "Reset settings"),
     );
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => {

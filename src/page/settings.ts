@@ -25,7 +25,7 @@ export const SETTINGS = {
   },
   temperature: {
     label: "Temperature",
-    words: "How daring it is. 0 always takes the likeliest token, 1 follows the model, more grows wild.",
+    words: "How daring it is. 0 always takes the likeliest token, 1 follows the model, more gets wild.",
     min: 0,
     max: 5,
     step: 0.05,
@@ -33,7 +33,7 @@ export const SETTINGS = {
   },
   top_k: {
     label: "Top k",
-    words: "Choose among this many of the likeliest tokens only. 0 means among all.",
+    words: "Choose among this many of the likeliest tokens. 0 means all.",
     min: 0,
     max: 100_000,
     step: 1,
@@ -50,7 +50,7 @@ export const SETTINGS = {
   min_p: {
     label: "Min p",
     words:
-      "Leave out what is less likely than this share of the likeliest token's probability. 0 means nothing.",
+      "Leave out tokens less likely than this share of the likeliest one's probability. 0 leaves out none.",
     min: 0,
     max: 1,
     step: 0.01,
@@ -58,7 +58,7 @@ export const SETTINGS = {
   },
   repetition_penalty: {
     label: "Repetition penalty",
-    words: "Makes words less likely that the text has already. 1 is off; 1.2 is a lot.",
+    words: "Makes words that the text already contains less likely. 1 is off; 1.2 is a lot.",
     min: 1,
     max: 10,
     step: 0.05,

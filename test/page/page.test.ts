@@ -184,7 +184,7 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       await idle(page);
       const { temperature: t, max_tokens, top_p, stop, seed } = server.asked[0];
       assert.deepEqual([t, max_tokens, top_p, stop, seed], [0.35, 7, 0.9, ["\n"], 99]);
-      await page.getByText("Back to the first settings").click();
+      await page.getByText("Reset settings").click();
       assert.equal(await temperature.inputValue(), "0.8");
     });
 
@@ -194,6 +194,21 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       assert.match(await page.locator("#here").innerText(), /ends in a space/);
       await page.locator("#text").fill("Once");
       assert.equal(await page.locator("#here").innerText(), "");
+    });
+
+    test("of a text longer than the model's context it reads the end, and says so", async () => {
+      allowed = /Failed to load resource/;
+      server.instead = ({ prompt }, response) =>
+        prompt.length > 60 && fail(response, 400, { message: "too long", code: "context_length_exceeded" });
+      const text = "Many words of a long story. ".repeat(10).trim();
+      const page = await written({}, text);
+      const { prompt } = server.asked[server.asked.length - 1];
+      assert.ok(prompt.length > 20 && prompt.length <= 60 && text.endsWith(prompt), prompt);
+      assert.ok((await textOf(page)).startsWith(`${text}${(await tokensOf(page))[0]}`));
+      assert.match(
+        await page.locator("#status").innerText(),
+        new RegExp(`read the last ${prompt.length} characters`),
+      );
     });
 
     test("parts of a character are one token", async () => {
@@ -260,7 +275,7 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       const box = await span.boundingBox();
       assert.ok(box);
       await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
-      const card = page.getByRole("dialog", { name: "What could have come here" });
+      const card = page.getByRole("dialog", { name: "What else could have come here" });
       await card.waitFor();
       const rows = card.getByRole("button");
       assert.equal(await rows.count(), 5);
@@ -305,6 +320,20 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       await page.keyboard.press("Escape");
       await card.waitFor({ state: "hidden" });
       assert.equal((await tokensOf(page)).length, 60);
+    });
+
+    test("by a finger: a tap on a token shows them, another takes one", async () => {
+      const page = await written(PHONE);
+      const tokens = await tokensOf(page);
+      const box = await page.locator("#mirror .token").nth(4).boundingBox();
+      assert.ok(box);
+      await page.touchscreen.tap(box.x + box.width / 2, box.y + box.height / 2);
+      const card = page.locator("#card");
+      await card.waitFor();
+      await card.locator("button:not([aria-current])").first().tap();
+      await until("another answer", async () => server.asked.length === 2);
+      assert.ok(server.asked[1].prompt.startsWith(`Once upon a time${tokens.slice(0, 4).join("")}`));
+      await idle(page);
     });
 
     test("a part of a character is shown and cannot be taken", async () => {
@@ -666,6 +695,14 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
     test("without colours, and without the marks", async () => {
       const page = await written({ forcedColors: "active" });
       await page.screenshot({ path: join(PICTURES, "forced-colors.png") });
+      // The lines must be seen: the browser paints a plate behind words, which would hide them.
+      const clip =
+        (await page.locator("#mirror .level-3, #mirror .level-4").first().boundingBox()) ?? undefined;
+      const marked = await page.screenshot({ clip });
+      await page.getByLabel("Show how likely each token was").uncheck();
+      assert.notDeepEqual(await page.screenshot({ clip }), marked);
+      await page.getByLabel("Show how likely each token was").check();
+      assert.deepEqual(await page.screenshot({ clip }), marked);
       const line = (): Promise<string> =>
         page
           .locator("#mirror .level-5, #mirror .level-4, #mirror .level-3")

@@ -1,7 +1,7 @@
 /** What the page computes, without a browser. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { faultOf } from "../../src/page/completions.js";
+import { faultOf, shorter } from "../../src/page/completions.js";
 import {
   Continuation,
   commonStart,
@@ -236,6 +236,13 @@ describe("what is kept", () => {
     const misplaced = keep(kept).replace('"start":3', '"start":2');
     assert.equal(restore(misplaced), undefined);
   });
+});
+
+test("a text that is too long loses its beginning, and no word its half", () => {
+  assert.equal(shorter("aaaa bbbb cccc dddd"), " cccc dddd");
+  assert.equal(shorter("a".repeat(100)), "a".repeat(75));
+  assert.equal(shorter("🙂".repeat(3)), "🙂🙂");
+  for (let text = "word ".repeat(100); text.length > 16; text = shorter(text)) assert.match(text, /^ ?word/);
 });
 
 test("failures are one line each that says what to do", () => {
