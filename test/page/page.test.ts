@@ -696,8 +696,9 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       const page = await written({ forcedColors: "active" });
       await page.screenshot({ path: join(PICTURES, "forced-colors.png") });
       // The lines must be seen: the browser paints a plate behind words, which would hide them.
-      const clip =
-        (await page.locator("#mirror .level-3, #mirror .level-4").first().boundingBox()) ?? undefined;
+      const box = await page.locator("#mirror .level-3, #mirror .level-4").first().boundingBox();
+      assert.ok(box);
+      const clip = { ...box, height: box.height + 8 };
       const marked = await page.screenshot({ clip });
       await page.getByLabel("Show how likely each token was").uncheck();
       assert.notDeepEqual(await page.screenshot({ clip }), marked);
