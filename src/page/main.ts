@@ -2,16 +2,17 @@
 import { LEVELS, percent } from "../probability-scale.js";
 import { showCandidates } from "./candidates.js";
 import { Card, visible } from "./card.js";
-import { complete, Fault, modelName } from "./completions.js";
+import { Fault, modelName } from "./completions.js";
 import { byId, enable, isEnabled, make } from "./dom.js";
-import { Continuation, type Draft, EMPTY, edited, withAlternative } from "./draft.js";
+import { type Draft, EMPTY, edited, withAlternative } from "./draft.js";
 import { Editor } from "./editor.js";
 import { History } from "./history.js";
 import { fromFragment, type Linked, toFragment } from "./link.js";
-import { type Alternative, PieceReader } from "./pieces.js";
+import type { Alternative } from "./pieces.js";
+import { type Outcome, run, stoppedAfter, summary } from "./run.js";
 import { CANDIDATES, INITIAL, type Settings } from "./settings.js";
 import { SettingsForm } from "./settings-form.js";
-import { type Candidate, FIRST, keep, type Made, restore, type Step } from "./step.js";
+import { type Candidate, FIRST, keep, restore, type Step } from "./step.js";
 
 const KEPT = "gpt2-page";
 const KEY = "gpt2-key";
@@ -132,7 +133,7 @@ function onEdit(text: string): void {
 function go(): void {
   if (isBusy() || history.present.candidates) return;
   const settings = form.need();
-  if (settings) run(history.present.draft, settings);
+  if (settings) start(history.present.draft, settings);
 }
 
 /** The same beginning, with the next seed or with the one that was set since. */
@@ -142,7 +143,7 @@ function retry(): void {
   if (isBusy() || made === undefined || settings === undefined) return;
   const seed = settings.seed === made.settings.seed ? made.next : settings.seed;
   form.write({ ...settings, seed });
-  run(made.before, { ...settings, seed });
+  start(made.before, { ...settings, seed });
 }
 
 /** Another token in the place of one, and on from there. */
@@ -150,17 +151,13 @@ function take(index: number, alternative: Alternative): void {
   const settings = form.need();
   if (isBusy() || settings === undefined) return;
   const draft = withAlternative(history.present.draft, index, alternative);
-  run(draft, settings);
+  start(draft, settings);
 }
 
 function choose(candidate: Candidate): void {
   const { made } = history.present;
   if (isBusy() || made === undefined) return;
-  const settings = {
-    ...made.settings,
-    seed: candidate.seed,
-    max_tokens: candidate.length ?? made.settings.max_tokens,
-  };
+  const settings = { ...stoppedAfter(made.settings, candidate.length), seed: candidate.seed };
   history.push({ draft: candidate.draft, made: { ...made, settings } });
   showSeed();
   editor.element.focus();
@@ -221,113 +218,47 @@ async function copyLink(): Promise<void> {
 
 // ---------------------------------------------------------------- the model writes
 
-/** Asks for one continuation, or for candidates, and shows them as they come, in a step of their own. */
-function run(before: Draft, settings: Settings): void {
+/** Lets the model go on with a draft, in a step of its own. */
+function start(before: Draft, settings: Settings): void {
   writing = write(before, settings);
 }
 
 async function write(before: Draft, settings: Settings): Promise<void> {
-  const count = form.candidates;
-  const seeds = Array.from({ length: count }, (_, i) => settings.seed + i);
-  const made: Made = { before, settings, next: settings.seed + count };
-  const drafts: Candidate[] = seeds.map((seed) => ({ seed, draft: before }));
-  const controller = new AbortController();
-  const step = (): Step =>
-    count === 1
-      ? { draft: drafts[0].draft, made: { ...made, settings: lengthOf(settings, drafts[0]) } }
-      : { draft: before, made, candidates: [...drafts] };
-  running = controller;
+  running = new AbortController();
   card.close();
   showFault("");
   say("Writing…");
-  history.push(step());
+  history.push({ draft: before });
   render();
-
-  const one = async (seed: number, i: number): Promise<Ending> => {
-    const continuation = new Continuation(before);
-    const reader = new PieceReader();
-    let tokens = 0;
-    const show = (): void => {
-      drafts[i] = { seed, draft: continuation.draft, length: tokens };
-      history.replace(step());
-      renderSoon();
-      saveSoon();
-    };
-    try {
-      const call = { key, signal: controller.signal };
-      const { read } = await complete(before.text, { ...settings, seed }, call, ({ text, logprobs }) => {
-        tokens += logprobs?.tokens.length ?? 0;
-        continuation.push(text, logprobs ? reader.push(logprobs) : []);
-        show();
-      });
-      continuation.push("", reader.end());
-      show();
-      drafts[i] = { seed, draft: continuation.draft }; // it has the length that was asked for
-      history.replace(step());
-      return { tokens, read };
-    } catch (error) {
-      return { tokens, error };
-    }
-  };
-  const endings = await Promise.all(seeds.map(one));
+  const outcome = await run(before, settings, form.candidates, { key, signal: running.signal }, (step) => {
+    history.replace(step);
+    renderSoon();
+    saveSoon();
+  });
   running = undefined;
-  finish(endings, drafts, before, () => run(before, settings));
+  finish(outcome, () => start(before, settings));
 }
 
-/** How a continuation ended. */
-interface Ending {
-  readonly tokens: number;
-  /** How much of the text before it the model has read; see complete(). */
-  readonly read?: number;
-  readonly error?: unknown;
-}
-
-/** The settings that make a continuation again that was stopped. */
-function lengthOf(settings: Settings, { length }: Candidate): Settings {
-  return length ? { ...settings, max_tokens: length } : settings;
-}
-
-function finish(
-  endings: readonly Ending[],
-  drafts: readonly Candidate[],
-  before: Draft,
-  again: () => void,
-): void {
-  const fault = endings.map(({ error }) => error).find((error) => error instanceof Fault);
-  const other = endings.map(({ error }) => error).find((error) => error !== undefined && !isAbort(error));
-  const tokens = endings.reduce((sum, ending) => sum + ending.tokens, 0);
-  const texts = drafts.map(({ draft }) => draft.text.slice(before.text.length));
-  if (texts.every((text) => text === "")) history.drop(); // nothing came: the text is as it was
-  const seeds = drafts.map(({ seed }) => seed).join(", ");
-  const read = Math.min(...endings.map((ending) => ending.read ?? before.text.length));
-  if (read < before.text.length)
-    note += ` The model read the last ${read} characters: its context ends there.`;
-  const noted = note;
+/** @param again what to do when the server has its key */
+function finish(outcome: Outcome, again: () => void): void {
+  const { texts, error, isStopped } = outcome;
+  const isEmpty = texts.every((text) => text === "");
+  if (isEmpty) history.drop(); // nothing came: the text is as it was
+  const { shown, aloud } = summary(outcome);
+  say(`${shown} ${note}`.trim(), `${note} ${aloud}`.trim());
   note = "";
-  if (tokens > 0) {
-    const choices = drafts.length > 1 ? `${drafts.length} candidates: take one. ` : "";
-    const label = drafts.length > 1 ? "seeds" : "seed";
-    const aloud =
-      drafts.length > 1 ? `${choices}${texts.map((text, i) => `${i + 1}: ${text}`).join(". ")}` : texts[0];
-    say(
-      `${choices}${tokens} ${tokens === 1 ? "token" : "tokens"}, ${label} ${seeds}. ${noted}`,
-      `${noted} ${aloud}`,
-    );
-  } else say("");
-  if (fault !== undefined) {
-    showFault(fault.message);
-    if (fault.kind === "key") askKey(again);
-  } else if (other !== undefined) {
+  if (error instanceof Fault) {
+    showFault(error.message);
+    if (error.kind === "key") askKey(again);
+  } else if (error !== undefined) {
     showFault("The page has a fault of its own. Reload it: your text is kept.");
-    console.error(other);
-  } else if (tokens > 0 && texts.every((text) => text === "") && !endings.some(({ error }) => error)) {
-    showFault("The model ended the text here. Write on, or try again.");
+    console.error(error);
+  } else if (isEmpty && !isStopped) {
+    showFault("The model ends the text here. Write on yourself, or choose another seed.");
   }
   render();
   save();
 }
-
-const isAbort = (error: unknown): boolean => error instanceof DOMException && error.name === "AbortError";
 
 // ---------------------------------------------------------------- the server's key and name
 

@@ -78,6 +78,10 @@ export const SEED: Setting = {
   initial: 1,
 };
 
+/** The seed so many further; 0 comes after the greatest. */
+export const seedAfter = (seed: number, by: number): number =>
+  seed > SEED.max - by ? by - (SEED.max - seed) - 1 : seed + by;
+
 /** How many continuations one may see side by side. */
 export const CANDIDATES = [1, 2, 4] as const;
 

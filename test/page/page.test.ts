@@ -573,6 +573,17 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       server = await FakeServer.start(); // for afterEach
     });
 
+    test("a model that ends the text at once is no failure of the server's", async () => {
+      server.tokens = [];
+      const page = await visit();
+      await page.locator("#text").fill("The end.");
+      await button(page, "Go on").click();
+      assert.match(await faultOf(page), /ends the text here\. Write on yourself/);
+      assert.equal(await textOf(page), "The end.");
+      await button(page, "Undo").click();
+      assert.equal(await textOf(page), "");
+    });
+
     test("a server that fails in the middle says why", async () => {
       const page = await visit();
       await page.locator("#text").fill("A");

@@ -15,7 +15,7 @@ import { EventReader } from "../../src/page/events.js";
 import { History } from "../../src/page/history.js";
 import { fromFragment, toFragment } from "../../src/page/link.js";
 import { type Logprobs, openBytes, type Piece, PieceReader, tokenBytes } from "../../src/page/pieces.js";
-import { INITIAL, readSettings, unescaped } from "../../src/page/settings.js";
+import { INITIAL, readSettings, SEED, seedAfter, unescaped } from "../../src/page/settings.js";
 import { FIRST, keep, restore, type Step } from "../../src/page/step.js";
 
 /** A token of probability 1/2 without alternatives. */
@@ -211,6 +211,15 @@ describe("settings", () => {
     assert.deepEqual(readSettings({}), INITIAL);
     assert.deepEqual(readSettings({ seed: "1", top_p: 0, stop: 3, temperature: Number.NaN }), INITIAL);
     assert.equal(readSettings({ top_p: 0.5 }).top_p, 0.5);
+  });
+  test("after the greatest seed comes 0", () => {
+    assert.equal(seedAfter(1, 3), 4);
+    assert.equal(seedAfter(SEED.max - 1, 1), SEED.max);
+    assert.deepEqual(
+      [1, 2, 4].map((by) => seedAfter(SEED.max, by)),
+      [0, 1, 3],
+    );
+    assert.equal(seedAfter(SEED.max, 0), SEED.max);
   });
   test("a stop text of one line can mean several", () => {
     assert.equal(unescaped("a\\nb\\\\n\\x"), "a\nb\\n\\x");
