@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
+import { checkTokenizerFiles } from "../formats/huggingface/open.js";
 import type { WeightsDtype } from "../formats/tfjs/manifest.js";
 import { hasWeights, openWeights } from "../formats/tfjs/read.js";
 import { canonicalName } from "../models/catalog.js";
@@ -190,6 +191,7 @@ async function fetchFiles(
   const { repository, commit } = record;
   const needed = neededFiles([...files.keys()]);
   if (!needed) throw noModel(repository, [...files.keys()]);
+  checkTokenizerFiles(repository, [...files.keys()]);
   const { onFile, ...transfer } = transferOf(options);
   const next = "run the same command again to resume, or set HF_ENDPOINT to a mirror";
   const fetchOne = async (file: string, check: () => Promise<void>): Promise<void> => {

@@ -16,6 +16,8 @@ const SMALL: readonly string[] = [
   "added_tokens.json",
   "vocab.json",
   "merges.txt",
+  "vocab.txt",
+  "aitextgen.tokenizer.json",
 ];
 
 /** The forms in which weights are stored, best first: safetensors before PyTorch's, whole before shards. */

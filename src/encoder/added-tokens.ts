@@ -49,25 +49,35 @@ function isInWord(text: string, start: number, end: number): boolean {
 
 /**
  * Finds added tokens in a text as Hugging Face's tokenizers do: first those that are looked for in the text as it is,
- * then, between them, those that are looked for in the normalised text (which byte-level BPE does not change).
+ * then, between them, those that are looked for in the normalised text.
  * Source: github.com/huggingface/tokenizers, added_vocabulary.rs.
  */
 export class AddedTokens {
-  readonly #finders: readonly Finder[];
+  readonly #exact: Finder | undefined;
+  readonly #normalized: Finder | undefined;
+  readonly #normalize: (text: string) => string;
 
-  constructor(added: SpecialTokens["added"]) {
+  /** @param normalize what the tokenizer does to a text before anything else; byte-level BPE does nothing */
+  constructor(added: SpecialTokens["added"], normalize: (text: string) => string = (text) => text) {
+    const finder = (tokens: readonly (readonly [string, AddedToken])[]): Finder | undefined =>
+      tokens.length > 0 ? new Finder(new Map(tokens)) : undefined;
     const all = [...added];
-    this.#finders = [false, true]
-      .map((normalized) => new Map(all.filter(([, token]) => token.normalized === normalized)))
-      .filter((tokens) => tokens.size > 0)
-      .map((tokens) => new Finder(tokens));
+    this.#exact = finder(all.filter(([, token]) => !token.normalized));
+    this.#normalized = finder(
+      all
+        .filter(([, token]) => token.normalized)
+        .map(([text, token]) => [normalize(text), token] as const)
+        .filter(([text]) => text !== ""),
+    );
+    this.#normalize = normalize;
   }
 
+  /** @returns normalised texts, and ids */
   cut(text: string): Cut {
-    let parts: Cut = [text];
-    for (const finder of this.#finders) {
-      parts = parts.flatMap((part) => (typeof part === "string" ? finder.cut(part) : part));
-    }
-    return parts;
+    return (this.#exact?.cut(text) ?? [text]).flatMap((part) => {
+      if (typeof part !== "string") return part;
+      const normal = this.#normalize(part);
+      return this.#normalized?.cut(normal) ?? [normal];
+    });
   }
 }

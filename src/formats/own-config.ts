@@ -12,4 +12,6 @@ export interface OwnConfig {
   /** Where the file says it, for messages. */
   readonly place: string;
   readonly notices: readonly string[];
+  /** What nanoGPT calls the text that it was trained on; its characters may be listed in a folder of that name. */
+  readonly dataset?: unknown;
 }

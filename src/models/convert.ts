@@ -1,8 +1,7 @@
-import { existsSync } from "node:fs";
 import { rmdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { VOCABULARY_BYTES } from "../encoder/encoder.js";
-import { TOKENS_FILE } from "../encoder/special-tokens.js";
+import { TOKENIZER_FILE, TOKENS_FILE } from "../encoder/special-tokens.js";
 import { openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import type { WeightsDtype } from "../formats/tfjs/manifest.js";
 import { writeWeights } from "../formats/tfjs/write.js";
@@ -13,11 +12,14 @@ import { readSmallFile, readSmallFileIfThere } from "../system/files.js";
 import { decodeText } from "../system/text-encoding.js";
 import { HPARAMS, VOCABULARY } from "./files.js";
 import { loadVocabulary, withoutPadding } from "./folder.js";
+import { checkTarget } from "./target.js";
 
 export interface ConvertOptions {
   readonly dtype: WeightsDtype;
   /** Where the weights go; the checkpoint's own folder when left out. */
   readonly out?: string;
+  /** Replaces a model that is in another folder already. */
+  readonly overwrite?: boolean;
   /** Called now and then with the number of bytes written and their total. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
@@ -37,13 +39,16 @@ const NEXT = "download the model again";
  * Turns the TensorFlow checkpoint of a model folder into tfjs weights. Number of parameters, names, shapes and
  * every tensor's checksum are verified. Written to another folder, it has no rows of the embedding that belong to no
  * token. Doing it twice gives the same files; a failure changes nothing.
- * @throws UserError when the folder holds no checkpoint, a damaged one, or one of another model; the signal's
- *   reason on an abort
+ * @throws UserError when the folder holds no checkpoint, a damaged one, or one of another model, or the other folder
+ *   is taken; the signal's reason on an abort
  */
 export async function convert(folder: string, options: ConvertOptions): Promise<Converted> {
-  const { dtype, out = folder, onProgress, signal } = options;
+  const { dtype, out = folder, overwrite = false, onProgress, signal } = options;
+  const isElsewhere = resolve(out) !== resolve(folder);
+  const replaced = isElsewhere
+    ? await checkTarget(folder, out, { overwrite, named: "out" })
+    : new Set<string>();
   const checkpoint = await openCheckpoint(folder);
-  const isNew = !existsSync(out);
   try {
     const path = join(folder, HPARAMS);
     const json = await readSmallFile(path, HPARAMS_BYTES, NEXT);
@@ -51,22 +56,23 @@ export async function convert(folder: string, options: ConvertOptions): Promise<
     checkParameters(stored, checkpoint);
     const companions = new Map<string, Uint8Array>();
     let [hparams, source] = [stored, checkpoint as WeightSource];
-    if (resolve(out) !== resolve(folder)) {
-      for (const name of [...VOCABULARY, TOKENS_FILE]) {
+    if (isElsewhere) {
+      for (const name of [...VOCABULARY, TOKENIZER_FILE, TOKENS_FILE]) {
         const content = await readSmallFileIfThere(join(folder, name), VOCABULARY_BYTES, NEXT);
         if (content) companions.set(name, content);
       }
       // In its own folder the checkpoint stays, with all the rows that hparams.json speaks of.
-      if (VOCABULARY.every((name) => companions.has(name))) {
+      if (VOCABULARY.every((name) => companions.has(name)) || companions.has(TOKENIZER_FILE)) {
         const { encoder } = await loadVocabulary(folder, stored);
         ({ hparams, source } = await withoutPadding(stored, checkpoint, encoder));
       }
       companions.set(HPARAMS, hparams === stored ? json : Buffer.from(hparamsJson(hparams)));
     }
-    const bytes = await writeWeights(out, source, { dtype, onProgress, signal, companions });
+    const isOld = (name: string): boolean => replaced?.has(name) === true;
+    const bytes = await writeWeights(out, source, { dtype, onProgress, signal, companions, isOld });
     return { parameters: countParameters(hparams), tensors: source.tensors.size, bytes };
   } catch (error) {
-    if (isNew) await rmdir(out).catch(() => undefined); // made for this alone; only an empty one goes
+    if (!replaced) await rmdir(out).catch(() => undefined); // made for this alone; only an empty one goes
     throw error;
   } finally {
     await checkpoint.close();

@@ -1,5 +1,6 @@
 import { realpath, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { TOKENIZER_FILE } from "../encoder/special-tokens.js";
 import { isGguf } from "../formats/gguf/gguf-file.js";
 import { type GgufDtype, writeGguf } from "../formats/gguf/write.js";
 import { writeHuggingFace } from "../formats/huggingface/write.js";
@@ -48,7 +49,8 @@ interface Opened extends OpenFolder {
  * Writes a model folder's model for other programs.
  * * tensorflow: `checkpoint`, `model-<step>.*` (`model.ckpt.*` for a model that is no run), hparams.json,
  *   encoder.json, vocab.bpe and a run's counter, as gpt-2-simple leaves them;
- * * huggingface: config.json, model.safetensors in float32, vocab.json, merges.txt and two small files;
+ * * huggingface: config.json, model.safetensors in float32, vocab.json and merges.txt (or tokenizer.json) and two
+ *   small files;
  * * gguf: one file with everything.
  * It is written whole or not at all.
  * @param out a folder that is not there, is empty or, with overwrite, holds an older export; of GGUF a file that is
@@ -81,8 +83,11 @@ type Writer = (
 
 const WRITERS: Readonly<Record<ExportFormat, Writer>> = {
   tensorflow: writeTensorFlow,
-  huggingface: writeHuggingFace,
+  huggingface: (out, model, { onProgress, signal }) =>
+    // An older export may have had another tokenizer's files.
+    writeHuggingFace(out, model, { onProgress, signal, isOld: (name) => isFileOf("huggingface", name) }),
   gguf: async (out, model, { dtype = "float32", overwrite = false, onProgress, signal }) => {
+    refuseTokenizer("a GGUF file", model);
     makeFolder(dirname(out));
     const name = basename(out, ".gguf");
     const bytes = await writeGguf(out, model, { dtype, name, overwrite, onProgress, signal });
@@ -94,12 +99,21 @@ const WRITERS: Readonly<Record<ExportFormat, Writer>> = {
   },
 };
 
+/** @throws UserError where the model's tokenizer is none that the readers of a format have */
+function refuseTokenizer(reader: string, { vocabulary }: Opened): void {
+  if (!vocabulary.has(TOKENIZER_FILE)) return;
+  throw new UserError(`${reader} knows byte-level BPE alone, and this model has another tokenizer`, {
+    next: `pass ${option("format", "huggingface")}`,
+  });
+}
+
 async function writeTensorFlow(
   out: string,
   model: Opened,
   { onProgress, signal }: ExportOptions,
 ): Promise<{ path: string; bytes: number }> {
   const { hparams, source, encoder, step } = model;
+  refuseTokenizer("OpenAI's code", model);
   const [own] = Object.keys(unlikeOpenAi(hparams));
   if (own !== undefined)
     throw new UserError(`OpenAI's code knows no ${own}, and this model has its own`, {

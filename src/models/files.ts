@@ -2,7 +2,7 @@
 // model's files asks here.
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { TOKENS_FILE } from "../encoder/special-tokens.js";
+import { TOKENIZER_FILE, TOKENS_FILE } from "../encoder/special-tokens.js";
 
 /** OpenAI's seven files, in the order in which they are downloaded. */
 export const OPENAI_FILES = [
@@ -38,8 +38,8 @@ const WEIGHTS: Readonly<Record<FolderFormat, RegExp>> = {
 };
 
 const COMPANIONS: Readonly<Record<FolderFormat, readonly string[]>> = {
-  tensorflow: ["checkpoint", COUNTER, HPARAMS, ...VOCABULARY, TOKENS_FILE],
-  tfjs: [COUNTER, HPARAMS, ...VOCABULARY, TOKENS_FILE, HUB_FILE],
+  tensorflow: ["checkpoint", COUNTER, HPARAMS, ...VOCABULARY, TOKENIZER_FILE, TOKENS_FILE],
+  tfjs: [COUNTER, HPARAMS, ...VOCABULARY, TOKENIZER_FILE, TOKENS_FILE, HUB_FILE],
   huggingface: [
     "config.json",
     "generation_config.json",
@@ -49,6 +49,8 @@ const COMPANIONS: Readonly<Record<FolderFormat, readonly string[]>> = {
     "added_tokens.json",
     "vocab.json",
     "merges.txt",
+    "vocab.txt",
+    "aitextgen.tokenizer.json",
   ],
 };
 

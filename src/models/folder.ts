@@ -1,6 +1,18 @@
 import { join } from "node:path";
-import { Encoder, loadSpecialTokens, openAiVocabulary, VOCABULARY_BYTES } from "../encoder/encoder.js";
-import { isSpecial, type SpecialTokens, specialTokensJson, TOKENS_FILE } from "../encoder/special-tokens.js";
+import {
+  checkOpenAiSize,
+  Encoder,
+  loadSpecialTokens,
+  openAiVocabulary,
+  VOCABULARY_BYTES,
+} from "../encoder/encoder.js";
+import {
+  isSpecial,
+  type SpecialTokens,
+  specialTokensJson,
+  TOKENIZER_FILE,
+  TOKENS_FILE,
+} from "../encoder/special-tokens.js";
 import { createEngine, type EngineOptions } from "../engines/create.js";
 import { restoreInterrupted } from "../formats/file-set.js";
 import { hasCheckpoint, openCheckpoint } from "../formats/tensorflow/checkpoint.js";
@@ -31,7 +43,7 @@ export async function loadHparams(folder: string): Promise<Hparams> {
 
 /** A vocabulary as a model folder has it. */
 export interface VocabularyFiles {
-  /** The bytes of encoder.json and vocab.bpe, by these names. */
+  /** The bytes of encoder.json and vocab.bpe or, of another tokenizer, of tokenizer.json, by these names. */
   readonly vocabulary: ReadonlyMap<string, Buffer>;
 }
 
@@ -43,17 +55,19 @@ export interface FolderVocabulary extends VocabularyFiles {
 }
 
 /**
- * A model folder's encoder.json and vocab.bpe or, where it has neither, OpenAI's: their bytes.
+ * A model folder's encoder.json and vocab.bpe, its tokenizer.json or, where it has none of them, OpenAI's: their bytes.
  * @throws UserError when one of the two is missing
  */
 export async function readVocabulary(
   folder: string,
 ): Promise<VocabularyFiles & { isOwn: boolean; from: string }> {
   const names = await listFolder(folder);
-  const isOwn = VOCABULARY.some((name) => names.includes(name));
+  const isByteLevel = VOCABULARY.some((name) => names.includes(name));
+  const isOther = !isByteLevel && names.includes(TOKENIZER_FILE);
+  const isOwn = isByteLevel || isOther;
   const from = isOwn ? folder : openAiVocabulary();
   const vocabulary = new Map<string, Buffer>();
-  for (const name of VOCABULARY) {
+  for (const name of isOther ? [TOKENIZER_FILE] : VOCABULARY) {
     vocabulary.set(name, await readSmallFile(join(from, name), VOCABULARY_BYTES, "download the model again"));
   }
   return { vocabulary, isOwn, from };
@@ -65,11 +79,12 @@ export async function readVocabulary(
  */
 export async function loadVocabulary(folder: string, { n_vocab }: Hparams): Promise<FolderVocabulary> {
   const { vocabulary, isOwn, from } = await readVocabulary(folder);
-  const [encoderJson, vocabBpe] = VOCABULARY.map((name) => vocabulary.get(name) as Buffer);
-  const encoder = Encoder.fromFiles(encoderJson, vocabBpe, from, await loadSpecialTokens(from));
+  if (!isOwn) checkOpenAiSize(folder, n_vocab);
+  const encoder = await Encoder.load(vocabulary, from, await loadSpecialTokens(from));
   if (encoder.n_vocab > n_vocab) {
+    const [file] = vocabulary.keys();
     throw new UserError(
-      `${folder}: ${isOwn ? "encoder.json" : "OpenAI's encoder.json"} has ${encoder.n_vocab} tokens and hparams.json ${n_vocab}: they are not of the same model`,
+      `${folder}: ${file} has ${encoder.n_vocab} tokens and hparams.json ${n_vocab}: they are not of the same model`,
     );
   }
   return { vocabulary, encoder, isOwn };

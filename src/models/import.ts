@@ -1,27 +1,31 @@
-import { realpath, rmdir, stat } from "node:fs/promises";
+import { rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
+import { TOKENS_FILE } from "../encoder/special-tokens.js";
 import type { ForeignModel } from "../formats/foreign-model.js";
 import { isGguf } from "../formats/gguf/gguf-file.js";
 import { openGguf } from "../formats/gguf/open.js";
 import { ADAPTER_CONFIG } from "../formats/huggingface/adapter.js";
 import { parseConfig } from "../formats/huggingface/config.js";
 import { readSmallText } from "../formats/huggingface/json.js";
+import type { Tokenizer } from "../formats/huggingface/meaning.js";
 import { openHuggingFace } from "../formats/huggingface/open.js";
+import { readTokenizer } from "../formats/huggingface/tokenizer.js";
 import { finiteSource } from "../formats/stored-tensors.js";
 import { namesInOrder } from "../formats/tensor-chunks.js";
 import { hasCheckpoint, openCheckpoint } from "../formats/tensorflow/checkpoint.js";
 import type { WeightsDtype } from "../formats/tfjs/manifest.js";
 import { hasWeights, openWeights } from "../formats/tfjs/read.js";
 import { writeWeights } from "../formats/tfjs/write.js";
+import type { Hparams } from "../model/hparams.js";
 import { checkParameters, countParameters } from "../model/parameters.js";
 import type { TensorInfo, WeightSource } from "../model/weight-source.js";
-import { option, UsageError, UserError } from "../system/errors.js";
-import { listFolder, refuseLinkedFolder } from "../system/files.js";
-import { HPARAMS, isLeftover } from "./files.js";
+import { UserError } from "../system/errors.js";
+import { listFolder } from "../system/files.js";
+import { HPARAMS, VOCABULARY } from "./files.js";
 import { loadHparams, loadVocabulary, modelFiles, paddingNotice, withoutPadding } from "./folder.js";
 import { foreignModel } from "./foreign.js";
 import { hubNameNotPath, showHubName } from "./hub-name.js";
-import { describeModel } from "./store.js";
+import { checkTarget } from "./target.js";
 
 export interface ImportOptions {
   readonly dtype: WeightsDtype;
@@ -55,7 +59,10 @@ export interface Imported {
  *   signal's reason on an abort
  */
 export async function importModel(folder: string, target: string, options: ImportOptions): Promise<Imported> {
-  const replaced = await checkTarget(folder, target, options.overwrite === true);
+  const replaced = await checkTarget(folder, target, {
+    overwrite: options.overwrite === true,
+    named: "name",
+  });
   const model = await openForeign(folder);
   const { hparams, source, notices, origin } = model;
   try {
@@ -100,40 +107,8 @@ export async function checkConfig(path: string, title: string): Promise<void> {
   parseConfig((await readSmallText(path)) ?? "", title);
 }
 
-/**
- * Whether a model may be written to a folder.
- * @returns names of the files that go; undefined where there is no such folder yet
- */
-async function checkTarget(
-  folder: string,
-  target: string,
-  overwrite: boolean,
-): Promise<Set<string> | undefined> {
-  const found = await stat(target).catch(() => undefined);
-  if (!found) return undefined;
-  if (!found.isDirectory())
-    throw new UserError(`${target} is a file`, { next: `choose another ${option("name")}` });
-  if ((await realpath(target)) === (await realpath(folder).catch(() => ""))) {
-    throw new UsageError(`${folder} is the very folder that the model would go to`, {
-      next: `choose another ${option("name")}`,
-    });
-  }
-  const names = (await listFolder(target)).filter((name) => !isLeftover(name));
-  if (names.length === 0) return new Set();
-  const model = describeModel(target);
-  if (!model)
-    throw new UserError(`${target} is not a model folder`, { next: `choose another ${option("name")}` });
-  if (model.isPackaged)
-    throw new UserError(`${target} came with the program`, { next: `choose another ${option("name")}` });
-  if (!overwrite) {
-    throw new UserError(`${target} already exists`, {
-      next: `choose another ${option("name")}, or pass ${option("overwrite", true)}`,
-    });
-  }
-  await refuseLinkedFolder(target);
-  return new Set(model.files.filter((name) => !isLeftover(name)));
-}
-
+/** What nanoGPT's train.py leaves in its folder. */
+const NANOGPT_FILE = "ckpt.pt";
 /** Files that may have all weights: safetensors, PyTorch's, nanoGPT's, llm.c's. */
 const WEIGHTS = /\.(bin|pt|pth|ckpt|safetensors)$/i;
 
@@ -167,6 +142,9 @@ async function openForeign(folder: string): Promise<ForeignModel> {
   if (names.includes("config.json")) {
     return openHuggingFace(folder);
   }
+  if (names.includes(NANOGPT_FILE)) {
+    return openHuggingFace(folder, NANOGPT_FILE);
+  }
   if (await hasCheckpoint(folder)) {
     throw new UserError(`${join(folder, HPARAMS)} is missing next to the checkpoint`, {
       next: "put the model's there",
@@ -194,13 +172,22 @@ function findGguf(folder: string, names: readonly string[]): string | undefined 
   });
 }
 
-/** A folder with hparams.json and, unless it uses OpenAI's, encoder.json and vocab.bpe. */
+/**
+ * A folder with hparams.json and a vocabulary: encoder.json and vocab.bpe, or as Hugging Face's tokenizers have it; with
+ * none of these it is OpenAI's, where the sizes say so.
+ */
 async function openWithHparams(folder: string, source: WeightSource, origin: string): Promise<ForeignModel> {
   const stored = await loadHparams(folder);
-  const vocabulary = await loadVocabulary(folder, stored);
-  const { encoder, isOwn } = vocabulary;
-  const notices = isOwn ? [] : ["it brings no encoder.json and vocab.bpe: OpenAI's are taken"];
-  notices.push(...paddingNotice(stored.n_vocab, encoder.n_vocab));
+  const names = await listFolder(folder);
+  const isOurs = [...VOCABULARY, TOKENS_FILE].some((name) => names.includes(name));
+  const foreign = isOurs ? undefined : await readTokenizer(folder, stored.n_vocab);
+  const { encoder, vocabulary, notices } = foreign ?? (await folderVocabulary(folder, stored));
+  const all = [...notices, ...paddingNotice(stored.n_vocab, encoder.n_vocab)];
   const cut = await withoutPadding(stored, source, encoder);
-  return { ...vocabulary, ...cut, special: encoder.special, notices, origin };
+  return { vocabulary, ...cut, special: encoder.special, notices: all, origin };
+}
+
+async function folderVocabulary(folder: string, stored: Hparams): Promise<Tokenizer> {
+  const { isOwn, ...found } = await loadVocabulary(folder, stored);
+  return { ...found, notices: isOwn ? [] : ["it brings no encoder.json and vocab.bpe: OpenAI's are taken"] };
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { TOKENIZER_FILE } from "../encoder/special-tokens.js";
 import { readRanges } from "../formats/byte-ranges.js";
 import { type Hparams, parseHparams, unlikeOpenAi } from "../model/hparams.js";
 import { type KnownFile, type KnownModel, OPTIONAL_FILE } from "../models/catalog.js";
@@ -60,6 +61,7 @@ function missing(name: string, names: readonly string[]): Check {
   const [vocabulary] = ["encoder.json", "vocab.bpe"].filter((each) => names.includes(each));
   if (["encoder.json", "vocab.bpe"].includes(name)) {
     if (vocabulary) return failed(name, `it is missing beside ${vocabulary}`);
+    if (names.includes(TOKENIZER_FILE)) return leftOut(name, `missing: ${TOKENIZER_FILE} is used`);
     return leftOut(name, "missing: OpenAI's, which comes with gpt2, is used");
   }
   return failed(name, "it is missing");

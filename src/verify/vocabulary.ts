@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type Encoder, openAiVocabulary } from "../encoder/encoder.js";
+import { TOKENIZER_FILE } from "../encoder/special-tokens.js";
 import type { Hparams } from "../model/hparams.js";
 import { loadVocabulary } from "../models/folder.js";
 import { messageOf, UserError } from "../system/errors.js";
@@ -28,19 +29,22 @@ export async function checkVocabulary(
   }
   try {
     const { encoder, vocabulary } = await loadVocabulary(folder, hparams);
+    const beyond = hparams.n_vocab - encoder.n_vocab;
+    const rows =
+      beyond > 0
+        ? `; ${showCount(beyond)} more rows in hparams.json belong to no token`
+        : ", as hparams.json says";
+    const size = `${showCount(encoder.n_vocab)} tokens${rows}`;
+    if (vocabulary.has(TOKENIZER_FILE)) {
+      return { check: ok(check, `${size}; a tokenizer that may change a text`), isOpenAi: false };
+    }
     const says = async (name: "encoder.json" | "vocab.bpe"): Promise<boolean> =>
       saysTheSame(name, vocabulary.get(name) as Buffer);
     const isOpenAi = (await says("encoder.json")) && (await says("vocab.bpe"));
     const fault = faultOf(encoder);
     if (fault) return { check: failed(check, fault), isOpenAi };
     const whose = isOpenAi ? ", OpenAI's" : "";
-    const beyond = hparams.n_vocab - encoder.n_vocab;
-    const rows =
-      beyond > 0
-        ? `; ${showCount(beyond)} more rows in hparams.json belong to no token`
-        : ", as hparams.json says";
-    const tokens = `${showCount(encoder.n_vocab)} tokens${rows}${whose}`;
-    return { check: ok(check, `${tokens}; a text with all bytes comes back as it was`), isOpenAi };
+    return { check: ok(check, `${size}${whose}; a text with all bytes comes back as it was`), isOpenAi };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return { check: failed(check, messageOf(error)), isOpenAi: false };

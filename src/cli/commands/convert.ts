@@ -12,7 +12,10 @@ export const DTYPES = ["float32", "float16"] as const;
 export type Dtype = (typeof DTYPES)[number];
 
 /** Converts with a progress bar; Ctrl-C leaves everything as it was and ends with exit code 130. */
-async function convertWithBar(folder: string, options: { dtype: Dtype; out?: string }): Promise<void> {
+async function convertWithBar(
+  folder: string,
+  options: { dtype: Dtype; out?: string; overwrite?: boolean },
+): Promise<void> {
   await withBar(
     { name: "conversion", title: "converting" },
     (progress) =>
@@ -34,16 +37,20 @@ export function addConvert(program: Command): void {
     .argument("<model>", "a model's name, or the path of a folder with a checkpoint")
     .option("--dtype <type>", "float32, or float16: half the size", oneOf("--dtype", DTYPES), "float32")
     .option("--out <folder>", "write there instead of beside the checkpoint")
+    .option("--overwrite", "replace a model that is in that folder")
     .addHelpText("before", "Example: gpt2 convert 117M\n");
   addModelsDir(command).action(
-    async (name: string, options: { dtype: Dtype; out?: string; models_dir?: string }) => {
+    async (
+      name: string,
+      options: { dtype: Dtype; out?: string; overwrite?: boolean; models_dir?: string },
+    ) => {
       const folder = isPath(name) ? resolve(expandPath(name)) : findModelFolder(name, options.models_dir);
       if (!folder)
         throw new UsageError(`there is no model ${JSON.stringify(name)} here`, {
           next: "give the path of its folder",
         });
       const out = options.out === undefined ? undefined : resolve(expandPath(options.out));
-      await convertWithBar(folder, { dtype: options.dtype, out });
+      await convertWithBar(folder, { dtype: options.dtype, out, overwrite: options.overwrite });
     },
   );
 }

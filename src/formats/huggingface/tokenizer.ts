@@ -1,20 +1,13 @@
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { Encoder } from "../../encoder/encoder.js";
-import { type AddedToken, addedToken, type SpecialTokens } from "../../encoder/special-tokens.js";
 import { BYTE_CHARACTERS } from "../../encoder/vocabulary.js";
-import { quote, UserError } from "../../system/errors.js";
-import { isObject } from "../../system/json.js";
+import { UserError } from "../../system/errors.js";
+import { isObject, type Json } from "../../system/json.js";
 import { parseJson, readSmallText } from "./json.js";
-import { readTokenizerFiles, type TokenizerFiles, templateOf } from "./tokenizer-files.js";
-
-/** A vocabulary as a model folder of ours has it. */
-export interface Tokenizer {
-  /** The texts of its files, by their names: encoder.json and vocab.bpe. */
-  readonly files: ReadonlyMap<string, string>;
-  readonly encoder: Encoder;
-  readonly notices: readonly string[];
-}
+import { meaning, placeAdded, show, type Tokenizer, withMarks } from "./meaning.js";
+import { readOtherTokenizer, readWordPiece } from "./other-tokenizer.js";
+import { readTokenizerFiles, type SingleFile, type TokenizerFiles } from "./tokenizer-files.js";
 
 const VERSION = "#version: 0.2\n";
 const FETCH = "fetch the model again";
@@ -30,95 +23,51 @@ interface Base {
 }
 
 /**
- * Reads the tokenizer of a Hugging Face GPT-2: tokenizer.json, which decides, or vocab.json and merges.txt, and what
- * the files beside them say of its tokens.
+ * Reads the tokenizer of a Hugging Face GPT-2: tokenizer.json, which decides, or vocab.json and merges.txt, or
+ * vocab.txt, and what the files beside them say of its tokens.
  * @param n_vocab rows of the embedding: an added token beyond them, which the model cannot read, is left out
  * @returns undefined where the folder has none of these files
- * @throws UserError that names the file and what is wrong in it, or what is no byte-level BPE
+ * @throws UserError that names the file and what is wrong in it
  */
 export async function readTokenizer(folder: string, n_vocab: number): Promise<Tokenizer | undefined> {
   const files = await readTokenizerFiles(folder);
+  const { single } = files;
+  if (single && !isByteLevel(single.json)) return readOtherTokenizer(files, single, n_vocab);
   const notices: string[] = [];
   const base = await readBase(files, notices);
-  if (!base) return undefined;
-  const { ids, file, merges, names } = base;
-  const special = new Map<string, AddedToken>();
-  const [known, unknown]: [string[], string[]] = [[], []];
-  const taken = new Set(ids.values());
-  for (const [text, token] of [...files.added].sort(([, a], [, b]) => a.id - b.id)) {
-    const inBytes = inByteCharacters(text);
-    if (ids.get(inBytes) !== token.id) {
-      if (token.id >= n_vocab) {
-        unknown.push(text);
-        continue;
-      }
-      if (taken.has(token.id) || ids.has(inBytes)) {
-        throw new UserError(
-          `${folder}: the added token ${show(text)} (${token.id}) is another one in ${names.encoder}`,
-          { next: FETCH },
-        );
-      }
-      ids.set(inBytes, token.id);
-      taken.add(token.id);
-      known.push(text);
-    }
-    special.set(text, token);
+  if (!base) {
+    const wordPiece = await readWordPiece(files);
+    return wordPiece && readOtherTokenizer(wordPiece, wordPiece.single, n_vocab);
   }
-  const added = withMarks(special, files, (text) => ids.get(inByteCharacters(text)));
-  const isSame = file !== undefined && known.length === 0;
+  const { ids, file, merges, names } = base;
+  const placed = placeAdded(files, ids, n_vocab, names.encoder, inByteCharacters);
+  const added = withMarks(placed.added, files, (text) => ids.get(inByteCharacters(text)));
+  const isSame = file !== undefined && !placed.isChanged;
   const encoderJson = isSame ? file : JSON.stringify(Object.fromEntries(ids));
   const vocabBpe = merges.startsWith("#version") ? merges : VERSION + merges;
-  const encoder = Encoder.fromFiles(encoderJson, vocabBpe, folder, meaning(files, added), names);
-  if (known.length > 0) {
-    notices.push(`added to the vocabulary: ${list(known)}; each is one token wherever a prompt has it`);
-  }
-  if (unknown.length > 0) notices.push(`left out, as the model has no embedding for them: ${list(unknown)}`);
   return {
-    files: new Map([
-      ["encoder.json", encoderJson],
-      ["vocab.bpe", vocabBpe],
+    vocabulary: new Map([
+      ["encoder.json", Buffer.from(encoderJson)],
+      ["vocab.bpe", Buffer.from(vocabBpe)],
     ]),
-    encoder,
-    notices,
+    encoder: Encoder.fromFiles(encoderJson, vocabBpe, folder, meaning(files, added), names),
+    notices: [...notices, ...placed.notices],
   };
 }
 
-/** Added tokens, and those of the vocabulary that have a part: a prompt's text that spells them means them. */
-function withMarks(
-  added: ReadonlyMap<string, AddedToken>,
-  { special }: TokenizerFiles,
-  idOf: (text: string) => number | undefined,
-): Map<string, AddedToken> {
-  const all = new Map(added);
-  for (const text of special) {
-    const known = all.get(text);
-    const id = known?.id ?? idOf(text);
-    if (known) all.set(text, { ...known, special: true });
-    else if (id !== undefined) all.set(text, addedToken(id, { special: true }));
-  }
-  return new Map([...all].sort(([, a], [, b]) => a.id - b.id));
+/** Whether a tokenizer.json describes GPT-2's own byte-level BPE, which is run here without the library. */
+function isByteLevel({ normalizer, pre_tokenizer, model }: Json): boolean {
+  // Files of older versions have no type; then the merges tell a BPE.
+  if (!isObject(model) || (model.type ?? "BPE") !== "BPE" || !Array.isArray(model.merges)) return false;
+  const { vocab } = model;
+  const isWhole = isObject(vocab) && BYTE_CHARACTERS.every((character) => Object.hasOwn(vocab, character));
+  const isPlain = OPTIONS.every((option) => !model[option]);
+  const split = isObject(pre_tokenizer) ? pre_tokenizer : {};
+  return isWhole && isPlain && normalizer == null && split.type === "ByteLevel" && split.use_regex !== false;
 }
 
-/** What the tokens are for, as far as the tokenizer's own files say. */
-function meaning(
-  { config, single, roles }: TokenizerFiles,
-  added: ReadonlyMap<string, AddedToken>,
-): SpecialTokens {
-  const idOf = (role: string): number | undefined => added.get(roles.get(role) ?? "")?.id;
-  const template = templateOf(single?.json.post_processor);
-  const bos = idOf("bos_token");
-  const eos = idOf("eos_token") ?? template.end.at(-1);
-  const isAdded = config.add_bos_token === true && bos !== undefined && template.begin.length === 0;
-  const split = single?.json.pre_tokenizer;
-  const addsSpace = config.add_prefix_space ?? (isObject(split) && split.add_prefix_space);
-  return {
-    ...(bos !== undefined && { bos }),
-    eos: eos === undefined ? [] : [eos],
-    begin: isAdded ? [bos] : template.begin,
-    added,
-    add_prefix_space: addsSpace === true,
-  };
-}
+/** What a BPE may have that GPT-2's has not. */
+const OPTIONS = ["continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges"];
 
 /** The vocabulary and merges of tokenizer.json or, where there is none, of vocab.json and merges.txt. */
 async function readBase({ folder, single }: TokenizerFiles, notices: string[]): Promise<Base | undefined> {
@@ -161,41 +110,19 @@ async function readPair(folder: string): Promise<Base | undefined> {
 }
 
 /** tokenizer.json, which holds both. Source: github.com/huggingface/tokenizers. */
-function readSingle({ name, path, json }: NonNullable<TokenizerFiles["single"]>): Base {
-  const { normalizer, pre_tokenizer, model } = json;
-  const wrong = (what: string): UserError =>
-    new UserError(`${path}: ${what}, and GPT-2's is a byte-level BPE`, {
-      next: "this model cannot be imported",
-    });
-  // Files of older versions have no type; then the merges tell a BPE.
-  if (!isObject(model) || (model.type ?? "BPE") !== "BPE" || !Array.isArray(model.merges)) {
-    throw wrong(
-      `its tokenizer is ${isObject(model) && model.type !== undefined ? show(model.type) : "none"}`,
-    );
-  }
-  for (const option of [
-    "continuing_subword_prefix",
-    "end_of_word_suffix",
-    "byte_fallback",
-    "ignore_merges",
-  ]) {
-    if (model[option]) throw wrong(`its tokenizer has ${option} = ${show(model[option])}`);
-  }
-  if (normalizer != null) throw wrong("its tokenizer changes the text (normalizer)");
-  const split = isObject(pre_tokenizer) ? pre_tokenizer : {};
-  if (split.type !== "ByteLevel" || split.use_regex === false)
-    throw wrong("its pre_tokenizer is not ByteLevel");
-  const merges = (model.merges as unknown[]).map((merge) => {
+function readSingle({ name, path, json }: SingleFile): Base {
+  const { vocab, merges } = json.model as { readonly vocab: unknown; readonly merges: readonly unknown[] };
+  const lines = merges.map((merge) => {
     const isPair = Array.isArray(merge) && merge.every((token) => typeof token === "string");
     const pair: unknown = isPair ? merge.join(" ") : merge;
     if (typeof pair !== "string" || !/^[^ \n]+ [^ \n]+$/.test(pair)) {
-      throw wrong(`the merge ${show(merge)} is not two tokens`);
+      throw new UserError(`${path}: the merge ${show(merge)} is not two tokens`, { next: FETCH });
     }
     return `${pair}\n`;
   });
   return {
-    ids: idsOf(model.vocab, path),
-    merges: VERSION + merges.join(""),
+    ids: idsOf(vocab, path),
+    merges: VERSION + lines.join(""),
     names: { encoder: name, merges: name },
   };
 }
@@ -211,20 +138,9 @@ function idsOf(value: unknown, path: string): Map<string, number> {
   return ids;
 }
 
-/** A few of several texts. */
-function list(texts: readonly string[]): string {
-  const more = texts.length > 8 ? `, and ${texts.length - 8} more` : "";
-  return texts.slice(0, 8).map(show).join(", ") + more;
-}
-
 /** A text as the vocabulary writes its bytes. */
 function inByteCharacters(text: string): string {
   let characters = "";
   for (const byte of Buffer.from(text)) characters += BYTE_CHARACTERS[byte];
   return characters;
-}
-
-/** Any value of a file in a message: short and on one line. */
-function show(value: unknown): string {
-  return quote(value, 60);
 }

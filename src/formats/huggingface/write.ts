@@ -1,11 +1,13 @@
 import { join } from "node:path";
 import type { Encoder } from "../../encoder/encoder.js";
-import { addedToken, type SpecialTokens } from "../../encoder/special-tokens.js";
+import { addedToken, type SpecialTokens, TOKENIZER_FILE } from "../../encoder/special-tokens.js";
 import type { Hparams } from "../../model/hparams.js";
 import type { TensorInfo, WeightSource } from "../../model/weight-source.js";
+import { isObject } from "../../system/json.js";
 import { configJson } from "./config.js";
 import { HEAD, huggingFaceName, huggingFaceShape, PREFIX } from "./names.js";
 import { type WriteSafetensorsOptions, writeSafetensors } from "./safetensors.js";
+import { templateOf } from "./tokenizer-files.js";
 
 /** What is written. */
 export interface ToWrite {
@@ -18,6 +20,10 @@ export interface ToWrite {
 }
 
 const WEIGHTS = "model.safetensors";
+const THEIR_NAMES: ReadonlyMap<string, string> = new Map([
+  ["encoder.json", "vocab.json"],
+  ["vocab.bpe", "merges.txt"],
+]);
 
 /** The tokens that end a text, as config.json has them: one, or a list. */
 function eosOf({ endOfText, special }: ToWrite["encoder"]): number | readonly number[] | null {
@@ -31,6 +37,12 @@ function addedTokens(encoder: ToWrite["encoder"]): SpecialTokens["added"] {
   return new Map([[encoder.decode([endOfText]), addedToken(endOfText, { special: true })]]);
 }
 
+/** Whether a tokenizer.json puts tokens before a text itself. */
+function hasTemplate(tokenizer: Uint8Array | undefined): boolean {
+  const json: unknown = tokenizer && JSON.parse(Buffer.from(tokenizer).toString());
+  return isObject(json) && templateOf(json.post_processor).begin.length > 0;
+}
+
 /**
  * Writes a model as Hugging Face's transformers loads it (GPT2LMHeadModel, GPT2Tokenizer), all or nothing.
  * A head that is the embedding is not written.
@@ -39,9 +51,10 @@ function addedTokens(encoder: ToWrite["encoder"]): SpecialTokens["added"] {
 export async function writeHuggingFace(
   out: string,
   { hparams, source, vocabulary, encoder }: ToWrite,
-  options: Pick<WriteSafetensorsOptions, "onProgress" | "signal">,
+  options: Pick<WriteSafetensorsOptions, "onProgress" | "signal" | "isOld">,
 ): Promise<{ path: string; bytes: number }> {
   const { endOfText, startOfText, special: tokens } = encoder;
+  const other = vocabulary.get(TOKENIZER_FILE);
   const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`);
   // Left out, transformers would add <|endoftext|> to a vocabulary that lacks it.
   const added = [...addedTokens(encoder)];
@@ -54,25 +67,22 @@ export async function writeHuggingFace(
     [
       "tokenizer_config.json",
       json({
-        tokenizer_class: "GPT2Tokenizer",
+        tokenizer_class: other ? "PreTrainedTokenizerFast" : "GPT2Tokenizer",
         model_max_length: hparams.n_ctx,
-        add_prefix_space: tokens.add_prefix_space,
+        ...(!other && { add_prefix_space: tokens.add_prefix_space }),
         bos_token: text(startOfText),
         eos_token: text(endOfText),
-        unk_token: text(endOfText),
-        ...(tokens.begin.length === 1 && tokens.begin[0] === startOfText && { add_bos_token: true }),
+        ...(!other && { unk_token: text(endOfText) }),
+        ...(tokens.begin.length === 1 &&
+          tokens.begin[0] === startOfText &&
+          !hasTemplate(other) && { add_bos_token: true }),
         added_tokens_decoder: Object.fromEntries(
           added.map(([content, { id, ...flags }]) => [id, { content, ...flags }]),
         ),
       }),
     ],
   ]);
-  for (const [name, theirs] of [
-    ["encoder.json", "vocab.json"],
-    ["vocab.bpe", "merges.txt"],
-  ]) {
-    companions.set(theirs, vocabulary.get(name) as Uint8Array);
-  }
+  for (const [name, content] of vocabulary) companions.set(THEIR_NAMES.get(name) ?? name, content);
   const bytes = await writeSafetensors(out, WEIGHTS, renamed(source), { ...options, companions });
   return { path: join(out, WEIGHTS), bytes };
 }

@@ -4,6 +4,8 @@ import { quote, UserError } from "../../system/errors.js";
 import type { OwnConfig } from "../own-config.js";
 import type { TorchFile } from "./torch-file.js";
 
+export const NANOGPT = "nanoGPT";
+
 /** The settings, and the names of those that are sizes here. */
 const SIZES = {
   vocab_size: "n_vocab",
@@ -40,11 +42,13 @@ export function nanoGptConfig({ path, extra }: TorchFile): OwnConfig | undefined
   }
   const hparams = sizes as unknown as Hparams;
   if (hparams.n_embd % hparams.n_head !== 0) refuse("have an n_embd that is not a multiple of n_head");
+  const config = extra.get("config");
   return {
     hparams: { ...hparams, activation_function: "gelu" },
+    dataset: config instanceof Map ? config.get("dataset") : undefined,
     n_tokens: hparams.n_vocab,
     hasBiases: settings.get("bias") !== false,
-    origin: "nanoGPT",
+    origin: NANOGPT,
     place: "its model_args",
     notices: [
       "its GELU is taken as nanoGPT computes it since 2023 (exact, with erf); the file does not say which it was trained with",

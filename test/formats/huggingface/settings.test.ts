@@ -1,6 +1,6 @@
 /**
  * GPT-2s with the settings of public models, made small, beside what test/fixtures/huggingface/make_settings.py says of
- * them: imported from safetensors, run, written again by export and imported once more.
+ * them: imported from safetensors and both forms of PyTorch's files, run, written again by export and imported once more.
  */
 import assert from "node:assert/strict";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { parseConfig } from "../../../dist/src/formats/huggingface/config.js";
-import { huggingFaceName, huggingFaceShape } from "../../../dist/src/formats/huggingface/names.js";
+import { HEAD, huggingFaceName, huggingFaceShape } from "../../../dist/src/formats/huggingface/names.js";
 import type { Hparams } from "../../../dist/src/model/hparams.js";
 import { parameterShapes } from "../../../dist/src/model/parameters.js";
 import { exportModel } from "../../../dist/src/models/export.js";
@@ -16,6 +16,7 @@ import { loadFolder } from "../../../dist/src/models/folder.js";
 import { importModel } from "../../../dist/src/models/import.js";
 import { difference } from "../../support/conformance.js";
 import { joinSafetensors, type Parts } from "../../support/safetensors.js";
+import { legacyTorchFile, type Tensors, zipTorchFile } from "../../support/torch.js";
 import { randomParameters } from "../../support/wasm-reference.js";
 
 const FIXTURES = join(import.meta.dirname, "../../../test/fixtures/huggingface");
@@ -36,28 +37,46 @@ after(() => rmSync(scratch, { recursive: true }));
 let count = 0;
 const fresh = (): string => join(scratch, `${count++}`);
 
-/** A folder as a hub has it: config.json, weights that are random numbers, and a tokenizer of 400 tokens. */
-function makeFolder(config: Settings["config"], hparams: Hparams, seed: number): string {
-  const folder = fresh();
-  mkdirSync(folder);
-  writeFileSync(join(folder, "config.json"), JSON.stringify(config));
-  for (const name of ["vocab.json", "merges.txt"]) cpSync(join(FIXTURES, "f32", name), join(folder, name));
+/** The weights, which are random numbers, under Hugging Face's names. */
+function makeWeights(hparams: Hparams, seed: number): Tensors {
   const parameters = randomParameters(hparams, seed);
+  return new Map(
+    [...parameterShapes(hparams)].map(([name, shape]) => {
+      const bare = huggingFaceName(name);
+      const values = parameters.get(name) as Float32Array;
+      return [
+        bare === HEAD ? bare : `transformer.${bare}`,
+        { shape: [...huggingFaceShape(shape)], values },
+      ] as const;
+    }),
+  );
+}
+
+function asSafetensors(weights: Tensors): Buffer {
   const header: Parts["header"] = {};
   const parts: Uint8Array[] = [];
   let end = 0;
-  for (const [name, shape] of parameterShapes(hparams)) {
-    const values = parameters.get(name) as Float32Array;
-    const bare = huggingFaceName(name);
-    header[bare.startsWith("lm_head") ? bare : `transformer.${bare}`] = {
-      dtype: "F32",
-      shape: [...huggingFaceShape(shape)],
-      data_offsets: [end, end + values.byteLength],
-    };
+  for (const [name, { shape, values }] of weights) {
+    header[name] = { dtype: "F32", shape: [...shape], data_offsets: [end, end + values.byteLength] };
     end += values.byteLength;
     parts.push(new Uint8Array(values.buffer));
   }
-  writeFileSync(join(folder, "model.safetensors"), joinSafetensors(header, Buffer.concat(parts)));
+  return joinSafetensors(header, Buffer.concat(parts));
+}
+
+/** PyTorch's files of a model whose output matrix is the embedding have that twice, in one storage. */
+function withHead(weights: Tensors): Tensors {
+  const wte = weights.get("transformer.wte.weight");
+  return new Map([[HEAD, wte], ...weights] as [string, NonNullable<typeof wte>][]);
+}
+
+/** A folder as a hub has it: config.json, weights, and a tokenizer of 400 tokens. */
+function makeFolder(config: Settings["config"], name: string, weights: Buffer): string {
+  const folder = fresh();
+  mkdirSync(folder);
+  writeFileSync(join(folder, "config.json"), JSON.stringify(config));
+  for (const file of ["vocab.json", "merges.txt"]) cpSync(join(FIXTURES, "f32", file), join(folder, file));
+  writeFileSync(join(folder, name), weights);
   return folder;
 }
 
@@ -81,18 +100,26 @@ for (const [seed, { source, config, logits: wanted, refused }] of all.entries())
       return;
     }
     const { hparams } = parseConfig(JSON.stringify(config), "config.json");
-    const folder = makeFolder(config, hparams, seed);
-    const imported = fresh();
-    await importModel(folder, imported, { dtype: "float32" });
+    const weights = makeWeights(hparams, seed);
+    const import32 = async (folder: string): Promise<string> => {
+      const target = fresh();
+      await importModel(folder, target, { dtype: "float32" });
+      return target;
+    };
+    const imported = await import32(makeFolder(config, "model.safetensors", asSafetensors(weights)));
+    const isSame = (folder: string): void => {
+      for (const file of ["hparams.json", "group1-shard1of1.bin"])
+        assert.ok(readFileSync(join(folder, file)).equals(readFileSync(join(imported, file))), file);
+    };
     const logits = await logitsOf(imported);
     const found = difference(logits, wanted);
     assert.ok(found < TOLERANCE, `${found}`);
 
+    for (const write of [zipTorchFile, legacyTorchFile]) {
+      isSame(await import32(makeFolder(config, "pytorch_model.bin", write(withHead(weights)))));
+    }
     const exported = fresh();
     await exportModel(imported, exported, { format: "huggingface" });
-    const again = fresh();
-    await importModel(exported, again, { dtype: "float32" });
-    for (const file of ["hparams.json", "group1-shard1of1.bin"])
-      assert.ok(readFileSync(join(again, file)).equals(readFileSync(join(imported, file))), file);
+    isSame(await import32(exported));
   });
 }

@@ -1,0 +1,236 @@
+import { quote, UserError } from "../system/errors.js";
+import { isObject, isSize, type Json, parseJson } from "../system/json.js";
+import { decodeText } from "../system/text-encoding.js";
+import { AddedTokens } from "./added-tokens.js";
+import type { Codec, EncodeOptions, StreamDecoder } from "./codec.js";
+import type { SpecialTokens } from "./special-tokens.js";
+
+const NEXT = "fetch the model again";
+/** Ids above this are no vocabulary's. */
+const MOST_TOKENS = 10_000_000;
+/**
+ * A text of more than PIECE characters is handed on in pieces, as the time for one grows with its square: cut before a
+ * space or, where there is none up to LONGEST, anywhere.
+ */
+const PIECE = 4096;
+const LONGEST = 16_384;
+
+/** As much of the library's Tokenizer as is used here: its own types have paths that TypeScript does not follow. */
+interface Tokenizer {
+  readonly normalizer: ((text: string) => string) | null;
+  /** @returns ids; undefined for what has no token, where the vocabulary has none for the unknown */
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: readonly (number | undefined)[] };
+  decode(
+    ids: readonly number[],
+    options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean },
+  ): string;
+  token_to_id(token: string): number | undefined;
+}
+type Create = (json: Json) => Tokenizer;
+
+/** Where a piece of text stands, on which it depends whether a space is put before it. */
+type Place = "start" | "behind a token" | "within";
+
+/**
+ * Any other tokenizer than GPT-2's own, as its tokenizer.json describes it: WordPiece, Unigram, BPE of characters, each
+ * with its normaliser. The work is done by npm's @huggingface/tokenizers, which is loaded here and nowhere else; added
+ * tokens are found here, since it knows no whole words (single_word).
+ */
+export class LibraryTokenizer implements Codec {
+  readonly n_vocab: number;
+  readonly #added: AddedTokens;
+  readonly #normalize: (text: string) => string;
+  /** With all tokens: what decodes. */
+  readonly #all: Tokenizer;
+  /** Without normaliser and added tokens, for each place that a text may stand at. */
+  readonly #plain: (place: Place) => Tokenizer;
+  readonly #marks: ReadonlySet<number>;
+
+  private constructor(json: Json, special: SpecialTokens, create: Create) {
+    this.#all = create(json);
+    let last = -1;
+    for (const id of vocabularyOf(json).values()) last = Math.max(last, id);
+    this.n_vocab = last + 1;
+    this.#marks = new Set([...special.added.values()].filter((token) => token.special).map(({ id }) => id));
+    const { normalizer } = this.#all;
+    this.#normalize = normalizer ? (text) => normalizer(text) : (text) => text;
+    this.#added = new AddedTokens(special.added, this.#normalize);
+    const made = new Map<Place, Tokenizer>();
+    this.#plain = (place) => {
+      const known = made.get(place);
+      if (known) return known;
+      const pre_tokenizer = withPrefix(json["pre_tokenizer"], place);
+      const tokenizer = create({
+        ...json,
+        normalizer: null,
+        post_processor: null,
+        added_tokens: [],
+        pre_tokenizer,
+      });
+      made.set(place, tokenizer);
+      return tokenizer;
+    };
+  }
+
+  /**
+   * @param bytes of the tokenizer.json
+   * @param path its path, for messages
+   * @throws UserError when it is damaged, or describes what the library does not know
+   */
+  static async open(bytes: Buffer, path: string, special: SpecialTokens): Promise<LibraryTokenizer> {
+    const json = parseTokenizerJson(decodeText(bytes), path);
+    const { Tokenizer } = await import("@huggingface/tokenizers");
+    const create: Create = (description) => new Tokenizer(description, {}) as Tokenizer;
+    try {
+      return new LibraryTokenizer(json, special, create);
+    } catch (error) {
+      if (error instanceof UserError) throw error;
+      throw new UserError(`${path}: its tokenizer cannot be read: ${quote((error as Error).message, 120)}`, {
+        next: "this model cannot be imported",
+        cause: error,
+      });
+    }
+  }
+
+  /** The id of a token by its text. */
+  idOf(token: string): number | undefined {
+    return this.#all.token_to_id(token);
+  }
+
+  encode(text: string, { special, continues }: Required<EncodeOptions>): number[] {
+    const ids: number[] = [];
+    let place: Place = continues ? "within" : "start";
+    for (const part of special ? this.#added.cut(text) : [this.#normalize(text)]) {
+      if (typeof part === "number") ids.push(part);
+      else this.#encodePlain(part, place, ids);
+      place = "behind a token";
+    }
+    return ids;
+  }
+
+  #encodePlain(text: string, place: Place, ids: number[]): void {
+    for (let start = 0; start < text.length; ) {
+      const end = pieceEnd(text, start);
+      const piece = text.slice(start, end);
+      const found = this.#plain(start === 0 ? place : "within").encode(piece, { add_special_tokens: false });
+      for (const id of found.ids) {
+        if (id === undefined) throw this.#unknown(piece);
+        ids.push(id);
+      }
+      start = end;
+    }
+  }
+
+  #unknown(text: string): UserError {
+    const character = [...text].find((each) => this.idOf(each) === undefined);
+    const what = character === undefined ? "a part of this text" : quote(character);
+    return new UserError(`the model's vocabulary has no token for ${what}, and none for what is unknown`, {
+      next: "leave it out",
+    });
+  }
+
+  decode(ids: Iterable<number>): string {
+    return this.#text([...ids]);
+  }
+
+  #text(ids: readonly number[]): string {
+    for (const id of ids) {
+      if (Number.isInteger(id) && id >= 0 && id < this.n_vocab) continue;
+      throw new UserError(`there is no token ${id}: the ids of this vocabulary are 0 to ${this.n_vocab - 1}`);
+    }
+    if (ids.length === 0) return "";
+    return this.#all.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+  }
+
+  decoder(before: readonly number[]): StreamDecoder {
+    // What a token adds depends on the one before it alone: on whether there is one. Behind a mark a text begins anew.
+    let shown = before.slice(-1).filter((id) => !this.#marks.has(id));
+    let pending: number[] = [];
+    const added = (): string => this.#text([...shown, ...pending]).slice(this.#text(shown).length);
+    return {
+      push: (id) => {
+        pending.push(id);
+        const text = added();
+        if (text.endsWith("\ufffd")) return ""; // a character that may still be missing bytes
+        [shown, pending] = [pending, []];
+        return text;
+      },
+      end: () => {
+        const text = added();
+        [shown, pending] = [[], []];
+        return text;
+      },
+    };
+  }
+
+  tokenBytes(id: number): Uint8Array {
+    return Buffer.from(this.#text([id, id]).slice(this.#text([id]).length));
+  }
+}
+
+/** Where a piece of a text that begins at start ends. */
+function pieceEnd(text: string, start: number): number {
+  if (text.length - start <= PIECE) return text.length;
+  const window = text.slice(start + PIECE, start + LONGEST);
+  // One space between words, or what SentencePiece writes for it.
+  const space = /(?<=[^\s\u2581])[ \u2581](?=[^\s\u2581])/.exec(window);
+  if (space) return start + PIECE + space.index;
+  const end = start + LONGEST;
+  return end - ((text.charCodeAt(end) & 0xfc00) === 0xdc00 ? 1 : 0);
+}
+
+/** A pre-tokenizer that puts a space before a text only where this one does at this place. */
+function withPrefix(pre_tokenizer: unknown, place: Place): unknown {
+  if (!isObject(pre_tokenizer)) return pre_tokenizer ?? null;
+  const { type, pretokenizers } = pre_tokenizer;
+  if (type === "Sequence" && Array.isArray(pretokenizers)) {
+    return { ...pre_tokenizer, pretokenizers: pretokenizers.map((each) => withPrefix(each, place)) };
+  }
+  if (type === "ByteLevel" && place === "within") return { ...pre_tokenizer, add_prefix_space: false };
+  if (type !== "Metaspace") return pre_tokenizer;
+  const scheme = prependScheme(pre_tokenizer);
+  const isNever = place === "within" || (place === "behind a token" && scheme === "first");
+  return { ...pre_tokenizer, prepend_scheme: isNever ? "never" : scheme };
+}
+
+/** When Metaspace puts a space before a text; files of before 2024 say it by add_prefix_space. */
+function prependScheme({ prepend_scheme, add_prefix_space }: Json): unknown {
+  return prepend_scheme ?? (add_prefix_space === false ? "never" : "always");
+}
+
+/**
+ * A tokenizer.json with all the parts that it may have.
+ * @throws UserError when it is none
+ */
+export function parseTokenizerJson(text: string, path: string): Json {
+  const json = parseJson(text, path, NEXT);
+  if (!isObject(json) || !isObject(json["model"])) {
+    throw new UserError(`${path} describes no tokenizer`, { next: NEXT });
+  }
+  const { normalizer = null, pre_tokenizer = null, post_processor = null, decoder = null, added_tokens } = json;
+  const complete = {
+    ...json,
+    normalizer,
+    pre_tokenizer,
+    post_processor,
+    decoder,
+    added_tokens: Array.isArray(added_tokens) ? added_tokens : [],
+  };
+  for (const [token, id] of vocabularyOf(complete)) {
+    if (isSize(id) && id < MOST_TOKENS) continue;
+    throw new UserError(`${path}: the id of ${quote(token, 60)} is ${quote(id, 40)}`, { next: NEXT });
+  }
+  return complete;
+}
+
+/** The tokens of a tokenizer.json and their ids; Unigram has a list of tokens with a score each, others a table. */
+export function vocabularyOf({ model, added_tokens }: Json): Map<string, number> {
+  const { vocab } = isObject(model) ? model : {};
+  const entries: [unknown, unknown][] = Array.isArray(vocab)
+    ? vocab.map((each, id) => [Array.isArray(each) ? each[0] : each, id])
+    : Object.entries(isObject(vocab) ? vocab : {});
+  for (const token of Array.isArray(added_tokens) ? (added_tokens as unknown[]) : []) {
+    if (isObject(token)) entries.push([token["content"], token["id"]]);
+  }
+  return new Map(entries as [string, number][]);
+}

@@ -1,0 +1,116 @@
+// What a tokenizer's tokens are for, of whatever kind it is.
+import type { Encoder } from "../../encoder/encoder.js";
+import { type AddedToken, addedToken, type SpecialTokens } from "../../encoder/special-tokens.js";
+import { quote, UserError } from "../../system/errors.js";
+import { isObject } from "../../system/json.js";
+import { type TokenizerFiles, templateOf } from "./tokenizer-files.js";
+
+/** A vocabulary as a model folder of ours has it. */
+export interface Tokenizer {
+  /** Its files, by their names: encoder.json and vocab.bpe, or tokenizer.json. */
+  readonly vocabulary: ReadonlyMap<string, Buffer>;
+  readonly encoder: Encoder;
+  readonly notices: readonly string[];
+}
+
+/** Added tokens, as far as the model knows them. */
+export interface PlacedTokens {
+  /** By their texts, in the order of their ids. */
+  readonly added: Map<string, AddedToken>;
+  readonly notices: string[];
+  /** The vocabulary lacked some, or some are left out. */
+  readonly isChanged: boolean;
+}
+
+/**
+ * Puts added tokens into a vocabulary.
+ * @param ids its tokens; those that it lacks are added
+ * @param n_vocab rows of the embedding: a token beyond them, which the model cannot read, is left out
+ * @param file the vocabulary's, for messages
+ * @param written a token's text as the vocabulary writes it
+ * @throws UserError when a token's id is another one's there
+ */
+export function placeAdded(
+  files: TokenizerFiles,
+  ids: Map<string, number>,
+  n_vocab: number,
+  file: string,
+  written: (text: string) => string = (text) => text,
+): PlacedTokens {
+  const added = new Map<string, AddedToken>();
+  const [known, unknown]: [string[], string[]] = [[], []];
+  const taken = new Set(ids.values());
+  for (const [text, token] of [...files.added].sort(([, a], [, b]) => a.id - b.id)) {
+    const name = written(text);
+    if (ids.get(name) !== token.id) {
+      if (token.id >= n_vocab) {
+        unknown.push(text);
+        continue;
+      }
+      if (taken.has(token.id) || ids.has(name)) {
+        throw new UserError(
+          `${files.folder}: the added token ${show(text)} (${token.id}) is another one in ${file}`,
+          { next: "fetch the model again" },
+        );
+      }
+      ids.set(name, token.id);
+      taken.add(token.id);
+      known.push(text);
+    }
+    added.set(text, token);
+  }
+  const notices: string[] = [];
+  if (known.length > 0) {
+    notices.push(`added to the vocabulary: ${list(known)}; each is one token wherever a prompt has it`);
+  }
+  if (unknown.length > 0) notices.push(`left out, as the model has no embedding for them: ${list(unknown)}`);
+  return { added, notices, isChanged: known.length > 0 || unknown.length > 0 };
+}
+
+/** Added tokens, and those of the vocabulary that have a part: a prompt's text that spells them means them. */
+export function withMarks(
+  added: ReadonlyMap<string, AddedToken>,
+  { special }: TokenizerFiles,
+  idOf: (text: string) => number | undefined,
+): Map<string, AddedToken> {
+  const all = new Map(added);
+  for (const text of special) {
+    const known = all.get(text);
+    const id = known?.id ?? idOf(text);
+    if (known) all.set(text, { ...known, special: true });
+    else if (id !== undefined) all.set(text, addedToken(id, { special: true }));
+  }
+  return new Map([...all].sort(([, a], [, b]) => a.id - b.id));
+}
+
+/** What the tokens are for, as far as the tokenizer's own files say. */
+export function meaning(
+  { config, single, roles }: TokenizerFiles,
+  added: ReadonlyMap<string, AddedToken>,
+): SpecialTokens {
+  const idOf = (role: string): number | undefined => added.get(roles.get(role) ?? "")?.id;
+  const template = templateOf(single?.json.post_processor);
+  const bos = idOf("bos_token");
+  const eos = idOf("eos_token") ?? template.end.at(-1);
+  const isAdded = config.add_bos_token === true && bos !== undefined && template.begin.length === 0;
+  const split = single?.json.pre_tokenizer;
+  const addsSpace = config.add_prefix_space ?? (isObject(split) && split.add_prefix_space);
+  return {
+    ...(bos !== undefined && { bos }),
+    eos: eos === undefined ? [] : [eos],
+    begin: isAdded ? [bos] : template.begin,
+    added,
+    add_prefix_space: addsSpace === true,
+  };
+}
+
+/** A few of several texts. */
+function list(texts: readonly string[]): string {
+  const more = texts.length > 8 ? `, and ${texts.length - 8} more` : "";
+  return texts.slice(0, 8).map(show).join(", ") + more;
+}
+
+/** Any value of a file in a message: short and on one line. */
+export function show(value: unknown): string {
+  return quote(value, 60);
+}

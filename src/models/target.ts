@@ -1,0 +1,44 @@
+import { realpath, stat } from "node:fs/promises";
+import { option, UsageError, UserError } from "../system/errors.js";
+import { listFolder, refuseLinkedFolder } from "../system/files.js";
+import { isLeftover } from "./files.js";
+import { describeModel } from "./store.js";
+
+/** How a folder to write a model to was chosen, and whether it may hold one. */
+export interface TargetOptions {
+  readonly overwrite: boolean;
+  /** The option that names it, for messages. */
+  readonly named: "name" | "out";
+}
+
+/**
+ * Whether a model may be written to a folder.
+ * @param folder what it is made of
+ * @returns names of the files that go; undefined where there is no such folder yet
+ * @throws UserError when the folder holds a model that may not be replaced, or something else
+ */
+export async function checkTarget(
+  folder: string,
+  target: string,
+  { overwrite, named }: TargetOptions,
+): Promise<Set<string> | undefined> {
+  const next = `choose another ${option(named)}`;
+  const found = await stat(target).catch(() => undefined);
+  if (!found) return undefined;
+  if (!found.isDirectory()) throw new UserError(`${target} is a file`, { next });
+  if ((await realpath(target)) === (await realpath(folder).catch(() => ""))) {
+    throw new UsageError(`${folder} is the very folder that the model would go to`, { next });
+  }
+  const names = (await listFolder(target)).filter((name) => !isLeftover(name));
+  if (names.length === 0) return new Set();
+  const model = describeModel(target);
+  if (!model) throw new UserError(`${target} is not a model folder`, { next });
+  if (model.isPackaged) throw new UserError(`${target} came with the program`, { next });
+  if (!overwrite) {
+    throw new UserError(`${target} already exists`, {
+      next: `${next}, or pass ${option("overwrite", true)}`,
+    });
+  }
+  await refuseLinkedFolder(target);
+  return new Set(model.files.filter((name) => !isLeftover(name)));
+}
