@@ -43,8 +43,10 @@ export class LibraryTokenizer implements Codec {
   /** With all tokens: what decodes. */
   readonly #all: Tokenizer;
   /** Without normaliser and added tokens, for each place that a text may stand at. */
-  readonly #plain: (place: Place) => Tokenizer;
+  readonly #plain: Readonly<Record<Place, Tokenizer>>;
   readonly #marks: ReadonlySet<number>;
+  /** Each token is a character, and none stands for those that are not in the vocabulary. */
+  readonly #isOfCharacters: boolean;
 
   private constructor(json: Json, special: SpecialTokens, create: Create) {
     this.#all = create(json);
@@ -52,24 +54,20 @@ export class LibraryTokenizer implements Codec {
     for (const id of vocabularyOf(json).values()) last = Math.max(last, id);
     this.n_vocab = last + 1;
     this.#marks = new Set([...special.added.values()].filter((token) => token.special).map(({ id }) => id));
+    this.#isOfCharacters = isOfCharacters(json);
     const { normalizer } = this.#all;
     this.#normalize = normalizer ? (text) => normalizer(text) : (text) => text;
     this.#added = new AddedTokens(special.added, this.#normalize);
-    const made = new Map<Place, Tokenizer>();
-    this.#plain = (place) => {
-      const known = made.get(place);
-      if (known) return known;
+    const bare = { ...json, normalizer: null, post_processor: null, added_tokens: [] };
+    const made = new Map<string, Tokenizer>();
+    const at = (place: Place): Tokenizer => {
       const pre_tokenizer = withPrefix(json["pre_tokenizer"], place);
-      const tokenizer = create({
-        ...json,
-        normalizer: null,
-        post_processor: null,
-        added_tokens: [],
-        pre_tokenizer,
-      });
-      made.set(place, tokenizer);
+      const key = JSON.stringify(pre_tokenizer); // mostly the same at every place
+      const tokenizer = made.get(key) ?? create({ ...bare, pre_tokenizer });
+      made.set(key, tokenizer);
       return tokenizer;
     };
+    this.#plain = { start: at("start"), "behind a token": at("behind a token"), within: at("within") };
   }
 
   /**
@@ -82,7 +80,9 @@ export class LibraryTokenizer implements Codec {
     const { Tokenizer } = await import("@huggingface/tokenizers");
     const create: Create = (description) => new Tokenizer(description, {}) as Tokenizer;
     try {
-      return new LibraryTokenizer(json, special, create);
+      const codec = new LibraryTokenizer(json, special, create);
+      codec.#try("A b, 1.");
+      return codec;
     } catch (error) {
       if (error instanceof UserError) throw error;
       throw new UserError(`${path}: its tokenizer cannot be read: ${quote((error as Error).message, 120)}`, {
@@ -90,6 +90,14 @@ export class LibraryTokenizer implements Codec {
         cause: error,
       });
     }
+  }
+
+  /** Uses all its parts once: what is wrong in one shows only then. */
+  #try(text: string): void {
+    const normal = this.#normalize(text);
+    for (const tokenizer of Object.values(this.#plain))
+      tokenizer.encode(normal, { add_special_tokens: false });
+    this.decode([this.n_vocab - 1]);
   }
 
   /** The id of a token by its text. */
@@ -112,21 +120,16 @@ export class LibraryTokenizer implements Codec {
     for (let start = 0; start < text.length; ) {
       const end = pieceEnd(text, start);
       const piece = text.slice(start, end);
-      const found = this.#plain(start === 0 ? place : "within").encode(piece, { add_special_tokens: false });
+      // The library leaves out what it does not know.
+      const other = this.#isOfCharacters && [...piece].find((each) => this.idOf(each) === undefined);
+      if (other) throw unknown(quote(other));
+      const found = this.#plain[start === 0 ? place : "within"].encode(piece, { add_special_tokens: false });
       for (const id of found.ids) {
-        if (id === undefined) throw this.#unknown(piece);
+        if (id === undefined) throw unknown("a part of this text");
         ids.push(id);
       }
       start = end;
     }
-  }
-
-  #unknown(text: string): UserError {
-    const character = [...text].find((each) => this.idOf(each) === undefined);
-    const what = character === undefined ? "a part of this text" : quote(character);
-    return new UserError(`the model's vocabulary has no token for ${what}, and none for what is unknown`, {
-      next: "leave it out",
-    });
   }
 
   decode(ids: Iterable<number>): string {
@@ -168,6 +171,18 @@ export class LibraryTokenizer implements Codec {
   }
 }
 
+const unknown = (what: string): UserError =>
+  new UserError(`the model's vocabulary has no token for ${what}, and none for what is unknown`, {
+    next: "leave it out",
+  });
+
+/** Whether a tokenizer is as nanoGPT's, a list of characters. */
+function isOfCharacters({ model, pre_tokenizer }: Json): boolean {
+  const { type, merges, unk_token, byte_fallback } = model as Json;
+  const hasMerges = !Array.isArray(merges) || merges.length > 0;
+  return type === "BPE" && !hasMerges && pre_tokenizer === null && unk_token == null && !byte_fallback;
+}
+
 /** Where a piece of a text that begins at start ends. */
 function pieceEnd(text: string, start: number): number {
   if (text.length - start <= PIECE) return text.length;
@@ -207,7 +222,13 @@ export function parseTokenizerJson(text: string, path: string): Json {
   if (!isObject(json) || !isObject(json["model"])) {
     throw new UserError(`${path} describes no tokenizer`, { next: NEXT });
   }
-  const { normalizer = null, pre_tokenizer = null, post_processor = null, decoder = null, added_tokens } = json;
+  const {
+    normalizer = null,
+    pre_tokenizer = null,
+    post_processor = null,
+    decoder = null,
+    added_tokens,
+  } = json;
   const complete = {
     ...json,
     normalizer,
@@ -216,8 +237,11 @@ export function parseTokenizerJson(text: string, path: string): Json {
     decoder,
     added_tokens: Array.isArray(added_tokens) ? added_tokens : [],
   };
-  for (const [token, id] of vocabularyOf(complete)) {
-    if (isSize(id) && id < MOST_TOKENS) continue;
+  const vocabulary = vocabularyOf(complete);
+  if (vocabulary.size === 0)
+    throw new UserError(`${path} has no table of tokens and their ids`, { next: NEXT });
+  for (const [token, id] of vocabulary) {
+    if (typeof token === "string" && isSize(id) && id < MOST_TOKENS) continue;
     throw new UserError(`${path}: the id of ${quote(token, 60)} is ${quote(id, 40)}`, { next: NEXT });
   }
   return complete;

@@ -170,6 +170,103 @@ describe("nanoGPT's ckpt.pt", () => {
   });
 });
 
+describe("nanoGPT's model of characters", () => {
+  const CHARACTERS = [..."\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz\u00e9\u{1f600}"];
+
+  /** nanoGPT's folders: out-play-char/ckpt.pt and data/play_char/meta.pkl. */
+  function nanoGpt(meta = "data/play_char/meta.pkl"): string {
+    const folder = fresh();
+    mkdirSync(join(folder, "out-play-char"), { recursive: true });
+    mkdirSync(join(folder, "data/play_char"), { recursive: true });
+    copyFileSync(join(FIXTURES, "torch/characters.pt"), join(folder, "out-play-char/ckpt.pt"));
+    copyFileSync(join(FIXTURES, "torch/meta.pkl"), join(folder, meta));
+    return folder;
+  }
+
+  for (const meta of ["data/play_char/meta.pkl", "out-play-char/meta.pkl"]) {
+    test(`${meta}: every character is a token, and texts begin from a line feed`, async () => {
+      const { target, notices } = await imported(join(nanoGpt(meta), "out-play-char"));
+      assert.match(notices.join("\n"), /its tokens are the 67 characters of .*meta\.pkl/);
+      const { encoder, engine, hparams } = await loadModel(target);
+      await engine.dispose();
+      assert.deepEqual(
+        [hparams.n_vocab, hparams.n_ctx, encoder.startOfText, encoder.endOfText],
+        [67, 16, 0, undefined],
+      );
+      const text = "Ah, my dear\u00e9! \u{1f600}\n\n3 Kings: 'tis";
+      const ids = encoder.encode(text);
+      assert.deepEqual(
+        ids,
+        [...text].map((c) => CHARACTERS.indexOf(c)),
+      );
+      assert.equal(encoder.decode(ids), text);
+      assert.equal(ids.map((id) => encoder.decode([id])).join(""), text);
+      assert.throws(
+        () => encoder.encode("50 %"),
+        /no token for "5", and none for what is unknown: leave it out/,
+      );
+    });
+  }
+
+  test("a meta.pkl that is damaged, asks for code, or has no characters; one of another model", async () => {
+    const changed = (change: (bytes: Buffer) => Buffer): string => {
+      const folder = join(nanoGpt("out-play-char/meta.pkl"), "out-play-char");
+      const path = join(folder, "meta.pkl");
+      writeFileSync(path, change(readFileSync(path)));
+      return folder;
+    };
+    await refuses(
+      changed((bytes) => bytes.subarray(0, 100)),
+      /cannot read .*meta\.pkl as nanoGPT's: it is cut off/,
+    );
+    await refuses(
+      changed(() => Buffer.from("cos\nsystem\n(S'touch executed'\ntR.")),
+      /asks for os\.system/,
+    );
+    await refuses(
+      changed(() => Buffer.from("\x80\x04}.", "latin1")),
+      /has no table of characters, stoi/,
+    );
+    const renamed = (from: string, to: string) => (bytes: Buffer) =>
+      Buffer.from(bytes.toString("latin1").replaceAll(from, to), "latin1");
+    await refuses(
+      changed(renamed("\x8c\x01Z", "\x8c\x01A")),
+      /meta\.pkl: the id of ".*" is \d+: it needs the stoi/,
+    );
+    const other = join(nanoGpt(), "out-play-char");
+    copyFileSync(join(FIXTURES, "torch/ckpt.pt"), join(other, "ckpt.pt"));
+    copyFileSync(join(FIXTURES, "torch/meta.pkl"), join(other, "meta.pkl"));
+    await refuses(
+      other,
+      /vocabulary of 448 tokens.*put its vocab\.json.*or the meta\.pkl of its dataset, next to it/,
+    );
+  });
+
+  test("the command writes with it, scores and fine-tunes it", async () => {
+    const cwd = nanoGpt();
+    const dir = ["--models_dir", "models"];
+    assertDone(await gpt2(["import", "out-play-char", ...dir, "--name", "play"], { cwd }));
+    const model = ["--model_name", "play", ...dir];
+    const out = await gpt2(["generate", "KING:\n", "--length", "12", "--seed", "1", ...model], { cwd });
+    assertDone(out);
+    assert.ok(out.stdout.startsWith("KING:\n") && out.stdout.length >= 6 + 12, out.stdout);
+    assertDone(
+      await gpt2(["unconditional", "--nsamples", "1", "--length", "5", "--seed", "1", ...model], { cwd }),
+    );
+    assertFails(
+      await gpt2(["generate", "100", "--length", "1", "--seed", "1", ...model], { cwd }),
+      1,
+      /^gpt2: the model's vocabulary has no token for "1"/,
+    );
+    writeFileSync(join(cwd, "more.txt"), "Ah, my dear, 'tis thee.\n".repeat(40));
+    const train = ["finetune", "more.txt", "--steps", "2", "--seed", "1", "--sample_every", "0", ...model];
+    assertDone(await gpt2(train, { cwd }));
+    const own = await gpt2(["generate", "Ah", "--length", "8", "--seed", "1", "--run_name", "run1"], { cwd });
+    assertDone(own);
+    assert.equal([...own.stdout.trimEnd()].length >= 2, true);
+  });
+});
+
 describe("a file of weights with its config.json beside it", () => {
   for (const [stored, name] of [
     ["f32/model.safetensors", "model.safetensors"],

@@ -289,13 +289,17 @@ const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] 
   ],
   ...(
     [
-      [(t) => (t["normalizer"] = { type: "Lowercase" }), /changes the text/],
-      [(t) => (t["pre_tokenizer"] = { type: "Metaspace" }), /pre_tokenizer is not ByteLevel/],
-      [(t) => ((t["model"] as Json)["type"] = "Unigram"), /tokenizer is "Unigram"/],
-      [(t) => ((t["model"] as Json)["byte_fallback"] = true), /byte_fallback/],
+      [(t) => (t["normalizer"] = { type: "Shouting" }), /tokenizer cannot be read: .*Shouting/],
+      [(t) => (t["pre_tokenizer"] = { type: "Sieve" }), /tokenizer cannot be read: .*Sieve/],
+      [(t) => ((t["model"] as Json)["type"] = "Unigram"), /tokenizer cannot be read/],
+      [
+        (t) => ((t["model"] as Json)["continuing_subword_prefix"] = "##"),
+        /its BPE has continuing_subword_prefix: this model cannot be imported/,
+      ],
       [(t) => ((t["model"] as Json)["merges"] = [["a", "b", "c"]]), /is not two tokens/],
-      [(t) => ((t["model"] as Json)["vocab"] = []), /no table of tokens/],
-      [(t) => delete t["model"], /tokenizer is none/],
+      [(t) => Object.assign(t, { added_tokens: [], model: { vocab: [] } }), /no table of tokens/],
+      [(t) => ((t["model"] as Json)["vocab"] = { a: "b" }), /the id of "a" is "b"/],
+      [(t) => delete t["model"], /describes no tokenizer/],
     ] as readonly (readonly [(tokenizer: Json) => void, RegExp])[]
   ).map(([edit, pattern]): (typeof REFUSED)[number] => [
     "f16",
@@ -361,7 +365,7 @@ const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] 
   [
     "micro",
     (f) => ["vocab.bpe", "encoder.json"].map((name) => rmSync(join(f, name))),
-    /OpenAI's encoder\.json has 50257 tokens and hparams\.json 400/,
+    /OpenAI's 50257 tokens are not its own: its hparams\.json says 400: put the model's two files there/,
   ],
   ["micro", (f) => editJson(join(f, "hparams.json"), (h) => (h["n_layer"] = 2)), /same model/],
   [

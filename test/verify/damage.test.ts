@@ -125,7 +125,10 @@ const damages: Damage[] = [
     spoilt((folder) => {
       for (const name of ["encoder.json", "vocab.bpe"]) rmSync(join(folder, name));
     }),
-    { vocabulary: /OpenAI's encoder\.json has 50257 tokens and hparams\.json 400/ },
+    {
+      vocabulary:
+        /no encoder\.json and vocab\.bpe, and OpenAI's 50257 tokens are not its own: its hparams\.json says 400/,
+    },
   ],
   [
     "no hparams.json",

@@ -126,11 +126,12 @@ function meantTokens(encoder: Encoder, bos: number | undefined, eos: readonly nu
   const own = eos.filter(isToken);
   const ends = own.length > 0 ? own : itsEnds;
   const start = isToken(bos) ? bos : itsStart;
-  const end = ends.at(0) ?? endOfText;
+  // What a text begins from where nothing is said.
+  const usual = rest.begin.at(-1) ?? ends.at(0) ?? endOfText;
   const isMark = (id: number): boolean => ends.includes(id) || id === start;
   return {
     ...rest,
-    ...(start !== undefined && start !== end && { bos: start }),
+    ...(start !== undefined && start !== usual && { bos: start }),
     eos: ends,
     added: new Map(
       [...added].map(([text, token]) => [text, isMark(token.id) ? { ...token, special: true } : token]),

@@ -8,16 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { parseConfig } from "../../../dist/src/formats/huggingface/config.js";
-import { HEAD, huggingFaceName, huggingFaceShape } from "../../../dist/src/formats/huggingface/names.js";
-import type { Hparams } from "../../../dist/src/model/hparams.js";
-import { parameterShapes } from "../../../dist/src/model/parameters.js";
 import { exportModel } from "../../../dist/src/models/export.js";
 import { loadFolder } from "../../../dist/src/models/folder.js";
 import { importModel } from "../../../dist/src/models/import.js";
 import { difference } from "../../support/conformance.js";
-import { joinSafetensors, type Parts } from "../../support/safetensors.js";
-import { legacyTorchFile, type Tensors, zipTorchFile } from "../../support/torch.js";
-import { randomParameters } from "../../support/wasm-reference.js";
+import { asSafetensors, randomWeights, withHead } from "../../support/huggingface.js";
+import { legacyTorchFile, zipTorchFile } from "../../support/torch.js";
 
 const FIXTURES = join(import.meta.dirname, "../../../test/fixtures/huggingface");
 const IDS = [5, 399, 17, 200, 201, 42, 42, 7, 311, 0, 128, 64]; // as in make_settings.py
@@ -36,39 +32,6 @@ const scratch = mkdtempSync(join(tmpdir(), "gpt2-settings-"));
 after(() => rmSync(scratch, { recursive: true }));
 let count = 0;
 const fresh = (): string => join(scratch, `${count++}`);
-
-/** The weights, which are random numbers, under Hugging Face's names. */
-function makeWeights(hparams: Hparams, seed: number): Tensors {
-  const parameters = randomParameters(hparams, seed);
-  return new Map(
-    [...parameterShapes(hparams)].map(([name, shape]) => {
-      const bare = huggingFaceName(name);
-      const values = parameters.get(name) as Float32Array;
-      return [
-        bare === HEAD ? bare : `transformer.${bare}`,
-        { shape: [...huggingFaceShape(shape)], values },
-      ] as const;
-    }),
-  );
-}
-
-function asSafetensors(weights: Tensors): Buffer {
-  const header: Parts["header"] = {};
-  const parts: Uint8Array[] = [];
-  let end = 0;
-  for (const [name, { shape, values }] of weights) {
-    header[name] = { dtype: "F32", shape: [...shape], data_offsets: [end, end + values.byteLength] };
-    end += values.byteLength;
-    parts.push(new Uint8Array(values.buffer));
-  }
-  return joinSafetensors(header, Buffer.concat(parts));
-}
-
-/** PyTorch's files of a model whose output matrix is the embedding have that twice, in one storage. */
-function withHead(weights: Tensors): Tensors {
-  const wte = weights.get("transformer.wte.weight");
-  return new Map([[HEAD, wte], ...weights] as [string, NonNullable<typeof wte>][]);
-}
 
 /** A folder as a hub has it: config.json, weights, and a tokenizer of 400 tokens. */
 function makeFolder(config: Settings["config"], name: string, weights: Buffer): string {
@@ -100,7 +63,7 @@ for (const [seed, { source, config, logits: wanted, refused }] of all.entries())
       return;
     }
     const { hparams } = parseConfig(JSON.stringify(config), "config.json");
-    const weights = makeWeights(hparams, seed);
+    const weights = randomWeights(hparams, seed);
     const import32 = async (folder: string): Promise<string> => {
       const target = fresh();
       await importModel(folder, target, { dtype: "float32" });

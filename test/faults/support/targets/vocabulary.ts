@@ -9,17 +9,21 @@ import { type Files, filesIn, type Target } from "../target.js";
 
 const TEXT = "The quick brown fox, 3 times: naïve \u{1f600}\n";
 
-/** An encoder that was made must be a whole one. */
-function checkEncoder(encoder: Encoder): void {
+/**
+ * An encoder that was made must be a whole one.
+ * @param isByteLevel it gives every text back; other tokenizers may change one, or know only a part of it
+ */
+function checkEncoder(encoder: Encoder, isByteLevel = true): void {
   const { n_vocab, endOfText } = encoder;
-  assert.ok(Number.isSafeInteger(n_vocab) && n_vocab >= 256, `n_vocab is ${n_vocab}`);
+  assert.ok(Number.isSafeInteger(n_vocab) && n_vocab >= (isByteLevel ? 256 : 1), `n_vocab is ${n_vocab}`);
   assert.ok(endOfText === undefined || (endOfText >= 0 && endOfText < n_vocab), `endOfText is ${endOfText}`);
   const ids = encoder.encode(TEXT);
   assert.ok(
-    ids.length > 0 && ids.every((id) => Number.isInteger(id) && id >= 0 && id < n_vocab),
+    (ids.length > 0 || !isByteLevel) && ids.every((id) => Number.isInteger(id) && id >= 0 && id < n_vocab),
     `ids ${ids}`,
   );
-  assert.equal(encoder.decode(ids), TEXT);
+  const text = encoder.decode(ids);
+  if (isByteLevel) assert.equal(text, TEXT);
   for (let id = 0; id < n_vocab; id++) encoder.tokenBytes(id);
 }
 
@@ -136,13 +140,12 @@ export function tokenizerTarget(): Target {
     run: async (folder) => {
       const tokenizer = await readTokenizer(folder, 402);
       assert.ok(tokenizer);
-      checkEncoder(tokenizer.encoder);
+      checkEncoder(tokenizer.encoder, tokenizer.vocabulary.has("encoder.json"));
     },
     reached: [
       /is not valid JSON/,
-      /its tokenizer is/,
-      /changes the text/,
-      /pre_tokenizer is not ByteLevel/,
+      /its tokenizer cannot be read/,
+      /describes no tokenizer/,
       /is not two tokens/,
       /has no table of tokens/,
       /an added token has no text or no id/,
