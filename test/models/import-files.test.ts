@@ -187,7 +187,7 @@ describe("nanoGPT's model of characters", () => {
     test(`${meta}: every character is a token, and texts begin from a line feed`, async () => {
       const { target, notices } = await imported(join(nanoGpt(meta), "out-play-char"));
       assert.match(notices.join("\n"), /its tokens are the 67 characters of .*meta\.pkl/);
-      const { encoder, engine, hparams } = await loadModel(target);
+      const { encoder, engine, hparams } = await loadFolder(target);
       await engine.dispose();
       assert.deepEqual(
         [hparams.n_vocab, hparams.n_ctx, encoder.startOfText, encoder.endOfText],

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { loadModel } from "../../dist/src/models/folder.js";
+import { loadFolder } from "../../dist/src/models/folder.js";
 import { writeModel } from "../support/huggingface.js";
 import { assertDone, assertFails, gpt2, ROOT, TEMPORARY } from "../support/spawn.js";
 
@@ -53,7 +53,7 @@ describe("from import to export", { concurrency: 2 }, () => {
       await run("import", "theirs", ...dir);
       const folder = join(cwd, "models/theirs");
       assert.ok(existsSync(join(folder, "tokenizer.json")) && !existsSync(join(folder, "encoder.json")));
-      const { encoder, engine } = await loadModel(folder);
+      const { encoder, engine } = await loadFolder(folder);
       await engine.dispose();
       assert.ok(encoder.n_vocab <= n_vocab);
 

@@ -40,7 +40,10 @@ export async function folderBase(folder: string, name: string): Promise<BaseMode
  * @param files its vocabulary
  * @throws UserError when the sizes do not fit together
  */
-export async function scratchBase(sizes: Omit<Hparams, "n_vocab">, files: VocabularyFiles): Promise<BaseModel> {
+export async function scratchBase(
+  sizes: Omit<Hparams, "n_vocab">,
+  files: VocabularyFiles,
+): Promise<BaseModel> {
   const encoder = await Encoder.load(files.vocabulary, "the vocabulary");
   const { n_ctx, n_embd, n_head, n_layer } = sizes;
   const json = hparamsJson({ n_vocab: encoder.n_vocab, n_ctx, n_embd, n_head, n_layer });
