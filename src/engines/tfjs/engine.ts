@@ -2,8 +2,8 @@ import type { Tensor, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
 import type { Engine, LogitsWanted, Sequence, Step } from "../../model/engine.js";
 import type { Hparams } from "../../model/hparams.js";
 import type { WeightSource } from "../../model/weight-source.js";
-import { checkLength, checkSteps } from "../steps.js";
 import type { TfjsBackend } from "../backends.js";
+import { checkLength, checkSteps } from "../steps.js";
 import { loadTf, type Tf } from "./backend.js";
 import { type Loading, loadParameters, Network, type Past } from "./model.js";
 
