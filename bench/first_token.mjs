@@ -4,7 +4,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { median } from "../dist/src/bench.js";
+import { median } from "../dist/src/cli/benchmark.js";
 
 const { values } = parseArgs({
   options: {

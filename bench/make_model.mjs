@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { millions, randomWeights } from "../dist/src/bench.js";
+import { millions, randomWeights } from "../dist/src/cli/benchmark.js";
 import { writeWeights } from "../dist/src/formats/tfjs/write.js";
 import { SHAPES } from "../dist/src/model/openai-shapes.js";
 

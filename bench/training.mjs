@@ -9,7 +9,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { median } from "../dist/src/bench.js";
+import { median } from "../dist/src/cli/benchmark.js";
 import { defaultThreads } from "../dist/src/engines/cpu/runtime/cpu-quota.js";
 import { SHAPES } from "../dist/src/model/openai-shapes.js";
 import { describeMachine, load } from "./peers/machine.mjs";

@@ -1,5 +1,5 @@
 // Ours, as built in dist/: --precision float32, float16 or int8; --backend wasm or tfjs-wasm. Random weights made in memory.
-import { benchRound, randomWeights } from "../../dist/src/bench.js";
+import { benchRound, randomWeights } from "../../dist/src/cli/benchmark.js";
 import { createEngine } from "../../dist/src/engines/create.js";
 import { SHAPES } from "../../dist/src/model/openai-shapes.js";
 import { readOptions, serve } from "./peer.mjs";

@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 
 export const N_VOCAB = 50257;
 const SIZES = ["threads", "prompt", "length", "batch", "batch_length", "prefill"];
-const MADE_UP_STEP = 7919; // as in src/bench.ts
+const MADE_UP_STEP = 7919; // as in src/cli/benchmark.ts
 
 /** The command line: numbers for SIZES, text for the names in `more`. */
 export function readOptions(more = []) {

@@ -1,5 +1,5 @@
 // Prints the results of compare.mjs: as a table for people, or as lines of JSON.
-import { median } from "../../dist/src/bench.js";
+import { median } from "../../dist/src/cli/benchmark.js";
 
 /** Median, least and most; undefined for no values. */
 export function summary(values) {

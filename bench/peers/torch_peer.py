@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from weights import N_EMBD, N_HEAD, N_LAYER, N_VOCAB, random_parameters
 
-MADE_UP_STEP = 7919  # as in src/bench.ts
+MADE_UP_STEP = 7919  # as in src/cli/benchmark.ts
 
 
 def made_up_ids(batch, n):

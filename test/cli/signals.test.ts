@@ -13,7 +13,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { randomWeights } from "../../dist/src/bench.js";
+import { randomWeights } from "../../dist/src/cli/benchmark.js";
 import { buildProgram } from "../../dist/src/cli/main.js";
 import { Output } from "../../dist/src/cli/terminal/output.js";
 import { writeWeights } from "../../dist/src/formats/tfjs/write.js";

@@ -1,7 +1,7 @@
 // Training steps of this program for ../../training.mjs.
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
-import { randomWeights } from "../../../dist/src/bench.js";
+import { randomWeights } from "../../../dist/src/cli/benchmark.js";
 import { createTrainer } from "../../../dist/src/engines/create.js";
 
 const NUMBERS = [
@@ -21,7 +21,7 @@ for (const name of NUMBERS) if (values[name] !== undefined) values[name] = Numbe
 const { batch, tokens, steps, threads, ...rest } = values;
 const { n_vocab, n_ctx, n_embd, n_head, n_layer, ...options } = rest;
 const hparams = { n_vocab, n_ctx, n_embd, n_head, n_layer };
-const MADE_UP_STEP = 7919; // as in src/bench.ts
+const MADE_UP_STEP = 7919; // as in src/cli/benchmark.ts
 
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 const trainer = await createTrainer(hparams, randomWeights(hparams), {

@@ -13,7 +13,7 @@ import time
 import torch
 import torch.nn.functional as F
 
-MADE_UP_STEP = 7919  # as in src/bench.ts
+MADE_UP_STEP = 7919  # as in src/cli/benchmark.ts
 
 
 class GPT2:

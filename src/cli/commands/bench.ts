@@ -1,4 +1,10 @@
 import type { Command } from "commander";
+import type { EngineOptions } from "../../engines/create.js";
+import type { Engine } from "../../model/engine.js";
+import type { Hparams } from "../../model/hparams.js";
+import { SHAPES } from "../../model/openai-shapes.js";
+import type { WeightSource } from "../../model/weight-source.js";
+import { UsageError } from "../../system/errors.js";
 import {
   type BenchRound,
   benchRound,
@@ -7,13 +13,7 @@ import {
   millions,
   randomWeights,
   warmUp,
-} from "../../bench.js";
-import type { EngineOptions } from "../../engines/create.js";
-import type { Engine } from "../../model/engine.js";
-import type { Hparams } from "../../model/hparams.js";
-import { SHAPES } from "../../model/openai-shapes.js";
-import type { WeightSource } from "../../model/weight-source.js";
-import { UsageError } from "../../system/errors.js";
+} from "../benchmark.js";
 import { addEngineOptions, addModelsDir } from "../options/engine.js";
 import { oneOf, wholeNumber } from "../options/parse.js";
 import { modelFolder } from "../samples/find-model.js";

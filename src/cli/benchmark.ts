@@ -1,9 +1,9 @@
-import type { Engine } from "./model/engine.js";
-import type { Hparams } from "./model/hparams.js";
-import { countParameters, parameterShapes } from "./model/parameters.js";
-import type { WeightSource } from "./model/weight-source.js";
-import { uniform } from "./random.js";
-import { argmax } from "./sampling/draw.js";
+import type { Engine } from "../model/engine.js";
+import type { Hparams } from "../model/hparams.js";
+import { countParameters, parameterShapes } from "../model/parameters.js";
+import type { WeightSource } from "../model/weight-source.js";
+import { uniform } from "../random.js";
+import { argmax } from "../sampling/draw.js";
 
 /**
  * Random weights made in memory, one tensor at a time: as much arithmetic as real ones, without a file.
