@@ -140,7 +140,7 @@ export async function loadModel(nameOrPath: string, options: LoadOptions = {}): 
  * @throws TypeError for anything not made by loadModel(); RangeError after dispose()
  */
 export function insideOf(model: Model): LibraryModel {
-  if (!(model instanceof LibraryModel)) throw new TypeError("that is no model of loadModel()");
+  if (!(model instanceof LibraryModel)) throw new TypeError("that is not a model from loadModel()");
   model.check();
   return model;
 }

@@ -309,6 +309,6 @@ function checkSpace(folder: string, bytes: number): void {
   if (bytes <= free) return;
   const inMB = (n: number): string => `${Math.ceil(n / 1e6)} MB`;
   throw new UserError(`${folder} needs ${inMB(bytes)} more and its disk has ${inMB(free)} left`, {
-    next: `make room, or choose another folder with ${option("models_dir")}`,
+    next: `free some space, or choose another folder with ${option("models_dir")}`,
   });
 }

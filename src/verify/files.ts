@@ -60,7 +60,7 @@ function missing(name: string, names: readonly string[]): Check {
   if (name === OPTIONAL_FILE) return leftOut(name, "missing, and nothing here needs it");
   const [vocabulary] = ["encoder.json", "vocab.bpe"].filter((each) => names.includes(each));
   if (["encoder.json", "vocab.bpe"].includes(name)) {
-    if (vocabulary) return failed(name, `it is missing beside ${vocabulary}`);
+    if (vocabulary) return failed(name, `missing, although there is ${vocabulary}`);
     if (names.includes(TOKENIZER_FILE)) return leftOut(name, `missing: ${TOKENIZER_FILE} is used`);
     return leftOut(name, "missing: OpenAI's, which comes with gpt2, is used");
   }

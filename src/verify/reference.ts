@@ -57,7 +57,7 @@ export async function* checkReference(
     signal?.throwIfAborted();
     const at = ids.findIndex((id, i) => found[i] !== id);
     if (at < 0) {
-      yield ok(quote(prompt), `goes on with the same ${ids.length} tokens as ${source}`);
+      yield ok(quote(prompt), `continues with the same ${ids.length} tokens as ${source}`);
       continue;
     }
     const show = (id: number | undefined): string =>

@@ -752,7 +752,7 @@ describe("this side of the wire", () => {
     server.fault(`/own/${DATA}`, { kind: "headers", headers: { "content-length": "9000000000000000" } }, 99);
     await assertFails(
       own(),
-      /needs 9000000000 MB more and its disk has \d+ MB left: make room, or .* models_dir/,
+      /needs 9000000000 MB more and its disk has \d+ MB left: free some space, or .* models_dir/,
     );
     assert.equal(existsSync(dataPart()), false);
   });

@@ -56,7 +56,7 @@ describe("a full disk", { concurrency: 2, skip: NO_DISK }, () => {
     disk.leave(150 * KB);
     assertFull(
       await download(),
-      /disk needs 1 MB more and its disk has 1 MB left: make room, or .*--models_dir\n$/,
+      /disk needs 1 MB more and its disk has 1 MB left: free some space, or .*--models_dir\n$/,
     );
     assertRight();
     disk.leave(250 * KB);
@@ -163,12 +163,12 @@ describe("a full disk", { concurrency: 2, skip: NO_DISK }, () => {
     disk.leave(90 * KB);
     assertFull(
       await finetune("1"),
-      /a save takes 1 MB and the disk of .* has 1 MB free: make room, or .*--checkpoint_dir\n$/,
+      /a save takes 1 MB and the disk of .* has 1 MB free: free some space, or .*--checkpoint_dir\n$/,
     );
     disk.leave(212 * KB); // the weights have room, the files beside them do not
     assertFull(
       await finetune("1"),
-      /step 2 could not be saved: .*disk is full; the save of step 1 is whole\n$/,
+      /step 2 could not be saved: .*disk is full; the save of step 1 is intact\n$/,
     );
     assert.equal(readFileSync(disk.at("checkpoint", "run1", "counter"), "utf8").trim(), "1");
     const write = ["generate", "The", "--run_name", "run1", "--seed", "1", "--length", "5"];

@@ -408,7 +408,7 @@ describe("a damaged save", () => {
     const before = readdirSync(run).sort();
     await assert.rejects(
       train(folder, { steps: 1 }),
-      clearly(/no save that is whole/, /overwrite: true/, /another run_name/),
+      clearly(/no intact save/, /overwrite: true/, /another run_name/),
     );
     assert.deepEqual(readdirSync(run).sort(), before);
   });

@@ -118,7 +118,7 @@ const damages: Damage[] = [
     spoilt((folder) => {
       rmSync(join(folder, "vocab.bpe"));
     }),
-    { "vocab.bpe": /^it is missing beside encoder\.json$/, vocabulary: /vocab\.bpe: no such file/ },
+    { "vocab.bpe": /^missing, although there is encoder\.json$/, vocabulary: /vocab\.bpe: no such file/ },
   ],
   [
     "no vocabulary at all, and OpenAI's does not fit",

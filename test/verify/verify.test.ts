@@ -108,7 +108,7 @@ describe("a model by its numbers", () => {
       const checks = await verified(folder);
       assert.deepEqual([named(checks, "failed"), named(checks, "left out")], [[], []]);
       assert.equal(checks.get("recognition")?.detail, `these are the weights of the demo model ${name}`);
-      assert.match(checks.get(`"${prompt}"`)!.detail, /^goes on with the same 40 tokens as/);
+      assert.match(checks.get(`"${prompt}"`)!.detail, /^continues with the same 40 tokens as/);
       assert.match(
         checks.get("logits at position 6")!.detail,
         /^at most \d\.\de-\d from .* \(0\.001 is allowed\)$/,

@@ -214,7 +214,7 @@ export async function createTfjsTrainer(
 ): Promise<Trainer> {
   const { lora_rank, seed = 0, onProgress, signal } = options;
   if (lora_rank !== undefined && (!Number.isInteger(lora_rank) || lora_rank < 1))
-    throw new RangeError(`lora_rank ${lora_rank} is no positive whole number`);
+    throw new RangeError(`lora_rank ${lora_rank} is not a positive whole number`);
   const { tf, backend } = await loadTf(options.backend, options.gpu);
   registerGradients(tf);
   const shapes = parameterShapes(hparams);

@@ -69,7 +69,7 @@ export class Cache extends PagedCache {
     const most = Math.floor(device.largestBuffer / pageBytes);
     if (wanted > most) {
       throw new UserError(
-        `${device.name} has room for the keys and values of ${most * PAGE} tokens, not ${wanted * PAGE}`,
+        `${device.name} has memory for the keys and values of ${most * PAGE} tokens, not ${wanted * PAGE}`,
         { next: `use a smaller ${option("batch_size")}` },
       );
     }

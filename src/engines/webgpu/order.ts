@@ -31,7 +31,7 @@ export function orderOf(n: number, most: number): Order {
     if (chunk < CHUNK && best) break;
     if (!best || slices * chunk <= best.size) best = { n, slices, chunk, size: slices * chunk };
   }
-  if (!best) throw new RangeError(`${most} is no number of threads that share a sum`);
+  if (!best) throw new RangeError(`${most} threads cannot share a sum`);
   return best;
 }
 

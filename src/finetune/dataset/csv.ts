@@ -178,7 +178,7 @@ export async function* columnTexts(
   if (longer > 0) {
     onNotice(
       `${path}: ${count(longer, "row")} with more columns than the first line names; ` +
-        "a text that holds the delimiter must stand in quotes, or it is cut there",
+        "a text that contains the delimiter needs quotes, or it is cut there",
     );
   }
 }

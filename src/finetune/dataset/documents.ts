@@ -113,7 +113,7 @@ export async function* readParts(
   const files = await listFiles([dataset].flat(), onNotice);
   if (columns.length > 0 && !files.some(({ path }) => isTable(path) || hasRecords(path))) {
     throw new UsageError(
-      `${option("column")} is for .csv, .tsv, .json and .jsonl files, and ${summary(files.map(({ path }) => path))} is none`,
+      `${option("column")} is for .csv, .tsv, .json and .jsonl files, not ${summary(files.map(({ path }) => path))}`,
     );
   }
   const total = files.reduce((sum, { size }) => sum + size, 0);
@@ -142,7 +142,7 @@ export async function* readParts(
   for (const [why, paths] of leftOut) onNotice?.(`left out, because ${why}: ${summary(paths)}`);
   if (isEmpty)
     throw new UserError(`there is no text in ${summary([dataset].flat())}`, {
-      next: "name a dataset that holds some",
+      next: "name a dataset that has some",
     });
 }
 

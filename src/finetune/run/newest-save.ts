@@ -96,5 +96,5 @@ export async function newestSave(
       events.onNotice(`the save of step ${step} cannot be used (${reasonOf(error)}): the one before it is`);
     }
   }
-  throw new UserError(`${run} has no save that is whole`, { next: beginAgain() });
+  throw new UserError(`${run} has no intact save`, { next: beginAgain() });
 }

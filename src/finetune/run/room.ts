@@ -27,11 +27,11 @@ export async function checkRoom(
   if (free < save) {
     throw new UserError(
       `a save takes ${megabytes(save)} and the disk of ${folder} has ${megabytes(free)} free`,
-      { next: `make room, or name another disk with ${option("checkpoint_dir")}` },
+      { next: `free some space, or name another disk with ${option("checkpoint_dir")}` },
     );
   }
   if (!isFirst || free >= 2 * save) return [];
   return [
-    `a save takes ${megabytes(save)} and the disk has ${megabytes(free)} free: the second save will not fit while the first is there`,
+    `a save takes ${megabytes(save)} and the disk has ${megabytes(free)} free: the second save will not fit while the first exists`,
   ];
 }

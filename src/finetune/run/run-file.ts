@@ -61,7 +61,7 @@ export async function readRun(
   folder: string,
 ): Promise<{ progress: RunProgress; files: Readonly<Record<string, number>> }> {
   const path = join(folder, RUN_FILE);
-  const text = (await readSmallFile(path, RUN_BYTES, "it is none of ours")).toString("utf8");
+  const text = (await readSmallFile(path, RUN_BYTES, "delete this save")).toString("utf8");
   const json = parseJson(text, path) as {
     format?: unknown;
     crc32?: unknown;

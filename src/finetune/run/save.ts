@@ -66,7 +66,7 @@ export async function writeSave(
   } catch (error) {
     await rm(part, { recursive: true, force: true }).catch(() => undefined);
     if (!(error instanceof UserError)) throw error;
-    const left = last === undefined ? "there is no save yet" : `the save of step ${last} is whole`;
+    const left = last === undefined ? "there is no save yet" : `the save of step ${last} is intact`;
     const cause = { cause: error };
     throw new UserError(`step ${progress.step} could not be saved: ${messageOf(error)}; ${left}`, cause);
   }

@@ -53,7 +53,7 @@ export async function chooseStart(request: FinetuneRequest, events: FinetuneEven
 async function goOn({ folder, sizes, baseName }: FinetuneRequest, events: FinetuneEvents): Promise<Start> {
   const save = await newestSave(folder, events);
   if (!save) {
-    throw new UserError(`${folder} holds a model that gpt2 finetune has not saved`, {
+    throw new UserError(`${folder} holds a model that gpt2 finetune did not save`, {
       next: `begin from it with ${option("restore_from", folder)} and another ${option("run_name")}`,
     });
   }

@@ -143,7 +143,7 @@ describe("tables", () => {
       ['text;n\nHello, you;1\n"a; b";2\n', semicolons],
       [
         "text;n\nHello, you;1\nragged; a; row\nnone\nx;2\n",
-        `${semicolons}; d.csv: 1 row with more columns than the first line names; a text that holds the delimiter must stand in quotes, or it is cut there`,
+        `${semicolons}; d.csv: 1 row with more columns than the first line names; a text that contains the delimiter needs quotes, or it is cut there`,
       ],
       ["id, or number;text\n1;Hello, you, there\n2;x\n", semicolons], // a comma in the first line too
       ["n\ttext\n1\tHello; you\n", seen("d.csv", "tabs between columns")],
@@ -216,7 +216,7 @@ describe("tables", () => {
     await fails(csv, /no column "0"/, { column: "0" });
     await fails(
       write("f.txt", "text"),
-      /column is for \.csv, \.tsv, \.json and \.jsonl files, and .*f\.txt is none/,
+      /column is for \.csv, \.tsv, \.json and \.jsonl files, not .*f\.txt/,
       {
         column: "1",
       },

@@ -71,7 +71,8 @@ export async function createCpuEngine(
   const { native = false, threads = defaultThreads() } = options;
   const { precision: wanted = "float32" } = options;
   const precision = wanted === "float16" && !native ? "float32" : wanted; // the same values, widened
-  if (!Number.isInteger(threads) || threads < 1) throw new RangeError(`${threads} is no number of threads`);
+  if (!Number.isInteger(threads) || threads < 1)
+    throw new RangeError(`${threads} is not a number of threads`);
   if (!hasWasmFeatures()) {
     throw new UserError("this Node has no WebAssembly SIMD or threads", {
       next: `use ${option("backend", "tfjs")}`,

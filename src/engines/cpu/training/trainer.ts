@@ -60,9 +60,10 @@ export async function createCpuTrainer(
   options: CpuTrainerOptions = {},
 ): Promise<Trainer> {
   const { threads = defaultThreads(), native = false, lora_rank } = options;
-  if (!Number.isInteger(threads) || threads < 1) throw new RangeError(`${threads} is no number of threads`);
+  if (!Number.isInteger(threads) || threads < 1)
+    throw new RangeError(`${threads} is not a number of threads`);
   if (lora_rank !== undefined && (!Number.isInteger(lora_rank) || lora_rank < 1))
-    throw new RangeError(`lora_rank ${lora_rank} is no positive whole number`);
+    throw new RangeError(`lora_rank ${lora_rank} is not a positive whole number`);
   if (!hasWasmFeatures()) {
     throw new UserError("this Node has no WebAssembly SIMD or threads", {
       next: `use ${option("backend", "tfjs")}`,
