@@ -69,6 +69,21 @@ for (const file of ["Dockerfile.cpu", "Dockerfile.gpu"]) {
       assert.ok(!result.steps.some((step) => /npm|COPY \. /.test(step)));
     });
 
+    test("what builds the page is installed: esbuild's program is an optional package", () => {
+      const { packages } = JSON.parse(read("package-lock.json"));
+      assert.ok(packages["node_modules/@esbuild/linux-x64"].optional);
+      assert.ok(named("build").steps.includes("RUN npm ci --ignore-scripts"));
+    });
+
+    test("gpt2 serve's port is named", async () => {
+      const { buildProgram } = await import("../dist/src/cli/main.js");
+      const { Output } = await import("../dist/src/cli/terminal/output.js");
+      const { commands } = await buildProgram(new Output(), () => {}, ["serve"]);
+      const serve = commands.find((command) => command.name() === "serve");
+      const port = serve?.options.find(({ long }) => long === "--port")?.defaultValue;
+      assert.ok(result.steps.includes(`EXPOSE ${port}`));
+    });
+
     test("models come before everything that changes with the sources", () => {
       const at = (part: string): number => result.steps.findIndex((step) => step.includes(part));
       assert.ok(at("--from=model") >= 0 && at("--from=model") < at("--from=build"));

@@ -1,110 +1,27 @@
 import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
-import {
-  type Continuation,
-  Continuations,
-  type Decoding,
-  type FinishReason,
-} from "../sampling/continuation.js";
 import { quote } from "../system/errors.js";
-import { ApiError, toApiError } from "./api-error.js";
+import { ApiError, badField, toApiError } from "./api-error.js";
+import { type Choice, choicesOf, type Piece, type WritingModel } from "./choice.js";
+import { appendLogprobs } from "./logprobs.js";
 import type { Metrics } from "./metrics.js";
-import { type CompletionRequest, type Prompt, readRequest, type ServedModel } from "./request.js";
-import type { Scheduler, Task } from "./scheduler.js";
+import { type CompletionRequest, readRequest } from "./request.js";
+import type { Scheduler } from "./scheduler.js";
 
 /** What answers requests for completions. */
 export interface Service {
   /** The name by which requests ask for the model. */
   readonly name: string;
-  readonly model: ServedModel & { readonly encoder: Decoding };
+  readonly model: WritingModel;
   readonly scheduler: Scheduler;
   readonly metrics: Metrics;
-}
-
-/** OpenAI's word for why a text ended. */
-const FINISH: Readonly<Record<FinishReason, string>> = {
-  eos: "stop",
-  stop: "stop",
-  length: "length",
-  context: "length",
-  interrupted: "length",
-};
-
-/** One of a request's texts. */
-class Choice {
-  text = "";
-  finish: string | null = null;
-  sample: Continuation | undefined;
-  private lastToken: number | undefined;
-
-  constructor(
-    readonly index: number,
-    readonly prompt: Prompt,
-    private readonly begin: (() => Continuation) | undefined,
-  ) {}
-
-  /**
-   * What the scheduler is to do for it.
-   * @param onText told each piece of its text, last with why it ended
-   */
-  task(
-    metrics: Metrics,
-    started: number,
-    onText: (choice: Choice, text: string) => void,
-    onEnd: Task["onEnd"],
-  ): Task {
-    const { begin } = this;
-    return {
-      prompt: this.prompt.ids,
-      begin:
-        begin &&
-        (() => {
-          this.sample = begin();
-          return this.sample;
-        }),
-      onAdvance: ({ text, finish_reason }) => {
-        const now = performance.now();
-        if (this.lastToken === undefined) metrics.firstToken.observe((now - started) / 1000);
-        else metrics.perToken.observe((now - this.lastToken) / 1000);
-        this.lastToken = now;
-        if (finish_reason) this.finish = FINISH[finish_reason];
-        this.#tell(text, onText);
-      },
-      onEnd: (error) => {
-        if (error === undefined && this.finish === null) {
-          this.finish = "length"; // nothing was to be written
-          this.#tell("", onText);
-        }
-        onEnd(error);
-      },
-    };
-  }
-
-  #tell(text: string, onText: (choice: Choice, text: string) => void): void {
-    if (text === "" && this.finish === null) return;
-    this.text += text;
-    onText(this, text);
-  }
-}
-
-/** The texts that a request asks for, in OpenAI's order: all of the first prompt, then those of the second... */
-function choicesOf({ prompts, n, sampling, max_tokens }: CompletionRequest, { model }: Service): Choice[] {
-  return prompts.flatMap((prompt, p) => {
-    let shared: Continuations | undefined; // made when the first of them begins: it takes memory
-    const begin = (number: number) => (): Continuation => {
-      shared ??= new Continuations(model.hparams, model.encoder, prompt.ids, sampling);
-      return shared.begin(number);
-    };
-    return Array.from(
-      { length: n },
-      (_, i) => new Choice(p * n + i, prompt, max_tokens > 0 ? begin(i) : undefined),
-    );
-  });
 }
 
 /** A completion in OpenAI's words, whole or in pieces. */
 class Answer {
   readonly #head: object;
+  /** The texts as far as they are written, where the answer is to be whole. */
+  readonly #whole: Piece[];
 
   constructor(
     private readonly request: CompletionRequest,
@@ -114,18 +31,29 @@ class Answer {
     const created = Math.floor(Date.now() / 1000);
     const id = `cmpl-${randomBytes(12).toString("hex")}`;
     this.#head = { id, object: "text_completion", created, model, seed: request.sampling.seed };
+    this.#whole = [];
+  }
+
+  /** Adds a piece to the whole. */
+  add({ index }: Choice, piece: Piece): void {
+    const before = this.#whole[index];
+    if (!before) {
+      this.#whole[index] = piece;
+      return;
+    }
+    if (before.logprobs && piece.logprobs) appendLogprobs(before.logprobs, piece.logprobs);
+    this.#whole[index] = { ...piece, text: before.text + piece.text, logprobs: before.logprobs };
   }
 
   whole(): object {
-    const choices = this.choices.map((choice) => this.#choice(choice, this.#echo(choice) + choice.text));
+    const choices = this.choices.map(({ index }) => ({ index, ...this.#whole[index] }));
     return { ...this.#head, choices, usage: this.#usage() };
   }
 
-  /** A piece of one choice's text. */
-  piece(choice: Choice, text: string): object {
-    const isFirst = choice.text.length === text.length;
-    const piece = this.#choice(choice, (isFirst ? this.#echo(choice) : "") + text);
-    return { ...this.#head, choices: [piece], ...(this.request.include_usage && { usage: null }) };
+  /** A piece alone. */
+  piece({ index }: Choice, piece: Piece): object {
+    const usage = this.request.include_usage && { usage: null };
+    return { ...this.#head, choices: [{ index, ...piece }], ...usage };
   }
 
   /** The last piece, where it was asked for. */
@@ -133,19 +61,22 @@ class Answer {
     return this.request.include_usage ? { ...this.#head, choices: [], usage: this.#usage() } : undefined;
   }
 
-  #echo({ prompt }: Choice): string {
-    return this.request.echo ? prompt.text : "";
-  }
-
-  #choice({ index, finish }: Choice, text: string): object {
-    return { text, index, logprobs: null, finish_reason: finish };
-  }
-
   #usage(): object {
-    const prompt_tokens = this.request.prompts.reduce((sum, { ids }) => sum + ids.length, 0);
-    const completion_tokens = this.choices.reduce((sum, { sample }) => sum + (sample?.tokens ?? 0), 0);
+    const prompt_tokens = this.request.prompts.reduce((sum, { tokens }) => sum + tokens, 0);
+    const completion_tokens = this.choices.reduce((sum, { tokens }) => sum + tokens, 0);
     return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
   }
+}
+
+/** Measures the time to a text's first token and between its tokens. */
+function stopwatch({ firstToken, perToken }: Metrics, started: number): () => void {
+  let last: number | undefined;
+  return () => {
+    const now = performance.now();
+    if (last === undefined) firstToken.observe((now - started) / 1000);
+    else perToken.observe((now - last) / 1000);
+    last = now;
+  };
 }
 
 /**
@@ -167,20 +98,26 @@ export async function complete(service: Service, body: unknown, response: Server
       },
     );
   }
-  const choices = choicesOf(request, service);
+  const choices = choicesOf(request, model);
+  if (choices.length > scheduler.capacity) {
+    throw badField("n", `${choices.length} texts at once: this server takes ${scheduler.capacity}`);
+  }
   const answer = new Answer(request, choices, name);
   const send = (data: object): void => void response.write(`data: ${JSON.stringify(data)}\n\n`);
   try {
     await new Promise<void>((resolve, reject) => {
       let left = choices.length;
-      const onText = (choice: Choice, text: string): void => {
-        if (request.stream) send(answer.piece(choice, text));
-      };
       const onEnd = (error: unknown): void => {
         if (error !== undefined) reject(error);
         else if (--left === 0) resolve();
       };
-      const abort = scheduler.add(choices.map((choice) => choice.task(metrics, started, onText, onEnd)));
+      const tasks = choices.map((choice) => {
+        const onPiece = request.stream
+          ? (piece: Piece) => send(answer.piece(choice, piece))
+          : (piece: Piece) => answer.add(choice, piece);
+        return choice.task({ onToken: stopwatch(metrics, started), onPiece, onEnd });
+      });
+      const abort = scheduler.add(tasks);
       if (!abort) throw tooBusy(service);
       response.once("close", () => {
         abort();

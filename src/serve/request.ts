@@ -18,6 +18,10 @@ export interface ServedModel {
 export interface Prompt {
   readonly ids: readonly number[];
   readonly text: string;
+  /** The place of the text's first token among the ids: the model's beginning of texts stands before it. */
+  readonly first: number;
+  /** How many tokens it counts for. */
+  readonly tokens: number;
 }
 
 /** A request for completions, checked. */
@@ -101,6 +105,8 @@ const FIELDS: Readonly<Record<string, Check>> = {
   top_p: number(SAMPLING_OPTIONS.top_p.rule),
   min_p: number(SAMPLING_OPTIONS.min_p.rule),
   repetition_penalty: number(SAMPLING_OPTIONS.repetition_penalty.rule),
+  presence_penalty: number(SAMPLING_OPTIONS.presence_penalty.rule),
+  frequency_penalty: number(SAMPLING_OPTIONS.frequency_penalty.rule),
   ignore_eos: flag,
   special: flag,
   show_special: flag,
@@ -125,6 +131,8 @@ interface Fields {
   readonly top_p?: number;
   readonly min_p?: number;
   readonly repetition_penalty?: number;
+  readonly presence_penalty?: number;
+  readonly frequency_penalty?: number;
   readonly ignore_eos?: boolean;
   readonly special?: boolean;
   readonly show_special?: boolean;
@@ -149,20 +157,33 @@ function checkFields(body: unknown): Fields {
 function readPrompt(model: ServedModel, prompt: string | readonly number[], special?: boolean): Prompt {
   const { encoder, hparams } = model;
   const { n_ctx, n_vocab } = hparams;
-  const ids = isText(prompt) ? textIds(encoder, prompt, special) : prompt;
-  const unknown = ids.find((id) => id >= n_vocab);
+  const given = isText(prompt) ? textIds(encoder, prompt, special) : prompt;
+  const unknown = given.find((id) => id >= n_vocab);
   if (unknown !== undefined) {
     throw badField("prompt", `the model has no token ${unknown}: its ids are 0 to ${n_vocab - 1}`);
   }
-  if (ids.length > n_ctx) {
+  if (given.length > n_ctx) {
     throw badField(
       "prompt",
-      `the prompt has ${ids.length} tokens, the model's context ${n_ctx}: shorten the prompt`,
+      `the prompt has ${given.length} tokens, the model's context ${n_ctx}: shorten the prompt`,
       "context_length_exceeded",
     );
   }
-  const text = isText(prompt) ? prompt : encoder.decode(prompt);
-  return { ids: promptIds(model, ids, { onNotice: () => {} }), text };
+  const ids = promptIds(model, given, { onNotice: () => {} });
+  if (!isText(prompt)) return { ids, text: encoder.decode(ids), first: 0, tokens: ids.length };
+  const first = prompt === "" ? ids.length : encoder.special.begin.length;
+  return { ids, text: prompt, first, tokens: ids.length };
+}
+
+/**
+ * A text whose tokens are all to be scored, as `gpt2 score` does it: behind the token that a text begins from.
+ * Otherwise a text's first token has nothing before it, and no probability.
+ */
+function behindStart({ encoder }: ServedModel, prompt: Prompt): Prompt {
+  const { startOfText } = encoder;
+  const own = prompt.ids.slice(prompt.first);
+  if (startOfText === undefined || own.length === 0) return prompt;
+  return { ...prompt, ids: [startOfText, ...own], first: 1, tokens: own.length };
 }
 
 /**
@@ -185,9 +206,14 @@ export function readRequest(body: unknown, model: ServedModel): CompletionReques
   const logit_bias = new Map(biases);
   const fault = faultOfBias(logit_bias, model.hparams.n_vocab);
   if (fault) throw badField("logit_bias", `logit_bias${fault}`);
+  const isScored = echo && logprobs !== undefined && max_tokens === 0;
+  const prompts = list.map((each) => {
+    const read = readPrompt(model, each as string | readonly number[], fields.special);
+    return isScored && isText(each) ? behindStart(model, read) : read;
+  });
   return {
     model: fields.model,
-    prompts: list.map((each) => readPrompt(model, each as string | readonly number[], fields.special)),
+    prompts,
     n,
     max_tokens,
     echo,
@@ -202,6 +228,9 @@ export function readRequest(body: unknown, model: ServedModel): CompletionReques
       top_p: fields.top_p ?? SAMPLING_OPTIONS.top_p.initial,
       min_p: fields.min_p,
       repetition_penalty: fields.repetition_penalty,
+      presence_penalty: fields.presence_penalty,
+      frequency_penalty: fields.frequency_penalty,
+      logprobs,
       logit_bias,
       stop: isText(stop) ? [stop] : stop,
       ignore_eos: fields.ignore_eos,

@@ -110,6 +110,11 @@ export class Scheduler {
     this.#ended = this.#loop();
   }
 
+  /** The most sequences that are taken at a time. */
+  get capacity(): number {
+    return this.#options.max_batch + this.#options.queue;
+  }
+
   /** Sequences that are being computed. */
   get running(): number {
     return this.#running.length;
@@ -135,8 +140,7 @@ export class Scheduler {
    * @returns what gives them up: within a token they are gone, and told nothing more; undefined where the queue is full
    */
   add(tasks: readonly Task[]): (() => void) | undefined {
-    const { max_batch, queue } = this.#options;
-    if (this.#running.length + this.#waiting.length + tasks.length > max_batch + queue) return undefined;
+    if (this.#running.length + this.#waiting.length + tasks.length > this.capacity) return undefined;
     if (this.#closing) throw this.#closing;
     const entries = tasks.map((task) => new Entry(task));
     this.#waiting.push(...entries);
