@@ -1,6 +1,11 @@
 import type { Hparams } from "./hparams.js";
 import type { WeightSource } from "./weight-source.js";
 
+/** Adam's decay rates and epsilon. Source: Kingma and Ba 2015, the defaults of algorithm 1. */
+export const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
+/** LoRA's alpha / rank, with alpha = 2 rank. Source: Hu et al. 2021, arXiv 2106.09685, section 4.1. */
+export const LORA_SCALE = 2;
+
 /** How a model is trained. Names are gpt-2-simple's. */
 export interface TrainerOptions {
   /** Default "adam" (beta 0.9 and 0.999, epsilon 1e-8, no weight decay). */

@@ -1,4 +1,5 @@
 import type { Scalar, Tensor, Tensor1D, Tensor2D, Tensor4D } from "@tensorflow/tfjs-core";
+import { LORA_SCALE } from "../../model/trainer.js";
 import { Layers, MASKED } from "./layers.js";
 import { product } from "./product.js";
 
@@ -13,8 +14,6 @@ export interface Batch {
 
 /** The two matrices that LoRA adds to a linear layer's w. */
 export const loraNames = (w: string): readonly [a: string, b: string] => [`lora/a/${w}`, `lora/b/${w}`];
-/** LoRA's alpha / rank, with alpha = 2 rank. Source: Hu et al. 2021, arXiv 2106.09685, section 4.1. */
-export const LORA_SCALE = 2;
 
 /**
  * GPT-2 for training: whole rows, no cache, and the gradient of the mean cross-entropy by TensorFlow.js's autodiff.

@@ -1,4 +1,5 @@
 import type { Tensor, Variable } from "@tensorflow/tfjs-core";
+import { ADAM } from "../../model/trainer.js";
 import { power } from "../../system/exact-math.js";
 import type { Tf } from "./backend.js";
 
@@ -23,16 +24,13 @@ export function createSgd(tf: Tf): Optimizer {
   };
 }
 
-const BETA1 = 0.9;
-const BETA2 = 0.999;
-const EPSILON = 1e-8;
-
 /**
  * Adam with running means m of the gradient and v of its square, both starting at zero:
  * p - lr (m / (1 - 0.9^t)) / (sqrt(v / (1 - 0.999^t)) + 1e-8).
  * Source: Kingma and Ba 2015, algorithm 1.
  */
 export function createAdam(tf: Tf, parameters: ReadonlyMap<string, Variable>): Optimizer {
+  const { beta1, beta2, epsilon } = ADAM;
   const moments = new Map<string, Variable>();
   for (const [name, parameter] of parameters) {
     for (const moment of ["m", "v"]) {
@@ -45,11 +43,11 @@ export function createAdam(tf: Tf, parameters: ReadonlyMap<string, Variable>): O
     tf.tidy(() => {
       const m = moments.get(`adam/m/${name}`)!;
       const v = moments.get(`adam/v/${name}`)!;
-      m.assign(tf.add(tf.mul(m, BETA1), tf.mul(gradient, 1 - BETA1)));
-      v.assign(tf.add(tf.mul(v, BETA2), tf.mul(tf.square(gradient), 1 - BETA2)));
-      const mean = tf.div(m, 1 - power(BETA1, t));
-      const deviation = tf.sqrt(tf.div(v, 1 - power(BETA2, t)));
-      const change = tf.div(mean, tf.add(deviation, EPSILON));
+      m.assign(tf.add(tf.mul(m, beta1), tf.mul(gradient, 1 - beta1)));
+      v.assign(tf.add(tf.mul(v, beta2), tf.mul(tf.square(gradient), 1 - beta2)));
+      const mean = tf.div(m, 1 - power(beta1, t));
+      const deviation = tf.sqrt(tf.div(v, 1 - power(beta2, t)));
+      const change = tf.div(mean, tf.add(deviation, epsilon));
       parameter.assign(tf.sub(parameter, tf.mul(change, learning_rate)));
     });
   return { moments, step };

@@ -2,13 +2,13 @@ import type { Scalar, Tensor, Tensor2D, Variable } from "@tensorflow/tfjs-core";
 import type { Hparams } from "../../model/hparams.js";
 import { loraStart, loraTargets } from "../../model/initial.js";
 import { parameterShapes, sizeOf } from "../../model/parameters.js";
-import type { Trainer, TrainerOptions } from "../../model/trainer.js";
+import { LORA_SCALE, type Trainer, type TrainerOptions } from "../../model/trainer.js";
 import { checkRows, checkState } from "../../model/trainer-checks.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import type { TfjsBackend } from "../backends.js";
 import { loadTf, type Tf } from "./backend.js";
 import { registerGradients } from "./gradients.js";
-import { type Batch, LORA_SCALE, loraNames, TrainingLayers } from "./loss.js";
+import { type Batch, loraNames, TrainingLayers } from "./loss.js";
 import { createAdam, createSgd, type Optimizer } from "./optimizer.js";
 
 /** A tensor that others may read: its shape in files, and how to get a copy. */

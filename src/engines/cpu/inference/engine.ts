@@ -14,7 +14,7 @@ import { HEAP_START, Pool } from "../runtime/pool.js";
 import { loadProgram, type ProgramExports } from "../runtime/program.js";
 import { BLOCK, MODEL, write } from "../runtime/records.js";
 import { Cache } from "./kv-cache.js";
-import { type Precision, WeightLoader, weightBytes } from "./weights.js";
+import { type Precision, roundUp, WeightLoader, weightBytes } from "./weights.js";
 
 export interface CpuOptions {
   /** Default: defaultThreads(). */
@@ -43,8 +43,6 @@ const PASSES = {
 const FEWEST_ROWS = 16;
 /** A buffer of logits up to this size is kept from call to call. */
 const KEPT_LOGITS = 4 << 20;
-
-const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
 /** What this program exports, besides what every program does. */
 interface InferenceExports extends ProgramExports {

@@ -60,7 +60,7 @@ export interface LoadOptions {
   readonly signal?: AbortSignal;
 }
 
-const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
+export const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
 /** Bytes of a matrix's weights: panels of 8 outputs; int8 in pairs of inputs. */
 function panelBytes(n_in: number, n_out: number, precision: Precision): number {

@@ -1,14 +1,12 @@
 import type { Mode } from "../../../../assembly/abi.js";
 import { architectureOf, type Hparams } from "../../../model/hparams.js";
 import { LM_HEAD } from "../../../model/parameters.js";
+import { LORA_SCALE } from "../../../model/trainer.js";
 import { attentionScaleFloat32, modeOf } from "../runtime/architecture.js";
 import type { Heap } from "../runtime/heap.js";
 import type { BufferRoom, Buffers, LayerBuffers } from "./buffers.js";
 import type { Factor, Operations } from "./operations.js";
 import type { Tensors } from "./tensors.js";
-
-/** LoRA's alpha / rank, with alpha = 2 rank. */
-const LORA_SCALE = 2;
 
 /** Rows that go through the network together, if the batch has this many. */
 const GROUP_ROWS = 1024;

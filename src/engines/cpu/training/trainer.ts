@@ -1,7 +1,7 @@
 import type { Hparams } from "../../../model/hparams.js";
 import { loraStart, loraTargets } from "../../../model/initial.js";
 import { parameterShapes, sizeOf } from "../../../model/parameters.js";
-import type { Trainer, TrainerOptions } from "../../../model/trainer.js";
+import { ADAM, type Trainer, type TrainerOptions } from "../../../model/trainer.js";
 import { checkRows, checkState } from "../../../model/trainer-checks.js";
 import type { WeightSource } from "../../../model/weight-source.js";
 import { option, UserError } from "../../../system/errors.js";
@@ -32,8 +32,6 @@ export interface CpuTrainerOptions extends TrainerOptions {
 
 /** Values that the optimizer updates before the event loop gets a turn. */
 const STEP_VALUES = 1 << 24;
-const BETA1 = 0.9;
-const BETA2 = 0.999;
 
 /** Everything in memory. */
 interface Memory {
@@ -217,8 +215,8 @@ class CpuTrainer implements Trainer {
       if (this.n_accumulated === 0) throw new RangeError("there is no gradient to update with");
       const { trained, gradients, m, v } = this.memory;
       const t = this.updates + 1;
-      const rate = m ? learning_rate / (1 - power(BETA1, t)) : learning_rate;
-      const correction = 1 / Math.sqrt(1 - power(BETA2, t));
+      const rate = m ? learning_rate / (1 - power(ADAM.beta1, t)) : learning_rate;
+      const correction = 1 / Math.sqrt(1 - power(ADAM.beta2, t));
       const { length } = trained.layout;
       for (let done = 0; done < length; done += STEP_VALUES) {
         const place = ({ at }: Tensors): number => at + done * 4;
