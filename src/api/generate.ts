@@ -11,7 +11,10 @@ import { insideOf, type Model } from "./model.js";
 /** How a text is written; names, meaning and defaults are the command line's. */
 export interface GenerateOptions
   extends Partial<
-    Omit<SampleOptions, "nsamples" | "batch_size" | "numberOf" | "keepIds" | "logprobs" | "stop" | "signal">
+    Omit<
+      SampleOptions,
+      "nsamples" | "batch_size" | "numberOf" | "keepIds" | "pinned" | "logprobs" | "stop" | "signal"
+    >
   > {
   /** End the text before this one, or before the first of these. */
   readonly stop?: string | readonly string[];

@@ -21,6 +21,8 @@ export interface ContinuationOptions extends DrawOptions {
   readonly logprobs?: number;
   /** Its tokens are kept: see Continuation.ids. */
   readonly keepIds?: boolean;
+  /** So many tokens at the beginning of the prompt stay there when the context is full and begun again. */
+  readonly pinned?: number;
 }
 
 /** Why a sample ended. */
@@ -45,14 +47,17 @@ export interface Decoding extends Partial<TokenTexts> {
   decoder(before: readonly number[]): { push(id: number): string; end(): string };
 }
 
-/** The newest half of the context: what is read again when the context is full. */
-function newestHalf(ids: readonly number[], n_ctx: number): number[] {
-  return ids.slice(-Math.max(1, Math.floor(n_ctx / 2)));
+/** Half of the context, what is pinned and the newest of the rest: what is read again when the context is full. */
+function pinnedAndNewest(pinned: readonly number[], ids: readonly number[], n_ctx: number): number[] {
+  return [...pinned, ...ids.slice(-Math.max(1, Math.floor(n_ctx / 2) - pinned.length))];
 }
 
-/** The part of a prompt that is read: all of it, or its newest half context where it exceeds the context. */
-export function fitPrompt(ids: readonly number[], n_ctx: number): readonly number[] {
-  return ids.length <= n_ctx ? ids : newestHalf(ids, n_ctx);
+/**
+ * The part of a prompt that is read: all of it, or half a context of it where it exceeds the context.
+ * @param pinned so many of its first tokens are read in any case; less than half a context
+ */
+export function fitPrompt(ids: readonly number[], n_ctx: number, pinned = 0): readonly number[] {
+  return ids.length <= n_ctx ? ids : pinnedAndNewest(ids.slice(0, pinned), ids, n_ctx);
 }
 
 const NO_MARKS: ReadonlyMap<number, string> = new Map();
@@ -115,6 +120,8 @@ export class Continuation {
   readonly #shown: ShownText;
   /** The newest tokens, prompt included: what a full context is begun again with. */
   readonly #recent: number[];
+  /** What stays at the front of every context. */
+  readonly #pinned: readonly number[];
   /** Tokens in the context when the next one is drawn. */
   #read: number;
 
@@ -125,6 +132,7 @@ export class Continuation {
     this.#decoder = decoding.decoder(prompt);
     this.#shown = new ShownText(options.stop ?? [], hidden);
     this.#recent = prompt.slice();
+    this.#pinned = prompt.slice(0, options.pinned ?? 0);
     this.#read = prompt.length;
     this.ids = options.keepIds ? [] : undefined;
   }
@@ -169,7 +177,9 @@ export class Continuation {
    */
   next(): { readonly ids: readonly number[]; readonly afresh: boolean } {
     const afresh = this.#read >= this.#shared.n_ctx;
-    const ids = afresh ? newestHalf(this.#recent, this.#shared.n_ctx) : this.#recent.slice(-1);
+    const ids = afresh
+      ? pinnedAndNewest(this.#pinned, this.#recent, this.#shared.n_ctx)
+      : this.#recent.slice(-1);
     this.#read = afresh ? ids.length : this.#read + 1;
     return { ids, afresh };
   }
@@ -182,6 +192,10 @@ export class Continuation {
 
   /** What the next token is drawn behind. */
   #past(): Past {
-    return { context: this.#recent.slice(-this.#read), drawn: Math.min(this.tokens, this.#read) };
+    const others = this.#read - this.#pinned.length;
+    return {
+      context: this.#pinned.concat(this.#recent.slice(-others)),
+      drawn: Math.min(this.tokens, others),
+    };
   }
 }

@@ -37,10 +37,38 @@ export function promptIds(
     }
     return [encoder.startOfText];
   }
-  const fitting = fitPrompt(ids, hparams.n_ctx);
+  return fitted(ids, hparams, 0, onNotice);
+}
+
+/** A prompt with a text pinned before it, on lines of its own. */
+export interface PinnedPrompt {
+  readonly ids: readonly number[];
+  /** So many of them are the pinned text's. */
+  readonly pinned: number;
+}
+
+/** The same with a text before the prompt, which stays in front when the context is full. */
+export function pinnedPrompt(
+  { encoder, hparams }: { readonly encoder: PromptEncoder; readonly hparams: Hparams },
+  pin: string,
+  prompt: string,
+  { special, onNotice }: { readonly special?: boolean; readonly onNotice: (line: string) => void },
+): PinnedPrompt {
+  const front = textIds(encoder, `${pin}\n`, special);
+  const ids = [...front, ...encoder.encode(prompt, { special })];
+  return { ids: fitted(ids, hparams, front.length, onNotice), pinned: front.length };
+}
+
+function fitted(
+  ids: readonly number[],
+  { n_ctx }: Hparams,
+  pinned: number,
+  onNotice: (line: string) => void,
+): readonly number[] {
+  const fitting = fitPrompt(ids, n_ctx, pinned);
   if (fitting.length < ids.length) {
     onNotice(
-      `the prompt's ${ids.length} tokens are more than the context's ${hparams.n_ctx}: only the newest ${fitting.length} are read`,
+      `the prompt's ${ids.length} tokens are more than the context's ${n_ctx}: only the newest ${fitting.length - pinned} are read`,
     );
   }
   return fitting;

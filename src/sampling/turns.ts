@@ -56,6 +56,16 @@ export class Turns {
     this.#said.push([...ids, this.#end]);
   }
 
+  /** Whole turns, each with its end: what was asked, what was answered, and so on. */
+  get said(): readonly (readonly number[])[] {
+    return this.#said;
+  }
+
+  /** Goes on with a conversation that was had before. */
+  restore(said: readonly (readonly number[])[]): void {
+    this.#said = [...said];
+  }
+
   /** Begins a new conversation. */
   forget(): void {
     this.#said = [];

@@ -128,10 +128,14 @@ function make(folder: string, mode: number | undefined): string | undefined {
 }
 
 /** Writes a new file next to another and flushes it to the disk. @returns its path */
-async function writeBeside(path: string, write: (file: FileHandle) => Promise<void>): Promise<string> {
+async function writeBeside(
+  path: string,
+  write: (file: FileHandle) => Promise<void>,
+  mode?: number,
+): Promise<string> {
   const beside = `${path}.${randomBytes(4).toString("hex")}.part`;
   try {
-    const file = await open(beside, "wx");
+    const file = await open(beside, "wx", mode);
     try {
       await write(file);
       await file.sync();
@@ -147,11 +151,12 @@ async function writeBeside(path: string, write: (file: FileHandle) => Promise<vo
 
 /**
  * Writes a file whole or not at all: next to its place first, flushed to the disk, then renamed over it.
+ * @param mode its permissions, if not the usual ones
  * @throws UserError when the disk is full, the folder read-only, ...; the old file is then untouched
  */
-export async function replaceFile(path: string, data: string | Uint8Array): Promise<void> {
+export async function replaceFile(path: string, data: string | Uint8Array, mode?: number): Promise<void> {
   try {
-    await moveOrRemove(await writeBeside(path, (file) => file.writeFile(data)), (beside) =>
+    await moveOrRemove(await writeBeside(path, (file) => file.writeFile(data), mode), (beside) =>
       rename(beside, path),
     );
   } catch (error) {

@@ -3,8 +3,9 @@ import { Readable } from "node:stream";
 import type { Command } from "commander";
 import type { LoadedModel } from "../../models/folder.js";
 import { Turns } from "../../sampling/turns.js";
-import { EXIT } from "../../system/errors.js";
+import { EXIT, UsageError } from "../../system/errors.js";
 import { answer, Session } from "../interactive/session.js";
+import { SessionFile, textOf } from "../interactive/session-file.js";
 import { Settings } from "../interactive/settings.js";
 import { talk } from "../interactive/talk.js";
 import { addGeneratingOptions, checkBias, type GeneratingOptions } from "../options/sampling.js";
@@ -12,7 +13,7 @@ import { loadNamedModel } from "../samples/find-model.js";
 import { chooseSeed } from "../samples/run-once.js";
 import { checkStdin, stdinText } from "../terminal/input.js";
 import { whileInterruptible } from "../terminal/interrupt.js";
-import { Output } from "../terminal/output.js";
+import { note, Output } from "../terminal/output.js";
 
 /** From a pipe or a file: one prompt per line, until the end of the input or Ctrl-C. */
 async function readPrompts(
@@ -43,6 +44,13 @@ async function readPrompts(
   return signal.aborted && !output.closed.aborted ? EXIT.interrupted : EXIT.done;
 }
 
+/** Where a session is kept, and where it stands. */
+function welcome({ path, state: { steps } }: SessionFile): string {
+  if (steps.length === 0) return `a new session, kept in ${path}`;
+  const text = textOf(steps[steps.length - 1]).replace(/\s+/g, " ");
+  return `${path}: ${steps.length} ${steps.length === 1 ? "step" : "steps"}; the last text ends: ${[...text].slice(-60).join("")}`;
+}
+
 /** `gpt2 interactive`: prompt, continuation, repeat, like OpenAI's interactive_conditional_samples.py. */
 export function addInteractive(program: Command, finish: (code: number) => void): void {
   const command = program
@@ -54,24 +62,39 @@ export function addInteractive(program: Command, finish: (code: number) => void)
       "--turns",
       "prompts and answers are the turns of one conversation, as chat models (DialoGPT) were trained on",
     )
+    .option(
+      "--session <name>",
+      "keep the session under this name, or in this file, and go on with it the next time (at a terminal)",
+    )
     .option("--no_history", "do not read or write the history file; the same as setting $GPT2_NO_HISTORY")
     .addHelpText("before", "Example: gpt2 interactive --top_k 40\n");
   addGeneratingOptions(command, { default: 1, min: 1 }).action(
-    async (options: GeneratingOptions & { no_history?: boolean; turns?: boolean }) => {
+    async (options: GeneratingOptions & { no_history?: boolean; turns?: boolean; session?: string }) => {
       checkStdin();
+      if (options.session !== undefined && !process.stdin.isTTY)
+        throw new UsageError("--session is for a person at a terminal", {
+          next: "prompts from a pipe or a file stand alone",
+        });
       const output = new Output();
-      const model = await loadNamedModel(options);
+      const file = options.session === undefined ? undefined : await SessionFile.open(options.session);
+      const model = await loadNamedModel(options).catch(async (error) => {
+        await file?.close();
+        throw error;
+      });
       try {
         checkBias(options.logit_bias, model.hparams.n_vocab);
         const turns = options.turns ? new Turns(model) : undefined;
         const seed = chooseSeed(options);
         if (process.stdin.isTTY) {
           const settings = new Settings(command, model.hparams, { ...options, seed });
-          finish(await talk(new Session(settings, model, output, turns), !options.no_history, output.closed));
+          const session = new Session(settings, model, output, turns, file);
+          if (file) note(welcome(file));
+          finish(await talk(session, !options.no_history, output.closed));
         } else {
           finish(await readPrompts(options, model, output, seed, turns));
         }
       } finally {
+        await file?.close();
         await model.engine.dispose();
       }
       await output.finish();

@@ -1,13 +1,25 @@
 import { expandPath } from "../../models/store.js";
-import { UsageError, UserError } from "../../system/errors.js";
+import { textIds } from "../../sampling/prompt.js";
+import { quote, UsageError, UserError } from "../../system/errors.js";
+import { readTextFile, withoutLastNewline, withUnixLines } from "../terminal/input.js";
 import { note, tell } from "../terminal/output.js";
-import type { Session } from "./session.js";
+import { sideBySide } from "./columns.js";
+import { editText } from "./editor.js";
+import type { Ask, Session } from "./session.js";
+import type { Terminal } from "./terminal.js";
 
-/** What a command asks the session to do: answer a prompt, leave, or go on. */
-export type Next =
-  | { readonly type: "prompt"; readonly prompt: string }
-  | { readonly type: "leave" }
-  | { readonly type: "ask" };
+/** What a piece of work of a session needs: it may take long, and ask the person. */
+export interface Stage {
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+  readonly terminal: Terminal;
+}
+
+/** Something that takes long. @throws UserError: its line is shown, and the session goes on */
+export type Work = (session: Session, stage: Stage) => Promise<void>;
+
+/** What a command asks for: some work, to leave, or to ask again. */
+export type Next = Work | "leave" | "ask";
 
 interface Command {
   readonly usage: string;
@@ -16,17 +28,122 @@ interface Command {
   run(argument: string, session: Session): Next | Promise<Next>;
 }
 
-const ASK: Next = { type: "ask" };
+/** Answers a prompt. */
+export const prompting =
+  (prompt: string, ask: Partial<Ask> = {}): Work =>
+  (session, { signal }) =>
+    session.answer({ ...ask, prompt }, signal);
 
 /** For commands that take nothing. */
 function takesNothing(command: string, argument: string): void {
   if (argument !== "") throw new UsageError(`/${command} takes no arguments`);
 }
 
+/** For commands that change a text: a conversation is no text. */
+function refuseTurns(command: string, { turns }: Session): void {
+  if (turns)
+    throw new UsageError(`/${command} continues a text, not a conversation`, { next: "say something" });
+}
+
+const NOTHING = "there is nothing to continue yet";
+
+/** The last text. @throws UsageError where there is none */
+function lastText({ lastText }: Session, reason = NOTHING): string {
+  if (lastText === undefined) throw new UsageError(reason, { next: "type a prompt" });
+  return lastText;
+}
+
+const countOf = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
+
+/** The end of a text on one line, for people to see where they are. */
+function ending(text: string): string {
+  const LENGTH = 60;
+  const characters = [...text.replace(/\s+/g, " ")];
+  return characters.length > LENGTH ? `...${characters.slice(-LENGTH).join("")}` : characters.join("");
+}
+
 function set(name: string, value: string, { settings }: Session): Next {
   settings.set(name, value);
   note(`${name} ${settings.show(name)}`);
-  return ASK;
+  return "ask";
+}
+
+/** Says what the model is asked to go on from, in tokens. */
+function noteText(what: string, text: string, { model, settings }: Session): void {
+  const count = textIds(model.encoder, text, settings.options.special).length;
+  note(`${what}: ${countOf(count, "token")}, the context has ${model.hparams.n_ctx}; /more goes on from it`);
+}
+
+/** Parts of the last text as the model reads it: so many of its newest tokens are shown. */
+const SHOWN_TOKENS = 200;
+
+function showTokens({ model, settings }: Session, text: string): void {
+  const { encoder, hparams } = model;
+  const ids = textIds(encoder, text, settings.options.special);
+  const shown = ids.slice(-SHOWN_TOKENS);
+  const left = ids.length - shown.length;
+  if (left > 0) tell(`(${countOf(left, "token")} before these)`);
+  let row = "";
+  for (const id of shown) {
+    const token = `${id} ${JSON.stringify(encoder.decode([id]))}`;
+    if (row !== "" && row.length + token.length + 2 > (process.stderr.columns ?? 80)) {
+      tell(row);
+      row = "";
+    }
+    row += row === "" ? token : `  ${token}`;
+  }
+  if (row !== "") tell(row);
+  tell(`${countOf(ids.length, "token")}; the context has ${hparams.n_ctx}`);
+}
+
+/** At most as many as there are digits to take one by. */
+const MOST_CANDIDATES = 9;
+
+const choose =
+  (count: number): Work =>
+  async (session, { signal, terminal }) => {
+    const records = await session.candidates(count, signal);
+    if (signal.aborted || records.length < count) return note("nothing was changed");
+    const texts = records.map(({ text }) => text);
+    for (const line of sideBySide(texts, process.stderr.columns ?? 80)) tell(line);
+    for (;;) {
+      const key = await terminal.key(`1-${count} takes one, Escape none: `);
+      if (key === undefined || key.startsWith("\x1b") || key === "q") return note("nothing was changed");
+      const record = /^[1-9]$/.test(key) ? records[Number(key) - 1] : undefined;
+      if (record) return session.take(record);
+    }
+  };
+
+const edit: Work = async (session, { terminal }) => {
+  const before = lastText(session, "there is nothing to edit yet");
+  const after = await terminal.lend(() => editText(before));
+  if (after === undefined) return note("the editor gave up: nothing was changed");
+  if (after === before) return note("nothing was changed");
+  if (after === "") throw new UsageError("the text is empty", { next: "/undo takes steps back" });
+  await session.begin(after);
+  noteText("edited", after, session);
+};
+
+/** A pinned text may take so much of the context: the rest is for what is being written. */
+const PINNED_PART = 4;
+
+async function pin(text: string, session: Session): Promise<Next> {
+  refuseTurns("pin", session);
+  const { model, settings } = session;
+  const count = textIds(model.encoder, `${text}\n`, settings.options.special).length;
+  const most = Math.floor(model.hparams.n_ctx / PINNED_PART);
+  if (text !== "" && count > most) {
+    throw new UsageError(`the text has ${count} tokens`, {
+      next: `pin at most ${most}, a quarter of the context`,
+    });
+  }
+  await session.setPin(text);
+  note(
+    text === ""
+      ? "nothing is pinned"
+      : `pinned: it stands before every prompt (${countOf(count, "token")}); /pin alone takes it away`,
+  );
+  return "ask";
 }
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -36,7 +153,88 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: (argument) => {
       takesNothing("help", argument);
       for (const line of help()) tell(line);
-      return ASK;
+      return "ask";
+    },
+  },
+  more: {
+    usage: "/more",
+    help: "continue the last text",
+    run: (argument, session) => {
+      takesNothing("more", argument);
+      refuseTurns("more", session);
+      return prompting(lastText(session));
+    },
+  },
+  undo: {
+    usage: "/undo",
+    help: "take the last step back: a prompt and its sample, a /load, an /edit",
+    run: async (argument, session): Promise<Next> => {
+      takesNothing("undo", argument);
+      await session.undo();
+      const { lastText: text } = session;
+      note(text === undefined ? "nothing is left: type a prompt" : `back at: ${ending(text)}`);
+      return "ask";
+    },
+  },
+  retry: {
+    usage: "/retry [N]",
+    help: "write the last sample again with the next seed; -1: with the one before",
+    run: (argument, session) => {
+      if (!/^([+-]?\d{1,9})?$/.test(argument))
+        throw new UsageError(`/retry takes a whole number, such as /retry -1, not ${quote(argument)}`);
+      if (!session.lastSample)
+        throw new UsageError("there is no sample to write again", { next: "type a prompt" });
+      const distance = argument === "" ? 1 : Number(argument);
+      return async (_, { signal }) => session.answer(await session.retry(distance), signal);
+    },
+  },
+  choose: {
+    usage: "/choose N",
+    help: "N candidates for the last sample, side by side; a key takes one",
+    run: (argument, session) => {
+      const count = /^[1-9]$/.test(argument) ? Number(argument) : 0;
+      if (count < 2)
+        throw new UsageError(`/choose takes a number from 2 to ${MOST_CANDIDATES}, such as /choose 3`);
+      refuseTurns("choose", session);
+      lastText(session);
+      return choose(count);
+    },
+  },
+  edit: {
+    usage: "/edit",
+    help: "change the last text in $VISUAL or $EDITOR",
+    run: (argument, session) => {
+      takesNothing("edit", argument);
+      refuseTurns("edit", session);
+      return edit;
+    },
+  },
+  load: {
+    usage: "/load FILE",
+    help: "take a file's text for the last text; /more goes on from it",
+    run: async (argument, session): Promise<Next> => {
+      refuseTurns("load", session);
+      if (argument === "") throw new UsageError("/load needs a file name, such as /load FILE");
+      const path = expandPath(argument);
+      const text = withoutLastNewline(withUnixLines(await readTextFile(path)));
+      if (text === "") throw new UsageError(`${path} is empty`, { next: "choose another file" });
+      await session.begin(text);
+      noteText(`loaded ${path}`, text, session);
+      return "ask";
+    },
+  },
+  pin: {
+    usage: "/pin TEXT",
+    help: "keep TEXT before every prompt, also when the context is full; alone: nothing",
+    run: pin,
+  },
+  tokens: {
+    usage: "/tokens",
+    help: "show the last text's tokens",
+    run: (argument, session) => {
+      takesNothing("tokens", argument);
+      showTokens(session, lastText(session, "there is no text yet"));
+      return "ask";
     },
   },
   set: {
@@ -51,12 +249,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   show: {
     usage: "/show",
-    help: "show the current options",
-    run: (argument, { settings, model }) => {
+    help: "show the current options, what is pinned, and where the session is kept",
+    run: (argument, session) => {
       takesNothing("show", argument);
+      const { settings, model, pin: pinned, file, length } = session;
       tell(`${settings.options.model_name}, ${model.engine.name}, ${model.engine.precision}`);
+      if (file) tell(`session ${file.path}: ${countOf(length, "step")}`);
+      if (pinned !== "") tell(`pinned: ${pinned}`);
       for (const line of settings.list()) tell(line);
-      return ASK;
+      return "ask";
     },
   },
   seed: {
@@ -64,43 +265,34 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     help: "the same as /set seed N; without N, a random seed",
     run: (argument, session) => set("seed", argument || "default", session),
   },
-  more: {
-    usage: "/more",
-    help: "continue the last sample",
-    run: (argument, { lastText, turns }) => {
-      takesNothing("more", argument);
-      if (turns)
-        throw new UsageError("/more continues a text, not a conversation", { next: "say something" });
-      if (lastText === undefined)
-        throw new UsageError("there is nothing to continue yet", { next: "type a prompt" });
-      return { type: "prompt", prompt: lastText };
-    },
-  },
   forget: {
     usage: "/forget",
     help: "with --turns: begin a new conversation",
-    run: (argument, { turns }) => {
+    run: async (argument, session): Promise<Next> => {
       takesNothing("forget", argument);
-      if (!turns)
+      if (!session.turns)
         throw new UsageError("every prompt stands alone here", {
           next: "gpt2 interactive --turns keeps a conversation",
         });
-      turns.forget();
+      await session.forget();
       note("a new conversation");
-      return ASK;
+      return "ask";
     },
   },
   save: {
     usage: "/save FILE",
     help: "write prompts and samples to a new file; FILE.jsonl: as JSON lines",
-    run: async (argument, session) => {
+    run: async (argument, session): Promise<Next> => {
+      if (argument === "" && session.file) {
+        note(`the session is kept in ${session.file.path}; /save FILE writes it as text`);
+        return "ask";
+      }
       if (argument === "") throw new UsageError("/save needs a file name, such as /save FILE");
-      if (session.lastText === undefined)
-        throw new UsageError("there is nothing to save yet", { next: "type a prompt" });
+      lastText(session, "there is nothing to save yet");
       const path = expandPath(argument);
       const count = await session.save(path);
-      note(`wrote ${path}: ${count} ${count === 1 ? "sample" : "samples"}`);
-      return ASK;
+      note(`wrote ${path}: ${countOf(count, "sample")}`);
+      return "ask";
     },
   },
   quit: {
@@ -108,7 +300,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     help: "leave; so do Ctrl-D and, at the prompt, Ctrl-C",
     run: (argument) => {
       takesNothing("quit", argument);
-      return { type: "leave" };
+      return "leave";
     },
   },
 };
@@ -129,10 +321,20 @@ export function help(): string[] {
   ];
 }
 
-/** What a line that was typed means: a command that is done at once, or a prompt. */
+/** Does a piece of work; what is wrong with it is a line, and the session goes on. */
+export async function attempt(work: Work, session: Session, stage: Stage): Promise<void> {
+  try {
+    await work(session, stage);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    tell(error.message);
+  }
+}
+
+/** What a line that was typed means: a command that is done at once, or some work, such as a prompt's. */
 export async function obey(line: string, session: Session): Promise<Next> {
-  if (!line.startsWith("/")) return { type: "prompt", prompt: line };
-  if (line.startsWith("//")) return { type: "prompt", prompt: line.slice(1) };
+  if (!line.startsWith("/")) return prompting(line);
+  if (line.startsWith("//")) return prompting(line.slice(1));
   const [, name, argument] = /^\/(\S*)\s*(.*?)\s*$/.exec(line) ?? ["", "", ""];
   try {
     if (!Object.hasOwn(COMMANDS, name)) {
@@ -144,6 +346,6 @@ export async function obey(line: string, session: Session): Promise<Next> {
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     tell(error.message);
-    return ASK;
+    return "ask";
   }
 }

@@ -31,13 +31,17 @@ export class Keys extends Readable {
   private kept: (Piece | "end")[] = [];
   private isOpen = false;
   private timer: NodeJS.Timeout | undefined;
+  /** Called when something has come. */
+  private wake: () => void = () => {};
+  /** Counts the calls of next(): only the last one's waits. */
+  private turn = 0;
 
   constructor(
     private readonly terminal: NodeJS.ReadStream,
     private readonly handlers: KeyHandlers,
   ) {
     super({ read: () => {} });
-    terminal.on("data", this.receive).on("end", this.end).on("error", this.end);
+    this.start();
   }
 
   /** readline switches the terminal by this: with it every key comes at once. */
@@ -56,12 +60,45 @@ export class Keys extends Readable {
     this.isOpen = false;
   }
 
-  /** Lets go of the terminal. */
+  /** Waits for a single key, which readline does not get; undefined at the end of the input and at cancel(). */
+  async next(): Promise<string | undefined> {
+    const turn = ++this.turn;
+    for (;;) {
+      if (turn !== this.turn) return undefined;
+      const piece = this.kept.shift();
+      if (piece === "end") {
+        this.kept.unshift(piece);
+        return undefined;
+      }
+      if (piece === undefined) {
+        await new Promise<void>((resolve) => (this.wake = resolve));
+      } else if (piece.type === "keys" && piece.text !== "") {
+        // Escape alone, or an arrow key and the like: what begins with Escape is one key.
+        const [key] = piece.text.startsWith("\x1b") ? [piece.text] : piece.text;
+        this.kept.unshift({ type: "keys", text: piece.text.slice(key.length) });
+        return key;
+      }
+    }
+  }
+
+  /** Ends the wait of next(). */
+  cancel(): void {
+    this.turn++;
+    this.wake();
+  }
+
+  /** Lets go of the terminal: nothing is kept. */
   stop(): void {
     clearTimeout(this.timer);
     this.kept = [];
     this.terminal.off("data", this.receive).off("end", this.end).off("error", this.end);
     this.terminal.pause();
+  }
+
+  /** Takes the terminal again after stop(). */
+  start(): void {
+    this.terminal.on("data", this.receive).on("end", this.end).on("error", this.end);
+    this.terminal.resume();
   }
 
   private readonly receive = (bytes: Buffer): void => {
@@ -77,6 +114,7 @@ export class Keys extends Readable {
     this.accept(this.splitter.flush());
     this.kept.push("end");
     this.flow();
+    this.wake();
   };
 
   private accept(pieces: readonly Piece[]): void {
@@ -84,6 +122,7 @@ export class Keys extends Readable {
       this.kept.push(piece);
       this.flow();
     }
+    this.wake();
     // Not before the line that came with them is being answered.
     if (!this.isOpen) setImmediate(() => this.takeInterrupts());
   }

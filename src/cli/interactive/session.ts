@@ -1,10 +1,12 @@
 import type { LoadedModel } from "../../models/folder.js";
 import type { Turns } from "../../sampling/turns.js";
+import { UsageError, UserError } from "../../system/errors.js";
 import { writeNewFile } from "../../system/files.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { run, showSpeed } from "../samples/run.js";
-import { SAMPLE_HEADER, type SampleRecord } from "../samples/sink.js";
+import { SAMPLE_HEADER, type SampleRecord, type Sink } from "../samples/sink.js";
 import { note, type Output, tell } from "../terminal/output.js";
+import { type SessionFile, type Step, textOf } from "./session-file.js";
 import type { Settings } from "./settings.js";
 
 export const PROMPT = "Model prompt >>> ";
@@ -16,10 +18,12 @@ export interface Question {
   readonly output: Output;
   readonly seed: number;
   readonly prompt: string;
+  /** Stands before the prompt and stays when the context is full. */
+  readonly pin?: string;
   /** The conversation that the prompt belongs to. */
   readonly turns?: Turns;
   readonly signal: AbortSignal;
-  readonly onSample?: (record: SampleRecord, seconds: number) => void;
+  readonly onSample?: (record: SampleRecord, seconds: number) => void | Promise<void>;
 }
 
 /** Answers one prompt as the original does. Every prompt starts again from the seed: the same prompt, the same text. */
@@ -43,15 +47,16 @@ const ENDINGS: Readonly<Record<SampleRecord["finish_reason"], string>> = {
   interrupted: "interrupted",
 };
 
-/** A prompt and its samples. */
-interface Exchange {
+/** What is asked of the model: a prompt, and the seed where it is not the session's. */
+export interface Ask {
   readonly prompt: string;
-  readonly samples: SampleRecord[];
+  readonly seed?: number;
 }
 
 /** A person's session: what was asked, what came of it. */
 export class Session {
-  private readonly exchanges: Exchange[] = [];
+  #steps: Step[];
+  #pin: string;
 
   constructor(
     readonly settings: Settings,
@@ -59,26 +64,126 @@ export class Session {
     private readonly output: Output,
     /** The conversation, where prompts are lines of one. */
     readonly turns?: Turns,
-  ) {}
-
-  /** Answers a prompt; after each sample a line says how it went. */
-  async answer(prompt: string, signal: AbortSignal): Promise<void> {
-    const { model, output, settings, turns } = this;
-    const { options } = settings;
-    const samples: SampleRecord[] = [];
-    if (prompt !== "") this.exchanges.push({ prompt, samples });
-    const onSample = (record: SampleRecord, seconds: number): void => {
-      samples.push(record);
-      const { tokens, seed, finish_reason } = record;
-      note(`${showSpeed(tokens, seconds)}, seed ${seed}, ${ENDINGS[finish_reason]}`);
-    };
-    await answer(options, { model, output, seed: options.seed, prompt, turns, signal, onSample });
+    /** Where the session is kept. */
+    readonly file?: SessionFile,
+  ) {
+    const { steps, pin } = file?.state ?? { steps: [], pin: "" };
+    this.#steps = [...steps];
+    this.#pin = pin;
+    this.#restoreTurns();
   }
 
-  /** The last sample with its prompt, which /more goes on from; undefined before there is one. */
+  /** Text that stands before every prompt, and stays there when the context is full; "" for none. */
+  get pin(): string {
+    return this.#pin;
+  }
+
+  /** Steps that /undo can take back. */
+  get length(): number {
+    return this.#steps.length;
+  }
+
+  /** The last text with its prompt, which /more goes on from; undefined before there is one. */
   get lastText(): string | undefined {
-    const last = this.exchanges.flatMap(({ samples }) => samples).at(-1);
-    return last && last.prompt + last.text;
+    const last = this.#steps.at(-1);
+    return last && textOf(last);
+  }
+
+  /** The last sample; undefined where the last step has none. */
+  get lastSample(): SampleRecord | undefined {
+    return this.#steps.at(-1)?.samples.at(-1);
+  }
+
+  /** Answers a prompt; after each sample a line says how it went. */
+  async answer({ prompt, seed = this.settings.options.seed }: Ask, signal: AbortSignal): Promise<void> {
+    const { model, output, settings, turns, pin } = this;
+    if (prompt !== "") await this.#add({ prompt, samples: [] });
+    const onSample = async (record: SampleRecord, seconds: number): Promise<void> => {
+      this.#change((step) => ({ ...step, samples: [...step.samples, record] }));
+      note(`${showSpeed(record.tokens, seconds)}, seed ${record.seed}, ${ENDINGS[record.finish_reason]}`);
+      if (!turns) await this.#keep();
+    };
+    await answer(settings.options, { model, output, seed, prompt, pin, turns, signal, onSample });
+    if (!turns || prompt === "") return;
+    this.#change((step) => ({ ...step, turns: turns.said.slice(-2) }));
+    await this.#keep();
+  }
+
+  /** Makes a text the one that /more goes on from, as a step of its own. */
+  async begin(text: string): Promise<void> {
+    await this.#add({ prompt: text, samples: [] });
+  }
+
+  /** Takes the last step back. @throws UsageError where there is none */
+  async undo(): Promise<Step> {
+    const last = this.#steps.pop();
+    if (!last) throw new UsageError("there is nothing to undo", { next: "type a prompt" });
+    this.#restoreTurns();
+    await this.#keep();
+    return last;
+  }
+
+  /**
+   * Takes the last answer back, to be written with another seed.
+   * @param distance how many seeds further: 1 the next, -1 the one before
+   * @returns what to ask
+   * @throws UsageError where there is no answer, or no such seed
+   */
+  async retry(distance: number): Promise<Ask> {
+    const { lastSample } = this;
+    if (!lastSample) throw new UsageError("there is no sample to write again", { next: "type a prompt" });
+    const seed = lastSample.seed + distance;
+    if (seed < 0 || !Number.isSafeInteger(seed)) throw new UsageError(`there is no seed ${seed}`);
+    const { prompt } = await this.undo();
+    return { prompt, seed };
+  }
+
+  /**
+   * Candidates for the last answer, or for what goes on from a loaded text: the samples 1 to count of its seed.
+   * @throws UsageError where there is nothing to continue
+   */
+  async candidates(count: number, signal: AbortSignal): Promise<SampleRecord[]> {
+    const last = this.#steps.at(-1);
+    if (!last) throw new UsageError("there is nothing to continue yet", { next: "type a prompt" });
+    const { model, settings, pin } = this;
+    const { options } = settings;
+    const seed = this.lastSample?.seed ?? options.seed;
+    const records: SampleRecord[] = [];
+    const output: Sink = { closed: this.output.closed, write: async () => {} };
+    await run(
+      { ...options, nsamples: count, batch_size: count, format: "jsonl" },
+      {
+        ...{ model, output, layout: SAMPLE_HEADER, seed, pin, signal },
+        prompt: last.prompt,
+        onSample: (record) => void records.push(record),
+      },
+    );
+    return records;
+  }
+
+  /** Takes a candidate for the last answer, and prints it as one. */
+  async take(record: SampleRecord): Promise<void> {
+    this.#change((step) => ({ ...step, samples: [record] }));
+    await this.#keep();
+    const { format } = this.settings.options;
+    await this.output.write(
+      format === "text"
+        ? `${SAMPLE_HEADER.before(record.sample, 1)}${record.text}\n${CLOSING}`
+        : `${JSON.stringify(record)}\n`,
+    );
+  }
+
+  /** Pins a text; "" takes it away. */
+  async setPin(text: string): Promise<void> {
+    this.#pin = text;
+    await this.#keep();
+  }
+
+  /** Begins a new conversation. */
+  async forget(): Promise<void> {
+    this.turns?.forget();
+    this.#steps = this.#steps.map(({ prompt, samples }) => ({ prompt, samples }));
+    await this.#keep();
   }
 
   /**
@@ -88,17 +193,42 @@ export class Session {
    * @throws UserError when there is such a file, or it cannot be written
    */
   async save(path: string): Promise<number> {
-    const answered = this.exchanges.filter(({ samples }) => samples.length > 0);
-    const samples = answered.flatMap((exchange) => exchange.samples);
+    const answered = this.#steps.filter(({ samples }) => samples.length > 0);
+    const samples = answered.flatMap((step) => step.samples);
     const text = path.endsWith(".jsonl")
       ? samples.map((record) => `${JSON.stringify(record)}\n`)
       : answered.map(
-          (exchange) =>
-            `${PROMPT}${exchange.prompt}\n${exchange.samples
+          (step) =>
+            `${PROMPT}${step.prompt}\n${step.samples
               .map(({ sample, text }) => `${SAMPLE_HEADER.before(sample, sample)}${text}\n`)
               .join("")}${CLOSING}`,
         );
     await writeNewFile(path, text.join(""));
     return samples.length;
+  }
+
+  async #add(step: Step): Promise<void> {
+    this.#steps.push(step);
+    await this.#keep();
+  }
+
+  #change(change: (last: Step) => Step): void {
+    const last = this.#steps.pop();
+    if (last) this.#steps.push(change(last));
+  }
+
+  /** A conversation is what the steps say. */
+  #restoreTurns(): void {
+    this.turns?.restore(this.#steps.flatMap(({ turns = [] }) => turns));
+  }
+
+  /** Writes the session's file. Where that fails the session goes on: the file still holds what it held before. */
+  async #keep(): Promise<void> {
+    try {
+      await this.file?.write({ steps: this.#steps, pin: this.#pin });
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      tell(`warning: the session was not saved: ${error.message}; it is tried again after the next step`);
+    }
   }
 }

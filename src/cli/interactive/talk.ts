@@ -1,6 +1,6 @@
 import { EXIT } from "../../system/errors.js";
 import { tell } from "../terminal/output.js";
-import { obey } from "./commands.js";
+import { attempt, obey, prompting } from "./commands.js";
 import { History, historyPath } from "./history.js";
 import { PROMPT, type Session } from "./session.js";
 import { Terminal } from "./terminal.js";
@@ -78,13 +78,11 @@ export async function talk(session: Session, wantsHistory: boolean, closed: Abor
       if (!entry) break;
       history.add(typed(entry));
       terminal.remember(history.entries);
-      const next = entry.isPrompt
-        ? ({ type: "prompt", prompt: entry.text } as const)
-        : await obey(entry.text, session);
-      if (next.type === "leave") return EXIT.done;
-      if (next.type === "ask") continue;
+      const next = entry.isPrompt ? prompting(entry.text) : await obey(entry.text, session);
+      if (next === "leave") return EXIT.done;
+      if (next === "ask") continue;
       current = new AbortController();
-      await session.answer(next.prompt, current.signal);
+      await attempt(next, session, { signal: current.signal, terminal });
       current = undefined;
     }
   } finally {

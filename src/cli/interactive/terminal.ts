@@ -43,6 +43,9 @@ export class Terminal {
   private readonly replies: Reply[] = [];
   private isAsking = false;
   private isOver = false;
+  /** Another program has the terminal: Ctrl-C is for that one. */
+  private isLent = false;
+  private isAskingKey = false;
   private wake = (): void => {};
   private stopping: NodeJS.Timeout | undefined;
   /** readline's own list of what can be recalled, newest first. */
@@ -111,6 +114,38 @@ export class Terminal {
     return this.replies.shift() ?? { type: "end" };
   }
 
+  /** Shows a question and waits for one key; undefined for Ctrl-C and the end of the input. */
+  async key(question: string): Promise<string | undefined> {
+    if (!this.keys) {
+      const reply = await this.ask(question);
+      return reply.type === "line" ? reply.text.trim().slice(0, 1) : undefined;
+    }
+    process.stderr.write(question);
+    this.isAskingKey = true;
+    const key = await this.keys.next();
+    this.isAskingKey = false;
+    process.stderr.write("\n");
+    return key === "\x03" ? undefined : key;
+  }
+
+  /** Lends the terminal to another program while a piece of work runs. */
+  async lend<T>(work: () => Promise<T>): Promise<T> {
+    this.isLent = true;
+    this.restore();
+    if (!isWindows) process.off("SIGTSTP", this.stopBySignal);
+    this.keys?.setRawMode(false);
+    this.keys?.stop();
+    try {
+      return await work();
+    } finally {
+      this.isLent = false;
+      this.keys?.start();
+      this.keys?.setRawMode(true);
+      if (this.keys && !isWindows) process.on("SIGTSTP", this.stopBySignal);
+      this.markPastes(true);
+    }
+  }
+
   /** Sets what can be recalled, newest first. */
   remember(history: readonly string[]): void {
     this.recalled.splice(0, this.recalled.length, ...history.map(onOneLine));
@@ -137,6 +172,11 @@ export class Terminal {
   }
 
   private readonly interrupt = (): void => {
+    if (this.isLent) return;
+    if (this.isAskingKey) {
+      this.keys?.cancel();
+      return;
+    }
     if (!this.isAsking) {
       this.onInterrupt();
       return;

@@ -1,6 +1,6 @@
 import type { LoadedModel } from "../../models/folder.js";
 import { type TokenLogprob, withoutAdded } from "../../sampling/logprobs.js";
-import { promptIds } from "../../sampling/prompt.js";
+import { pinnedPrompt, promptIds } from "../../sampling/prompt.js";
 import { inOrder, sample } from "../../sampling/sample.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
 import type { Turns } from "../../sampling/turns.js";
@@ -18,6 +18,8 @@ export interface Run {
   readonly seed: number;
   /** The prompt's text; "" begins from the end-of-text token. */
   readonly prompt: string;
+  /** Stands before the prompt, and stays there when the context is full; "" or undefined: nothing does. */
+  readonly pin?: string;
   /** The conversation that the prompt is the next line of; its last sample is the answer. */
   readonly turns?: Turns;
   /** Numbers, from 0, of samples that are there already. */
@@ -25,7 +27,7 @@ export interface Run {
   /** Ends the run. */
   readonly signal: AbortSignal;
   /** Called when a sample has been written, instead of one note at the end of the run. */
-  readonly onSample?: (record: SampleRecord, seconds: number) => void;
+  readonly onSample?: (record: SampleRecord, seconds: number) => void | Promise<void>;
 }
 
 /** The number of tokens and the time they took, in words. */
@@ -37,13 +39,13 @@ export function showSpeed(tokens: number, seconds: number): string {
 /** Writes samples to the output as they come: the one loop behind interactive, unconditional and generate. */
 export async function run(
   options: GeneratingOptions & NumberingOptions,
-  { model, output, layout, seed, prompt, turns, signal, onSample, done }: Run,
+  { model, output, layout, seed, prompt, pin, turns, signal, onSample, done }: Run,
 ): Promise<void> {
   checkBias(options.logit_bias, model.hparams.n_vocab);
-  const ids = promptIds(model, turns?.ask(prompt, options) ?? prompt, {
-    special: options.special,
-    onNotice: (line) => tell(`warning: ${line}`),
-  });
+  const reading = { special: options.special, onNotice: (line: string) => tell(`warning: ${line}`) };
+  const { ids, pinned } = pin
+    ? pinnedPrompt(model, pin, prompt, reading)
+    : { ids: promptIds(model, turns?.ask(prompt, options) ?? prompt, reading), pinned: 0 };
   const times = new SampleTimes(options.batch_size);
   const nsamples = options.nsamples === 0 ? Number.POSITIVE_INFINITY : options.nsamples;
   const numbering = numberSamples(options, nsamples, done);
@@ -51,6 +53,7 @@ export async function run(
     ...options,
     seed,
     keepIds: turns !== undefined,
+    pinned,
     nsamples: numbering.count,
     numberOf: numbering.numberOf,
     signal: AbortSignal.any([signal, output.closed]),
@@ -99,7 +102,7 @@ export async function run(
     }
     await output.end?.(position, finish_reason);
     const seconds = times.take(event.sample);
-    onSample?.(record, seconds);
+    await onSample?.(record, seconds);
   }
   turns?.answer(answer);
   if (total > 0 && !onSample) note(showSpeed(total, (performance.now() - started) / 1000));
