@@ -1,19 +1,20 @@
 import { type Command, Option } from "commander";
 import { UsageError } from "../../system/errors.js";
-import { addFileOptions, countSamples, type FileOptions, openSink } from "../options/files.js";
-import { addNumberingOptions, type NumberingOptions } from "../options/numbering.js";
+import { addFileOptions, countSamples, openSink } from "../options/files.js";
+import { addNumberingOptions } from "../options/numbering.js";
 import { trueOrFalse, unescaped } from "../options/parse.js";
-import { addGeneratingOptions, type GeneratingOptions } from "../options/sampling.js";
+import { addGeneratingOptions } from "../options/sampling.js";
+import type { PromptsOptions } from "../samples/generate-prompts.js";
+import { onePrompt } from "../samples/prompts.js";
 import type { Layout } from "../samples/sink.js";
 import { readPiped, readStdin, readTextFile, withoutLastNewline, withUnixLines } from "../terminal/input.js";
 
 /** The options that generate has beside the shared ones. Names are gpt-2-simple's, but for prompt_file. */
-interface GenerateOptions extends GeneratingOptions, NumberingOptions, FileOptions {
+interface GenerateOptions extends PromptsOptions {
   readonly prefix?: string;
   readonly prompt_file?: string;
+  readonly prompts?: string;
   readonly truncate?: string;
-  readonly include_prefix: boolean;
-  readonly sample_delim: string;
 }
 
 const DELIMITER = `${"=".repeat(20)}\n`;
@@ -49,17 +50,31 @@ function layoutOf(prompt: string, { include_prefix, sample_delim, nsamples }: Ge
   };
 }
 
+/** The texts that end a sample; --truncate is one of them. */
+const stopOf = ({ stop, truncate }: GenerateOptions): readonly string[] =>
+  truncate === undefined ? stop : [...stop, truncate];
+
 async function generate(
   command: Command,
   argument: string | undefined,
   options: GenerateOptions,
 ): Promise<number> {
+  if (options.prompts !== undefined) {
+    if ([argument, options.prefix, options.prompt_file].some((each) => each !== undefined))
+      throw new UsageError("--prompts names a file of prompts", { next: "give no other prompt" });
+    const { generatePrompts } = await import("../samples/generate-prompts.js");
+    return generatePrompts(command, options.prompts, { ...options, stop: stopOf(options) });
+  }
+  if (options.template !== undefined || options.column !== undefined)
+    throw new UsageError(
+      `--${options.template === undefined ? "column" : "template"} goes with --prompts FILE`,
+    );
   const total = countSamples(options);
   const prompt = await readPrompt(argument, options);
   if (prompt === "")
     throw new UsageError("the prompt is empty", { next: "gpt2 unconditional writes from nothing" });
-  const stop = options.truncate === undefined ? options.stop : [...options.stop, options.truncate];
-  const files = await openSink(command, { ...options, stop }, prompt);
+  const stop = stopOf(options);
+  const files = await openSink(command, { ...options, stop }, onePrompt(prompt));
   const { runOnce } = await import("../samples/run-once.js"); // a Tab asks for the options alone
   return runOnce({ ...options, stop, nsamples: total }, prompt, layoutOf(prompt, options), files);
 }
@@ -74,6 +89,18 @@ export function addGenerate(program: Command, finish: (code: number) => void): v
     .argument("[prompt]", "the text to continue")
     .option("--prefix <text>", "the prompt, under gpt-2-simple's name")
     .option("--prompt_file <file>", "read the prompt from a file")
+    .option(
+      "--prompts <file>",
+      'continue every prompt of a file, --batch_size of them at once: a line each of a text; an object a line of a .jsonl, {"prompt": ..., and options of its own}; a row of a .csv or .tsv',
+    )
+    .option(
+      "--template <text>",
+      "with --prompts FILE.jsonl or .csv: the prompt, in which {title} stands for that field or column; \\n is a newline",
+    )
+    .option(
+      "--column <name>",
+      "with --prompts FILE.csv or .jsonl: the column or field that is the prompt (default: prompt, or a table's first)",
+    )
     .addOption(
       new Option("--include_prefix <bool>", "true, or false: print the prompt with each sample")
         .argParser(trueOrFalse("--include_prefix"))

@@ -189,10 +189,15 @@ function presetFor(
 
 /** Sets an option as if its value had been typed. @throws UsageError that says where a wrong value stands */
 function setOption(command: Command, setting: Setting): void {
+  command.setOptionValueWithSource(setting.name, parseSetting(command, setting), "config");
+}
+
+/** The value of an option as it is when it is typed. @throws UsageError that says where a wrong value stands */
+export function parseSetting(command: Command, setting: Setting): unknown {
   const option = optionNamed(command, setting.name);
-  if (!option) return;
+  if (!option) return undefined;
   try {
-    command.setOptionValueWithSource(setting.name, parseTexts(option, setting.texts), "config");
+    return parseTexts(option, setting.texts);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UsageError(`${setting.where}: ${error.reason}`, { next: error.next });

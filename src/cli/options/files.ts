@@ -3,6 +3,7 @@ import { expandPath } from "../../models/store.js";
 import { MAX_COUNT } from "../../sampling/options.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
 import { UsageError } from "../../system/errors.js";
+import type { RunPrompts } from "../samples/prompts.js";
 import { openResumed } from "../samples/resumed-file.js";
 import { SampleFiles } from "../samples/sample-files.js";
 import type { OwnSink } from "../samples/sink.js";
@@ -57,7 +58,7 @@ export function countSamples({ nsamples, nfiles = 1 }: GeneratingOptions & FileO
 export async function openSink(
   command: Command,
   options: GeneratingOptions & NumberingOptions & FileOptions,
-  prompt: string,
+  prompts: RunPrompts,
 ): Promise<OwnSink | undefined> {
   const { nsamples, nfiles, out, out_dir, overwrite, format, logprobs } = options;
   if (logprobs !== undefined && format === "text" && options.resume === undefined) {
@@ -72,7 +73,7 @@ export async function openSink(
     if (out !== undefined || isInFolder) {
       throw new UsageError("--resume names the file itself", { next: "drop --out, --nfiles and --folder" });
     }
-    return openResumed(command, options, prompt);
+    return openResumed(command, options, prompts);
   }
   if (out !== undefined && isInFolder) {
     throw new UsageError("give --out for one file, or --nfiles and --folder for several, not both");
@@ -86,7 +87,7 @@ export async function openSink(
   if (nsamples === 0) {
     throw new UsageError("a file needs an end", { next: "pass --nsamples" });
   }
-  const { count } = numberSamples(options, countSamples(options));
+  const count = prompts.count * numberSamples(options, countSamples(options)).count;
   if (out !== undefined) return SampleFiles.oneFile(expandPath(out), count, overwrite === true);
   const extension = format === "jsonl" ? ".jsonl" : ".txt";
   return SampleFiles.inFolder(expandPath(folder ?? FOLDER), { perFile: nsamples, count, extension });

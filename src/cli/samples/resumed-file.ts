@@ -11,6 +11,7 @@ import { fileError } from "../../system/files.js";
 import { type Lock, lockFolder } from "../../system/lock.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { note, tell } from "../terminal/output.js";
+import { placeOf, type RunPrompts } from "./prompts.js";
 import {
   type Deciding,
   decidingOptions,
@@ -29,7 +30,7 @@ const ANOTHER = "choose another file for --resume";
 /** What a file's samples must have in common with those that are to be added. */
 interface Wanted {
   readonly seed: number | undefined;
-  readonly prompt: string;
+  readonly prompts: RunPrompts;
   readonly options: Deciding;
 }
 
@@ -144,7 +145,7 @@ async function createdFile(path: string): Promise<string> {
 }
 
 /** Reads all lines. @throws UserError when they are samples of another run, or the file was never one of samples */
-async function readSamples(path: string, { seed, prompt }: Wanted): Promise<Found> {
+async function readSamples(path: string, { seed, prompts }: Wanted): Promise<Found> {
   const done = new Set<number>();
   const lines: Found["lines"][number][] = [];
   let known = seed;
@@ -153,16 +154,19 @@ async function readSamples(path: string, { seed, prompt }: Wanted): Promise<Foun
     let { kind } = line;
     if (line.kind === "sample") {
       const { sample } = line;
-      if (sample.prompt !== prompt)
+      const own = prompts.find(sample.prompt_number);
+      if (sample.prompt !== own?.prompt)
         throw new UserError(`${path} holds samples of another prompt`, { next: ANOTHER });
-      if (known !== undefined && sample.seed !== known) {
+      const wanted = own.seed ?? known;
+      if (wanted !== undefined && sample.seed !== wanted) {
         throw new UserError(`${path} holds samples of seed ${sample.seed}`, {
           next: `pass --seed ${sample.seed}, or ${ANOTHER}`,
         });
       }
-      known = sample.seed;
-      if (done.has(sample.sample)) kind = "odd"; // a second time
-      done.add(sample.sample);
+      if (own.seed === undefined) known = sample.seed;
+      const place = placeOf(own.index, sample.sample - 1);
+      if (done.has(place)) kind = "odd"; // a second time
+      done.add(place);
     }
     const last = lines.at(-1);
     if (last?.kind === kind) lines[lines.length - 1] = { kind, start: last.start, end };
@@ -171,7 +175,7 @@ async function readSamples(path: string, { seed, prompt }: Wanted): Promise<Foun
   if (done.size === 0 && lines.some(({ kind }) => kind === "odd")) {
     throw new UserError(`${path} holds something other than samples`, { next: ANOTHER });
   }
-  return { done: new Set([...done].map((sample) => sample - 1)), seed: known, lines };
+  return { done, seed: known, lines };
 }
 
 /** Leaves only whole samples in the file; odd lines go to the end of another one beside it. */
@@ -231,12 +235,16 @@ async function tidy(path: string, { lines }: Found): Promise<void> {
 export async function openResumed(
   command: Command,
   options: GeneratingOptions & { readonly resume?: string },
-  prompt: string,
+  prompts: RunPrompts,
 ): Promise<ResumedFile | undefined> {
   const { resume, seed, format } = options;
   if (resume === undefined) return undefined;
   if (format === "text" && command.getOptionValueSource("format") === "cli") {
     throw new UsageError("--resume writes jsonl", { next: "drop --format text" });
   }
-  return ResumedFile.open(resume, { seed, prompt, options: decidingOptions(options) });
+  return ResumedFile.open(resume, {
+    seed,
+    prompts,
+    options: { ...decidingOptions(options), ...prompts.deciding },
+  });
 }

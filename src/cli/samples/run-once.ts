@@ -1,3 +1,4 @@
+import type { LoadedModel } from "../../models/folder.js";
 import { randomSeed } from "../../random.js";
 import { EXIT } from "../../system/errors.js";
 import type { NumberingOptions } from "../options/numbering.js";
@@ -6,7 +7,7 @@ import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
 import { note, Output } from "../terminal/output.js";
 import { loadNamedModel } from "./find-model.js";
 import { run } from "./run.js";
-import type { Layout, OwnSink } from "./sink.js";
+import type { Layout, OwnSink, Sink } from "./sink.js";
 
 /** The options' seed, or a random one that the user is told. */
 export function chooseSeed(options: GeneratingOptions): number {
@@ -16,15 +17,39 @@ export function chooseSeed(options: GeneratingOptions): number {
   return seed;
 }
 
-/**
- * Loads the model, writes samples of one prompt until they are done or Ctrl-C is pressed; the exit code.
- * @param files where the samples go instead of standard output
- */
+/** What there is to write samples with. */
+export interface Writing {
+  readonly model: LoadedModel;
+  readonly output: Sink;
+  /** Chosen when it is asked for: a file of prompts may have seeds of its own. */
+  readonly seed: () => number;
+  readonly signal: AbortSignal;
+}
+
+/** Loads the model, writes samples of one prompt until they are done or Ctrl-C is pressed; see writeOnce(). */
 export async function runOnce(
   options: GeneratingOptions & NumberingOptions,
   prompt: string,
   layout: Layout,
   files?: OwnSink,
+): Promise<number> {
+  return writeOnce(options, files, ({ seed, ...writing }) =>
+    run(files?.done ? { ...options, format: "jsonl" } : options, {
+      ...{ ...writing, seed: seed() },
+      ...{ layout, prompt, done: files?.done },
+    }),
+  );
+}
+
+/**
+ * Loads the model and lets samples be written until they are done or Ctrl-C is pressed.
+ * @param files where the samples go instead of standard output
+ * @returns the exit code
+ */
+export async function writeOnce(
+  options: GeneratingOptions,
+  files: OwnSink | undefined,
+  write: (writing: Writing) => Promise<void>,
 ): Promise<number> {
   const stdout = new Output();
   const output = files ?? stdout;
@@ -38,15 +63,7 @@ export async function runOnce(
         try {
           if (!signal.aborted) {
             await files?.accept?.(model);
-            await run(files?.done ? { ...options, format: "jsonl" } : options, {
-              model,
-              output,
-              layout,
-              seed: files?.seed ?? chooseSeed(options),
-              prompt,
-              signal,
-              done: files?.done,
-            });
+            await write({ model, output, signal, seed: () => files?.seed ?? chooseSeed(options) });
           }
         } finally {
           await model.engine.dispose();

@@ -7,6 +7,8 @@ const BEGINNING = Buffer.from('{"sample":');
 export interface SampleLine {
   /** Counts from 1. */
   readonly sample: number;
+  /** Where the prompt stands in its file; undefined where there is one prompt alone. */
+  readonly prompt_number?: number;
   readonly seed: number;
   readonly prompt: string;
 }

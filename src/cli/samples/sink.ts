@@ -30,6 +30,8 @@ export interface Sink {
 export interface SampleRecord {
   /** Counts from 1. */
   readonly sample: number;
+  /** Where the prompt stands in its file: --prompts. */
+  readonly prompt_number?: number;
   readonly seed: number;
   readonly prompt: string;
   readonly text: string;

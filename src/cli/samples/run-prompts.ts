@@ -1,0 +1,131 @@
+import type { LoadedModel } from "../../models/folder.js";
+import { type Continuation, Continuations, type FinishReason } from "../../sampling/continuation.js";
+import { promptIds } from "../../sampling/prompt.js";
+import type { Numbering } from "../../sampling/sample-numbers.js";
+import { Scheduler } from "../../serve/scheduler.js";
+import { checkBias, type GeneratingOptions } from "../options/sampling.js";
+import { note, tell } from "../terminal/output.js";
+import { showSpeed } from "./run.js";
+import type { SampleRecord, Sink } from "./sink.js";
+
+/** A prompt of a file with all its options. */
+export interface NumberedPrompt {
+  readonly number: number;
+  readonly prompt: string;
+  readonly options: GeneratingOptions & { readonly seed: number };
+  /** Which of its samples are written. */
+  readonly numbering: Numbering;
+}
+
+/** What a run over many prompts needs. */
+export interface PromptsRun {
+  readonly model: LoadedModel;
+  readonly output: Sink;
+  readonly prompts: readonly NumberedPrompt[];
+  readonly batch_size: number;
+  readonly format: "text" | "jsonl";
+  /** Printed before a sample's text. */
+  readonly before: (record: SampleRecord, position: number) => string;
+  readonly signal: AbortSignal;
+}
+
+/** So many batches' worth of samples may be begun beyond the oldest unfinished one: bounds what waits to be printed. */
+const LOOKAHEAD = 32;
+/** For prompts that begin alike, as those of a template do. */
+const CACHE_MEGABYTES = 64;
+
+/** One sample of one prompt. */
+interface Job {
+  readonly entry: NumberedPrompt;
+  /** Its number in the seed's stream, from 0. */
+  readonly sample: number;
+}
+
+function* jobsOf(prompts: readonly NumberedPrompt[]): Generator<Job, void, void> {
+  for (const entry of prompts) {
+    for (let k = 0; k < entry.numbering.count; k++) yield { entry, sample: entry.numbering.numberOf(k) };
+  }
+}
+
+/**
+ * Writes the samples of many prompts, in the order of the prompts, whatever order they are done in. Each is what
+ * `generate` writes for its prompt alone: the batch is made of different prompts' samples.
+ */
+export async function runPrompts(run: PromptsRun): Promise<void> {
+  const { model, output, prompts, batch_size } = run;
+  const { engine, encoder, hparams } = model;
+  for (const { options } of prompts) checkBias(options.logit_bias, hparams.n_vocab);
+  const signal = AbortSignal.any([run.signal, output.closed]);
+  const most = LOOKAHEAD * batch_size;
+  const scheduler = new Scheduler(engine, {
+    max_batch: batch_size,
+    queue: most,
+    cache_megabytes: CACHE_MEGABYTES,
+  });
+  const jobs = jobsOf(prompts);
+  /** Samples that are done, by their position from 1, until those before them are. */
+  const done = new Map<number, SampleRecord>();
+  const started = performance.now();
+  let [begun, written, tokens] = [0, 0, 0];
+  let failure: { readonly error: unknown } | undefined;
+  let wake = (): void => {};
+  signal.addEventListener("abort", () => wake());
+
+  const start = ({ entry, sample }: Job, position: number): void => {
+    const { prompt, options, number } = entry;
+    const ids = promptIds(model, prompt, {
+      special: options.special,
+      onNotice: (line) => tell(`warning: prompt ${number}: ${line}`),
+    });
+    let text = "";
+    let continuation: Continuation | undefined;
+    let finish_reason: FinishReason | undefined;
+    scheduler.add([
+      {
+        prompt: ids,
+        begin: () => {
+          continuation = new Continuations(hparams, encoder, ids, options).begin(sample);
+          return continuation;
+        },
+        onAdvance: (advance) => {
+          text += advance.text;
+          finish_reason = advance.finish_reason;
+        },
+        onEnd: (error) => {
+          if (error !== undefined) failure ??= { error };
+          else if (finish_reason && continuation) {
+            const [{ seed }, { tokens }] = [options, continuation];
+            done.set(position, {
+              ...{ sample: sample + 1, prompt_number: number, seed, prompt, text },
+              ...{ tokens, finish_reason },
+            });
+          }
+          wake();
+        },
+      },
+    ]);
+  };
+
+  try {
+    let next = jobs.next();
+    while (!signal.aborted && !failure) {
+      for (; !next.done && begun - written < most; next = jobs.next()) start(next.value, ++begun);
+      if (written === begun) break; // all are written, and there are no more
+      const record = done.get(written + 1);
+      if (!record) {
+        await new Promise<void>((resolve) => (wake = resolve));
+        continue;
+      }
+      done.delete(++written);
+      tokens += record.tokens;
+      await output.begin?.(written);
+      if (run.format === "text") await output.write(`${run.before(record, written)}${record.text}\n`);
+      else await output.write(`${JSON.stringify(record)}\n`);
+      await output.end?.(written, record.finish_reason);
+    }
+    if (failure) throw failure.error;
+  } finally {
+    await scheduler.close(new Error("over"));
+  }
+  if (tokens > 0) note(showSpeed(tokens, (performance.now() - started) / 1000));
+}
