@@ -1,6 +1,5 @@
 import type { Command } from "commander";
 import type { EngineOptions } from "../../engines/create.js";
-import type { TokenLogprob } from "../../sampling/logprobs.js";
 import { MAX_TOP } from "../../sampling/options.js";
 import { logProbabilities, summarize, tokenLogprobs } from "../../sampling/score.js";
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
@@ -8,6 +7,7 @@ import { addEngineOptions, addModelsDir } from "../options/engine.js";
 import { oneOf, wholeNumber } from "../options/parse.js";
 import { specialOption } from "../options/sampling.js";
 import { modelFolder } from "../samples/find-model.js";
+import { likelier, tokenLine } from "../samples/token-line.js";
 import { readStdin, readTextFile } from "../terminal/input.js";
 import { whileInterruptible } from "../terminal/interrupt.js";
 import { note, Output } from "../terminal/output.js";
@@ -19,12 +19,6 @@ interface ScoreOptions extends EngineOptions {
   readonly top?: number;
   readonly format: "text" | "jsonl";
   readonly special?: boolean;
-}
-
-/** A token's rank and the likeliest in its place: `rank 3: "and" -0.9163, "the" -1.2040`. */
-function likelier({ rank, top }: TokenLogprob): string {
-  const list = top.map(({ text, logprob }) => `${JSON.stringify(text)} ${logprob.toFixed(4)}`).join(", ");
-  return `rank ${rank}${list && `: ${list}`}`;
 }
 
 /** Loads the model and scores the text; prints nothing before all is known. */
@@ -69,7 +63,7 @@ async function score(
       return;
     }
     for (const [i, id] of ids.entries()) {
-      const token = `${logprobs[i].toFixed(4).padStart(9)}  ${String(id).padStart(5)}  ${JSON.stringify(encoder.decode([id]))}`;
+      const token = tokenLine(logprobs[i], id, encoder.decode([id]));
       await output.write(`${token}${scored ? `  ${likelier(scored[i])}` : ""}\n`);
     }
     await output.write(

@@ -1,6 +1,7 @@
 import { expandPath } from "../../models/store.js";
 import { textIds } from "../../sampling/prompt.js";
 import { quote, UsageError, UserError } from "../../system/errors.js";
+import { likelier, tokenLine } from "../samples/token-line.js";
 import { readTextFile, withoutLastNewline, withUnixLines } from "../terminal/input.js";
 import { note, tell } from "../terminal/output.js";
 import { sideBySide } from "./columns.js";
@@ -234,6 +235,23 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: (argument, session) => {
       takesNothing("tokens", argument);
       showTokens(session, lastText(session, "there is no text yet"));
+      return "ask";
+    },
+  },
+  why: {
+    usage: "/why",
+    help: "show the last sample's tokens with their logprobs, ranks and alternatives",
+    run: (argument, session) => {
+      takesNothing("why", argument);
+      const { lastSample, lastTokens } = session;
+      if (!lastSample) throw new UsageError("there is no sample yet", { next: "type a prompt" });
+      if (!lastTokens)
+        throw new UsageError("only the sample that was written last is explained", {
+          next: "/retry 0 writes it again",
+        });
+      for (const token of lastTokens) {
+        tell(`${tokenLine(token.logprob, token.id, token.text)}  ${likelier(token)}`);
+      }
       return "ask";
     },
   },

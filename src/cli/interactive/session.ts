@@ -1,9 +1,10 @@
 import type { LoadedModel } from "../../models/folder.js";
+import type { TokenLogprob } from "../../sampling/logprobs.js";
 import type { Turns } from "../../sampling/turns.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { writeNewFile } from "../../system/files.js";
 import type { GeneratingOptions } from "../options/sampling.js";
-import { run, showSpeed } from "../samples/run.js";
+import { type Run, run, showSpeed } from "../samples/run.js";
 import { SAMPLE_HEADER, type SampleRecord, type Sink } from "../samples/sink.js";
 import { note, type Output, tell } from "../terminal/output.js";
 import { type SessionFile, type Step, textOf } from "./session-file.js";
@@ -23,7 +24,8 @@ export interface Question {
   /** The conversation that the prompt belongs to. */
   readonly turns?: Turns;
   readonly signal: AbortSignal;
-  readonly onSample?: (record: SampleRecord, seconds: number) => void | Promise<void>;
+  readonly onSample?: Run["onSample"];
+  readonly explain?: number;
 }
 
 /** Answers one prompt as the original does. Every prompt starts again from the seed: the same prompt, the same text. */
@@ -53,10 +55,16 @@ export interface Ask {
   readonly seed?: number;
 }
 
+/** So many alternatives of each token are kept for /why. */
+const ALTERNATIVES = 5;
+
 /** A person's session: what was asked, what came of it. */
 export class Session {
   #steps: Step[];
   #pin: string;
+  /** The last sample that was written, and how likely its tokens were. */
+  #explained: { readonly record: SampleRecord; readonly tokens: readonly TokenLogprob[] } | undefined;
+  readonly #candidateTokens = new WeakMap<SampleRecord, readonly TokenLogprob[]>();
 
   constructor(
     readonly settings: Settings,
@@ -94,16 +102,25 @@ export class Session {
     return this.#steps.at(-1)?.samples.at(-1);
   }
 
+  /** The last sample's tokens with their alternatives; undefined where another one was written since. */
+  get lastTokens(): readonly TokenLogprob[] | undefined {
+    return this.#explained?.record === this.lastSample ? this.#explained?.tokens : undefined;
+  }
+
   /** Answers a prompt; after each sample a line says how it went. */
   async answer({ prompt, seed = this.settings.options.seed }: Ask, signal: AbortSignal): Promise<void> {
     const { model, output, settings, turns, pin } = this;
     if (prompt !== "") await this.#add({ prompt, samples: [] });
-    const onSample = async (record: SampleRecord, seconds: number): Promise<void> => {
+    const onSample: Run["onSample"] = async (record, seconds, tokens) => {
+      this.#explained = { record, tokens };
       this.#change((step) => ({ ...step, samples: [...step.samples, record] }));
       note(`${showSpeed(record.tokens, seconds)}, seed ${record.seed}, ${ENDINGS[record.finish_reason]}`);
       if (!turns) await this.#keep();
     };
-    await answer(settings.options, { model, output, seed, prompt, pin, turns, signal, onSample });
+    await answer(settings.options, {
+      ...{ model, output, seed, prompt, pin, turns, signal, onSample },
+      explain: ALTERNATIVES,
+    });
     if (!turns || prompt === "") return;
     this.#change((step) => ({ ...step, turns: turns.said.slice(-2) }));
     await this.#keep();
@@ -155,7 +172,11 @@ export class Session {
       {
         ...{ model, output, layout: SAMPLE_HEADER, seed, pin, signal },
         prompt: last.prompt,
-        onSample: (record) => void records.push(record),
+        explain: ALTERNATIVES,
+        onSample: (record, _, tokens) => {
+          records.push(record);
+          this.#candidateTokens.set(record, tokens);
+        },
       },
     );
     return records;
@@ -164,6 +185,7 @@ export class Session {
   /** Takes a candidate for the last answer, and prints it as one. */
   async take(record: SampleRecord): Promise<void> {
     this.#change((step) => ({ ...step, samples: [record] }));
+    this.#explained = { record, tokens: this.#candidateTokens.get(record) ?? [] };
     await this.#keep();
     const { format } = this.settings.options;
     await this.output.write(

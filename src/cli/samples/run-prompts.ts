@@ -1,5 +1,6 @@
 import type { LoadedModel } from "../../models/folder.js";
 import { type Continuation, Continuations, type FinishReason } from "../../sampling/continuation.js";
+import { type TokenLogprob, withoutAdded } from "../../sampling/logprobs.js";
 import { promptIds } from "../../sampling/prompt.js";
 import type { Numbering } from "../../sampling/sample-numbers.js";
 import { Scheduler } from "../../serve/scheduler.js";
@@ -78,6 +79,7 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
       onNotice: (line) => tell(`warning: prompt ${number}: ${line}`),
     });
     let text = "";
+    const scored: TokenLogprob[] = [];
     let continuation: Continuation | undefined;
     let finish_reason: FinishReason | undefined;
     scheduler.add([
@@ -89,6 +91,7 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
         },
         onAdvance: (advance) => {
           text += advance.text;
+          if (advance.token) scored.push(withoutAdded(advance.token));
           finish_reason = advance.finish_reason;
         },
         onEnd: (error) => {
@@ -98,6 +101,7 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
             done.set(position, {
               ...{ sample: sample + 1, prompt_number: number, seed, prompt, text },
               ...{ tokens, finish_reason },
+              ...(options.logprobs !== undefined && { token_logprobs: scored }),
             });
           }
           wake();

@@ -27,7 +27,13 @@ export interface Run {
   /** Ends the run. */
   readonly signal: AbortSignal;
   /** Called when a sample has been written, instead of one note at the end of the run. */
-  readonly onSample?: (record: SampleRecord, seconds: number) => void | Promise<void>;
+  readonly onSample?: (
+    record: SampleRecord,
+    seconds: number,
+    tokens: readonly TokenLogprob[],
+  ) => void | Promise<void>;
+  /** How many of each token's likeliest alternatives onSample is told, where the options ask for none. */
+  readonly explain?: number;
 }
 
 /** The number of tokens and the time they took, in words. */
@@ -39,7 +45,7 @@ export function showSpeed(tokens: number, seconds: number): string {
 /** Writes samples to the output as they come: the one loop behind interactive, unconditional and generate. */
 export async function run(
   options: GeneratingOptions & NumberingOptions,
-  { model, output, layout, seed, prompt, pin, turns, signal, onSample, done }: Run,
+  { model, output, layout, seed, prompt, pin, turns, signal, onSample, explain, done }: Run,
 ): Promise<void> {
   checkBias(options.logit_bias, model.hparams.n_vocab);
   const reading = { special: options.special, onNotice: (line: string) => tell(`warning: ${line}`) };
@@ -54,6 +60,7 @@ export async function run(
     seed,
     keepIds: turns !== undefined,
     pinned,
+    logprobs: options.logprobs ?? explain,
     nsamples: numbering.count,
     numberOf: numbering.numberOf,
     signal: AbortSignal.any([signal, output.closed]),
@@ -102,7 +109,7 @@ export async function run(
     }
     await output.end?.(position, finish_reason);
     const seconds = times.take(event.sample);
-    await onSample?.(record, seconds);
+    await onSample?.(record, seconds, scored);
   }
   turns?.answer(answer);
   if (total > 0 && !onSample) note(showSpeed(total, (performance.now() - started) / 1000));

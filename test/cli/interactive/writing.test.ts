@@ -145,6 +145,36 @@ describe("the writer's loop", posix, () => {
     await session.leave();
   });
 
+  test("/why shows the last sample's tokens with their alternatives: what generateSamples says", async () => {
+    const session = await started();
+    assert.match((await session.command("/why"))[0], /^there is no sample yet/);
+    await session.line("the king");
+    const options = { seed: 1, length: 8, logprobs: 5 };
+    for await (const { token_logprobs = [] } of generateSamples(model, "the king", options)) {
+      const wanted = token_logprobs.map(({ logprob, id, rank, top }) => [
+        logprob.toFixed(4),
+        String(id),
+        String(rank),
+        ...top.map((each) => each.logprob.toFixed(4)),
+      ]);
+      assert.equal(wanted.length, 8);
+      const shown = (await session.command("/why")).map((line) => {
+        const [, logprob, id, rank, list] = /^ *(\S+) +(\d+) {2}".*" {2}rank (\d+): (.*)$/.exec(line) ?? [];
+        return [logprob, id, rank, ...[...list.matchAll(/" (-?[\d.]+)(?=, "|$)/g)].map(([, each]) => each)];
+      });
+      assert.deepEqual(shown, wanted);
+    }
+    await session.line("of");
+    await session.line("/undo");
+    assert.match(
+      (await session.command("/why"))[0],
+      /^only the sample that was written last is explained: \/retry 0/,
+    );
+    await session.line("/retry 0");
+    assert.equal((await session.command("/why")).length, 8);
+    await session.leave();
+  });
+
   test("/edit: the last text in the editor; nothing changes where it gives up", async () => {
     const script = file(
       "editor.mjs",
