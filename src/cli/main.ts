@@ -3,7 +3,7 @@ import { Command, CommanderError } from "commander";
 import { EXIT, messageOf, UsageError, UserError, writeOptionsAs } from "../system/errors.js";
 import { packageVersion } from "../system/package.js";
 import type { Shell } from "./completion/stubs.js";
-import { applyConfig, type Define } from "./config/apply.js";
+import type { Define } from "./config/apply.js";
 import { withUnderscores } from "./options/parse.js";
 import { Output } from "./terminal/output.js";
 import { shellQuote } from "./terminal/shell-quote.js";
@@ -133,7 +133,9 @@ export async function buildProgram(
     });
   }
   program.hook("preAction", async (_, command) => {
-    if (command !== program) await applyConfig(command, Object.keys(COMMANDS), define);
+    if (command === program) return;
+    const { applyConfig } = await import("./config/apply.js"); // a Tab and --help read no settings
+    await applyConfig(command, Object.keys(COMMANDS), define);
   });
   program.action(async ({ version }: { version?: boolean }) => {
     if (!version) return program.outputHelp();
