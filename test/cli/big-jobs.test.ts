@@ -22,7 +22,7 @@ const inOrder = (text: string): string =>
     .map((line) => `${line}\n`)
     .join("");
 
-// Written before any test runs: a script that is being run cannot be written again (ETXTBSY).
+// Written before any test runs: a running script cannot be overwritten (ETXTBSY).
 const SCRIPTS = join(TEMPORARY, "path with spaces");
 mkdirSync(SCRIPTS, { recursive: true });
 writeFileSync(join(SCRIPTS, "gpt2"), `#!/bin/sh\nexec "${process.execPath}" "${BIN}" "$@" --length 12\n`);

@@ -35,7 +35,7 @@ const COMMANDS = [...OPTIONS.keys(), "help"];
 const CWD = join(TEMPORARY, "here");
 const MODELS = join(TEMPORARY, "some models");
 const SCRIPTS = join(TEMPORARY, "scripts");
-/** What a model's folder can be called; nothing of it may be run. */
+/** Names that a model's folder can have; nothing in them may be run. */
 const NAMES = [
   "$(touch pwned)",
   "`touch pwned`",
@@ -87,7 +87,7 @@ const nothingWasRun = (): void => {
   assert.ok(!existsSync(join(MODELS, "pwned")));
 };
 
-/** What is offered for each of these lines, the cursor at their end, from a shell's own script. */
+/** What a shell's own script offers for each of these lines, with the cursor at the end. */
 async function offers(shell: Shell, script: string, lines: readonly string[]): Promise<string[][]> {
   const outcome = await start(shell, ["-c", script, shell, join(SCRIPTS, shell), ...lines], {
     cwd: CWD,
@@ -327,7 +327,7 @@ describe("zsh", { skip: isMissing("zsh") }, () => {
   });
 });
 
-/** A shell as a person uses it; gpt2 is a function there that shows each of its arguments. */
+/** An interactive shell, in which gpt2 is a function that prints its arguments. */
 class Interactive extends Terminal {
   static async start(shell: Shell): Promise<Interactive> {
     const script = join(SCRIPTS, shell);

@@ -15,7 +15,7 @@ import {
   TEMPORARY,
 } from "../support/spawn.js";
 
-/** Values that no whole number option takes. */
+/** Values that no whole-number option accepts. */
 const NO_NUMBERS = [
   "",
   " ",
@@ -30,7 +30,7 @@ const NO_NUMBERS = [
   "99999999999999999999",
 ];
 
-/** For every option that reads its value, values that it refuses. */
+/** Values that are refused, for every option that parses its value. */
 const WRONG: Readonly<Record<string, readonly string[]>> = {
   seed: [...NO_NUMBERS, "9007199254740992"],
   nsamples: [...NO_NUMBERS, "0"],
@@ -175,7 +175,7 @@ describe("models that are missing or damaged: one line, exit code 1", { concurre
     }
   });
 
-  /** A copy of a model folder in which something was changed. */
+  /** A copy of a model folder with something changed. */
   async function damaged(
     name: string,
     from: string,

@@ -124,7 +124,7 @@ describe("gpt2 convert", { concurrency: 2 }, () => {
   }
   const SHARD = "group1-shard1of1.bin";
 
-  /** Leaves nothing of the checkpoint, so that only the converted weights can be loaded. */
+  /** Removes the checkpoint, so that only the converted weights can be loaded. */
   async function removeCheckpoint(folder: string): Promise<void> {
     for (const file of await readdir(folder)) {
       if (/ckpt|^checkpoint$/.test(file)) await rm(join(folder, file));
@@ -231,9 +231,9 @@ describe("gpt2 download", { concurrency: 2 }, () => {
     await assertWrites(generate(["--model_name", "third", "--models_dir", dir]));
   });
 
-  /** What is in a model's folder; nothing where there is none. */
+  /** The files in a model's folder; none if it does not exist. */
   const left = (name: string): Promise<string[]> => readdir(join(dir, name)).catch(() => []);
-  /** The last line says what failed; before it only lines about files that came. */
+  /** The last line says what failed; the lines before it are about files that arrived. */
   function assertFailed(outcome: Outcome, pattern: RegExp): void {
     assert.equal(outcome.code, 1, outcome.stderr);
     const lines = outcome.stderr.split("\n").slice(0, -1);

@@ -118,7 +118,7 @@ describe("gpt2 finetune", { concurrency: 2 }, () => {
       first.stderr,
       /^warning: t\.csv is read with semicolons between columns, \\" for a quote inside a text, spaces before quotes, as its first rows show$/m,
     );
-    // Going on with the same columns is going on with the same dataset; one of them alone is not.
+    // With the same columns it is the same dataset; with only one of them it is not.
     const again = await gpt2(args, { cwd: folder });
     assertDone(again);
     assert.doesNotMatch(again.stderr, /column title/);
@@ -171,7 +171,7 @@ describe("gpt2 finetune", { concurrency: 2 }, () => {
     const hparams = JSON.parse(readFileSync(join(runOf(folder), "hparams.json"), "utf8"));
     assert.deepEqual(hparams, { n_vocab: 280, n_ctx: 16, n_embd: 8, n_head: 2, n_layer: 1 });
     assertDone(await gpt2(["generate", "a king", "--run_name", "run1", "--length", "9"], { cwd: folder }));
-    // The sizes are the run's when it goes on, and others are refused.
+    // A continued run keeps its sizes; others are refused.
     assertDone(await gpt2(["finetune", "text.txt", ...sizes, "--steps", "1"], { cwd: folder }));
     const other = ["finetune", "text.txt", "--from_scratch", "--n_layer", "2", "--steps", "1"];
     assertFails(await gpt2(other, { cwd: folder }), 2, /run1 has n_layer 1, not 2/);
@@ -432,7 +432,7 @@ describe("what cannot be", { concurrency: 2 }, () => {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: a terminal's language
 const TOKEN = /\x1b\[\??([\d;]*)([A-Za-z])|\r|\n|[^\x1b\r\n]+/g;
 
-/** What stands on a terminal when everything has been written: rows without trailing blanks. */
+/** What a terminal shows in the end: rows without trailing blanks. */
 function screen(raw: string): string[] {
   const rows = [""];
   let column = 0;

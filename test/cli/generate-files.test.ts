@@ -33,7 +33,7 @@ const read = (...path: string[]): string => readFileSync(join(...path), "utf8");
 const generate = (cwd: string, ...args: string[]): Promise<Outcome> =>
   gpt2(["generate", ...micro(...SEED, ...args)], { cwd });
 
-/** The first samples of the seed, as they come without any of the options. */
+/** The seed's first samples, without any of the options. */
 const SAMPLES: readonly JsonLine[] = await (async () => {
   const outcome = await generate(TEMPORARY, PROMPT, "--nsamples", "6", "--format", "jsonl");
   assertDone(outcome);
@@ -44,7 +44,7 @@ const texts = (from: number, to: number): string[] => SAMPLES.slice(from, to).ma
 const joined = (all: readonly string[], prompt = PROMPT, delimiter = DELIMITER): string =>
   all.map((text) => `${prompt}${text}\n`).join(delimiter);
 
-/** Waits until a file of the folder matches and holds something. */
+/** Waits until a matching file in the folder is not empty. */
 async function fileIn(folder: string, pattern: RegExp): Promise<string> {
   for (let tries = 0; tries < 600; tries++) {
     const name = existsSync(folder) ? readdirSync(folder).find((each) => pattern.test(each)) : undefined;
@@ -96,7 +96,7 @@ describe("prefix, truncate, include_prefix, sample_delim", { concurrency: 2 }, (
     assert.equal((await generate(cwd, ...args, "--include_prefix=False")).stdout, `${text.slice(0, at)}\n`);
     const [line] = parseLines((await generate(cwd, ...args, "--format=jsonl")).stdout);
     assert.deepEqual([line.text, line.finish_reason], [text.slice(0, at), "stop"]);
-    // With another text that comes sooner; the first counts.
+    // With another text that occurs earlier: the first one counts.
     const sooner = text.slice(3, 6);
     const both = await generate(cwd, ...args, "--stop", sooner);
     assert.equal(both.stdout, joined([text.slice(0, text.indexOf(sooner))]));
@@ -209,7 +209,7 @@ describe("nfiles and folder", { concurrency: 2 }, () => {
     skip: NO_SHELL,
   }, async () => {
     const cwd = fresh();
-    // This seed ends its first sample of its own accord, the second goes on until stopped.
+    // With this seed the first sample ends by itself; the second continues until stopped.
     const eos = SAMPLES.findIndex(({ finish_reason }) => finish_reason === "eos");
     assert.ok(eos >= 0, "a sample that ends");
     const args = ["generate", PROMPT, ...micro("--seed", "6", "--length", "1000000"), "--batch_size", "2"];

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 import { assertDone, assertFails, gpt2, MICRO, ROOT, TEMPORARY } from "../support/spawn.js";
 
-/** A models folder with a whole model, a truncated one, a begun download and something else. */
+/** A models folder with a complete model, a truncated one, a partial download and something else. */
 function someModels(name: string): string {
   const folder = join(TEMPORARY, name);
   for (const model of ["whole", "cut"]) cpSync(MICRO, join(folder, model), { recursive: true });
@@ -58,7 +58,7 @@ suite("gpt2 models", { concurrency: 2 }, () => {
     assert.match(outcome.stderr, /removed the link .*linked; the model itself, .*original, is kept/);
     assert.deepEqual(readdirSync(folder), []);
     assert.deepEqual(readdirSync(original), readdirSync(MICRO));
-    // Files of a model that are links go as links too.
+    // Files of a model that are links are removed as links too.
     const mixed = join(folder, "mixed");
     cpSync(MICRO, mixed, { recursive: true });
     rmSync(join(mixed, "vocab.bpe"));

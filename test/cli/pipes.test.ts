@@ -131,7 +131,7 @@ describe("readers that go away", { concurrency: 2, skip: NO_SHELL }, () => {
       assert.match(outcome.stderr, full);
       assert.doesNotMatch(outcome.stderr, /^ +at /m);
     }
-    // Nothing that is told beside the samples may end the program.
+    // Nothing printed besides the samples may end the program.
     assertDone(await shell('gpt2 generate a --model_name "$MICRO" --length 2 2> /dev/full'));
   });
 });

@@ -15,7 +15,7 @@ import {
 
 const OPTIONS = micro("--seed", "8", "--length", "6");
 
-/** What `generate` says of a prompt. */
+/** What `generate` prints for a prompt. */
 async function generate(args: readonly string[], options: SpawnOptions = {}): Promise<JsonLine> {
   const outcome = await gpt2(["generate", ...OPTIONS, "--format", "jsonl", ...args], options);
   assertDone(outcome);

@@ -28,16 +28,16 @@ import {
   TEMPORARY,
 } from "../support/spawn.js";
 
-/** A command's work, and the moment of the signal. */
+/** A command at work, and when the signal comes. */
 interface Work {
   /** @param folder an empty one, for what it writes */
   readonly args: (folder: string) => readonly string[];
   readonly stdin?: string | "open";
   /** The moment: a step on the disk (see signal-at-step.mjs), a text that it prints, or its connection. */
   readonly at: number | { readonly text: RegExp } | "connection";
-  /** What it is then doing, for the test's name. */
+  /** What it is doing then, for the test's name. */
   readonly doing: string;
-  /** It saves what it has: a training. */
+  /** It saves what it has: true for a training. */
   readonly saves?: true;
 }
 
@@ -101,7 +101,7 @@ describe("every command ends soon after SIGINT and SIGTERM, whatever it is doing
   skip: NO_SHELL,
   concurrency: 2,
 }, () => {
-  /** Takes connections and never says a word. */
+  /** Accepts connections and never answers. */
   const silent = createServer(() => {});
   before(async () => {
     mkdirSync(LARGE, { recursive: true });

@@ -156,7 +156,7 @@ describe("where files go", () => {
 
 describe("a models folder that is read-only", () => {
   const isRoot = process.getuid?.() === 0;
-  /** Root may write anywhere: as root the program runs as nobody, where that can be done. */
+  /** Root may write anywhere, so as root the program runs as nobody where possible. */
   const asNobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
   const nobody = (args: readonly string[]): ReturnType<typeof spawnSync> =>
     spawnSync("setpriv", [...asNobody, ...args]);

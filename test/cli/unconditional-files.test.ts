@@ -29,13 +29,13 @@ const unconditional = (cwd: string, ...args: string[]): Promise<Outcome> =>
   gpt2(["unconditional", ...micro(...SEED, ...args)], { cwd });
 const generate = (cwd: string, ...args: string[]): Promise<Outcome> =>
   gpt2(["generate", "Speak", ...micro(...SEED, ...args)], { cwd });
-/** A folder's files, in the order in which they were begun. */
+/** A folder's files, in the order they were started. */
 const files = (folder: string): string[] =>
   readdirSync(folder)
     .sort((a, b) => a.length - b.length || (a < b ? -1 : 1))
     .map((name) => read(folder, name));
 
-/** The first samples of the seed, as they come without files. */
+/** The seed's first samples, without files. */
 const SAMPLES: readonly JsonLine[] = await (async () => {
   const outcome = await unconditional(TEMPORARY, "--nsamples", "6", "--format", "jsonl");
   assertDone(outcome);

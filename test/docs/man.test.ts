@@ -31,7 +31,7 @@ function shown(): string {
   return stdout.replace(/.\x08/gu, "").replace(/[^\S\n]+/g, " ");
 }
 
-/** The stretch of the source between a heading and the next of its kind. */
+/** The part of the source between a heading and the next one like it. */
 function part(source: string, heading: string): string {
   const at = source.indexOf(`\n${heading}`);
   assert.ok(at >= 0, heading);

@@ -1,4 +1,4 @@
-/** Benchmarks and scripts are run by hand: what they import from the program is compared with what it exports. */
+/** Benchmarks and scripts are run by hand: this checks that the program exports what they import. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";

@@ -29,7 +29,7 @@ import { type Fault, FileServer } from "../support/file-server.js";
 const DATA = "model.ckpt.data-00000-of-00001";
 const MB = 1 << 20;
 
-/** Reproducible bytes that no part of repeats. */
+/** Reproducible bytes without repetitions. */
 function bytesOf(seed: string, size: number): Buffer {
   const key = createHash("md5").update(seed).digest();
   return createCipheriv("aes-128-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(size));
@@ -68,7 +68,7 @@ function serve(on: FileServer, name: string, files: Record<string, Buffer>, etag
 
 const QUICK: DownloadOptions = { retries: 2, retryDelay: 5, timeouts: { headers: 400, idle: 300 } };
 
-/** QUICK and the test's options; both servers are told what has arrived. */
+/** QUICK and the test's options; both servers learn what has arrived. */
 function quick(options: DownloadOptions): DownloadOptions {
   const onFile = (event: DownloadEvent): void => {
     options.onFile?.(event);
@@ -100,7 +100,7 @@ async function assertComplete(files = FILES): Promise<void> {
   );
 }
 
-/** The download must fail with one clear line and leave nothing bad under a good name. */
+/** The download must fail with one clear line and leave no bad file under a final name. */
 async function assertFails(download: Promise<unknown>, ...patterns: RegExp[]): Promise<UserError> {
   let caught: unknown;
   try {
@@ -700,7 +700,7 @@ describe("this side of the wire", () => {
     await writeFile(lock, JSON.stringify({ pid: dead, host: hostname() }));
     await own();
     await assertComplete();
-    // In a container that is started again, a new process may have the number of the one that was killed.
+    // In a restarted container, a new process may have the number of the killed one.
     await writeFile(lock, JSON.stringify({ pid: process.pid, host: hostname() }));
     await own();
     await assertComplete();

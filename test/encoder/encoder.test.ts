@@ -80,7 +80,7 @@ function randomText(below: (n: number) => number): string {
   return parts.join("");
 }
 
-/** The ids when pushed one at a time, joined. */
+/** The text of ids pushed one at a time. */
 function streamed(encoder: Encoder, ids: Iterable<number>): string {
   const decoder = encoder.decoder();
   let text = "";
@@ -279,7 +279,7 @@ describe("decoding", () => {
   });
 });
 
-/** The byte characters of the files, written down apart from the code: 0 to 32 are U+0100 and on, and so on. */
+/** The files' byte characters, written independently of the code: 0 to 32 are U+0100 and up, and so on. */
 const BYTES = [...Array(256).keys()].map((byte) => {
   if (byte <= 32) return String.fromCharCode(0x100 + byte);
   if (byte >= 127 && byte <= 160) return String.fromCharCode(0x121 + byte - 127);
@@ -298,7 +298,7 @@ function encoderOf(merges: readonly string[]): Encoder {
   return Encoder.fromFiles(JSON.stringify(table), bpe, "here");
 }
 
-/** The paper's algorithm on text, as plain as it can be: each round merges the best pair everywhere. */
+/** The paper's algorithm on text, as simply as possible: each round merges the best pair everywhere. */
 function plainMerges(word: string, merges: readonly string[]): string[] {
   let parts = [...word];
   for (;;) {

@@ -35,7 +35,7 @@ function lastRanks({ left, right }: Merges): Map<string, number> {
   return new Map(Array.from(left, (id, rank) => [`${id} ${right[rank]}`, rank]));
 }
 
-/** Both ways must give the same, and neither may give up. */
+/** Both ways must give the same result, and neither may fail. */
 function assertSame(json: Buffer | string, bpe: Buffer | string, what: string): Vocabulary {
   const { scanned, parsed, wrong } = bothWays(Buffer.from(json), Buffer.from(bpe));
   assert.equal(wrong, undefined, what);

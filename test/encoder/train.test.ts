@@ -36,7 +36,7 @@ const openAi = Encoder.fromFiles(openAiJson, readFileSync(join(openAiVocabulary(
 const characterOf = new Map(alphabet.map((token, id) => [openAi.tokenBytes(id)[0]!, token]));
 
 /**
- * The method at its plainest: tokens are strings, everything is counted anew for every merge.
+ * The method at its simplest: tokens are strings, and everything is recounted for every merge.
  * @returns the merges, and the text as it was merged
  */
 function trainNaively(text: string, n_vocab: number): { merges: string[]; words: string[][] } {
@@ -219,7 +219,7 @@ describe("a vocabulary of a dataset", () => {
     const below = numbers(8);
     const word = (): string => Array.from({ length: 6 }, () => "etaoinshrdlu"[below(12)]).join("");
     const text = Array.from({ length: 60_000 }, word).join(" ");
-    // Every look at the clock finds that a second has gone by: turns are counted, not time.
+    // Whenever it looks at the clock a second has passed: turns are counted, not time.
     let now = 0;
     t.mock.method(Date, "now", () => (now += 1000));
     let turns = 0;

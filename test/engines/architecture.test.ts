@@ -1,4 +1,4 @@
-/** GPT-2s that are not OpenAI's: every engine and trainer beside float64, one option of config.json at a time. */
+/** GPT-2s unlike OpenAI's: every engine and trainer against float64, one option of config.json at a time. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createCpuEngine } from "../../dist/src/engines/cpu/inference/engine.js";

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { createEngine } from "../../dist/src/engines/create.js";
 import { MICRO, withSource } from "../support/models.js";
 
-/** Loading a large model takes many seconds: it must be possible to give it up. */
+/** Loading a large model takes many seconds: it must be possible to abort it. */
 describe("loading is given up when its signal says so", () => {
   for (const backend of ["wasm", "tfjs-cpu"] as const) {
     for (const precision of backend === "wasm" ? (["float32", "int8"] as const) : (["float32"] as const)) {

@@ -14,7 +14,7 @@ import { varint } from "../support/write-checkpoint.js";
 import { blockOf, type Row } from "./support/table.js";
 
 const HUGGING_FACE = inProject("test/fixtures/huggingface/bf16");
-/** MB of JavaScript objects that the program may have; what one of these files could need is far more. */
+/** The program's limit for JavaScript objects in MB; one of these files could need far more. */
 const LITTLE = { NODE_OPTIONS: "--max-old-space-size=256" };
 const GENERATE = ["generate", "a", "--length", "1", "--model_name"];
 let count = 0;
@@ -129,7 +129,7 @@ function sealed(stored: Buffer, type: number): Buffer {
   return Buffer.concat([checked, check]);
 }
 
-/** A file with one block of data that a list of places names again and again. */
+/** A file with one block of data that its index names again and again. */
 function manyPlaces(data: Buffer, type: number, times: number): Buffer {
   const parts = [sealed(data, type), sealed(blockOf([]), 0)];
   const handle = (offset: number, size: number): Buffer => Buffer.concat([varint(offset), varint(size)]);
@@ -171,7 +171,7 @@ test("an index that names one block 90,000 times, or has a million entries, or s
   for (let i = 0; i < copies; i++) stream.set([2 | (63 << 2), 1, 0], stream.length - 3 * (i + 1));
   writeFileSync(index, manyPlaces(stream, 1, 1));
   await refuses(args, /a compressed block cannot be read \(it has 64000001 bytes\)/);
-  // A literal of 2^32 - 6 bytes once sent the reader back to where it stood.
+  // A literal of 2^32 - 6 bytes once sent the reader back to where it was.
   writeFileSync(index, manyPlaces(Buffer.from("0afcfaffffff00000000000000", "hex"), 1, 1));
   await refuses(args, /a compressed block cannot be read \(it is cut off\)/);
   rmSync(folder, { recursive: true });

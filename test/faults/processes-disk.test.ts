@@ -43,7 +43,7 @@ describe("a full disk", { concurrency: 2, skip: NO_DISK }, () => {
     const folder = disk.at("models", "disk");
     const args = ["download", "disk", "--models_dir", "models", "--base_url", server.url];
     const download = (): Promise<Outcome> => disk.gpt2(args, { env: loading("quick-clock.mjs") });
-    /** What stands under its own name is right. */
+    /** Whatever has its final name is right. */
     const assertRight = (): void => {
       for (const name of existsSync(folder) ? readdirSync(folder) : []) {
         if (/\.part(\.json)?$/.test(name)) continue;
@@ -165,7 +165,7 @@ describe("a full disk", { concurrency: 2, skip: NO_DISK }, () => {
       await finetune("1"),
       /a save takes 1 MB and the disk of .* has 1 MB free: free some space, or .*--checkpoint_dir\n$/,
     );
-    disk.leave(212 * KB); // the weights have room, the files beside them do not
+    disk.leave(212 * KB); // enough for the weights, not for the other files
     assertFull(
       await finetune("1"),
       /step 2 could not be saved: .*disk is full; the save of step 1 is intact\n$/,

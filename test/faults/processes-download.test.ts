@@ -79,7 +79,7 @@ const PASSING: readonly (readonly [string, Disturb])[] = [
   ],
 ];
 
-/** Faults that stay: what a file meets with, and the line that must come. Each row, one model, one after the other. */
+/** Lasting faults: what happens to a file, and the line that must follow. Each row is one model, in order. */
 const LASTING: readonly (readonly (readonly [string, Fault, RegExp])[])[] = [
   [
     [DATA, { kind: "drop", after: 0 }, /connection was cut.*run the same command again/],
@@ -149,7 +149,7 @@ describe("a download from a host with faults: right, or one line and right the s
     });
   }
 
-  /** Downloads until a file was cut at so many bytes and the host says no more; what came is kept. */
+  /** Downloads until a file was cut at this many bytes and the host went silent; what arrived is kept. */
   async function cutShort(model: Served): Promise<Outcome> {
     model.fault(META, { kind: "drop", after: 200_000 });
     model.fault(META, { kind: "status", status: 403 }, FOR_EVER);
@@ -208,7 +208,7 @@ describe("a download from a host with faults: right, or one line and right the s
       ];
       const file = [DATA, META, DATA, "vocab.bpe"][Math.floor(4 * random())];
       const fault = faults[Math.floor(faults.length * random())];
-      // Too small a size of a file that nothing reads is past finding out.
+      // Nothing can notice a size that is too small, of a file that nothing reads.
       if (file !== META || fault.kind !== "headers") model.fault(file, fault);
     }
     for (let runs = 1; ; runs++) {

@@ -26,7 +26,7 @@ import {
   weightsIn,
 } from "./support/weights.js";
 
-/** Ends a program by a signal so many milliseconds after it has begun its work in a folder: it has the lock. */
+/** Sends a program a signal this many milliseconds after it started work in a folder, when it has the lock. */
 async function endAfter(
   running: ReturnType<typeof startGpt2>,
   lock: string,
@@ -149,7 +149,7 @@ describe("download, ended at any moment", { concurrency: 2, skip: NO_SHELL }, ()
   });
   after(() => server.stop());
 
-  /** Whatever stands under its own name is right. */
+  /** Whatever has its final name is right. */
   function assertNothingWrong(model: Served): void {
     if (!existsSync(model.folder)) return;
     for (const name of readdirSync(model.folder).filter((each) => !isLeftover(each) && !isWeights(each))) {

@@ -7,7 +7,7 @@ import { BIN, micro, start, TEMPORARY } from "../support/spawn.js";
 import { loading } from "./support/folders.js";
 
 const MB = 1 << 20;
-/** Until so many tokens memory may grow as it likes: code is compiled, caches fill. */
+/** Up to this many tokens memory may grow: code is compiled, caches fill. */
 const WARM = 40_000;
 /**
  * The micro model was seen to stay between 99 and 105 MB from there to 750,000 tokens, with native and with
@@ -22,7 +22,7 @@ function residentSize(pid: number | undefined): number {
 }
 
 /**
- * Lets a program write so many tokens, and looks at its memory.
+ * Lets a program write this many tokens, and measures its memory.
  * @param bytes about how many a token makes in the output
  */
 async function grow(name: string, args: readonly string[], bytes: number, end: number): Promise<number> {

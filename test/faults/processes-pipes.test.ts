@@ -19,7 +19,7 @@ const MODEL = '--model_name "$MICRO"';
 const FEW = `${MODEL} --length 3 --seed 1`;
 const NOT_UTF8 = /^warning: (standard input|\S+) is not all valid UTF-8: invalid bytes become U\+FFFD$/m;
 
-/** No stack, no fault of ours; the exit code is as wanted. */
+/** No stack trace and no bug of ours; the exit code is the expected one. */
 function assertCode(outcome: Outcome, code: number, what: string): void {
   assert.equal(outcome.signal, null, what);
   assert.equal(outcome.code, code, `${what}: ${outcome.stderr}`);

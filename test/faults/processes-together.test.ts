@@ -17,7 +17,7 @@ describe("two at once", { concurrency: 2 }, () => {
   });
   after(() => server.stop());
 
-  /** Each ended well, or in a line that says who is at work; at least one ended well. */
+  /** Each succeeded, or ended with a line that says who is at work; at least one succeeded. */
   function assertAgreed(outcomes: readonly Outcome[]): void {
     for (const outcome of outcomes) {
       assertPlainEnd(outcome);

@@ -52,7 +52,7 @@ const clearly =
     return true;
   };
 
-/** A signal that comes when a batch has been read. */
+/** A signal sent when a batch has been read. */
 function stopAt(step: number, batch: number) {
   const controller = new AbortController();
   const onBatch = (at: number, done: number): void => {

@@ -8,7 +8,7 @@ import { UserError } from "../../dist/src/system/errors.js";
 
 const TEMPORARY = mkdtempSync(join(tmpdir(), "gpt2-byte-ranges-"));
 const CHUNK = 4 << 20;
-/** Bytes that no shift by a chunk, a page or a file repeats. */
+/** Bytes that are different after any shift by a chunk, a page or a file. */
 const content = (length: number, salt: number): Buffer =>
   Buffer.from(Uint32Array.from({ length: length / 4 }, (_, i) => Math.imul(i + salt, 0x9e3779b1)).buffer);
 const FILES = [content(CHUNK + 4096, 1), content(CHUNK, 2), content(64, 3)].map((bytes, i) => {

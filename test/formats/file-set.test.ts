@@ -71,7 +71,7 @@ suite("files that are put in place together", () => {
   test("killed at any moment: the old files or the new ones are there when the folder is looked at again", {
     skip: process.platform === "win32" && "processes are not killed like this on Windows",
   }, () => {
-    // Parts alone, of a process that was killed before it began to rename, stay till the next set is begun.
+    // The parts of a process killed before it began to rename stay until the next set starts.
     const results = new Set<string>();
     let n = 1;
     for (; ; n++) {

@@ -28,7 +28,7 @@ const FIXTURES = join(ROOT, "test/fixtures/huggingface");
 let count = 0;
 const fresh = (): string => join(TEMPORARY, `import-${count++}`);
 
-/** A copy of a fixture in which something was changed. */
+/** A copy of a fixture with something changed. */
 function changed(name: string, change: (folder: string) => void): string {
   const folder = fresh();
   cpSync(name === "micro" ? MICRO : join(FIXTURES, name), folder, { recursive: true });
@@ -201,7 +201,7 @@ function rename(header: Parts["header"], from: string, to: string): void {
   delete header[from];
 }
 
-/** What cannot be imported: which folder, what is done to it, what the line says. */
+/** What cannot be imported: which folder, how it is changed, what the line says. */
 const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] = [
   ...(
     [

@@ -7,7 +7,7 @@ import type { Past } from "../../dist/src/sampling/penalties.js";
 const PLAIN: DrawOptions = { temperature: 1, top_k: 0, top_p: 1 };
 const N = 20_000;
 
-/** The distribution that the options describe, worked out the plain way: sort everything, then cut. */
+/** The distribution that the options describe, computed the simple way: sort everything, then cut. */
 function reference(
   logits: ArrayLike<number>,
   { temperature, top_k, top_p, min_p, logit_bias, ...penalties }: DrawOptions,

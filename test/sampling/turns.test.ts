@@ -5,7 +5,7 @@ import { Turns } from "../../dist/src/sampling/turns.js";
 import { assertDone, assertFails, gpt2, MICRO } from "../support/spawn.js";
 
 const END = 99;
-/** A token a digit; 8 stands before all. */
+/** One token per digit; 8 precedes every text. */
 const model = (n_ctx: number, begin: number[] = []) => ({
   encoder: {
     encode: (text: string) => [...text].map(Number),

@@ -25,7 +25,7 @@ export function difference(actual: ArrayLike<number>, expected: ArrayLike<number
   return worst / largest(expected);
 }
 
-/** Compares logits with what the fixture knows of them. */
+/** Compares logits with the fixture's. */
 function checkLogits(
   logits: Float32Array,
   known: Fixture["expected"]["sequences"][number],
@@ -102,7 +102,7 @@ export async function readInPieces(
   return logits;
 }
 
-/** What every engine must hold: the tests that each is put to. */
+/** The tests that every engine must pass. */
 export function testConformance(
   name: string,
   create: CreateEngine,

@@ -10,7 +10,7 @@ import { UserError } from "../../dist/src/system/errors.js";
 
 export const END = "<|endoftext|>";
 export const START = "<|startoftext|>";
-/** readText() reads so many bytes at a time. */
+/** How many bytes readText() reads at a time. */
 export const CHUNK = 1 << 18;
 
 /** A folder of this test file's own. */

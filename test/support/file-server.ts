@@ -7,10 +7,10 @@ import { gzipSync } from "node:zlib";
 
 /** What the server does instead of sending the file as it should. */
 export type Fault =
-  | { kind: "cut"; after: number } // closes the connection after so many bytes of the body: see received()
+  | { kind: "cut"; after: number } // closes the connection after this many bytes of the body: see received()
   | { kind: "drop"; after: number } // the same, whatever has arrived of them
-  | { kind: "slow"; piece: number; pause: number } // pieces of so many bytes, so many milliseconds apart
-  | { kind: "stall"; after: number } // says nothing more after so many bytes; -1: not even headers
+  | { kind: "slow"; piece: number; pause: number } // pieces of this many bytes, with pauses in milliseconds
+  | { kind: "stall"; after: number } // goes silent after this many bytes; -1: sends not even headers
   | { kind: "reset" } // resets the connection before any answer
   | { kind: "status"; status: number; headers?: Record<string, string>; body?: string }
   | { kind: "ignore-range" }
@@ -62,7 +62,7 @@ export class FileServer {
   /** Its address; stays after stop(). */
   url = "";
 
-  /** The next requests for this path, or all of them, meet with the fault. Several queue up. */
+  /** The next requests for this path, or all of them, get the fault. Several queue up. */
   fault(path: string, fault: Fault, times = 1): void {
     this.faults.set(path, [...(this.faults.get(path) ?? []), { fault, times }]);
   }
@@ -72,7 +72,7 @@ export class FileServer {
     this.server.closeAllConnections();
   }
 
-  /** The faults that wait for this path are called off. */
+  /** Cancels the faults queued for this path. */
   mend(path: string): void {
     this.faults.delete(path);
   }

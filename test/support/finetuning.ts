@@ -30,7 +30,7 @@ export function writeText(folder: string, name = "text.txt", text = someText()):
   return path;
 }
 
-/** What a training told. */
+/** What a training reported. */
 export interface Told {
   readonly notices: string[];
   readonly lines: string[];

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { assertDone, gpt2, type JsonLine, micro, parseLines, TEMPORARY } from "./spawn.js";
 import { NO_TERMINAL, Terminal } from "./terminal.js";
 
-/** readline writes a space behind a line that fills its row. */
+/** readline writes a space after a line that fills its row. */
 export const PROMPT = /Model prompt >>> {1,2}$/;
 export const OPTIONS = ["--seed", "1", "--length", "8"];
 export const ENDLESS = ["--length", "100000000", "--ignore_eos"];
@@ -19,7 +19,7 @@ let sessions = 0;
 /** A data folder of its own. */
 export const dataFolder = (): string => join(TEMPORARY, `data ${process.pid} ${++sessions}`);
 
-/** Lets some time pass, where it is time that is tested: for an event, wait. */
+/** Lets time pass, where time itself is tested; for an event, wait for it. */
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** `gpt2 interactive` with the micro model on a terminal, with a data folder of its own or the given one. */

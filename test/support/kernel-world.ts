@@ -46,7 +46,7 @@ export class KernelWorld {
     this.kernels = Array.from({ length: threads }, (_, thread) => make(this.memory, thread));
   }
 
-  /** All threads do their part, one after the other, `first` of them first; then the counters are put back. */
+  /** All threads do their share, one after another, starting with `first`; then the counters are reset. */
   run(kernel: string, args: readonly number[], first = 0): void {
     for (let i = 0; i < this.threads; i++) this.kernels[(first + i) % this.threads][kernel](...args);
     for (let t = 0; t < this.threads; t++) this.words[(CONTROL + 64 + 64 * t) / 4] = 0;
@@ -59,7 +59,7 @@ export class Inputs {
   private readonly bytes: Uint8Array;
   readonly words: Uint32Array;
   private readonly floats: Float32Array;
-  /** Scratch: what is written there is nobody's business. */
+  /** Scratch memory: its contents are not compared. */
   private readonly scratches: [number, number][] = [];
 
   constructor(
@@ -80,7 +80,7 @@ export class Inputs {
     return begin + Math.floor(this.random() * (end - begin + 1));
   }
 
-  /** Room for so many bytes on a cache line of its own, with room behind it. */
+  /** Memory for this many bytes, in its own cache lines, with padding. */
   room(bytes: number): number {
     const at = this.at;
     this.at += Math.ceil(bytes / 64) * 64 + 64;

@@ -33,7 +33,7 @@ export interface Expected {
   }[];
 }
 
-/** A model that the tests know everything about. */
+/** A model about which the tests know everything. */
 export interface Fixture {
   readonly name: string;
   readonly folder: string;

@@ -31,7 +31,7 @@ export interface SpawnOptions {
   /** Added to a bare environment; undefined takes a variable away. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
-  /** The program is killed and the test fails after so many seconds. */
+  /** After this many seconds the program is killed and the test fails. */
   readonly limit?: number;
 }
 
@@ -147,7 +147,7 @@ export function shell(line: string, options: SpawnOptions = {}): Promise<Outcome
 /** Options of the micro model. */
 export const micro = (...rest: string[]): string[] => ["--model_name", MICRO, ...rest];
 
-/** It ended well. */
+/** It succeeded. */
 export function assertDone(outcome: Outcome): void {
   assert.deepEqual([outcome.code, outcome.signal], [0, null], outcome.stderr);
 }
@@ -180,5 +180,5 @@ export function parseLines(stdout: string): JsonLine[] {
     .map((line) => JSON.parse(line) as JsonLine);
 }
 
-/** Why a test cannot run here; false where it can. */
+/** Why a test cannot run here; false if it can. */
 export const NO_SHELL = process.platform === "win32" ? "needs a POSIX shell and signals" : false;

@@ -73,7 +73,7 @@ export class Terminal {
     return shown;
   }
 
-  /** Waits until something holds that what is shown can make true. */
+  /** Waits until something becomes true as more is shown. */
   async becomes(holds: () => boolean): Promise<void> {
     await this.running.until(holds);
     this.seen = plain(this.raw).length;

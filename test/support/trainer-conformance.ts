@@ -17,7 +17,7 @@ import {
 } from "./trainer-tests.js";
 import { close, gradientsOf, type Rows, readAll, same, saved } from "./training.js";
 
-/** What every trainer must hold: the tests that each is put to. */
+/** The tests that every trainer must pass. */
 export function trainerConformance(name: string, create: CreateTrainer, traits: TrainerTraits = {}): void {
   const t = new TrainerTests(name, create, traits);
   testGradients(t);

@@ -20,9 +20,9 @@ export type CreateTrainer = (
   options: TrainerOptions,
 ) => Promise<Trainer>;
 
-/** What the tests go by. */
+/** What the tests depend on. */
 export interface TrainerTraits {
-  /** Whether the same calls give the same bits, as they do but on a GPU. */
+  /** Whether the same calls give the same bits, as they do everywhere but on a GPU. */
   readonly isExact?: boolean;
   /** Whether long trainings are cut short. */
   readonly isSlow?: boolean;

@@ -109,7 +109,7 @@ export function close(
   }
 }
 
-/** Holds two sets of tensors equal to the bit; where that is not to be had, close. */
+/** Asserts that two sets of tensors are equal to the bit or, where that is not possible, close. */
 export function same(
   actual: ReadonlyMap<string, Float32Array>,
   expected: ReadonlyMap<string, Float32Array>,

@@ -11,7 +11,7 @@ export function generator(seed: number): () => number {
   };
 }
 
-/** Random parameters of a model: weights of the size that trained ones have, gains around 1. */
+/** Random parameters of a model: weights as large as trained ones, gains around 1. */
 export function randomParameters(hparams: Hparams, seed: number): Map<string, Float32Array> {
   const random = generator(seed);
   const parameters = new Map<string, Float32Array>();

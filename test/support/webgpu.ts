@@ -19,5 +19,5 @@ export const NO_GPU: string | undefined = await findGpu(ANY_GPU).then(
   (error: unknown) => `WebGPU cannot be tested here: ${messageOf(error)}`,
 );
 
-/** Whether the GPU is a processor that plays one. */
+/** Whether the GPU is software on the processor. */
 export const IS_SOFTWARE = NO_GPU === undefined && (await findGpu(ANY_GPU)).isSoftware;

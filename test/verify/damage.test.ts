@@ -19,7 +19,7 @@ import {
 
 const SHARD = "group1-shard1of1.bin";
 
-/** Makes a copy of micro that something is done to. */
+/** Makes a copy of micro and changes it. */
 const spoilt = (change: (folder: string) => void) => (): string => {
   const folder = copyMicro();
   change(folder);

@@ -112,7 +112,7 @@ describe("leaving", posix, () => {
   });
 
   test("the second Ctrl-C leaves a sample that does not come to its end, with 130", async () => {
-    // Its standard output is a pipe that is full and that nobody reads: the sample waits for ever.
+    // Its standard output is a full pipe that nobody reads: the sample waits for ever.
     const stuck = `
 import os, sys
 reading, writing = os.pipe()

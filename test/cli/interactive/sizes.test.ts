@@ -12,7 +12,7 @@ import { CTRL_C, CTRL_D, NO_TERMINAL, Terminal } from "../../support/terminal.js
 const OPTIONS = ["--seed", "1", "--length", "4"];
 let ttys = 0;
 
-/** A session on a terminal of so many columns, which can be resized. */
+/** A session on a terminal of this many columns, which can be resized. */
 class Sized extends Interactive {
   private readonly tty: string;
 

@@ -30,7 +30,7 @@ test("tfjs-webgpu and webgpu compute the same logits, which are float64's", { sk
   }
 });
 
-/** A step takes a processor that plays a GPU seconds: its operations are some hundreds of programs. */
+/** On a GPU in software a step takes seconds: it is some hundreds of programs. */
 const STEPS = 8;
 
 test("steps of training on a GPU have the reference's losses", { skip }, async () => {

@@ -9,7 +9,7 @@ else {
   testConformance(
     "webgpu",
     (hparams, source) => createWebgpuEngine(hparams, source, { gpu: ANY_GPU }),
-    // A processor that plays a GPU takes minutes for the larger model.
+    // A GPU in software takes minutes for the larger model.
     IS_SOFTWARE ? [MICRO] : [MICRO, SHAKESPEARE],
   );
 }

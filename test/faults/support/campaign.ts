@@ -19,7 +19,7 @@ import type { News, Order } from "./child.js";
 const SEED = Number(process.env["GPT2_FUZZ_SEED"] ?? 1);
 const COUNT = Number(process.env["GPT2_FUZZ_COUNT"] ?? 10_000);
 const [ONLY = "", ROUND] = (process.env["GPT2_FUZZ_ONLY"] ?? "").split(":");
-/** A child that has not gone on to its next mutation for so many milliseconds hangs. */
+/** A child that has not reached its next mutation after this many milliseconds hangs. */
 const PATIENCE = 15_000;
 const HANGS = "it hangs";
 const MOST_FAILURES = 5;
@@ -34,7 +34,7 @@ interface Report {
   summary: Summary | undefined;
 }
 
-/** Runs a child to its end, however that comes; the number of the mutation it was at. */
+/** Runs a child until it ends, however it does; returns the number of its last mutation. */
 async function runChild(order: Order, report: Report): Promise<{ round: number; end: string | undefined }> {
   const child = fork(fileURLToPath(new URL("child.ts", import.meta.url)), [JSON.stringify(order)], {
     execArgv: ["--import", "tsx", `--max-old-space-size=${HEAP}`],

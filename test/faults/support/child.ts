@@ -1,4 +1,4 @@
-/** Runs one target's mutations, a process of its own: what crashes or hangs here harms nobody else. */
+/** Runs one target's mutations in a separate process: a crash or hang here harms nothing else. */
 import { mkdirSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Draw } from "./draw.js";
@@ -15,7 +15,7 @@ export interface Order {
   readonly to: number;
   /** The child makes "model" and "outside" in it, and notes the number of each mutation in "round". */
   readonly folder: string;
-  /** Tells what every mutation came to. */
+  /** Reports the outcome of every mutation. */
   readonly verbose: boolean;
 }
 

@@ -43,14 +43,14 @@ export class SmallDisk {
     return join(`/proc/${this.keeper.pid}/root${this.path}`, ...names);
   }
 
-  /** Fills it up, but for so many bytes. */
+  /** Fills it up except for this many bytes. */
   leave(bytes: number): void {
     this.clear();
     const { bavail, bsize } = statfsSync(this.at());
     writeFileSync(this.at("filler"), Buffer.alloc(Math.max(0, bavail * bsize - bytes)));
   }
 
-  /** Makes room again. */
+  /** Frees the space again. */
   clear(): void {
     rmSync(this.at("filler"), { force: true });
   }

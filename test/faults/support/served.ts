@@ -44,7 +44,7 @@ export class Served {
     this.server.fault(`/${this.name}/${file}`, fault, times);
   }
 
-  /** From now on all is well. */
+  /** From now on there are no faults. */
   mend(): void {
     for (const file of OPENAI_FILES) this.server.mend(`/${this.name}/${file}`);
   }
@@ -64,7 +64,7 @@ export class Served {
     assert.deepEqual(contents(folder), { ...Object.fromEntries(wanted), ...converted });
   }
 
-  /** Whatever became of a download: right, or one plain line and then a download with no fault gives all. */
+  /** A download is right, or ended with one clear line; then a download without faults gives everything. */
   async assertEndsWell(outcome: Outcome): Promise<void> {
     assertPlainEnd(outcome);
     assert.equal(outcome.stdout, "");
