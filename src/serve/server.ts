@@ -2,23 +2,14 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { isIPv6 } from "node:net";
 import type { LoadedModel } from "../models/folder.js";
-import { messageOf, option, UserError } from "../system/errors.js";
+import { messageOf } from "../system/errors.js";
 import { Access, type AccessOptions } from "./access.js";
 import { ApiError, toApiError } from "./api-error.js";
 import { complete, type Service } from "./completions.js";
+import { listenError, PATIENCE, type Patience, readJson, sendJson, watchReader } from "./http.js";
 import { type Measured, Metrics, processMetrics } from "./metrics.js";
 import { PAGE_HEADERS, readPage } from "./page.js";
 import { Scheduler, type SchedulerOptions } from "./scheduler.js";
-
-/** How long a client may take, in milliseconds. */
-export interface Patience {
-  /** For the head of a request. */
-  readonly head: number;
-  /** For all of it. */
-  readonly request: number;
-  /** Without reading any of an answer. */
-  readonly reading: number;
-}
 
 export interface ServerOptions extends AccessOptions, SchedulerOptions {
   /** The name by which requests ask for the model. */
@@ -32,69 +23,9 @@ export interface ServerOptions extends AccessOptions, SchedulerOptions {
   readonly onFault?: (line: string) => void;
 }
 
-const PATIENCE: Patience = { head: 10_000, request: 30_000, reading: 30_000 };
-/** Bytes of a request's body: 128 prompts of 1,024 ids and more. */
-const BODY_BYTES = 1 << 20;
-/** Bytes that wait for a slow reader. */
-const UNREAD_BYTES = 1 << 20;
 const CONNECTIONS = 2048;
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
-
-/** Reads a request's body. @throws ApiError where it is too large, or no JSON */
-function readJson(request: IncomingMessage): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const tooLarge = new ApiError(413, `the body is larger than ${BODY_BYTES >> 20} MiB`);
-    if (Number(request.headers["content-length"] ?? 0) > BODY_BYTES) return reject(tooLarge);
-    if ((request.headers["content-encoding"] ?? "identity") !== "identity") {
-      return reject(new ApiError(415, "compressed bodies are not read"));
-    }
-    const chunks: Buffer[] = [];
-    let size = 0;
-    const take = (chunk: Buffer): void => {
-      size += chunk.length;
-      chunks.push(chunk);
-      if (size <= BODY_BYTES) return;
-      chunks.length = 0;
-      request.off("data", take).resume(); // the rest goes nowhere
-      reject(tooLarge);
-    };
-    request.on("data", take);
-    request
-      .once("error", reject)
-      .once("close", () => reject(new ApiError(400, "the request was not finished")));
-    request.once("end", () => {
-      try {
-        resolve(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks))));
-      } catch (error) {
-        reject(new ApiError(400, `the body is not JSON: ${messageOf(error)}`));
-      }
-    });
-    return undefined;
-  });
-}
-
-/** Drops a client that does not read its answer: it may be slow, but not stand still, nor fall far behind. */
-function watchReader(response: ServerResponse, patience: number): void {
-  let before = -1;
-  const timer = setInterval(() => {
-    const { socket } = response;
-    const read = (socket?.bytesWritten ?? 0) - response.writableLength;
-    if (response.writableLength > 0 && read === before) socket?.destroy();
-    before = read;
-  }, patience);
-  timer.unref();
-  const write = response.write.bind(response);
-  response.write = ((...args: Parameters<typeof write>) => {
-    if (response.writableLength > UNREAD_BYTES) response.socket?.destroy();
-    return write(...args);
-  }) as typeof response.write;
-  response.once("close", () => clearInterval(timer));
-}
-
-function sendJson(response: ServerResponse, status: number, body: object, headers = {}): void {
-  response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
-}
 
 /** A model behind HTTP: OpenAI's completions API, and a page. */
 export class ModelServer {
@@ -126,7 +57,7 @@ export class ModelServer {
         connectionsCheckingInterval: Math.min(1000, patience.head),
       },
       (request, response) => {
-        watchReader(response, patience.reading);
+        watchReader(response, patience);
         void this.#answer(request, response);
       },
     );
@@ -145,7 +76,7 @@ export class ModelServer {
       });
     } catch (error) {
       await server.#service.scheduler.close(new Error("not started"));
-      throw listenError(error, options);
+      throw listenError(error, options.host, options.port);
     }
     return server;
   }
@@ -306,21 +237,4 @@ export class ModelServer {
       ...processMetrics(),
     ]);
   }
-}
-
-/** Why the server cannot listen, for the user. */
-function listenError(error: unknown, { host, port }: ServerOptions): UserError {
-  const { code } = error as NodeJS.ErrnoException;
-  const where = `${isIPv6(host) ? `[${host}]` : host}:${port}`;
-  const reasons: Record<string, [string, string]> = {
-    EADDRINUSE: [`${where} is in use`, `choose another ${option("port")}`],
-    EACCES: [`${where} needs more rights`, `choose a ${option("port")} above 1023`],
-    EADDRNOTAVAIL: [
-      `${host} is not an address of this machine`,
-      `use ${option("host", "0.0.0.0")} for all of them`,
-    ],
-    ENOTFOUND: [`host not found: ${host}`, `use an address of this machine`],
-  };
-  const [reason, next] = reasons[code ?? ""] ?? [`cannot listen at ${where}: ${messageOf(error)}`, undefined];
-  return new UserError(reason, { next, cause: error });
 }

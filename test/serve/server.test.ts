@@ -61,21 +61,27 @@ describe("clients that go away", () => {
       client.child.kill("SIGKILL");
       await client.ended;
       await answered(await served.post(ASKED)); // there is one place alone
+      assert.ok((await metric(served, "gpt2_generated_tokens_total")) < LONG.max_tokens, "it was given up");
     }));
 
-  test("one that does not read is dropped: its answer waits within a bound", () =>
-    serving({ patience: { reading: 200 } }, async (served) => {
-      const client = await Client.open(served.port);
-      client.ask({ ...LONG, n: 4, logprobs: 20 });
-      await client.until(/data: /);
-      client.socket.pause();
-      await eventually(() => isIdle(served));
-      const drawn = await metric(served, "gpt2_generated_tokens_total");
-      assert.ok(drawn < 4 * LONG.max_tokens, `all ${drawn} tokens were drawn`);
-      client.socket.resume();
-      await client.closed;
-      assert.doesNotMatch(client.received, /\[DONE\]/);
-    }));
+  for (const [bound, patience] of [
+    ["time", { reading: 200, unread: Number.POSITIVE_INFINITY }],
+    ["bytes", { reading: 1_000_000 }],
+  ] as const) {
+    test(`one that does not read is dropped: its answer waits within a bound of ${bound}`, () =>
+      serving({ patience }, async (served) => {
+        const client = await Client.open(served.port);
+        client.ask({ ...LONG, n: 4, logprobs: 20 });
+        await client.until(/data: /);
+        client.socket.pause();
+        await eventually(() => isIdle(served));
+        const drawn = await metric(served, "gpt2_generated_tokens_total");
+        assert.ok(drawn < 4 * LONG.max_tokens, `all ${drawn} tokens were drawn`);
+        client.socket.resume();
+        await client.closed;
+        assert.doesNotMatch(client.received, /\[DONE\]/);
+      }));
+  }
 
   test("one that reads slowly gets all of its answer", () =>
     serving({ patience: { reading: 500 } }, async ({ port }) => {
@@ -90,18 +96,25 @@ describe("clients that go away", () => {
       client.socket.destroy();
     }));
 
-  test("half a request is waited for within a bound, while others are answered", () =>
-    serving({ patience: { head: 300, request: 600 } }, async ({ port, post }) => {
+  test("half a request is waited for within a bound, while others are answered", async () => {
+    await serving({ patience: { head: 300, request: 1_000_000 } }, async ({ port, post }) => {
       const silent = await Client.open(port);
       const head = (await Client.open(port)).send("POST /v1/completions HTTP/1.1\r\nhost: lo");
+      await answered(await post(ASKED));
+      await Promise.all([silent.closed, head.closed]);
+      assert.match(head.received, /^HTTP\/1.1 408 /);
+      await answered(await post(ASKED));
+    });
+    await serving({ patience: { request: 600, head: 500 } }, async ({ port, post }) => {
       const body = (await Client.open(port)).send(
         'POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{"prompt": "x',
       );
       await answered(await post(ASKED));
-      await Promise.all([silent.closed, head.closed, body.closed]);
-      for (const { received } of [head, body]) assert.match(received, /^HTTP\/1.1 408 /);
+      await body.closed;
+      assert.match(body.received, /^HTTP\/1.1 408 /);
       await answered(await post(ASKED));
-    }));
+    });
+  });
 });
 
 describe("what is no request", () => {

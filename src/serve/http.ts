@@ -1,0 +1,92 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { isIPv6 } from "node:net";
+import { messageOf, option, UserError } from "../system/errors.js";
+import { ApiError } from "./api-error.js";
+
+/** How slow a client may be. */
+export interface Patience {
+  /** Milliseconds for the head of a request. */
+  readonly head: number;
+  /** Milliseconds for all of it. */
+  readonly request: number;
+  /** Milliseconds without reading any of an answer. */
+  readonly reading: number;
+  /** Bytes of an answer that wait to be read. */
+  readonly unread: number;
+}
+
+export const PATIENCE: Patience = { head: 10_000, request: 30_000, reading: 30_000, unread: 1 << 20 };
+/** Bytes of a request's body: 128 prompts of 1,024 ids and more. */
+const BODY_BYTES = 1 << 20;
+
+/** Reads a request's body. @throws ApiError where it is too large, or no JSON */
+export function readJson(request: IncomingMessage): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const tooLarge = new ApiError(413, `the body is larger than ${BODY_BYTES >> 20} MiB`);
+    if (Number(request.headers["content-length"] ?? 0) > BODY_BYTES) return reject(tooLarge);
+    if ((request.headers["content-encoding"] ?? "identity") !== "identity") {
+      return reject(new ApiError(415, "compressed bodies are not read"));
+    }
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const take = (chunk: Buffer): void => {
+      size += chunk.length;
+      chunks.push(chunk);
+      if (size <= BODY_BYTES) return;
+      chunks.length = 0;
+      request.off("data", take).resume(); // the rest goes nowhere
+      reject(tooLarge);
+    };
+    request.on("data", take);
+    request
+      .once("error", reject)
+      .once("close", () => reject(new ApiError(400, "the request was not finished")));
+    request.once("end", () => {
+      try {
+        resolve(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks))));
+      } catch (error) {
+        reject(new ApiError(400, `the body is not JSON: ${messageOf(error)}`));
+      }
+    });
+    return undefined;
+  });
+}
+
+/** Drops a client that does not read its answer: it may be slow, but not stand still, nor fall far behind. */
+export function watchReader(response: ServerResponse, { reading, unread }: Patience): void {
+  let before = -1;
+  const timer = setInterval(() => {
+    const { socket } = response;
+    const read = (socket?.bytesWritten ?? 0) - response.writableLength;
+    if (response.writableLength > 0 && read === before) socket?.destroy();
+    before = read;
+  }, reading);
+  timer.unref();
+  const write = response.write.bind(response);
+  response.write = ((...args: Parameters<typeof write>) => {
+    if (response.writableLength > unread) response.socket?.destroy();
+    return write(...args);
+  }) as typeof response.write;
+  response.once("close", () => clearInterval(timer));
+}
+
+export function sendJson(response: ServerResponse, status: number, body: object, headers = {}): void {
+  response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
+}
+
+/** Why the server cannot listen, for the user. */
+export function listenError(error: unknown, host: string, port: number): UserError {
+  const { code } = error as NodeJS.ErrnoException;
+  const where = `${isIPv6(host) ? `[${host}]` : host}:${port}`;
+  const reasons: Record<string, [string, string]> = {
+    EADDRINUSE: [`${where} is in use`, `choose another ${option("port")}`],
+    EACCES: [`${where} needs more rights`, `choose a ${option("port")} above 1023`],
+    EADDRNOTAVAIL: [
+      `${host} is not an address of this machine`,
+      `use ${option("host", "0.0.0.0")} for all of them`,
+    ],
+    ENOTFOUND: [`host not found: ${host}`, `use an address of this machine`],
+  };
+  const [reason, next] = reasons[code ?? ""] ?? [`cannot listen at ${where}: ${messageOf(error)}`, undefined];
+  return new UserError(reason, { next, cause: error });
+}
