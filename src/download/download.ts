@@ -22,10 +22,10 @@ export type DownloadEvent =
   | ({ readonly file: string } & FileEvent)
   | { readonly file: string; readonly type: "warning"; readonly message: string };
 
-/** How a download goes on, and what is told of it. */
+/** How to download, and whom to inform. */
 export interface TransferOptions {
   readonly onFile?: (event: DownloadEvent) => void;
-  /** Stops at once; what has come is kept for the next time. */
+  /** Stops at once; what has arrived is kept for the next time. */
   readonly signal?: AbortSignal;
   readonly retries?: number;
   /** Milliseconds before the first retry. */
@@ -36,7 +36,7 @@ export interface TransferOptions {
 }
 
 export interface DownloadOptions extends TransferOptions {
-  /** The address above the models' folders; without it OpenAI's host and its mirror. */
+  /** The address above the models' folders; default: OpenAI's host and its mirror. */
   readonly baseUrl?: string;
   /** For tests. */
   readonly catalog?: Catalog;
@@ -45,25 +45,25 @@ export interface DownloadOptions extends TransferOptions {
 export interface DownloadedFile {
   readonly file: ModelFile;
   readonly bytes: number;
-  /** It was there already. */
+  /** Whether it was there already. */
   readonly skipped: boolean;
 }
 
 export interface DownloadResult {
   readonly folder: string;
-  /** The files that are there now; without model.ckpt.meta when no host has it. */
+  /** The files now in the folder; without model.ckpt.meta if no host has it. */
   readonly files: readonly DownloadedFile[];
-  /** Number of bytes that came over the network. */
+  /** Bytes that came over the network. */
   readonly bytes: number;
 }
 
 /**
- * Downloads a model's seven files into a folder. A file takes its place only when it is complete and its
- * size, and sha256 where known, are right; running it again goes on where it stopped and skips what is there.
- * @param name a name of the catalog; with a baseUrl any name
- * @param folder created when it is not there
- * @throws UsageError for a wrong name or baseUrl; UserError with one line on what failed and the next step,
- *   with exit code 130 when the signal aborted
+ * Downloads a model's seven files into a folder. A file gets its name only when it is complete and its size, and sha256
+ * if known, are right; running it again resumes where it stopped and skips finished files.
+ * @param name a name in the catalog; with a baseUrl, any name
+ * @param folder created if missing
+ * @throws UsageError for a wrong name or baseUrl; UserError with one line on what failed and the next step, with exit
+ *   code 130 when the signal aborted
  */
 export async function downloadModel(
   name: string,
@@ -112,7 +112,7 @@ export async function downloadModel(
   return { folder, files, bytes };
 }
 
-/** What the transfers of one download have in common. */
+/** What the transfers of one download share. */
 export function transferOf(options: TransferOptions) {
   const patience: Patience = {
     retries: options.retries ?? PATIENCE.retries,
@@ -124,7 +124,7 @@ export function transferOf(options: TransferOptions) {
   return { patience, signal, onFile: options.onFile ?? (() => undefined), answered: new Set<string>() };
 }
 
-/** Does what a download does; an abort ends it with the line for it. */
+/** Runs a download; an abort ends it with the right message. */
 export async function interruptible<T>(
   name: string,
   signal: AbortSignal,
@@ -150,7 +150,7 @@ function missingError(file: ModelFile, name: string, reason: string, ownHost: bo
   return new UserError(`cannot download ${file} of ${name}: ${reason}`, { next });
 }
 
-/** Does something in a locked folder; a folder that was made for it and stays empty is removed. */
+/** Runs work in a locked folder; a folder created for it that stays empty is removed. */
 export async function inFolder(
   folder: string,
   work: (check: () => Promise<void>) => Promise<void>,
@@ -164,7 +164,7 @@ export async function inFolder(
       await lock.release();
     }
   } catch (error) {
-    // Fails, as it should, when something is in it.
+    // Fails, as it should, if it is not empty.
     if (created) await rmdir(folder).catch(() => undefined);
     throw error;
   }

@@ -17,9 +17,9 @@ export type FileResult =
   | { readonly outcome: "missing"; readonly reason: string };
 
 /**
- * Fetches one file, going on where an earlier download stopped, and puts it in its place when its size and
- * sha256 are right. A good file that is there already is left as it is, a bad one replaced by a good one.
- * @throws UserError that names every address with what happened there; the signal's reason when it aborts
+ * Fetches one file, resuming where an earlier download stopped, and puts it in place when its size and sha256 are right.
+ * A good file that is already there is left alone, a bad one is replaced.
+ * @throws UserError that lists every address and what happened there; the signal's reason when it aborts
  */
 export async function fetchFile(job: FileJob): Promise<FileResult> {
   const { path, expected, signal, onEvent } = job;
@@ -117,7 +117,7 @@ async function isKnownGood(job: FileJob, existing: Stats): Promise<boolean> {
   }
 }
 
-/** Whether an earlier download has all bytes, and ended just before they took their place. */
+/** Whether an earlier download has all bytes, and ended just before giving them their name. */
 async function isWhole({ part, expected }: Transfer): Promise<boolean> {
   const { bytes, sha256 } = expected;
   if (bytes === undefined || sha256 === undefined || part.size < bytes) return false;

@@ -1,4 +1,4 @@
-// A model by its name, from wherever it can be had, to a folder that every command accepts.
+// A model by its name, wherever it comes from, into a folder that every command accepts.
 import { existsSync } from "node:fs";
 import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -42,25 +42,25 @@ export interface FetchOptions extends TransferOptions {
   readonly baseUrl?: string;
   /** How the weights are stored. */
   readonly dtype: WeightsDtype;
-  /** Told how many bytes of the weights are written, and their total. */
+  /** Called with the bytes of weights written so far, and their total. */
   readonly onConvert?: (done: number, total: number) => void;
 }
 
 /** A model that is here now. */
 export interface Fetched {
   readonly folder: string;
-  /** What was written; undefined where all was there before. */
+  /** What was written; undefined if everything was there before. */
   readonly written?: Converted;
   /** Which model of the hub it is. */
   readonly hub?: HubRecord;
-  /** What the user should know, a line each. */
+  /** What the user should know, one line each. */
   readonly notices: readonly string[];
 }
 
 /**
- * Fetches a model, checks it and makes it ready: one of OpenAI's, one of a host of one's own (baseUrl), or one of the
- * Hugging Face hub (USER/NAME, hf:NAME, distilgpt2 ..., each with @REVISION or without). What is here already is not
- * fetched again; what was begun goes on.
+ * Fetches a model, checks it and makes it ready: one of OpenAI's, one from a host of the user's own (baseUrl), or one of
+ * the Hugging Face hub (USER/NAME, hf:NAME, distilgpt2 ..., each with or without @REVISION). What is already here is not
+ * fetched again; unfinished downloads resume.
  * @throws UserError with one line on what failed and the next step, with exit code 130 when the signal aborted
  */
 export async function fetchModel(name: string, options: FetchOptions): Promise<Fetched> {
@@ -69,7 +69,7 @@ export async function fetchModel(name: string, options: FetchOptions): Promise<F
   return fetchOpenAi(name, options);
 }
 
-/** Where OpenAI's models go: the first models folder; under the older name, or the newer where that is there. */
+/** Where OpenAI's models go: the first models folder, by the older name, or by the newer one if that exists. */
 function openAiFolder(name: string, models_dir: string | undefined): string {
   const [dir] = modelsDirs(models_dir);
   const own = join(dir, name);
@@ -80,7 +80,7 @@ function openAiFolder(name: string, models_dir: string | undefined): string {
 async function fetchOpenAi(name: string, options: FetchOptions): Promise<Fetched> {
   const folder = openAiFolder(name, options.models_dir);
   const { bytes } = await elsewhere(() => downloadModel(name, folder, options));
-  // A host that calls an error page a file, or says too small a size: no checkpoint's sum covers these.
+  // A host may send an error page as a file, or too small a size: no checksum in the checkpoint covers these.
   await loadVocabulary(folder, await loadHparams(folder));
   if (bytes === 0 && (await isWhole(folder))) return { folder, notices: [] };
   const { dtype, onConvert: onProgress, signal } = options;
@@ -88,7 +88,7 @@ async function fetchOpenAi(name: string, options: FetchOptions): Promise<Fetched
   return { folder, written, notices: [] };
 }
 
-/** Whether the folder's weights are whole. */
+/** Whether the folder's weights are complete. */
 async function isWhole(folder: string): Promise<boolean> {
   if (!(await hasWeights(folder))) return false;
   try {
@@ -154,7 +154,7 @@ async function fetchFromHub(asked: HubName, options: FetchOptions): Promise<Fetc
     await elsewhere(() => fetchFiles(staging, record, listing, hub, options));
     return await importFrom(staging, folder, record, options);
   } finally {
-    await rmdir(folder).catch(() => undefined); // only an empty one goes
+    await rmdir(folder).catch(() => undefined); // removes it only if it is empty
   }
 }
 
@@ -162,12 +162,12 @@ const isAt = (folder: string, { commit }: HubRecord): boolean =>
   isModelFolder(folder) && readHubRecord(folder)?.commit === commit;
 
 /**
- * Where a model of the hub goes: to the folder that has it already, or else to the first of its names that is free.
+ * Where a model of the hub goes: the folder that already has it, else the first of its names that is free.
  * @throws UsageError when all are taken
  */
 function hubFolder(model: HubName & { readonly asked?: string }, models_dir: string | undefined): string {
   const [dir] = modelsDirs(models_dir);
-  // The name that was typed, not the one that the hub has by now, is what the user looks for.
+  // The user looks for the name that was typed, not for the hub's present name.
   const typed = { ...model, repository: model.asked ?? model.repository };
   const isOther = (name: string): boolean => canonicalName(name) !== undefined || DEMOS.includes(name);
   const places = folderNames(typed, isOther).map((name) => join(dir, name));
@@ -180,7 +180,7 @@ function hubFolder(model: HubName & { readonly asked?: string }, models_dir: str
   });
 }
 
-/** Fetches what is needed of a repository: the small files first, as they say whether the rest is of use. */
+/** Fetches what is needed from a repository: the small files first, as they show whether the rest is usable. */
 async function fetchFiles(
   staging: string,
   record: HubRecord,
@@ -205,7 +205,7 @@ async function fetchFiles(
       ...transfer,
       onEvent: (event) => onFile({ ...event, file } as DownloadEvent),
       next,
-      // A file that the list has and the host has not is no refusal: its own words say it.
+      // A file that is listed but missing is not a refusal: its own message says what happened.
       explain: (error) => (error.missing ? undefined : refusal(error, record, hub)),
       beforeCommit: check,
     });
@@ -216,7 +216,7 @@ async function fetchFiles(
   await interruptible(showHubName(record), transfer.signal, () =>
     inFolder(staging, async (check) => {
       if (readHubRecord(staging)?.commit !== commit) {
-        // Of another commit: what has no sha256 could be told from ours by nothing.
+        // From another commit: without a sha256, nothing could tell its files from ours.
         for (const file of [...needed.small, ...needed.weights]) {
           if (files.get(file)?.sha256 === undefined) await removeStaged(staging, file);
         }
@@ -256,7 +256,7 @@ function noModel(repository: string, names: readonly string[]): UserError {
   );
 }
 
-/** Imports what was fetched; a model of an older commit in the folder gives way. What was fetched is removed then. */
+/** Imports what was fetched, replacing a model of an older commit in the folder; then removes what was fetched. */
 async function importFrom(
   from: string,
   folder: string,

@@ -3,10 +3,10 @@ import { option, UsageError } from "../system/errors.js";
 import { showUrl } from "./http.js";
 
 /**
- * Addresses of a model's folder, in the order in which they are tried.
- * @param baseUrl the address above the models' folders; without it the catalog's hosts
- * @throws UsageError when the name is in no catalog and no baseUrl is given, could leave its folder, or the
- *   baseUrl is no http or https address
+ * Addresses of a model's folder, in the order to try them.
+ * @param baseUrl the address above the models' folders; default: the catalog's hosts
+ * @throws UsageError when the name is not in the catalog and there is no baseUrl, the name could leave its folder, or
+ *   the baseUrl is not an http or https address
  */
 export function sourcesOf(name: string, baseUrl: string | undefined, catalog: Catalog = CATALOG): URL[] {
   // First and last character: no "..", no hidden folders, no option-like names, no "name." (Windows drops the dot).
@@ -18,7 +18,7 @@ export function sourcesOf(name: string, baseUrl: string | undefined, catalog: Ca
   const known = catalogEntry(name, catalog);
   if (baseUrl !== undefined) {
     const base = parseBaseUrl(baseUrl);
-    // One's own copy may use OpenAI's present folder name, or the old one.
+    // A copy may use OpenAI's present folder name, or the old one.
     const folders = known ? new Set([known.remoteName, known.name, name]) : new Set([name]);
     return [...folders].map((folder) => below(base, folder));
   }
@@ -30,7 +30,7 @@ export function sourcesOf(name: string, baseUrl: string | undefined, catalog: Ca
   return catalog.hosts.map((host) => below(parseBaseUrl(host), known.remoteName));
 }
 
-/** The address of a name below a folder's address; a query (such as a signature) stays. */
+/** The address of a name below a folder's address; a query (such as a signature) is kept. */
 export function below(folder: URL, name: string): URL {
   const url = new URL(folder);
   url.pathname = `${folder.pathname.replace(/\/+$/, "")}/${name}`;

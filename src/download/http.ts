@@ -2,7 +2,7 @@ import { STATUS_CODES } from "node:http";
 import { messageOf } from "../system/errors.js";
 import { dispatcherFor, type HttpProxy, proxyFor } from "./proxy.js";
 
-// Every request of this project goes through get(), by undici's own fetch: Node 20's knows no proxies.
+// Every request goes through get(), with undici's own fetch: Node 20's knows no proxies.
 
 /** An address for people: without its query, which may hold a secret. */
 export function showUrl(url: URL): string {
@@ -11,7 +11,7 @@ export function showUrl(url: URL): string {
 
 /** How long to wait, in milliseconds. */
 export interface Timeouts {
-  /** From the request to the answer's headers, connecting included. */
+  /** From the request to the response's headers, including connecting. */
   readonly headers: number;
   /** Between two pieces of the body. */
   readonly idle: number;
@@ -24,13 +24,13 @@ export class TransferError extends Error {
   readonly again: boolean;
   /** The host has no such file. */
   readonly missing: boolean;
-  /** No connection came about. */
+  /** There was no connection. */
   readonly unreachable: boolean;
-  /** The wait that the host asked for, in milliseconds. */
+  /** How long the host asked to wait, in milliseconds. */
   readonly retryAfter: number | undefined;
-  /** The answer's status, where one came. */
+  /** The response's status, if there was one. */
   readonly status: number | undefined;
-  /** The word with which the Hugging Face hub says why it refuses, e.g. "GatedRepo". */
+  /** The Hugging Face hub's word for a refusal, e.g. "GatedRepo". */
   readonly code: string | undefined;
 
   constructor(
@@ -60,9 +60,9 @@ export type AnswerHeaders = Pick<Headers, "get" | "has">;
 export interface Answer {
   readonly status: number;
   readonly headers: AnswerHeaders;
-  /** The body, piece by piece. Ending early gives the connection up. Throws TransferError. */
+  /** The body in chunks. Stopping early closes the connection. Throws TransferError. */
   chunks(): AsyncGenerator<Uint8Array, void>;
-  /** Gives up the connection without reading the body. */
+  /** Closes the connection without reading the body. */
   cancel(): void;
 }
 
@@ -70,8 +70,8 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const MOST_REDIRECTS = 10;
 
 /**
- * Sends a GET request and follows redirects, never from https to http; a token does not go along to another host.
- * @returns the answer with its body still to come, whatever its status
+ * Sends a GET request and follows redirects, never from https to http; a token is not sent on to another host.
+ * @returns the response, whatever its status, with its body still to be read
  * @throws TransferError, or the signal's reason when it aborts
  */
 export async function get(
@@ -124,7 +124,7 @@ async function request(
     release();
     controller.abort();
   };
-  /** Waits for one step of the exchange, at most so long. */
+  /** Waits for one step of the exchange, at most this long. */
   const within = async <T>(ms: number, what: string, step: Promise<T>): Promise<T> => {
     let late = false;
     const timer = setTimeout(() => {
@@ -163,7 +163,7 @@ async function request(
   return { status: response.status, headers: response.headers, chunks, cancel };
 }
 
-/** The plain words for an answer that is not a file. */
+/** The error for a response that is not a file. */
 export function statusError(status: number, headers: AnswerHeaders): TransferError {
   const words = STATUS_CODES[status];
   return new TransferError(`HTTP ${status}${words ? ` (${words})` : ""}`, {
@@ -175,7 +175,7 @@ export function statusError(status: number, headers: AnswerHeaders): TransferErr
   });
 }
 
-/** Retry-After in milliseconds: it is given in seconds or as a date (RFC 9110, 10.2.3). */
+/** Retry-After in milliseconds: in the header it is seconds or a date (RFC 9110, 10.2.3). */
 export function parseRetryAfter(value: string | null): number | undefined {
   if (value === null) return undefined;
   const ms = /^\s*\d+\s*$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
@@ -203,7 +203,7 @@ const CUT: Readonly<Record<string, string>> = {
 function networkError(error: unknown, url: URL, proxy: HttpProxy | undefined): TransferError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = String((cause as NodeJS.ErrnoException | undefined)?.code ?? "");
-  // The host's own name is the proxy's to look up: what cannot be reached is then the proxy.
+  // The proxy looks up the host's name, so it is the proxy that cannot be reached.
   const by = proxy ? `the proxy ${proxy.shown}: ` : "";
   const refusal = proxy && proxyStatus(cause);
   if (refusal) return proxyError(refusal, by, cause);
@@ -227,7 +227,7 @@ function networkError(error: unknown, url: URL, proxy: HttpProxy | undefined): T
   return new TransferError(by + words, { again: true, cause: error });
 }
 
-/** The status with which a proxy has refused to pass a request on; undici tells it in words, of a cause's cause. */
+/** The status with which a proxy refused a request; undici only mentions it in the message of a cause's cause. */
 function proxyStatus(cause: unknown): number | undefined {
   for (let each = cause; each instanceof Error; each = each.cause) {
     const [, status] = /^Proxy .*\((\d{3})\)/.exec(each.message) ?? [];

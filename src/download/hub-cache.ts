@@ -6,7 +6,7 @@ import { neededFiles } from "./hub-files.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where Hugging Face's programs keep what is theirs. Source: huggingface_hub's constants.py. */
+/** Where Hugging Face's programs keep their files. Source: huggingface_hub's constants.py. */
 export function hubHome(env: Environment = process.env): string {
   const cache = env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
   return env["HF_HOME"] || join(cache, "huggingface");
@@ -17,15 +17,15 @@ export function hubCache(env: Environment = process.env): string {
   return env["HF_HUB_CACHE"] || env["HUGGINGFACE_HUB_CACHE"] || join(hubHome(env), "hub");
 }
 
-/** A repository that Hugging Face's programs have fetched. */
+/** A repository that Hugging Face's programs have downloaded. */
 export interface Snapshot {
   readonly folder: string;
   readonly commit: string;
 }
 
 /**
- * Looks into the hub's own cache for a model: models--USER--NAME/snapshots/COMMIT, and refs/REVISION for the commit.
- * @returns undefined where it is not there, or not whole
+ * Looks for a model in the hub's own cache: models--USER--NAME/snapshots/COMMIT, and refs/REVISION for the commit.
+ * @returns undefined if it is not there, or incomplete
  */
 export function cachedSnapshot(
   { repository, revision }: HubName,
@@ -38,7 +38,7 @@ export function cachedSnapshot(
         ? revision
         : readFileSync(join(place, "refs", revision), "utf8").trim();
       const folder = join(place, "snapshots", commit);
-      // Its files are links into the cache; one that leads nowhere does not count.
+      // Its files are links into the cache; a broken link does not count.
       const names = readdirSync(folder).filter((each) => existsSync(join(folder, each)));
       if (isCommit(commit) && neededFiles(names)) return { folder, commit };
     } catch {

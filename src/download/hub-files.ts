@@ -1,6 +1,6 @@
-/** What of a model on the Hugging Face hub is needed: the settings and the tokenizer, and the weights once. */
+/** Which files of a model on the Hugging Face hub are needed: settings, tokenizer, and the weights once. */
 export interface NeededFiles {
-  /** Small files, which say whether the model can be read at all: they come first. */
+  /** Small files that show whether the model can be read at all: they come first. */
   readonly small: readonly string[];
   readonly weights: readonly string[];
 }
@@ -20,7 +20,7 @@ const SMALL: readonly string[] = [
   "aitextgen.tokenizer.json",
 ];
 
-/** The forms in which weights are stored, best first: safetensors before PyTorch's, whole before shards. */
+/** The formats of weights, best first: safetensors before PyTorch's, single files before shards. */
 const FORMS: readonly { readonly index: string; readonly single: string; readonly shard: RegExp }[] = [
   {
     single: "model.safetensors",
@@ -35,9 +35,9 @@ const FORMS: readonly { readonly index: string; readonly single: string; readonl
 ];
 
 /**
- * Chooses what is needed of a repository's files.
- * @param names of the files; what lies in folders of the repository counts for nothing
- * @returns undefined where a part of the weights is missing, or nothing of them is there that can be read
+ * Chooses the files that are needed from a repository.
+ * @param names of the files; those in folders of the repository are ignored
+ * @returns undefined if weights are missing, or none can be read
  */
 export function neededFiles(names: readonly string[]): NeededFiles | undefined {
   const small = SMALL.filter((name) => names.includes(name));

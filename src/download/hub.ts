@@ -1,4 +1,4 @@
-// The Hugging Face hub: who asks, what a repository holds, and what a refusal means.
+// The Hugging Face hub: credentials, what a repository holds, and what a refusal means.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,13 +11,13 @@ import { delayAfter, type Patience } from "./transfer.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Far more than the list of a repository's files has. */
+/** Far more than any list of a repository's files. */
 const LIST_BYTES = 64 << 20;
 const TOKEN_BYTES = 4096;
 
-/** The hub's address, and who asks. */
+/** The hub's address, and the user's credentials. */
 export interface Hub {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly endpoint: string;
   /** Sent with each request; the token in it is never shown. */
   readonly headers: Readonly<Record<string, string>>;
@@ -26,8 +26,8 @@ export interface Hub {
 }
 
 /**
- * Reads how to reach the hub: $HF_ENDPOINT, and the token of $HF_TOKEN or of the file in which `hf auth login` puts it.
- * @throws UsageError when the address is none, or the token could not be sent
+ * Reads how to reach the hub: $HF_ENDPOINT, and the token from $HF_TOKEN or from the file where `hf auth login` puts it.
+ * @throws UsageError when the address is invalid, or the token could not be sent
  */
 export function hubOf(env: Environment = process.env): Hub {
   const address = env["HF_ENDPOINT"] || "https://huggingface.co";
@@ -64,24 +64,24 @@ function tokenOf(env: Environment): { token?: string; from?: string } {
   }
 }
 
-/** Whether $HF_HUB_OFFLINE forbids to ask the hub. */
+/** Whether $HF_HUB_OFFLINE forbids asking the hub. */
 export function isOffline(env: Environment = process.env): boolean {
   return /^(1|on|yes|true)$/i.test(env["HF_HUB_OFFLINE"] ?? "");
 }
 
 /** What a repository holds at one commit. */
 export interface Listing {
-  /** Its name as the hub has it now. */
+  /** Its present name on the hub. */
   readonly repository: string;
   readonly commit: string;
-  /** By name, what is known of each file. */
+  /** What is known of each file, by name. */
   readonly files: ReadonlyMap<string, KnownFile>;
 }
 
 /**
  * Asks the hub which files a model has at a revision.
- * @param onRetry told why a first answer was not one
- * @throws UserError that says what the hub's refusal means; the signal's reason on an abort
+ * @param onRetry called with the reason when a first attempt failed
+ * @throws UserError that explains the hub's refusal; the signal's reason on an abort
  */
 export async function listRepository(
   hub: Hub,
@@ -155,7 +155,7 @@ function parseListing(json: unknown, { repository }: HubName, hub: Hub): Listing
   return { repository: isRepository(id) ? id : repository, commit: sha, files };
 }
 
-/** What a refusal means; undefined for a failure of another kind. */
+/** What a refusal means; undefined for any other failure. */
 export function refusal(error: TransferError, name: HubName, hub: Hub): UserError | undefined {
   const { status, code } = error;
   const { endpoint, tokenFrom } = hub;

@@ -4,17 +4,17 @@ import { type FileHandle, open, readFile, rename, rm, writeFile } from "node:fs/
 import { dirname } from "node:path";
 import { fileError, syncFolder } from "../system/files.js";
 
-/** Where the bytes of an unfinished file came from: enough to know whether more may be added to them. */
+/** Where the bytes of an unfinished file came from: enough to know whether more may be appended. */
 export interface Origin {
   readonly url: string;
-  /** A strong entity tag, as it came. */
+  /** A strong entity tag, as received. */
   readonly etag?: string;
   readonly lastModified?: string;
   /** Size of the whole file. */
   readonly bytes?: number;
 }
 
-/** Reads a file's sha256 in pieces, so that a 6 GB file takes no memory. */
+/** Reads a file's sha256 in chunks, so that a 6 GB file takes no memory. */
 async function hashInto(hash: Hash, file: FileHandle, signal: AbortSignal): Promise<number> {
   const buffer = Buffer.allocUnsafe(1 << 20);
   let position = 0;
@@ -40,14 +40,14 @@ export async function sha256Of(path: string, signal: AbortSignal): Promise<strin
 }
 
 /**
- * A file on its way: `<path>.part`, with a note on its origin in `<path>.part.json`. Its place is taken only
- * by commit(). All methods throw UserError when the disk does not do what it should.
+ * A file being downloaded: `<path>.part`, with a note on its origin in `<path>.part.json`. Only commit() gives it its
+ * name. All methods throw UserError when the disk fails.
  */
 export class PartFile {
   readonly path: string;
   readonly part: string;
   private readonly note: string;
-  /** Of the bytes so far; absent when nobody will ask. */
+  /** Of the bytes so far; absent if nobody will ask for it. */
   private hash: Hash | undefined;
   private bytes = 0;
   private from: Origin | undefined;
@@ -62,7 +62,7 @@ export class PartFile {
   }
 
   /**
-   * Opens what an earlier download left, or begins an empty one.
+   * Opens what an earlier download left, or starts an empty one.
    * @param hashed whether commit() will be given a sha256
    */
   static async open(path: string, hashed: boolean, signal: AbortSignal): Promise<PartFile> {
@@ -97,7 +97,7 @@ export class PartFile {
     return this.from;
   }
 
-  /** Throws the bytes away. */
+  /** Discards the bytes. */
   async empty(): Promise<void> {
     this.from = undefined;
     if (this.hash) this.hash = createHash("sha256");
@@ -110,11 +110,11 @@ export class PartFile {
     }
   }
 
-  /** Notes where the bytes that follow come from. */
+  /** Records where the bytes that follow come from. */
   async begin(origin: Origin): Promise<void> {
     this.from = origin;
     try {
-      // Neither flushed nor renamed: without it, or with an older one, the worst is to start over.
+      // Neither flushed nor renamed: at worst, with no note or an old one, the download starts over.
       await writeFile(this.note, `${JSON.stringify(origin)}\n`);
     } catch (error) {
       throw fileError("write", this.note, error);
@@ -139,7 +139,7 @@ export class PartFile {
     return this.hash?.copy().digest("hex");
   }
 
-  /** Puts the complete file in its place. The part must not be used after that. */
+  /** Gives the complete file its name. The part must not be used afterwards. */
   async commit(): Promise<void> {
     try {
       await this.file.sync();
@@ -178,7 +178,7 @@ async function readNote(path: string): Promise<Origin | undefined> {
       bytes: typeof bytes === "number" ? bytes : undefined,
     };
   } catch {
-    // No note, or one that was cut short: the bytes' origin is unknown.
+    // No note, or a truncated one: the bytes' origin is unknown.
     return undefined;
   }
 }

@@ -1,19 +1,19 @@
 import type { Dispatcher } from "undici";
 import { UserError } from "../system/errors.js";
 
-/** A proxy that the environment names. */
+/** A proxy named in the environment. */
 export interface HttpProxy {
   /** Its address, without user name and password. */
   readonly url: URL;
-  /** The header that carries user name and password, where there are any. */
+  /** The header with the user name and password, if there are any. */
   readonly token: string | undefined;
-  /** For people: host and port, and the variable that names them. Never a password. */
+  /** For people: host and port, and the variable they come from. Never a password. */
   readonly shown: string;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** A variable in lower case, which wins, or upper case; its name with it. Empty means: not this way. */
+/** A variable in lower case, which wins, or upper case, with its name. Empty means no proxy. */
 function read(env: Environment, name: string): { name: string; value: string } | undefined {
   for (const each of [name.toLowerCase(), name]) {
     const value = env[each]?.trim();
@@ -23,9 +23,10 @@ function read(env: Environment, name: string): { name: string; value: string } |
 }
 
 /**
- * The proxy for an address, as curl reads the environment: https_proxy or http_proxy, else all_proxy; no_proxy
- * lists what goes without (see isExcepted). Each in lower or upper case.
- * @throws UserError when the variable holds no address of a proxy; its value, which may hold a password, is not told
+ * The proxy for an address, as curl reads the environment: https_proxy or http_proxy, else all_proxy; no_proxy lists the
+ * exceptions (see isExcepted). Each in lower or upper case. (undici's EnvHttpProxyAgent knows no all_proxy, does not say
+ * which variable it used, reads no_proxy more narrowly, and warns that it is experimental.)
+ * @throws UserError when the variable is not a proxy's address; its value, which may hold a password, is not shown
  */
 export function proxyFor(url: URL, env: Environment = process.env): HttpProxy | undefined {
   const variable =
@@ -51,7 +52,7 @@ export function proxyFor(url: URL, env: Environment = process.env): HttpProxy | 
   };
 }
 
-/** Undoes %xx; a text in which % stands for itself stays as it is. */
+/** Undoes %xx; a text with a literal % stays as it is. */
 function decode(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -61,8 +62,8 @@ function decode(text: string): string {
 }
 
 /**
- * Whether no_proxy excepts an address. It lists names separated by commas or blanks; each means the host and all
- * below it, with or without a dot or `*.` before it, and only one port where it ends in `:PORT`; `*` means all.
+ * Whether no_proxy excepts an address. It lists names separated by commas or spaces; each means the host and all its
+ * subdomains, with or without a leading dot or `*.`, and only one port if it ends in `:PORT`; `*` means everything.
  */
 function isExcepted(url: URL, list: string): boolean {
   const bare = (host: string): string => host.replace(/^\[(.*)\]$/, "$1");
@@ -76,10 +77,10 @@ function isExcepted(url: URL, list: string): boolean {
   });
 }
 
-/** What sends requests, by the proxy's address and login: they share their connections. */
+/** What sends requests, by the proxy's address and login, so that connections are shared. */
 const dispatchers = new Map<string, Dispatcher>();
 
-/** What sends a request: through the proxy, or straight. */
+/** What sends a request: through the proxy, or directly. */
 export async function dispatcherFor(proxy: HttpProxy | undefined): Promise<Dispatcher> {
   const key = proxy ? `${proxy.url.href} ${proxy.token}` : "";
   const known = dispatchers.get(key);
@@ -87,7 +88,7 @@ export async function dispatcherFor(proxy: HttpProxy | undefined): Promise<Dispa
   // Not imported above: it takes a tenth of a second, and most commands send nothing.
   const { Agent, ProxyAgent } = await import("undici");
   const { url, token } = proxy ?? {};
-  // An http address is asked for as it is; only https needs a tunnel, which many proxies allow to port 443 alone.
+  // http requests go to the proxy as they are; only https needs a tunnel, which many proxies allow to port 443 only.
   const dispatcher = url ? new ProxyAgent({ uri: url.href, token, proxyTunnel: false }) : new Agent();
   dispatchers.set(key, dispatcher);
   return dispatcher;

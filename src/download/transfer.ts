@@ -16,24 +16,24 @@ import type { Origin, PartFile } from "./part-file.js";
 
 /** What happens to a file, for progress bars and messages. Sizes in bytes. */
 export type FileEvent =
-  /** A file that is there already is being read for its sha256. */
+  /** An existing file is being read for its sha256. */
   | { readonly type: "check"; readonly total: number }
-  /** Bytes are about to come. Once a file. `total` is unknown when the host does not say it. */
+  /** Bytes are about to arrive; once per file. `total` is unknown if the host does not say. */
   | { readonly type: "start"; readonly url: string; readonly total?: number; readonly resumedAt: number }
-  /** So many bytes are there; fewer than before when it had to start over. */
+  /** This many bytes are there; fewer than before if it had to start over. */
   | { readonly type: "progress"; readonly bytes: number }
-  /** It failed and goes on after `delay` milliseconds, or starts over or turns to the next host at once. */
+  /** It failed and continues after `delay` milliseconds, or starts over or moves to the next host at once. */
   | { readonly type: "retry"; readonly url: string; readonly reason: string; readonly delay: number }
-  /** The file is good and in its place; `skipped`: it was before. */
+  /** The file is good and in its place; `skipped`: it already was. */
   | { readonly type: "done"; readonly bytes: number; readonly skipped: boolean };
 
 /** How patient a download is. Times in milliseconds. */
 export interface Patience {
-  /** How often the same host is asked again without any progress. */
+  /** How often the same host is asked again without progress. */
   readonly retries: number;
-  /** Wait before the first retry; it doubles with each, up to 30 seconds. */
+  /** Wait before the first retry; it doubles each time, up to 30 seconds. */
   readonly retryDelay: number;
-  /** Upper bound for the wait that a host may ask for. */
+  /** The longest wait that a host may ask for. */
   readonly maxRetryAfter: number;
   readonly timeouts: Timeouts;
 }
@@ -52,7 +52,7 @@ export interface FileJob {
   /** Whose file it should be, for messages, e.g. "OpenAI's 117M". */
   readonly owner: string;
   readonly path: string;
-  /** Addresses of the file, in the order in which they are tried. */
+  /** Addresses of the file, in the order to try them. */
   readonly urls: readonly URL[];
   /** Sent with each request. */
   readonly headers?: Readonly<Record<string, string>>;
@@ -62,30 +62,30 @@ export interface FileJob {
   readonly onEvent: (event: FileEvent) => void;
   /** Origins that have answered in this run: an outage there is worth a longer wait. */
   readonly answered: Set<string>;
-  /** The next step where every address has failed. */
+  /** The next step when every address has failed. */
   readonly next: string;
-  /** What a failure means to whoever asked for the file; without it, its own words are shown. */
+  /** What a failure means to whoever asked for the file; by default, its own message is shown. */
   readonly explain?: (error: TransferError) => UserError | undefined;
-  /** Called before the file takes its place; throws when it must not. */
+  /** Called before the file gets its name; throws if it must not. */
   readonly beforeCommit: () => Promise<void>;
 }
 
-/** So much progress makes earlier failures forgotten: a long download may be cut many times. */
+/** After this much progress earlier failures are forgotten: a long download may be interrupted many times. */
 const PROGRESS = 1 << 20;
 const MAX_DELAY = 30_000;
 
 /** The state of one file's transfer. */
 export interface Transfer extends FileJob {
   readonly part: PartFile;
-  /** The finished file of an earlier download whose contents nobody has vouched for. */
+  /** A finished file of an earlier download whose contents have not been verified. */
   readonly existing: Stats | undefined;
-  /** Whether the part was put together from more than one answer. */
+  /** Whether the part was assembled from more than one response. */
   spliced: boolean;
   started: boolean;
   fetched: number;
 }
 
-/** Fetches from one address, with retries; the part is then complete and right, or a TransferError thrown. */
+/** Fetches from one address, with retries: the part is then complete and right, or a TransferError is thrown. */
 export async function fetchFrom(url: URL, transfer: Transfer): Promise<"complete" | "unchanged"> {
   const { part, expected, patience, signal, answered } = transfer;
   let failures = 0;
@@ -122,16 +122,16 @@ export function delayAfter({ retryAfter }: TransferError, failures: number, pati
   return Math.min(patience.retryDelay * 2 ** failures, MAX_DELAY);
 }
 
-/** Tells of a failure that is not the end. */
+/** Reports a failure that is not the end. */
 export function report(transfer: Transfer, url: URL, error: TransferError, delay: number): void {
   transfer.onEvent({ type: "retry", url: showUrl(url), reason: error.message, delay });
 }
 
-/** One request for the bytes that are missing, or for all of them. */
+/** One request for the missing bytes, or for all of them. */
 async function attempt(url: URL, transfer: Transfer): Promise<"complete" | "unchanged"> {
   const { part, patience, signal } = transfer;
   const range = await planRange(url, transfer);
-  // With a Range, fetch itself asks for an answer that is not compressed.
+  // With a Range, fetch itself asks for an uncompressed response.
   const headers: Record<string, string> = {
     ...transfer.headers,
     ...(range
@@ -158,13 +158,13 @@ async function attempt(url: URL, transfer: Transfer): Promise<"complete" | "unch
   } finally {
     answer.cancel();
   }
-  // The host has another file by now, or none of these bytes: without a part there is no Range next time.
+  // The host now has another file, or none of these bytes: without a part there is no Range next time.
   report(transfer, url, new TransferError("the file has changed there: starting over"), 0);
   await part.empty();
   return attempt(url, transfer);
 }
 
-/** Where to go on; undefined: from the beginning, and then the part is empty. */
+/** Where to resume; undefined: from the beginning, with an empty part. */
 async function planRange(
   url: URL,
   { part, expected }: Transfer,
@@ -174,16 +174,16 @@ async function planRange(
   const sameUrl = origin?.url === showUrl(url);
   const validator = sameUrl ? (origin.etag ?? origin.lastModified) : undefined;
   const size = expected.bytes ?? (sameUrl ? origin.bytes : undefined);
-  // Without a sha256 only the host can say that the rest belongs to the same file.
+  // Without a sha256, only the host can say that the rest belongs to the same file.
   if ((validator === undefined && !expected.sha256) || (size !== undefined && part.size > size)) {
     await part.empty();
     return undefined;
   }
-  // All bytes there but not vouched for: the last one is asked for again, with the question whether it changed.
+  // All bytes are there but not verified: the last one is requested again, on condition that nothing changed.
   return { offset: part.size === size ? size - 1 : part.size, validator };
 }
 
-/** The whole file's size if the answer is the rest of the file that the part began; else undefined. */
+/** The whole file's size if the response is the rest of the part's file; else undefined. */
 function sizeOfRest({ headers }: Answer, offset: number, transfer: Transfer): number | undefined {
   const { part, expected } = transfer;
   const match = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get("content-range") ?? "");
@@ -191,7 +191,7 @@ function sizeOfRest({ headers }: Answer, offset: number, transfer: Transfer): nu
   const size = Number(match[3]);
   if (expected.bytes !== undefined && size !== expected.bytes) throw sizeError(size, transfer);
   if (expected.sha256 !== undefined) return size;
-  // A host that does not know If-Range sends the rest of whatever it has now.
+  // A host without If-Range sends the rest of whatever it has now.
   const now = originOf(headers);
   const before = part.origin;
   const same = size === before?.bytes && now.etag === before.etag && now.lastModified === before.lastModified;
@@ -208,7 +208,7 @@ async function receiveWhole(url: URL, answer: Answer, transfer: Transfer): Promi
   }
   if (size === 0) throw new TransferError("an empty file");
   const total = size ?? expected.bytes;
-  // A chunked body says where it ends; one that ends with the connection may have been cut.
+  // A chunked body has an explicit end; one that ends with the connection may be truncated.
   if (total === undefined && !answer.headers.has("transfer-encoding")) {
     throw new TransferError("the host does not say how long the file is (no Content-Length)");
   }
@@ -218,7 +218,7 @@ async function receiveWhole(url: URL, answer: Answer, transfer: Transfer): Promi
   return receive(url, answer, transfer, total, 0);
 }
 
-/** Whether the host's file is the one that an earlier download put in its place. */
+/** Whether the host's file is the one that an earlier download put in place. */
 function isUnchanged(headers: AnswerHeaders, size: number | undefined, existing: Stats): boolean {
   if (size !== existing.size) return false;
   const modified = Date.parse(headers.get("last-modified") ?? "");
@@ -226,9 +226,9 @@ function isUnchanged(headers: AnswerHeaders, size: number | undefined, existing:
 }
 
 /**
- * Adds the body to the part.
+ * Appends the body to the part.
  * @param total size of the whole file, if known
- * @param overlap number of bytes at the beginning of the body that the part has already
+ * @param overlap bytes at the beginning of the body that the part already has
  */
 async function receive(
   url: URL,
@@ -273,7 +273,7 @@ function sizeError(size: number, transfer: Transfer): TransferError {
   );
 }
 
-/** Refuses answers that are no file, such as the page of a hotel's network. */
+/** Refuses responses that are not a file, such as a hotel network's login page. */
 function refuseOtherThings({ headers }: Answer): void {
   const type = headers.get("content-type") ?? "";
   if (/^\s*(text\/html|application\/xhtml)/i.test(type)) {
@@ -301,7 +301,7 @@ function checkSpace(folder: string, bytes: number): void {
   let free: number;
   try {
     const { bavail, bsize, blocks } = statfsSync(folder);
-    if (blocks === 0) return; // a file system that does not tell
+    if (blocks === 0) return; // the file system does not say
     free = bavail * bsize;
   } catch {
     return;

@@ -3,7 +3,7 @@ import type { OPENAI_FILES } from "./files.js";
 
 export type ModelFile = (typeof OPENAI_FILES)[number];
 
-/** Far more than each file of the largest GPT-2 has. */
+/** Far more than any file of the largest GPT-2. */
 export const MOST_BYTES: Readonly<Record<ModelFile, number>> = {
   checkpoint: 1 << 20,
   "encoder.json": 32 << 20,
@@ -14,21 +14,21 @@ export const MOST_BYTES: Readonly<Record<ModelFile, number>> = {
   "vocab.bpe": 32 << 20,
 };
 
-/** The TensorFlow graph: nothing here reads it, so a host without it will do. */
+/** The TensorFlow graph: nothing here reads it, so a host may lack it. */
 export const OPTIONAL_FILE: ModelFile = "model.ckpt.meta";
 
-/** What is known of a file beforehand; a host's Content-Length stands in for what is not. */
+/** What is known about a file in advance; a host's Content-Length stands in for the rest. */
 export interface KnownFile {
   readonly bytes?: number;
-  /** Lower case hexadecimal. */
+  /** Lower-case hexadecimal. */
   readonly sha256?: string;
-  /** More than any such file has: where a host does not say how long its file is, the download ends here. */
+  /** More than any such file: if a host does not say how long its file is, the download ends here. */
   readonly most?: number;
 }
 
 export interface KnownModel {
   readonly name: string;
-  /** OpenAI's later name of the same model. */
+  /** OpenAI's later name for the same model. */
   readonly alias?: string;
   /** The model's folder on each host. */
   readonly remoteName: string;
@@ -42,7 +42,7 @@ export interface KnownModel {
 
 export interface Catalog {
   readonly models: readonly KnownModel[];
-  /** Addresses above the models' folders, in the order in which they are tried. */
+  /** Addresses above the models' folders, in the order to try them. */
   readonly hosts: readonly string[];
 }
 
@@ -66,12 +66,12 @@ const VOCABULARY: KnownModel["files"] = {
   },
 };
 
-/** What all four models have in common, and what makes them larger. */
+/** What all four models share, and what makes them larger. */
 function hparams(n_layer: number, n_head: number, n_embd: number): Hparams {
   return { n_vocab: 50257, n_ctx: 1024, n_embd, n_head, n_layer };
 }
 
-/** OpenAI's four models. No sha256 of the larger data files has been published: their size is the check. */
+/** OpenAI's four models. No sha256 was published for the larger data files: only their size is checked. */
 export const MODELS: readonly KnownModel[] = [
   {
     name: "117M",

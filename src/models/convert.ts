@@ -16,11 +16,11 @@ import { checkTarget } from "./target.js";
 
 export interface ConvertOptions {
   readonly dtype: WeightsDtype;
-  /** Where the weights go; the checkpoint's own folder when left out. */
+  /** Where the weights go; default: the checkpoint's own folder. */
   readonly out?: string;
   /** Replaces a model that is in another folder already. */
   readonly overwrite?: boolean;
-  /** Called now and then with the number of bytes written and their total. */
+  /** Called from time to time with the bytes written so far, and their total. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -36,11 +36,11 @@ export interface Converted {
 const NEXT = "download the model again";
 
 /**
- * Turns the TensorFlow checkpoint of a model folder into tfjs weights. Number of parameters, names, shapes and
- * every tensor's checksum are verified. Written to another folder, it has no rows of the embedding that belong to no
- * token. Doing it twice gives the same files; a failure changes nothing.
- * @throws UserError when the folder holds no checkpoint, a damaged one, or one of another model, or the other folder
- *   is taken; the signal's reason on an abort
+ * Converts a model folder's TensorFlow checkpoint to tfjs weights. It verifies the number of parameters, their names and
+ * shapes, and every tensor's checksum. Written to another folder, the embedding has no rows that belong to no token.
+ * Converting twice gives the same files; a failure changes nothing.
+ * @throws UserError when the folder holds no checkpoint, a damaged one, or another model's, or the other folder is
+ *   taken; the signal's reason on an abort
  */
 export async function convert(folder: string, options: ConvertOptions): Promise<Converted> {
   const { dtype, out = folder, overwrite = false, onProgress, signal } = options;
@@ -72,7 +72,7 @@ export async function convert(folder: string, options: ConvertOptions): Promise<
     const bytes = await writeWeights(out, source, { dtype, onProgress, signal, companions, isOld });
     return { parameters: countParameters(hparams), tensors: source.tensors.size, bytes };
   } catch (error) {
-    if (!replaced) await rmdir(out).catch(() => undefined); // made for this alone; only an empty one goes
+    if (!replaced) await rmdir(out).catch(() => undefined); // created for this; removes it only if it is empty
     throw error;
   } finally {
     await checkpoint.close();

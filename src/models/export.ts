@@ -12,30 +12,30 @@ import { listFolder, makeFolder, readSmallFileIfThere, refuseLinkedFolder } from
 import { COUNTER, type FolderFormat, isFileOf, isLeftover } from "./files.js";
 import { modelFiles, type OpenFolder, openFolder } from "./folder.js";
 
-/** For whom a model is written: gpt-2-simple and all that read OpenAI's files, transformers, or llama.cpp and ollama. */
+/** Formats: for gpt-2-simple and whatever reads OpenAI's files, for transformers, or for llama.cpp and ollama. */
 export const EXPORT_FORMATS = ["tensorflow", "huggingface", "gguf"] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
 export interface ExportOptions {
   readonly format: ExportFormat;
-  /** How a GGUF file stores matrices (default: float32); the other formats have float32. */
+  /** How a GGUF file stores matrices (default: float32); the other formats always use float32. */
   readonly dtype?: GgufDtype;
   /** Replaces an older export of the same format. */
   readonly overwrite?: boolean;
-  /** Called now and then with the number of bytes written and their total. */
+  /** Called from time to time with the bytes written so far, and their total. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
 /** What exportModel() wrote. */
 export interface Exported {
-  /** The file that names or holds the rest. */
+  /** The file that names or contains the rest. */
   readonly path: string;
   readonly parameters: number;
   readonly tensors: number;
   /** Of all weights. */
   readonly bytes: number;
-  /** What the user should know, a line each. */
+  /** What the user should know, one line each. */
   readonly notices: readonly string[];
 }
 
@@ -68,7 +68,7 @@ export async function exportModel(folder: string, out: string, options: ExportOp
     const { path, bytes, notices = [] } = await WRITERS[format](out, model, options);
     return { path, parameters: countParameters(hparams), tensors: source.tensors.size, bytes, notices };
   } catch (error) {
-    if (isNew) await rmdir(out).catch(() => undefined); // made for this alone; only an empty one goes
+    if (isNew) await rmdir(out).catch(() => undefined); // created for this; removes it only if it is empty
     throw error;
   } finally {
     await source.close();

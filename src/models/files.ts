@@ -1,10 +1,10 @@
-// The names of the files that a model folder may hold, format by format: whatever finds, counts, replaces or removes a
-// model's files asks here.
+// The names of the files that a model folder may hold, format by format: everything that finds, counts, replaces or
+// removes a model's files uses these.
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { TOKENIZER_FILE, TOKENS_FILE } from "../encoder/special-tokens.js";
 
-/** OpenAI's seven files, in the order in which they are downloaded. */
+/** OpenAI's seven files, in download order. */
 export const OPENAI_FILES = [
   "checkpoint",
   "encoder.json",
@@ -18,19 +18,19 @@ export const OPENAI_FILES = [
 export const HPARAMS = "hparams.json";
 /** A vocabulary: the ids of the tokens, and the merges. */
 export const VOCABULARY = ["encoder.json", "vocab.bpe"] as const;
-/** How many steps a run of gpt-2-simple's kind has made. */
+/** A file with the number of steps of a run, as gpt-2-simple writes it. */
 export const COUNTER = "counter";
 
 /** Which model of the Hugging Face hub a folder holds, and at which commit. */
 export const HUB_FILE = "hub.json";
-/** Where a model folder keeps what it fetches from the hub until it is imported. */
+/** Where a model folder keeps what it downloads from the hub until it is imported. */
 export const STAGING = ".hub";
 
 const FORMATS = ["tensorflow", "tfjs", "huggingface"] as const;
 /** The formats that a model folder may be in. */
 export type FolderFormat = (typeof FORMATS)[number];
 
-/** What each format's files are called, besides the sizes and the vocabulary. */
+/** Each format's file names, besides the sizes and the vocabulary. */
 const WEIGHTS: Readonly<Record<FolderFormat, RegExp>> = {
   tensorflow: /^model(\.ckpt|-\d+)\.(meta|index|data-\d{5}-of-\d{5})$/,
   tfjs: /^(model\.json|group\d+-shard\d+of\d+\.bin)$/,
@@ -54,14 +54,14 @@ const COMPANIONS: Readonly<Record<FolderFormat, readonly string[]>> = {
   ],
 };
 
-/** PyTorch's own files: read where there is no safetensors. */
+/** PyTorch's own files: read if there is no safetensors. */
 const PYTORCH = /^pytorch_model(-\d{5}-of-\d{5}\.bin|\.bin|\.bin\.index\.json)$/;
 
-/** Who is writing here: the lock of a download or of a set of files, and a lock that is being replaced. */
+/** Locks: of a download or of a set of files, and a lock being replaced. */
 const LOCK = /^\.(download|writing)\.lock(\.\d+-[0-9a-f]{8})?$/;
 /**
- * How a file is called while it is written or put aside: by a download (with a note beside it), by a set of files,
- * and by a single file.
+ * Names of files that are being written or were put aside: by a download (with a note next to it), by a set of files, and
+ * by a single file.
  */
 const PART = /(\.part|\.part\.json|\.\d+-[0-9a-f]{8}(\.old)?\.part|\.[0-9a-f]{8}\.part)$/;
 
@@ -81,12 +81,12 @@ function isStaged(name: string): boolean {
   return isFileOf("huggingface", whole) || PYTORCH.test(whole) || whole === HUB_FILE || LOCK.test(name);
 }
 
-/** Whether a file's name is one that other programs give to weights, which `gpt2 import` is told of. */
+/** Whether a file has a name that other programs give to weights, for which `gpt2 import` is the hint. */
 export function isForeignWeights(name: string): boolean {
   return isWeightsOf("huggingface", name) || /^pytorch_model.*\.bin$|\.(gguf|pt|pth|h5)$/.test(name);
 }
 
-/** Whether a file is what a writing leaves that is under way or was cut off: a lock, or a part of a model's file. */
+/** Whether a file was left by writing that is under way or was cut off: a lock, or a part of a model's file. */
 export function isLeftover(name: string): boolean {
   const whole = wholeOf(name);
   const isFile = (format: FolderFormat): boolean => isFileOf(format, whole as string);
@@ -94,7 +94,7 @@ export function isLeftover(name: string): boolean {
   return LOCK.test(name) || (whole !== undefined && FORMATS.some(isFile));
 }
 
-/** The name of the file that this one is a part of, or was put aside as; undefined where it is neither. */
+/** The name of the file that this is a part of, or was put aside as; undefined if it is neither. */
 function wholeOf(name: string): string | undefined {
   return PART.test(name) ? name.replace(PART, "") : undefined;
 }
@@ -106,8 +106,8 @@ function isModelFile(name: string): boolean {
 }
 
 /**
- * Whether a folder with these names is a model's, whole or begun. Sizes or weights tell it; a vocabulary, a counter or
- * a `checkpoint` alone may be anybody's.
+ * Whether a folder with these names is a model's, complete or not. Sizes or weights decide; a vocabulary, a counter or a
+ * `checkpoint` alone could be anybody's.
  */
 export function looksLikeModel(names: readonly string[]): boolean {
   const wholes = names.filter(isModelFile).map((name) => wholeOf(name) ?? name);
@@ -119,7 +119,7 @@ export function looksLikeModel(names: readonly string[]): boolean {
   return wholes.some(tells) || begun || (names.includes("checkpoint") && wholes.includes("encoder.json"));
 }
 
-/** A model's own files in a folder: plain files and links to some, no folders; their names and bytes of their own. */
+/** A model's own files in a folder, including links to files but no folders, with the bytes of each. */
 export function modelFilesIn(folder: string): { names: string[]; bytes: number } {
   const names: string[] = [];
   let bytes = 0;

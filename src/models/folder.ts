@@ -50,7 +50,7 @@ export interface VocabularyFiles {
 /** A model folder's vocabulary. */
 export interface FolderVocabulary extends VocabularyFiles {
   readonly encoder: Encoder;
-  /** The folder has the files; else they are OpenAI's. */
+  /** Whether the folder has the files; else they are OpenAI's. */
   readonly isOwn: boolean;
 }
 
@@ -90,7 +90,7 @@ export async function loadVocabulary(folder: string, { n_vocab }: Hparams): Prom
   return { vocabulary, encoder, isOwn };
 }
 
-/** A model folder's weights: the converted ones, or the TensorFlow checkpoint where there are none. */
+/** A model folder's weights: the converted ones, or the TensorFlow checkpoint if there are none. */
 export async function openModel(folder: string): Promise<WeightSource> {
   if (await hasWeights(folder)) return openWeights(folder);
   if (await hasCheckpoint(folder)) return openCheckpoint(folder);
@@ -99,7 +99,7 @@ export async function openModel(folder: string): Promise<WeightSource> {
   });
 }
 
-/** A model folder that is open for reading. */
+/** An open model folder. */
 export interface OpenFolder extends FolderVocabulary {
   /** n_vocab is the number of the vocabulary's tokens. */
   readonly hparams: Hparams;
@@ -118,9 +118,8 @@ export async function openFolder(folder: string): Promise<OpenFolder> {
 }
 
 /**
- * A model without the rows of the embedding that belong to no token: nanoGPT's habit is to fill it up to a multiple
- * of 64.
- * @throws UserError when the weights are not those of the sizes; the source is then closed
+ * A model without the embedding's rows that belong to no token: nanoGPT pads it to a multiple of 64.
+ * @throws UserError when the weights do not have these sizes; the source is then closed
  */
 export async function withoutPadding(
   hparams: Hparams,
@@ -137,7 +136,7 @@ export async function withoutPadding(
   return { hparams: { ...hparams, n_vocab }, source: withRows(source, n_vocab) };
 }
 
-/** What to say where rows are left out; nothing where none are. */
+/** The notice when rows are left out; empty when none are. */
 export function paddingNotice(rows: number, n_vocab: number): string[] {
   if (rows === n_vocab) return [];
   return [
@@ -145,7 +144,7 @@ export function paddingNotice(rows: number, n_vocab: number): string[] {
   ];
 }
 
-/** The source with the first n_vocab rows of the embedding, and of an output matrix of its own. */
+/** The source with only the first n_vocab rows of the embedding, and of an output matrix of its own. */
 function withRows(source: WeightSource, n_vocab: number): WeightSource {
   const whole = new Map<string, TensorInfo>(); // [more rows, n_embd]
   for (const name of ["model/wte", LM_HEAD]) {
@@ -170,7 +169,7 @@ function withRows(source: WeightSource, n_vocab: number): WeightSource {
   };
 }
 
-/** The small files that a model folder holds beside its weights, by their names. */
+/** The small files that a model folder holds besides its weights, by name. */
 export function modelFiles(
   hparams: Hparams,
   { vocabulary }: VocabularyFiles,

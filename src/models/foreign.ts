@@ -3,8 +3,8 @@ import { basename, dirname } from "node:path";
 import { isForeignWeights } from "./files.js";
 
 /**
- * What a path leads to that is a model of another program's, and what to do with it.
- * @returns the rest of a sentence that begins with the path; undefined where it is no such thing
+ * Whether a path leads to another program's model, and what to do with it.
+ * @returns the rest of a sentence that begins with the path; undefined if it does not
  */
 export function foreignModel(path: string): string | undefined {
   const found = statSync(path, { throwIfNoEntry: false });

@@ -2,25 +2,25 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { HUB_FILE, STAGING } from "./files.js";
 
-/** A model of the Hugging Face hub, and which of its revisions is meant. */
+/** A model of the Hugging Face hub, and the revision that is meant. */
 export interface HubName {
-  /** USER/NAME; of the oldest models NAME alone. */
+  /** USER/NAME; for the oldest models just NAME. */
   readonly repository: string;
   /** A branch, a tag or a commit. */
   readonly revision: string;
 }
 
-/** What a model folder says of where it came from. */
+/** A model folder's record of where it came from. */
 export interface HubRecord extends HubName {
   /** 40 hexadecimal digits: the commit that was fetched. */
   readonly commit: string;
-  /** The name by which it was asked for, where the hub calls it otherwise by now. */
+  /** The name by which it was requested, if the hub now calls it something else. */
   readonly asked?: string;
 }
 
 const MAIN = "main";
 
-/** Names from the time before every model had an owner, and the repositories that they are now. */
+/** Names from before every model had an owner, and the repositories they are now. */
 const SINGLE: Readonly<Record<string, string>> = {
   distilgpt2: "distilbert/distilgpt2",
   gpt2: "openai-community/gpt2",
@@ -35,7 +35,7 @@ const COMMIT = /^[0-9a-f]{40}$/;
 
 export const isCommit = (text: unknown): text is string => typeof text === "string" && COMMIT.test(text);
 
-/** Whether a text is a repository's name: USER/NAME, or NAME alone. */
+/** Whether a text is a repository's name: USER/NAME, or just NAME. */
 export function isRepository(text: unknown): text is string {
   if (typeof text !== "string" || text.length > 200 || /--|\.\./.test(text)) return false;
   const parts = text.split("/");
@@ -60,7 +60,7 @@ export function hubNameNotPath(text: string): HubName | undefined {
   return isPath ? undefined : parseHubName(text);
 }
 
-/** The repository under its present name, as far as that is known here. */
+/** The repository's present name, as far as it is known here. */
 export const presentName = (repository: string): string =>
   Object.hasOwn(SINGLE, repository) ? SINGLE[repository] : repository;
 
@@ -80,7 +80,7 @@ export function folderNames({ repository, revision }: HubName, isTaken: (name: s
   return [...names].filter((name) => !isTaken(name)).map((name) => name + at);
 }
 
-/** The record of a model folder, or of a download into it that is under way; undefined where there is none. */
+/** The record of a model folder, or of an unfinished download into it; undefined if there is none. */
 export function readHubRecord(folder: string): HubRecord | undefined {
   for (const place of [join(folder, HUB_FILE), join(folder, STAGING, HUB_FILE)]) {
     try {
@@ -89,7 +89,7 @@ export function readHubRecord(folder: string): HubRecord | undefined {
         return { repository, revision, commit, ...(isRepository(asked) && { asked }) };
       }
     } catch {
-      // None, or one that does not say it.
+      // None, or an unreadable one.
     }
   }
   return undefined;

@@ -29,11 +29,11 @@ import { checkTarget } from "./target.js";
 
 export interface ImportOptions {
   readonly dtype: WeightsDtype;
-  /** Replaces a model that is there already. */
+  /** Replaces an existing model. */
   readonly overwrite?: boolean;
   /** Small files that are put in place with it. */
   readonly companions?: ReadonlyMap<string, Uint8Array>;
-  /** Called now and then with the number of bytes written and their total. */
+  /** Called from time to time with the bytes written so far, and their total. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -44,7 +44,7 @@ export interface Imported {
   readonly tensors: number;
   /** Of all weights, without model.json. */
   readonly bytes: number;
-  /** What the user should know, a line each. */
+  /** What the user should know, one line each. */
   readonly notices: readonly string[];
 }
 
@@ -69,7 +69,7 @@ export async function importModel(folder: string, target: string, options: Impor
     checkParameters(hparams, source);
     const { dtype, onProgress, signal } = options;
     const isOld = (name: string): boolean => replaced?.has(name) === true;
-    // One order, whatever the source's: the same model gives the same files.
+    // One order for every source: the same model gives the same files.
     const tensors = new Map(
       namesInOrder(source).map((name) => [name, source.tensors.get(name) as TensorInfo]),
     );
@@ -91,7 +91,7 @@ export async function importModel(folder: string, target: string, options: Impor
     );
     return { parameters: countParameters(hparams), tensors: tensors.size, bytes, notices };
   } catch (error) {
-    if (!replaced) await rmdir(target).catch(() => undefined); // made for this alone; only an empty one goes
+    if (!replaced) await rmdir(target).catch(() => undefined); // created for this; removes it only if it is empty
     throw error;
   } finally {
     await source.close();
@@ -99,7 +99,7 @@ export async function importModel(folder: string, target: string, options: Impor
 }
 
 /**
- * Refuses a model of Hugging Face's by its config.json, before its weights are there.
+ * Refuses a Hugging Face model by its config.json, before its weights are downloaded.
  * @param title the file's name in messages
  * @throws UserError when it is not of a GPT-2 that can be imported
  */

@@ -21,7 +21,7 @@ import {
 const DEMO = "stories";
 export const DEMOS: readonly string[] = [DEMO, "shakespeare"];
 
-/** The names under which a model may lie here: OpenAI's later name means the same one. */
+/** The names under which a model may be here: OpenAI's later name means the same one. */
 function namesOf(name: string): string[] {
   const { name: first = name, alias } = catalogEntry(name) ?? {};
   return [name, ...[first, alias].filter((each) => each !== undefined && each !== name)] as string[];
@@ -54,7 +54,7 @@ export function modelsDirs(option?: string): string[] {
   return [...(isFolder("models") ? [resolve("models")] : []), cache, packaged];
 }
 
-/** Whether a folder can be loaded: its sizes and one form of the weights are there. */
+/** Whether a folder can be loaded: it has sizes and weights in some format. */
 export function isModelFolder(path: string): boolean {
   restoreInterrupted(path);
   const has = (file: string): boolean => existsSync(join(path, file));
@@ -66,7 +66,7 @@ export function isPath(name: string): boolean {
   return /[/\\]/.test(name) || /^(\.|~)/.test(name) || isAbsolute(name);
 }
 
-/** A folder that holds a model, or the beginning of one. */
+/** A folder with a model, or part of one. */
 export interface StoredModel {
   readonly name: string;
   readonly path: string;
@@ -74,13 +74,13 @@ export interface StoredModel {
   readonly files: readonly string[];
   /** Bytes of these files. */
   readonly bytes: number;
-  /** It came with the program. */
+  /** Whether it came with the program. */
   readonly isPackaged: boolean;
   /** Where the folder really is, if its path is a link. */
   readonly target: string | undefined;
 }
 
-/** The model's files in a folder; undefined where it is no model's. */
+/** The model's files in a folder; undefined if it has no model. */
 export function describeModel(path: string): StoredModel | undefined {
   if (!isFolder(path)) return undefined;
   restoreInterrupted(path);
@@ -91,7 +91,7 @@ export function describeModel(path: string): StoredModel | undefined {
   return { name: basename(path), path, files: names, bytes, isPackaged, target };
 }
 
-/** Every model in the folders that are searched, in the order of the search; begun downloads too. */
+/** Every model in the folders searched, in search order; unfinished downloads too. */
 export function listStored(option?: string): StoredModel[] {
   const folders = new Set(modelsDirs(option));
   return [...folders].filter(isFolder).flatMap((folder) =>
@@ -122,7 +122,7 @@ function hubModelFolder(name: string, models_dir: string | undefined): string | 
   return hub && placesOf(hub, models_dir).find(isModelFolder);
 }
 
-/** Folders whose record is of this model, whole or begun. */
+/** Folders whose record names this model, complete or not. */
 function placesOf(hub: HubName, models_dir: string | undefined): string[] {
   return [...new Set(modelsDirs(models_dir))]
     .filter(isFolder)
@@ -132,7 +132,7 @@ function placesOf(hub: HubName, models_dir: string | undefined): string[] {
 
 /**
  * Finds a model that may be incomplete: by its name (either of OpenAI's two names for one) or by a path.
- * @returns undefined where nothing of it is there
+ * @returns undefined if nothing of it is there
  */
 export function findStored(name: string, option?: string): StoredModel | undefined {
   const path = isPath(name) ? resolve(expandPath(name)) : undefined;
