@@ -101,23 +101,37 @@ writeFileSync(dataset, text); // CONTRIBUTING.md may change meanwhile
 const MODEL = ["--model_name", join(ROOT, "models", "shakespeare")];
 const generate = (...options) => ({ args: ["generate", "ROMEO:", ...MODEL, ...options] });
 
-/** The calls whose bytes are compared; `run`: a training, whose weights are compared. */
+const training = (threads) => ({
+  same: "training", // for any number of threads
+  args: [
+    ...["finetune", dataset, ...MODEL, "--steps", "20", "--batch_size", "2", "--threads", threads],
+    ...["--accumulate_gradients", "2", "--context_length", "24", "--seed", "5", "--sample_every", "0"],
+  ],
+  isTraining: true,
+});
+
+/**
+ * The calls whose bytes are compared; `isTraining`: its weights are; `matrix`: of platform-matrix.mjs. Calls with one
+ * `same` give the same.
+ */
 const CASES = {
   "greedy text": generate("--temperature", "0", "--length", "40"),
   "sampled text": generate("--seed", "3", "--top_k", "40", "--temperature", "0.8", "--length", "60"),
   "sampled text, int8": generate("--seed", "3", "--top_p", "0.9", "--length", "40", "--precision", "int8"),
   "sampled text, float16": generate("--seed", "3", "--length", "40", "--precision", "float16"),
-  "nine samples at once on three threads": generate(
-    ...["--seed", "4", "--nsamples", "9", "--batch_size", "9", "--length", "6", "--threads", "3"],
-  ),
   scores: { args: ["score", ...MODEL, "--format", "jsonl", "--stride", "50"], input: text.slice(0, 1500) },
-  "weights after 20 steps of training": {
-    args: [
-      ...["finetune", dataset, ...MODEL, "--steps", "20", "--batch_size", "2"],
-      ...["--accumulate_gradients", "2", "--context_length", "24", "--seed", "5", "--sample_every", "0"],
-    ],
-    isTraining: true,
-  },
+  ...Object.fromEntries(
+    ["float32", "float16", "int8"].map((precision) => [
+      `logits and texts for 1 to 3 threads, batches of 1 to 9, a prompt cut in any way, ${precision}`,
+      { matrix: precision },
+    ]),
+  ),
+  ...Object.fromEntries(
+    ["1", "2", "3"].map((threads) => [
+      `weights after 20 steps of training, threads: ${threads}`,
+      training(threads),
+    ]),
+  ),
 };
 const BACKENDS = ["native", "wasm"];
 
@@ -133,7 +147,13 @@ function weightsOf(folder) {
 }
 
 /** A checksum of a call's result on a system. @throws Error with its messages if it fails */
-function resultOf({ words, added }, { args, input, isTraining }, backend) {
+function resultOf({ words, added }, { args, input, isTraining, matrix }, backend) {
+  if (matrix !== undefined) {
+    const command = [...words, join(ROOT, "scripts", "platform-matrix.mjs"), MODEL[1], backend, matrix];
+    const { error, status, stdout, stderr } = run(command, { added });
+    if (error || status !== 0) throw new Error(`${error?.message ?? `exit code ${status}`}\n${stderr}`);
+    return stdout.toString().trim();
+  }
   const folder = mkdtempSync(join(scratch, "runs-"));
   const more = isTraining ? ["--checkpoint_dir", folder] : [];
   const command = [...words, join(ROOT, "bin", "gpt2.js"), ...args, ...more, "--backend", backend];
@@ -174,8 +194,9 @@ try {
         let outcome = "the same";
         try {
           const found = resultOf(start, call, backend);
-          if (!expected.has(name)) expected.set(name, found);
-          if (found !== expected.get(name)) outcome = "NOT the same";
+          const { same = name } = call;
+          if (!expected.has(same)) expected.set(same, found);
+          if (found !== expected.get(same)) outcome = "NOT the same";
         } catch (error) {
           outcome = `failed: ${error.message}`;
         }
