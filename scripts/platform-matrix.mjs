@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { generateSamples, loadModel } from "../dist/src/index.js";
-import { loadModel as loadEngine } from "../dist/src/models/folder.js";
+import { loadFolder } from "../dist/src/models/folder.js";
 
 const [folder, backend, precision] = process.argv.slice(2);
 const PROMPT = "ROMEO: what light is this that breaks through yonder window? It is the east, and";
@@ -22,7 +22,7 @@ function cut(total, seed) {
 
 /** The logits behind the prompt, read whole and then in four other ways. */
 async function promptLogits(threads) {
-  const { encoder, engine } = await loadEngine(folder, { backend, precision, threads });
+  const { encoder, engine } = await loadFolder(folder, { backend, precision, threads });
   try {
     const ids = encoder.encode(PROMPT);
     const found = [];

@@ -26,7 +26,7 @@ function stagesOf(file: string): Stage[] {
   for (const line of text.split("\n").map((each) => each.trim().replace(/\s+/g, " "))) {
     const from = /^FROM (\S+)(?: AS (\S+))?$/.exec(line);
     if (from) stages.push({ from: from[1], name: from[2] ?? "", steps: [] });
-    else if (line) stages[stages.length - 1].steps.push(line);
+    else if (line) stages.at(-1)?.steps.push(line); // before the first, ARG alone may be
   }
   return stages;
 }
@@ -114,10 +114,31 @@ test("both images build the program and fetch the model in the same way", () => 
   assert.deepEqual(gpu, cpu);
 });
 
-test("the GPU image's base is the one whose CUDA this tfjs-node-gpu asks for", () => {
+describe("the GPU image's engine", () => {
   const stages = stagesOf("Dockerfile.gpu");
-  assert.equal(stages.find(({ name }) => name === "gpu")?.from, "tensorflow/tensorflow:2.9.1-gpu");
-  assert.match(read("Dockerfile.gpu"), /npm install @tensorflow\/tfjs-node-gpu@4\.22\.0 /);
+  const stepsOf = (name: string): string =>
+    stages.find((each) => each.name === name)?.steps.join("\n") ?? assert.fail(`no stage ${name}`);
+
+  test("WebGPU is what it has unless told otherwise, in the versions that package.json takes", () => {
+    assert.match(read("Dockerfile.gpu"), /^ARG ENGINE=webgpu\n/m);
+    assert.match(stages.at(-1)?.from ?? "", /^\$\{ENGINE\}$/);
+    const steps = stepsOf("webgpu");
+    assert.match(steps, /\blibvulkan1\b/);
+    assert.match(steps, /NVIDIA_DRIVER_CAPABILITIES=\S*\bgraphics\b/); // the toolkit puts Vulkan's driver in for it
+    const { peerDependencies } = JSON.parse(read("package.json")) as {
+      peerDependencies: Record<string, string>;
+    };
+    for (const name of ["webgpu", "@tensorflow/tfjs-backend-webgpu"]) {
+      const version = peerDependencies[name].replace(/^[~^]/, "");
+      assert.ok(steps.includes(` ${name}@${version} `), `${name}@${version}`);
+    }
+  });
+
+  test("TensorFlow's library stands on the CUDA that it asks for", () => {
+    assert.equal(stages.find(({ name }) => name === "cuda")?.from, "tensorflow/tensorflow:2.9.1-gpu");
+    assert.equal(stages.find(({ name }) => name === "tfjs-node-gpu")?.from, "cuda");
+    assert.match(stepsOf("tfjs-node-gpu-packages"), /npm install @tensorflow\/tfjs-node-gpu@4\.22\.0 /);
+  });
 });
 
 test(".dockerignore keeps everything out but what is named", () => {
