@@ -3,6 +3,7 @@ import type { Hparams } from "../model/hparams.js";
 import { checkParameters } from "../model/parameters.js";
 import type { Trainer, TrainerOptions } from "../model/trainer.js";
 import type { WeightSource } from "../model/weight-source.js";
+import { debug } from "../system/debug.js";
 import { messageOf, option, UsageError, UserError } from "../system/errors.js";
 import { isInstalled } from "../system/package.js";
 import { BACKENDS, type Backend, type PrecisionChoice, TFJS_BACKENDS, type TfjsBackend } from "./backends.js";
@@ -11,7 +12,7 @@ import { defaultThreads } from "./cpu/runtime/cpu-quota.js";
 import { hasWasmFeatures } from "./cpu/runtime/features.js";
 import { tryNative } from "./cpu/runtime/native-trial.js";
 import { isFused, type ProgramName } from "./cpu/runtime/program.js";
-import { debug, loadTf } from "./tfjs/backend.js";
+import { loadTf } from "./tfjs/backend.js";
 
 /** Above this many bytes of float32 weights (774M, 1558M) the default is int8 or float16: less to hold and to read. */
 const FLOAT32_BYTES = 2 ** 31;
@@ -72,8 +73,25 @@ async function chooseBackend(program: ProgramName): Promise<Exclude<Backend, "au
   return "wasm";
 }
 
-/** One line on what computes by default, for `gpt2 --version`. */
+/** What computes by default, for `gpt2 --version`: a line, and one for each model that a GPU was tried with. */
 export async function describeDefault(): Promise<string> {
+  const line = await describeBackend();
+  if (wantedBackend(undefined) !== "auto" || !isInstalled("webgpu")) return line;
+  try {
+    const { findGpu } = await import("./webgpu/adapter.js");
+    const { describeTrials } = await import("./webgpu/trial.js");
+    const { name, driver } = await findGpu();
+    return [
+      `${line}; a GPU, ${name} (${driver}), where it is faster`,
+      ...(await describeTrials(name, driver)),
+    ].join("\n");
+  } catch (error) {
+    debug(`no GPU: ${messageOf(error)}`);
+    return line;
+  }
+}
+
+async function describeBackend(): Promise<string> {
   const wanted = wantedBackend(undefined);
   const program = "gpt2";
   const backend = wanted === "auto" ? await chooseBackend(program) : wanted;
@@ -159,8 +177,12 @@ export async function createEngine(
   const wanted = wantedBackend(options.backend, options.gpu);
   // Only our own engines have int8 and float16: asking for one of them asks for the processors' engine.
   const own = precision === "int8" || precision === "float16";
-  let backend = wanted === "auto" ? await chooseBackend("gpt2") : wanted;
-  if (wanted === "auto" && own && backend !== "native") backend = tryNative("gpt2").works ? "native" : "wasm";
+  const automatic = async (): Promise<Exclude<Backend, "auto">> => {
+    const backend = await chooseBackend("gpt2");
+    if (!own || backend === "native") return backend;
+    return tryNative("gpt2").works ? "native" : "wasm";
+  };
+  const backend = wanted === "auto" ? await automatic() : wanted;
   if (backend !== "native" && backend !== "wasm") {
     if (wanted === "auto" && backend === "tfjs") {
       onNotice("this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly");
@@ -174,6 +196,32 @@ export async function createEngine(
     const { createTfjsEngine } = await import("./tfjs/engine.js");
     return createTfjsEngine(hparams, source, { backend: tfjs, gpu: options.gpu, onProgress, signal });
   }
+  const onCpu = (): Promise<Engine> => createOnCpu(backend, hparams, source, options);
+  // Threads are the processor's: whoever gives their number has chosen.
+  if (wanted !== "auto" || own || threads !== undefined || !isInstalled("webgpu")) return onCpu();
+  const { findGpu } = await import("./webgpu/adapter.js");
+  const { fasterEngine } = await import("./webgpu/trial.js");
+  const stored = precision === "auto" ? automaticPrecision(hparams, source) : precision;
+  return fasterEngine({
+    hparams,
+    backend,
+    threads: defaultThreads(),
+    precision: { gpu: stored === "float32" ? stored : "float16", cpu: stored },
+    find: findGpu,
+    onGpu: () => createOnGpu(hparams, source, options),
+    onCpu,
+    onNotice,
+    signal,
+  });
+}
+
+/** The engine for processors, with what the user should know about it. */
+async function createOnCpu(
+  backend: "native" | "wasm",
+  hparams: Hparams,
+  source: WeightSource,
+  { precision = "auto", threads, onProgress, signal, onNotice = () => {} }: EngineOptions,
+): Promise<Engine> {
   const native = await usesNative(backend, "gpt2", onNotice);
   const chosen = precision === "auto" ? automaticPrecision(hparams, source) : precision;
   if (precision === "auto" && chosen === "int8") {

@@ -2,6 +2,7 @@ import { createRequire } from "node:module";
 import { dirname, sep } from "node:path";
 import type * as TfWasm from "@tensorflow/tfjs-backend-wasm";
 import type * as TfCore from "@tensorflow/tfjs-core";
+import { debug } from "../../system/debug.js";
 import { messageOf, option, UserError } from "../../system/errors.js";
 import { isInstalled } from "../../system/package.js";
 import { TFJS_BACKENDS, type TfjsBackend } from "../backends.js";
@@ -58,6 +59,7 @@ async function loadWasm(): Promise<LoadedTf> {
 /** TensorFlow.js keeps its first device for good, and Dawn ends with its last reference, even in mid-computation. */
 const gpus: unknown[] = [];
 
+/** Starts TensorFlow.js on a GPU of the package webgpu; it looks for both in a browser's globals. */
 async function loadWebgpu(name?: string): Promise<LoadedTf> {
   const { findGpu } = await import("../webgpu/adapter.js");
   const found = await findGpu(name);
@@ -80,11 +82,6 @@ async function loadCpu(): Promise<LoadedTf> {
   (tf.backend() as unknown as { firstUse: boolean }).firstUse = false;
   return { tf, backend: "tfjs-cpu", version: cpu.version_cpu };
 }
-
-/** Prints a line under DEBUG=gpt2. */
-export const debug = (line: string): void => {
-  if (process.env["DEBUG"]?.split(",").includes("gpt2")) process.stderr.write(`gpt2: ${line}\n`);
-};
 
 /** The packages that a backend needs besides those that come with gpt2. */
 const PACKAGES: Readonly<Partial<Record<TfjsBackend, readonly string[]>>> = {
