@@ -1,5 +1,5 @@
 // Builds the page that `gpt2 serve` shows, src/page/, into dist/page/: a script and a style sheet, made small.
-import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, writeFileSync } from "node:fs";
 import { build, transform } from "esbuild";
 import { levelStyles } from "../dist/src/probability-scale.js";
 
@@ -14,7 +14,10 @@ await build({
   target: "es2022",
   logLevel: "warning",
 });
-const styles = levelStyles() + readFileSync("src/page/page.css", "utf8");
-const { code } = await transform(styles, { loader: "css", minify: true });
-writeFileSync(`${FOLDER}/page.css`, code);
+for (const name of ["page"]) {
+  const sheet = await build({ entryPoints: [`src/page/${name}.css`], bundle: true, write: false });
+  const styles = levelStyles() + sheet.outputFiles[0].text;
+  const { code } = await transform(styles, { loader: "css", minify: true });
+  writeFileSync(`${FOLDER}/${name}.css`, code);
+}
 copyFileSync("src/page/index.html", `${FOLDER}/index.html`);

@@ -1,25 +1,13 @@
 /** The card of a token: what else could have come in its place, and how likely it was. */
-import { percent } from "../probability-scale.js";
 import { byId, make } from "./dom.js";
 import type { Draft } from "./draft.js";
 import type { Editor } from "./editor.js";
 import type { Alternative } from "./pieces.js";
+import { rowOf } from "./rows.js";
 
 /** The mouse rests so long (milliseconds) on a token before its card opens, and may be away so long before it closes. */
 const OPEN_AFTER = 150;
 const CLOSE_AFTER = 250;
-
-/** A token's text with its blanks made visible. */
-export function visible(text: string): string {
-  return text.replace(/ /g, "␣").replace(/\n/g, "↵").replace(/\t/g, "⇥");
-}
-
-/** A token's text to be read aloud. */
-function spoken(text: string): string {
-  if (/^ *$/.test(text)) return text.length === 1 ? "a space" : `${text.length} spaces`;
-  if (/^\n+$/.test(text)) return text.length === 1 ? "a line break" : `${text.length} line breaks`;
-  return text.trim();
-}
 
 export class Card {
   private readonly element = byId("card");
@@ -123,27 +111,10 @@ export class Card {
   }
 
   private row(alternative: Alternative, isOwn: boolean): HTMLElement {
-    const { text, logprob, isText } = alternative;
-    const share = percent(Math.exp(logprob));
-    const bar = make("span", { class: "share" });
-    bar.style.width = `${Math.max(1, Math.exp(logprob) * 100)}%`;
-    const track = make("span", { class: "track" }, bar);
-    const number = make("span", { class: "number" }, share);
-    if (!isText) {
-      const what = text.startsWith("<|") ? "(end of the text)" : "(part of a character)";
-      return make("span", { class: "row" }, make("span", { class: "word" }, what), number, track);
-    }
-    const word = make(
-      "span",
-      { class: "word" },
-      make("span", { "aria-hidden": "true" }, visible(text)),
-      make("span", { class: "unseen" }, `${spoken(text)}, `),
-    );
-    const row = make("button", { type: "button", class: "row" }, word, number, track);
-    if (isOwn) {
-      row.setAttribute("aria-current", "true");
-      number.append(make("span", { class: "unseen" }, ", the one in the text"));
-    }
+    const inner = rowOf(alternative, isOwn);
+    if (!alternative.isText) return make("span", { class: "row" }, ...inner);
+    const row = make("button", { type: "button", class: "row" }, ...inner);
+    if (isOwn) row.setAttribute("aria-current", "true");
     row.addEventListener("click", () => {
       const { index } = this;
       this.close();
@@ -168,13 +139,10 @@ export class Card {
 
   private onKey(event: KeyboardEvent): void {
     const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
-    if (event.key === "Escape") this.close();
-    else if (step !== 0) {
-      const rows = [...this.element.querySelectorAll("button")];
-      const at = rows.indexOf(document.activeElement as HTMLButtonElement);
-      rows[(at + step + rows.length) % rows.length]?.focus();
-    } else return;
+    if (step === 0) return;
+    const rows = [...this.element.querySelectorAll("button")];
+    const at = rows.indexOf(document.activeElement as HTMLButtonElement);
+    rows[(at + step + rows.length) % rows.length]?.focus();
     event.preventDefault();
-    event.stopPropagation();
   }
 }

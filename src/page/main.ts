@@ -1,7 +1,7 @@
 /** The page that `gpt2 serve` shows: a text in which one writes and lets the model go on. */
 import { LEVELS, percent } from "../probability-scale.js";
 import { showCandidates } from "./candidates.js";
-import { Card, visible } from "./card.js";
+import { Card } from "./card.js";
 import { Fault, modelName } from "./completions.js";
 import { byId, enable, isEnabled, make } from "./dom.js";
 import { type Draft, EMPTY, edited, withAlternative } from "./draft.js";
@@ -9,6 +9,7 @@ import { Editor } from "./editor.js";
 import { History } from "./history.js";
 import { fromFragment, type Linked, toFragment } from "./link.js";
 import type { Alternative } from "./pieces.js";
+import { visible } from "./rows.js";
 import { type Outcome, run, stoppedAfter, summary } from "./run.js";
 import { CANDIDATES, INITIAL, type Settings } from "./settings.js";
 import { SettingsForm } from "./settings-form.js";

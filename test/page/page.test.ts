@@ -438,6 +438,10 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       await second.goto(server.url);
       assert.equal(await textOf(second), "one");
       await second.locator("#text").fill("two");
+      // As where the system ends a tab without a word to it:
+      await first.evaluate(() =>
+        addEventListener("pagehide", (event) => event.stopImmediatePropagation(), true),
+      );
       await first.reload();
       assert.equal(await textOf(first), "one");
       await second.reload();
