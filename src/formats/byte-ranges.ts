@@ -2,7 +2,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { UserError } from "../system/errors.js";
 import { fileError } from "../system/files.js";
 
-/** Bytes that stand together in one file. */
+/** Contiguous bytes of one file. */
 export interface ByteRange {
   readonly path: string;
   readonly offset: number;
@@ -13,8 +13,8 @@ export interface ByteRange {
 const CHUNK_BYTES = 4 << 20;
 
 /**
- * Reads ranges of files one after the other and hands their bytes on in chunks. While the caller looks at
- * one chunk, the next one is being read.
+ * Reads ranges of files one after another and delivers their bytes in chunks. While the caller looks at one chunk, the
+ * next one is being read.
  * @param ranges their bytes follow one another as if they stood in one file
  * @param into where all bytes go (may be shared memory); without it two chunks of memory take turns
  * @param visit called with each chunk and the number of bytes before it. Every chunk but the last is 4 MiB,
@@ -52,7 +52,7 @@ export async function readRanges(
   }
 }
 
-/** Reads on through ranges; holds one file open at a time. */
+/** Reads through ranges; keeps one file open at a time. */
 class RangeReader {
   private index = 0;
   /** Bytes of the current range that are read. */

@@ -84,7 +84,7 @@ export const crc32 = native ?? createCrc(0xedb88320);
 
 const bySoftware = createCrc(0x82f63b78);
 let byInstruction: Crc | undefined;
-/** Fewer bytes do not pay for loading the addon. */
+/** For fewer bytes, loading the addon does not pay. */
 const WORTH_LOADING = 2 ** 20;
 
 /** CRC-32C (Castagnoli): the check of blocks and tensors in a TensorFlow checkpoint. */
@@ -93,7 +93,7 @@ export function crc32c(bytes: Uint8Array, crc = 0): number {
   return (byInstruction ?? bySoftware)(bytes, crc);
 }
 
-/** The processor's own CRC-32C, where there is one that gives the known check of "123456789"; else ours. */
+/** The processor's own CRC-32C, if it gives the known check of "123456789"; else ours. */
 function findInstruction(): Crc {
   const addon = loadAddon();
   if (typeof addon === "string" || !addon.crc32c) return bySoftware;

@@ -6,15 +6,15 @@ import { UserError } from "../system/errors.js";
 import { fileError, syncFolder } from "../system/files.js";
 import { isAtWork, isRunning, type Lock, lockFolder, removeStaleLock } from "../system/lock.js";
 
-/** Two sets that take their places at once would leave a mixture: one writer at a time. */
+/** Two sets put in place at once would leave a mixture: one writer at a time. */
 const LOCK = { file: ".writing.lock", name: "gpt2 command" };
 
 /**
- * Files that belong together and come into a folder together: each is written beside its place, and all are
- * renamed at the end. Until then, and after a failure, the folder's own files are as they were.
+ * Files that belong together and are put in a folder together: each is written next to its place, and all are renamed at
+ * the end. Until then, and after a failure, the folder's own files are untouched.
  */
 export class FileSet {
-  /** Names that are written to their end. */
+  /** Names of finished files. */
   private readonly names: string[] = [];
   private current: { name: string; path: string; file: FileHandle } | undefined;
 
@@ -25,7 +25,7 @@ export class FileSet {
   ) {}
 
   /**
-   * Begins a set. What a process that was killed left behind in the folder is put right.
+   * Begins a set, and repairs what a killed process left in the folder.
    * @throws UserError when another process is writing a set there
    */
   static async begin(folder: string): Promise<FileSet> {
@@ -74,7 +74,7 @@ export class FileSet {
     }
   }
 
-  /** A whole file at once. */
+  /** Adds a whole file at once. */
   async add(name: string, content: Uint8Array): Promise<void> {
     await this.create(name);
     await this.append(content);
@@ -82,7 +82,7 @@ export class FileSet {
   }
 
   /**
-   * Puts all files in their places.
+   * Puts all files in place.
    * @param key the file without which the others are nothing: an old one goes first, the new one comes last,
    *   so that a power cut in between leaves nothing that looks whole
    * @param isOld files of the folder that go when the new set does not name them
@@ -125,7 +125,7 @@ export class FileSet {
     await this.lock.release().catch(() => undefined);
   }
 
-  /** Removes what was written and is not in its place. */
+  /** Removes what was written and is not in place. */
   async discard(): Promise<void> {
     await this.current?.file.close().catch(() => undefined);
     this.current = undefined;
@@ -154,8 +154,8 @@ function keyFirst(names: readonly string[], key: string): string[] {
 const PART = /^(.+)\.(\d+-[0-9a-f]{8})(\.old)?\.part$/;
 
 /**
- * Puts a folder right in which a process was killed while it put a set in its place: the old files come back, unless
- * the new ones were all there already. Does nothing while a process is at it, or where the folder cannot be written.
+ * Repairs a folder in which a process was killed while putting a set in place: the old files come back, unless the new
+ * ones were all there already. Does nothing while a process is at work, or if the folder cannot be written.
  */
 export function restoreInterrupted(folder: string): void {
   try {

@@ -1,7 +1,7 @@
 /** A type of numbers that can be read as float32. */
 export interface FloatType {
   readonly name: string;
-  /** Bytes a value. */
+  /** Bytes per value. */
   readonly width: number;
   /**
    * Turns stored values (little-endian, aligned to their width) into float32; without it the stored bytes are

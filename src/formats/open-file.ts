@@ -8,7 +8,7 @@ export class FormatError extends Error {
   override name = "FormatError";
 }
 
-/** A file that is open for reading. */
+/** An open file. */
 export class OpenFile {
   constructor(
     readonly path: string,

@@ -5,7 +5,7 @@ import { type ByteRange, readRanges } from "./byte-ranges.js";
 import type { Crc } from "./crc.js";
 import { asFloat32, type FloatType } from "./floats.js";
 
-/** A tensor whose values stand in files. */
+/** A tensor whose values are in files. */
 export interface StoredTensor extends TensorInfo {
   /**
    * Where its values stand, one after the other; more of them than the shape has, where only the first are meant. Where
@@ -14,7 +14,7 @@ export interface StoredTensor extends TensorInfo {
   readonly ranges: readonly ByteRange[];
   /** How they are stored; undefined where they are not numbers that are read. */
   readonly type: FloatType | undefined;
-  /** The checksum of all bytes in `ranges`, where the file has one. */
+  /** The checksum of all bytes in `ranges`, if the file has one. */
   readonly crc?: number | undefined;
   /** Values from one index of an axis to the next, where they do not follow one another in the order of the shape. */
   readonly strides?: readonly number[];
@@ -29,7 +29,7 @@ export interface Checksum {
   readonly next: string;
 }
 
-/** Tensors that stand in files, and how they are read. */
+/** Tensors in files, and how to read them. */
 export interface StoredTensors<T extends StoredTensor = StoredTensor> extends ScannableSource {
   readonly tensors: ReadonlyMap<string, T>;
 }

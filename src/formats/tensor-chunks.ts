@@ -1,7 +1,7 @@
 import { sizeOf } from "../model/parameters.js";
 import type { WeightSource } from "../model/weight-source.js";
 
-/** Values handed on at a time. */
+/** Values per chunk. */
 const CHUNK_VALUES = 1 << 18;
 
 /** Some values of a tensor, as bytes of little-endian float32. */
@@ -9,7 +9,7 @@ export interface TensorChunk {
   readonly name: string;
   /** Valid until the next chunk is asked for. */
   readonly bytes: Uint8Array;
-  /** It is the tensor's last one. */
+  /** Whether it is the tensor's last chunk. */
   readonly isLast: boolean;
 }
 

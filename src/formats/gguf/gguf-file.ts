@@ -12,7 +12,7 @@ import { type BlockType, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q
 /** How every GGUF file begins. */
 export const GGUF_MAGIC = Buffer.from("GGUF");
 
-/** Whether a path leads to a file that begins as GGUF does, whatever its name; ollama's have none that says it. */
+/** Whether a path leads to a file that begins like GGUF, whatever its name; ollama's names do not show it. */
 export async function isGguf(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined);
   if (!found?.isFile()) return false;
@@ -26,7 +26,7 @@ export async function isGguf(path: string): Promise<boolean> {
   }
 }
 
-/** The head of a GPT-2's file has 2 to 3 MB, most of it the vocabulary. */
+/** The head of a GPT-2's file is 2 to 3 MB, mostly vocabulary. */
 const HEAD_LIMIT = 128 << 20;
 const HEAD_STEP = 8 << 20;
 /** Values, items of lists and tensors in a head, all together: a GPT-2 has some 200,000. */
@@ -37,9 +37,9 @@ const ALIGNMENT = 32;
 /** A type of tensor: values in blocks, or numbers one by one. */
 interface StoredType {
   readonly name: string;
-  /** Values a block. */
+  /** Values per block. */
   readonly values: number;
-  /** Bytes a block. */
+  /** Bytes per block. */
   readonly bytes: number;
   decode(bytes: Uint8Array, target: Float32Array): void;
 }
@@ -88,7 +88,7 @@ export interface GgufHead {
   readonly tensors: ReadonlyMap<string, GgufTensor>;
 }
 
-/** The next step where a file is damaged. */
+/** The next step for a damaged file. */
 export const FETCH_AGAIN = "fetch the file again";
 
 /**
@@ -248,7 +248,7 @@ function parseHead(cursor: Cursor, { path, size }: OpenFile): GgufHead {
   return { path, values, tensors };
 }
 
-/** Values that are decoded at once, about. */
+/** Roughly how many values are decoded at once. */
 const VALUES_AT_ONCE = 1 << 19;
 
 /**

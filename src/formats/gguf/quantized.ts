@@ -6,9 +6,9 @@ import { decodeFloat16, encodeFloat16 } from "../floats.js";
 /** A way to keep values in blocks. */
 export interface BlockType {
   readonly name: string;
-  /** Values a block. */
+  /** Values per block. */
   readonly values: number;
-  /** Bytes a block. */
+  /** Bytes per block. */
   readonly bytes: number;
   /** Writes the values of whole blocks to `target`: target.length of them. */
   decode(blocks: Uint8Array, target: Float32Array): void;

@@ -17,9 +17,9 @@ export interface WriteGgufOptions {
   readonly dtype: GgufDtype;
   /** The model's name in the file. */
   readonly name: string;
-  /** Takes the place of a file that is there. */
+  /** Replaces an existing file. */
   readonly overwrite: boolean;
-  /** Called now and then with the number of bytes written and their total. */
+  /** Called from time to time with the bytes written so far, and their total. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -88,7 +88,7 @@ function written(name: string, shape: readonly number[], wanted: GgufDtype): Wri
   return { name, shape, dtype, bytes: (sizeOf(shape) / values) * bytes };
 }
 
-/** Values encoded and written at a time, about. */
+/** Roughly how many values are encoded and written at a time. */
 const CHUNK_VALUES = 1 << 18;
 
 /** A tensor's bytes as the file has them, some whole rows at a time; each piece is valid until the next is asked for. */

@@ -12,7 +12,7 @@ export const ADAPTER_CONFIG = "adapter_config.json";
 const FILES = ["adapter_model.safetensors", "adapter_model.bin"];
 const NEXT = "merge it with PEFT (merge_and_unload), and import what that saves";
 
-/** LoRA's matrices beside a linear layer: w + scale a b. */
+/** The matrices that LoRA adds to a linear layer: w + scale a b. */
 interface LoraPair {
   a?: StoredTensor;
   b?: StoredTensor;
@@ -87,7 +87,7 @@ function scaleOf(json: unknown, path: string): { scale: number; r: number } {
   return { r, scale: lora_alpha / (use_rslora === true ? Math.sqrt(r) : r) };
 }
 
-/** LoRA's matrices by the name of the weights that they change. */
+/** LoRA's matrices by the name of the weights they change. */
 async function openPairs(path: string, n_layer: number): Promise<Map<string, LoraPair>> {
   const file = await (path.endsWith(".bin") ? openTorchFile(path) : openSafetensors(path));
   const pairs = new Map<string, LoraPair>();

@@ -20,7 +20,7 @@ export interface Config {
   readonly bos: number | undefined;
   /** The tokens that end a text; none where none is named. */
   readonly eos: readonly number[];
-  /** What the user should know, a line each. */
+  /** What the user should know, one line each. */
   readonly notices: readonly string[];
 }
 
@@ -118,7 +118,7 @@ function optionsOf(values: Readonly<Record<string, unknown>>, file: string): Par
   return options;
 }
 
-/** The ids in a field that has one, a list of them, or none. */
+/** The ids in a field that holds one, a list, or none. */
 export const tokenIds = (value: unknown): readonly number[] => [value].flat().filter(isId);
 
 const isId = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0;

@@ -7,8 +7,8 @@ const NEXT = "fetch the model again";
 const LIMIT = 32 << 20;
 
 /**
- * A small file's text; undefined where it is not there.
- * @throws UserError when it cannot be read or is no small file
+ * A small file's text; undefined if the file does not exist.
+ * @throws UserError when it cannot be read or is too large
  */
 export async function readSmallText(path: string): Promise<string | undefined> {
   const bytes = await readSmallFileIfThere(path, LIMIT, NEXT);
@@ -16,13 +16,13 @@ export async function readSmallText(path: string): Promise<string | undefined> {
 }
 
 /**
- * A small file's JSON; undefined where the file is not there.
- * @throws UserError when it cannot be read or is no JSON
+ * A small file's JSON; undefined if the file does not exist.
+ * @throws UserError when it cannot be read or is not JSON
  */
 export async function readJson(path: string): Promise<unknown> {
   const text = await readSmallText(path);
   return text === undefined ? undefined : parseJson(text, path);
 }
 
-/** The value of a file's text. @throws UserError when it is no JSON */
+/** Parses a file's text. @throws UserError when it is not JSON */
 export const parseJson = (text: string, path: string): unknown => parse(text, path, NEXT);

@@ -108,7 +108,7 @@ function checkPlaces(places: readonly ByteRange[], data: number, size: number): 
 }
 
 export interface WriteSafetensorsOptions {
-  /** Called now and then with the number of bytes written and their total. */
+  /** Called from time to time with the bytes written so far, and their total. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
   /** Small files that are put in place together with the weights: name -> content. */

@@ -12,13 +12,13 @@ import { openSafetensors } from "./safetensors.js";
 
 /** A model's files of tensors. */
 export interface WeightFiles {
-  /** What messages name. */
+  /** Its name in messages. */
   readonly path: string;
   readonly files: readonly StoredTensors[];
   readonly own?: OwnConfig | undefined;
 }
 
-/** A way in which a model's tensors are stored: in one file, or in shards with or without a list of them. */
+/** How a model's tensors are stored: in one file, or in shards with or without an index. */
 interface Form {
   readonly single: string;
   readonly index: string;

@@ -10,7 +10,7 @@ export interface ListedEntry {
   readonly isCompressed: boolean;
 }
 
-/** Where an entry's bytes stand in the archive. */
+/** Where an entry's bytes are in the archive. */
 export interface StoredEntry {
   readonly offset: number;
   readonly length: number;

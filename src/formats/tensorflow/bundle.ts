@@ -5,7 +5,7 @@ import { readTable } from "./table.js";
 import { MessageWriter, messageFields } from "./wire.js";
 import { writeTable } from "./write-table.js";
 
-/** A tensor as the index describes it. */
+/** A tensor as described by the index. */
 export interface BundleEntry {
   /** TensorFlow's number of the type (tensorflow/core/framework/types.proto), e.g. 1 for float32. */
   readonly dtype: number;
@@ -22,7 +22,7 @@ export interface BundleEntry {
   readonly sliced: boolean;
 }
 
-/** What an index file says. */
+/** The contents of an index file. */
 export interface BundleIndex {
   /** Number of data files. */
   readonly shards: number;

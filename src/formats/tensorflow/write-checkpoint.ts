@@ -10,7 +10,7 @@ import type { BundleEntry } from "./bundle.js";
 import { writeIndex } from "./bundle.js";
 
 export interface WriteCheckpointOptions {
-  /** Called now and then with the number of bytes written and their total. */
+  /** Called from time to time with the bytes written so far, and their total. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
   /** Small files that belong to the checkpoint and are put in place together with it: name -> content. */

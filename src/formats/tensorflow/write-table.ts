@@ -2,7 +2,7 @@ import { crc32c, maskCrc } from "../crc.js";
 import type { TableEntry } from "./table.js";
 import { ByteWriter } from "./wire.js";
 
-/** TensorFlow closes a block that has reached so many bytes. Source: core/lib/io/table_options.h. */
+/** TensorFlow closes a block that has reached this many bytes. Source: core/lib/io/table_options.h. */
 const BLOCK_SIZE = 256 << 10;
 /** A key is written whole every so many entries; the others share the beginning of the one before. */
 const RESTART_INTERVAL = 16;

@@ -6,7 +6,7 @@ import { isObject, isSize, type Json, parseJson } from "../../system/json.js";
 export const MANIFEST = "model.json";
 /** tfjs's own converter cuts weights into files of this size. */
 export const SHARD_BYTES = 4 << 20;
-/** The next step where weights are not sound. */
+/** The next step for damaged weights. */
 export const AGAIN = "convert or download the model again";
 
 /** Name of one file of weights; shards count from 1. */
@@ -22,7 +22,7 @@ export function isShardName(name: string): boolean {
 /** How values are stored: whole, or rounded to the nearest float16. */
 export type WeightsDtype = "float32" | "float16";
 
-/** Bytes a stored value takes. */
+/** Bytes per stored value. */
 export function widthOf(dtype: WeightsDtype): number {
   return dtype === "float16" ? 2 : 4;
 }

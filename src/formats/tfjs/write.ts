@@ -20,7 +20,7 @@ import {
 export interface WriteOptions {
   /** How values are stored; float16 halves the size. */
   readonly dtype: WeightsDtype;
-  /** Called now and then with the number of bytes written and their total. */
+  /** Called from time to time with the bytes written so far, and their total. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
   /** Small files that belong to the weights and are put in place together with them: name -> content. */
