@@ -19,7 +19,8 @@ async function loadedBy(args: readonly string[], stdin?: string): Promise<string
 
 describe("a command loads what it needs and nothing else", () => {
   const elsewhere = /\/src\/(finetune|download|verify)\/|\/cli\/commands\/(?!NAME\.)/;
-  const packages = /node_modules\/(d3-|csv-parse|simple-ascii-chart|tinyglobby|undici|yaml|@tensorflow)/;
+  const packages =
+    /node_modules\/(d3-|csv-parse|simple-ascii-chart|tinyglobby|undici|yaml|@tensorflow|@huggingface)/;
   const calls: Readonly<Record<string, string[]>> = {
     tokenize: ["tokenize", "hi"],
     generate: ["generate", "hi", ...micro("--length", "2", "--seed", "1")],

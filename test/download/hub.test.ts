@@ -19,6 +19,7 @@ import {
   SAFETENSORS,
   serveRepository,
 } from "../support/hub-server.js";
+import { writeModel } from "../support/huggingface.js";
 import { joinSafetensors, splitSafetensors } from "../support/safetensors.js";
 import { assertDone, gpt2, ROOT, TEMPORARY } from "../support/spawn.js";
 import { NO_TERMINAL, Terminal } from "../support/terminal.js";
@@ -195,6 +196,24 @@ describe("a download from the hub that goes well", () => {
     await fetch();
     assert.ok(hub.log.every(({ authorization }) => authorization === `Bearer ${TOKEN}2`));
     assert.ok(storage.log.every(({ authorization }) => authorization === undefined));
+  });
+
+  test("a tokenizer of its own: vocab.txt, tokenizer.json of any kind", async () => {
+    const folder = join(home, "theirs");
+    writeModel(folder, { vocab_size: 640, n_positions: 8, n_embd: 4, n_layer: 1, n_head: 1 }, {});
+    const model = new Map<string, Buffer>();
+    for (const name of ["config.json", SAFETENSORS]) model.set(name, await readFile(join(folder, name)));
+    for (const [fixture, name] of [
+      ["vocab.txt", "vocab.txt"],
+      ["unigram.json", "tokenizer.json"],
+    ] as const) {
+      const tokenizer = await readFile(join(ROOT, "test/fixtures/tokenizers", fixture));
+      const files = new Map([...model, [name, tokenizer], ["spiece.model", Buffer.from("x")]]);
+      serveRepository(hub, { name: `someone/${name}`, files });
+      const { folder: imported } = await fetch(`someone/${name}`);
+      assert.ok(existsSync(join(imported, "tokenizer.json")));
+      assert.ok(!asked().some((path) => path.endsWith("spiece.model")));
+    }
   });
 
   test("a renamed repository: it is said, recorded, and found under both names", async () => {
@@ -416,6 +435,11 @@ describe("a hub that refuses", () => {
     await fails(fetch(), /holds no model that can be read: it needs config\.json and model\.safetensors or/);
     without("tiny.Q4_0.gguf");
     await fails(fetch(), /has no model\.safetensors and no pytorch_model\.bin, but tiny\.Q4_0\.gguf/);
+    without("config.json", "model.safetensors", "spiece.model");
+    await fails(
+      fetch(),
+      /^the tokenizer of someone\/tiny is SentencePiece's spiece\.model alone, which is not read here: put a tokenizer/,
+    );
     without("adapter_config.json", "adapter_model.safetensors");
     await fails(fetch(), /is an adapter, not a model/);
     serveRepository(hub, {

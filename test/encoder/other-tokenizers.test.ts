@@ -106,3 +106,45 @@ describe("beside npm's @huggingface/tokenizers", () => {
     });
   }
 });
+
+test("whole words: the library is wrong, it finds an added token of single_word inside others", async () => {
+  const word = {
+    id: 400,
+    content: "cat",
+    single_word: true,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+  };
+  const json = { ...read("byte-level"), added_tokens: [{ ...word, special: false }] };
+  const encoder = await ours(json);
+  const found = (ids: readonly number[]): number => ids.filter((id) => id === 400).length;
+  const text = "cat concat cats, cat.";
+  assert.equal(found(encoder.encode(text)), 2);
+  assert.equal(found(new Tokenizer(json, {}).encode(text, { add_special_tokens: false }).ids), 4);
+  const other = { ...read("wordpiece"), added_tokens: [{ ...word, id: 700, special: false }] };
+  assert.equal((await ours(other)).encode(text).filter((id) => id === 700).length, 2);
+});
+
+test("long texts: the library's ids, where it is given all at once; a word without an end takes no minutes", async () => {
+  for (const name of ["wordpiece", "unigram", "character-bpe", "byte-level-digits"] as const) {
+    const json = read(name);
+    const [encoder, library] = [await ours(json), new Tokenizer(json, {})];
+    const words = TEXTS.join(" ").match(/[a-zA-Z,.]+/g) ?? [];
+    const text = words.join(" ").slice(0, 9000);
+    assert.ok(text.length > 8500);
+    assert.deepEqual(encoder.encode(text), library.encode(text, { add_special_tokens: false }).ids, name);
+    const word = "\u4e2dabc\u{1f600}".repeat(10_000);
+    assert.ok(encoder.encode(word).length > 0);
+  }
+});
+
+test("a text that goes on has no space before it; behind a token there is one where the tokenizer says so", async () => {
+  const unigram = await ours(read("unigram"));
+  const [alone, going] = [unigram.encode("the"), unigram.encode("the", { continues: true })];
+  assert.equal(unigram.decode([...alone, ...alone]), "the the");
+  assert.equal(unigram.decode([...alone, ...going]), "thethe");
+  assert.equal(unigram.decode(unigram.encode("a<s>the")), "a<s> the"); // "always"
+  const first = await ours(read("character-bpe"));
+  assert.equal(first.decode(first.encode("a<usr>the")), "a<usr>the"); // "first"
+});
