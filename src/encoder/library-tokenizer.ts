@@ -1,5 +1,5 @@
 import { quote, UserError } from "../system/errors.js";
-import { isObject, isSize, type Json, parseJson } from "../system/json.js";
+import { isObject, isSize, type Json, parseJson, refuseDeep } from "../system/json.js";
 import { decodeText } from "../system/text-encoding.js";
 import { AddedTokens } from "./added-tokens.js";
 import type { Codec, EncodeOptions, StreamDecoder } from "./codec.js";
@@ -219,6 +219,7 @@ function prependScheme({ prepend_scheme, add_prefix_space }: Json): unknown {
  */
 export function parseTokenizerJson(text: string, path: string): Json {
   const json = parseJson(text, path, NEXT);
+  refuseDeep(json, path, NEXT);
   if (!isObject(json) || !isObject(json["model"])) {
     throw new UserError(`${path} describes no tokenizer`, { next: NEXT });
   }

@@ -24,3 +24,19 @@ export function isObject(value: unknown): value is Json {
 export function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
+
+/** Deeper than any file that is read here is. */
+const DEPTH = 64;
+
+/**
+ * Refuses a value that is nested so deep that a function which goes into it would fill the stack.
+ * @throws UserError
+ */
+export function refuseDeep(value: unknown, path: string, next?: string): void {
+  if (isDeeper(value, DEPTH)) throw new UserError(`${path} is nested too deep`, { next });
+}
+
+function isDeeper(value: unknown, depth: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return depth === 0 || Object.values(value).some((each) => isDeeper(each, depth - 1));
+}

@@ -258,6 +258,11 @@ describe("nanoGPT's model of characters", () => {
       1,
       /^gpt2: the model's vocabulary has no token for "1"/,
     );
+    const asked = ["interactive", "--length", "3", "--seed", "1", ...model];
+    const answers = await gpt2(asked, { cwd, stdin: "KING\n100\nKING\n" });
+    assertDone(answers);
+    assert.equal(answers.stdout.split("SAMPLE 1").length, 3);
+    assert.match(answers.stderr, /^the model's vocabulary has no token for "1"/m);
     writeFileSync(join(cwd, "more.txt"), "Ah, my dear, 'tis thee.\n".repeat(40));
     const train = ["finetune", "more.txt", "--steps", "2", "--seed", "1", "--sample_every", "0", ...model];
     assertDone(await gpt2(train, { cwd }));

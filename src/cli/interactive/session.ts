@@ -28,11 +28,27 @@ export interface Question {
   readonly explain?: number;
 }
 
+/** Why the model cannot read the prompt: a vocabulary of characters lacks one of its own. */
+function unreadable({ model, prompt }: Question): string | undefined {
+  try {
+    model.encoder.encode(prompt);
+    return undefined;
+  } catch (error) {
+    if (error instanceof UserError) return error.message;
+    throw error;
+  }
+}
+
 /** Answers one prompt as the original does. Every prompt starts again from the seed: the same prompt, the same text. */
 export async function answer(options: GeneratingOptions, question: Question): Promise<void> {
   const { output, prompt } = question;
   if (prompt === "") {
     tell("Prompt should not be empty!");
+    return;
+  }
+  const unread = unreadable(question);
+  if (unread !== undefined) {
+    tell(unread);
     return;
   }
   await run(options, { ...question, layout: SAMPLE_HEADER });

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { type AddedToken, addedToken } from "../../encoder/special-tokens.js";
 import { quote, UserError } from "../../system/errors.js";
-import { isObject, type Json } from "../../system/json.js";
+import { isObject, type Json, refuseDeep } from "../../system/json.js";
 import { parseJson, readJson, readSmallText } from "./json.js";
 
 const FETCH = "fetch the model again";
@@ -42,7 +42,10 @@ export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles
   for (const name of SINGLE) {
     const path = join(folder, name);
     const text = single ? undefined : await readSmallText(path);
-    if (text !== undefined) single = { name, path, text, json: asTree(parseJson(text, path)) };
+    if (text === undefined) continue;
+    const json = asTree(parseJson(text, path));
+    refuseDeep(json, path, FETCH);
+    single = { name, path, text, json };
   }
   const config = asTree(await readJson(join(folder, "tokenizer_config.json")));
   const map = asTree(await readJson(join(folder, "special_tokens_map.json")));

@@ -78,7 +78,7 @@ export function configTarget(folder: string): Target {
     reached: [
       /is not valid JSON/,
       /describes no model/,
-      /only OpenAI's GPT-2 can be imported/,
+      /only a GPT-2 can be imported/,
       /must be a positive whole number/,
       /is not a multiple of n_head/,
       /has no weight_map/,
