@@ -79,7 +79,7 @@ describe("a full disk", { concurrency: 2, skip: NO_DISK }, () => {
   test("convert: the old weights stay, whatever room there is; then there is enough", async () => {
     const disk = await newDisk("convert");
     const convert = (dtype: string): Promise<Outcome> =>
-      disk.gpt2(["convert", MICRO, "--out", "model", "--dtype", dtype]);
+      disk.gpt2(["convert", MICRO, "--out", "model", "--overwrite", "--dtype", dtype]);
     assertDone(await convert("float16"));
     const before = contents(disk.at("model"));
     const random = chance("room for convert");
