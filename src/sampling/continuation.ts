@@ -2,6 +2,7 @@ import type { Hparams } from "../model/hparams.js";
 import { uniform } from "../random.js";
 import { type Draw, type DrawOptions, makeDraw } from "./draw.js";
 import { type DrawnToken, tokenLogprob } from "./logprobs.js";
+import type { MirostatState } from "./mirostat.js";
 import type { Past } from "./penalties.js";
 import { ShownText } from "./stop.js";
 import type { TokenTexts } from "./token-texts.js";
@@ -95,7 +96,8 @@ export class Continuations {
     const allEnds = [decoding.endOfText, ...(decoding.special?.eos ?? [])].filter((id) => id !== undefined);
     this.n_ctx = n_ctx;
     this.ends = new Set(ignore_eos ? [] : allEnds);
-    this.draw = makeDraw(n_vocab, options, this.ends);
+    const texts = decoding.tokenBytes && (decoding as Decoding & TokenTexts);
+    this.draw = makeDraw(n_vocab, options, { ends: this.ends, texts });
     this.hidden = show_special ? NO_MARKS : marksBut(decoding.marks, ignore_eos ? allEnds : []);
   }
 
@@ -122,6 +124,8 @@ export class Continuation {
   readonly #recent: number[];
   /** What stays at the front of every context. */
   readonly #pinned: readonly number[];
+  /** What samplers remember from token to token. */
+  readonly #state: MirostatState = {};
   /** Tokens in the context when the next one is drawn. */
   #read: number;
 
@@ -196,6 +200,7 @@ export class Continuation {
     return {
       context: this.#pinned.concat(this.#recent.slice(-others)),
       drawn: Math.min(this.tokens, others),
+      state: this.#state,
     };
   }
 }

@@ -2,10 +2,13 @@
 
 import { UserError } from "../system/errors.js";
 import { expNegative } from "../system/exact-math.js";
-import { makePenalties, type Past, type PenaltyOptions } from "./penalties.js";
+import { type AdjustOptions, type DrawTokens, makeAdjust } from "./adjust.js";
+import { Mirostat } from "./mirostat.js";
+import type { Past } from "./penalties.js";
+import { makeTypical } from "./typical.js";
 
 /** What shapes the distribution that tokens are drawn from. */
-export interface DrawOptions extends PenaltyOptions {
+export interface DrawOptions extends AdjustOptions {
   /** Logits are divided by it; 0 takes the likeliest token, always. */
   readonly temperature: number;
   /** Only the k likeliest tokens can be drawn, with all that tie with the k-th; 0 = all. */
@@ -14,8 +17,10 @@ export interface DrawOptions extends PenaltyOptions {
   readonly top_p: number;
   /** Only tokens at least this many times as probable as the likeliest one can be drawn; 0 = all. */
   readonly min_p?: number;
-  /** What is added to the logits of token ids; -Infinity means never. */
-  readonly logit_bias?: ReadonlyMap<number, number>;
+  /** Only the tokens that surprise about as much as one expects, together p probable, can be drawn; 1 = all. */
+  readonly typical_p?: number;
+  /** Mirostat's surprise, in bits a token; 0 = off. */
+  readonly mirostat_tau?: number;
 }
 
 /** The largest bias: far beyond every logit, and far from the largest number there is. */
@@ -38,6 +43,8 @@ export function faultOfBias(bias: ReadonlyMap<number, number>, n_vocab: number):
 /** Said of logits of which no token can be drawn, nor a score be had. */
 export const NOT_NUMBERS =
   "the model's logits are not numbers: its weights are damaged or overflow float32: download or train it again";
+
+const NONE_LEFT = "logit_bias, bad_words and no_repeat_ngram_size leave the model no token to write";
 
 /** Draws a token id from logits [n_vocab], which it leaves as they are, with a uniform random number in [0, 1). */
 export type Draw = (logits: Float32Array, u: number, past?: Past) => number;
@@ -90,47 +97,29 @@ export function argmax(logits: Logits): number {
 }
 
 /**
- * Makes the function that adds biases to logits, then applies the penalties.
- * @returns undefined where neither is asked for; the function's result is valid until its next call
- */
-function makeAdjust(
-  n_vocab: number,
-  options: DrawOptions,
-  spared: ReadonlySet<number>,
-): ((logits: Float32Array, past: Past) => Float64Array) | undefined {
-  const { logit_bias = new Map() } = options;
-  const penalise = makePenalties(n_vocab, options, spared);
-  if (!penalise && logit_bias.size === 0) return undefined;
-  const adjusted = new Float64Array(n_vocab);
-  return (logits, past) => {
-    adjusted.set(logits);
-    for (const [id, bias] of logit_bias) adjusted[id] += bias;
-    penalise?.(adjusted, past);
-    return adjusted;
-  };
-}
-
-/**
- * Makes the function that draws tokens, in this order: logit_bias, the penalties (see penalties.ts), then that
- * of the original, logits / temperature, top_k, top_p, then min_p (Nguyen et al. 2024, arXiv 2407.01082), and one
- * draw by walking the kept tokens' cumulative probability in order of id.
+ * Makes the function that draws tokens, in this order: what adjust.ts does to logits, in its order; logits /
+ * temperature; top_k; typical_p (typical.ts); top_p; min_p (Nguyen et al. 2024, arXiv 2407.01082); Mirostat, over what
+ * the others left (mirostat.ts); and one draw by walking the kept tokens' cumulative probability in order of id.
  * Differs from the original (openai/gpt-2 src/sample.py) in two points that were faults there: the token that
  * crosses top_p is kept, and temperature 0 means greedy.
  * @param n_vocab length of the logits that will come
- * @param spared tokens that no penalty weakens: those that end a text
- * @throws from the returned function: UserError when logits are not finite numbers, RangeError when none is left
+ * @throws UserError, RangeError as makeAdjust(); from the returned function: UserError when logits are not finite
+ *   numbers, or none is left
  */
 export function makeDraw(
   n_vocab: number,
   options: DrawOptions,
-  spared: ReadonlySet<number> = new Set(),
+  tokens: DrawTokens = { ends: new Set() },
 ): Draw {
-  const { temperature, top_k, top_p, min_p = 0 } = options;
-  const adjust = makeAdjust(n_vocab, options, spared);
+  const { temperature, top_k, top_p, min_p = 0, typical_p = 1, mirostat_tau = 0 } = options;
+  const adjust = makeAdjust(n_vocab, options, tokens);
+  const keepTypical = typical_p < 1 ? makeTypical(n_vocab, typical_p) : undefined;
+  const mirostat = mirostat_tau > 0 ? new Mirostat(mirostat_tau) : undefined;
   const k = top_k > 0 && top_k < n_vocab ? top_k : 0;
   const heap = adjust ? new Float64Array(k) : new Float32Array(k);
   const ids = new Uint32Array(n_vocab);
   const weights = new Float64Array(n_vocab);
+  const exponents = keepTypical && new Float64Array(n_vocab);
 
   /** Reduces the first `count` of ids and weights to the nucleus, still in order of id; returns its size. */
   const keepTopP = (count: number, total: number): number => {
@@ -174,7 +163,7 @@ export function makeDraw(
     }
     const logits = adjust ? adjust(raw, past) : raw;
     if (adjust) best = argmax(logits);
-    if (best < 0) throw new RangeError("logit_bias forbids every token that the model could write");
+    if (best < 0) throw new UserError(NONE_LEFT);
     if (temperature === 0) return best;
     const max = logits[best];
     const threshold = k > 0 ? kthLargest(logits, k, heap) : -Infinity;
@@ -183,24 +172,49 @@ export function makeDraw(
     for (let id = 0; id < logits.length; id++) {
       const logit = logits[id];
       if (logit < threshold) continue;
-      const weight = expNegative((logit - max) / temperature);
+      const exponent = (logit - max) / temperature;
+      const weight = expNegative(exponent);
+      if (exponents) exponents[count] = exponent;
       ids[count] = id;
       weights[count] = weight;
       total += weight;
       count++;
     }
-    if (top_p < 1 || min_p > 0) {
-      if (top_p < 1) count = keepTopP(count, total);
-      if (min_p > 0) count = keepMinP(count);
-      total = 0;
-      for (let i = 0; i < count; i++) total += weights[i];
+    if (exponents && keepTypical) {
+      count = keepTypical({ ids, weights, exponents }, count);
+      total = sum(weights, count);
     }
-    const target = u * total;
-    let cumulative = 0;
-    for (let i = 0; i < count; i++) {
-      cumulative += weights[i];
-      if (cumulative > target) return ids[i];
-    }
-    return best; // only where u * total rounds up to total
+    if (top_p < 1) count = keepTopP(count, total);
+    if (min_p > 0) count = keepMinP(count);
+    if (mirostat) count = mirostat.keep({ ids, weights }, count, past.state);
+    if (top_p < 1 || min_p > 0 || mirostat) total = sum(weights, count);
+    const at = walk(weights, count, u * total);
+    // Behind all of them only where u * total rounds up to total.
+    const place = at < count ? at : likeliestOf(weights, count);
+    if (mirostat && past.state) mirostat.observe(weights[place] / total, past.state);
+    return ids[place];
   };
+}
+
+function sum(weights: Float64Array, count: number): number {
+  let total = 0;
+  for (let i = 0; i < count; i++) total += weights[i];
+  return total;
+}
+
+/** The place at which the cumulative weight goes beyond the target; `count` where it does not. */
+function walk(weights: Float64Array, count: number, target: number): number {
+  let cumulative = 0;
+  for (let i = 0; i < count; i++) {
+    cumulative += weights[i];
+    if (cumulative > target) return i;
+  }
+  return count;
+}
+
+/** The place of the largest weight, the first of them where several are equal. */
+function likeliestOf(weights: Float64Array, count: number): number {
+  let best = 0;
+  for (let i = 1; i < count; i++) if (weights[i] > weights[best]) best = i;
+  return best;
 }

@@ -1,10 +1,11 @@
 import { MAX_SEED } from "../random.js";
 import { isBias } from "./draw.js";
+import { DRY_DEFAULTS } from "./dry.js";
 import { type NumberRule, obeys, wanted } from "./number-rule.js";
 
 /** An option that decides what is sampled. The command line, the library and /set all read it here. */
 export interface SamplingOption {
-  readonly rule: NumberRule | { readonly type: "biases" | "texts" | "flag" | "switch" };
+  readonly rule: NumberRule | { readonly type: "biases" | "texts" | "lines" | "flag" | "switch" };
   /** What its value is called in help: `--top_k <k>`. */
   readonly placeholder?: string;
   /** For help: what it does. */
@@ -95,6 +96,58 @@ export const SAMPLING_OPTIONS = {
     text: "subtract this from a token's logit for each time the sample has drawn it; 0 = off",
     initial: 0,
   },
+  penalty_window: {
+    rule: whole(0, MAX_COUNT),
+    placeholder: "n",
+    text: "the penalties, DRY's too, look at the newest n tokens; 0 = all of the context",
+    initial: 0,
+  },
+  dry_multiplier: {
+    rule: decimal(0, 100),
+    placeholder: "m",
+    text: "DRY: what it costs a token to repeat what the context holds; 0 = off; 0.8 is a good value",
+    initial: DRY_DEFAULTS.dry_multiplier,
+  },
+  dry_base: {
+    rule: decimal(1, 10),
+    placeholder: "b",
+    text: "DRY: how many times as much each further token costs",
+    initial: DRY_DEFAULTS.dry_base,
+  },
+  dry_allowed_length: {
+    rule: whole(1, MAX_COUNT),
+    placeholder: "n",
+    text: "DRY: repeating fewer than n tokens costs nothing",
+    initial: DRY_DEFAULTS.dry_allowed_length,
+  },
+  dry_breaker: {
+    rule: { type: "texts" },
+    placeholder: "text",
+    text: 'DRY: repetitions end at tokens that hold this text; may be repeated (default: newline, colon, ", *)',
+  },
+  no_repeat_ngram_size: {
+    rule: whole(0, MAX_COUNT),
+    placeholder: "n",
+    text: "never write n tokens that stand in the context in this order; 0 = off; 3 is a good value",
+    initial: 0,
+  },
+  typical_p: {
+    rule: { type: "decimal", min: 0, max: 1, isAboveMin: true, hint: "1 turns it off" },
+    placeholder: "p",
+    text: "draw from the tokens that surprise about as much as expected, of total probability p; 1 = all",
+    initial: 1,
+  },
+  mirostat_tau: {
+    rule: decimal(0, 100),
+    placeholder: "t",
+    text: "Mirostat 2: keep the text's surprise near t bits a token; 0 = off; 5 is a good value",
+    initial: 0,
+  },
+  bad_words: {
+    rule: { type: "lines" },
+    placeholder: "file",
+    text: "never write any of this file's lines, as they stand: case and spaces count",
+  },
   logit_bias: {
     rule: { type: "biases" },
     placeholder: "id=value",
@@ -159,6 +212,8 @@ const CHECKS: Readonly<Record<string, Check>> = {
     "a non-empty text or a list of them",
     (value) => isText(value) || (Array.isArray(value) && value.every(isText)),
   ],
+  bad_words: ["a list of non-empty texts", (value) => Array.isArray(value) && value.every(isText)],
+  dry_breaker: ["a list of non-empty texts", (value) => Array.isArray(value) && value.every(isText)],
   ignore_eos: FLAG,
   special: FLAG,
   show_special: FLAG,

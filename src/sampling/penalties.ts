@@ -1,11 +1,21 @@
 /** Penalties on tokens that the context holds already. */
 
+import type { MirostatState } from "./mirostat.js";
+
 /** What a sample stands behind when its next token is drawn. */
 export interface Past {
   /** The tokens in its context, prompt first. */
   readonly context: readonly number[];
   /** How many of them, the newest, it drew itself; the others are the prompt's. */
   readonly drawn: number;
+  /** What samplers remember of this sample from token to token; without it, each token is a sample's first. */
+  readonly state?: MirostatState;
+}
+
+/** The newest n tokens of what came before; 0 = all. */
+export function newest(past: Past, n: number): Past {
+  if (n === 0 || past.context.length <= n) return past;
+  return { ...past, context: past.context.slice(-n), drawn: Math.min(past.drawn, n) };
 }
 
 /** How much tokens lose that the context holds already. */

@@ -402,3 +402,28 @@ async function* each<T>(list: readonly T[]): AsyncGenerator<T, void, void> {
 /** Events without the texts, which later samples of a batch have joined. */
 const withoutPieces = (events: readonly SampleEvent[]): SampleEvent[] =>
   events.filter(({ type }) => type !== "text");
+
+test("samplers with a memory and those that look at texts: batch size and number change nothing", async () => {
+  const options = {
+    ...{ ...OPTIONS, nsamples: 9, length: 40, mirostat_tau: 3, typical_p: 0.95, penalty_window: 12 },
+    ...{
+      dry_multiplier: 3,
+      dry_allowed_length: 1,
+      dry_breaker: ["q"],
+      no_repeat_ngram_size: 3,
+      bad_words: ["e", "cd"],
+    },
+  };
+  const write = (own: Partial<SampleOptions>): Promise<Result[]> =>
+    collect(sample(new FakeEngine(), SPELT, PROMPT, { ...options, ...own }));
+  const alone = await write({});
+  for (const batch_size of [2, 3, 8]) assert.deepEqual(await write({ batch_size }), alone);
+  assert.deepEqual(await write({ nsamples: 3, numberOf: (k) => k + 4 }), alone.slice(4, 7));
+  for (const { text } of alone) assert.ok(!/e|cd/.test(text), text);
+  for (const off of [
+    ...[{ mirostat_tau: 0 }, { typical_p: 1 }, { dry_multiplier: 0 }],
+    { bad_words: [] },
+  ]) {
+    assert.notDeepEqual(await write(off), alone, JSON.stringify(off));
+  }
+});

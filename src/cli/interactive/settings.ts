@@ -1,6 +1,7 @@
 import type { Command, Option } from "commander";
 import type { Hparams } from "../../model/hparams.js";
 import { randomSeed } from "../../random.js";
+import { DRY_DEFAULTS } from "../../sampling/dry.js";
 import { SAMPLING_NAMES } from "../../sampling/options.js";
 import { UsageError } from "../../system/errors.js";
 import { trueOrFalse } from "../options/parse.js";
@@ -31,6 +32,13 @@ function texts(value: string): string[] {
   }
   return found;
 }
+
+/** What an option's value is called that was not given. */
+const UNSET: Readonly<Partial<Record<Changeable, string>>> = {
+  logprobs: "off",
+  bad_words: "none",
+  dry_breaker: DRY_DEFAULTS.dry_breaker.map((text) => JSON.stringify(text)).join(" "),
+};
 
 /** The options of a session and how they change. */
 export class Settings {
@@ -66,7 +74,7 @@ export class Settings {
     const value = this.current[name];
     if (name === "length" && value === undefined) return "until the text ends or the context is full";
     if (name === "special") return value === undefined ? "as the model has it" : value ? "on" : "off";
-    if (value === undefined) return name === "logprobs" ? "off" : "false";
+    if (value === undefined) return UNSET[name] ?? "false";
     if (value instanceof Map) {
       return (
         [...value].map(([id, bias]) => `${id}=${bias === -Infinity ? "-inf" : bias}`).join(" ") || "none"
@@ -107,7 +115,12 @@ export class Settings {
     if (!option?.parseArg) return trueOrFalse(name)(value);
     const parse = option.parseArg as (text: string, before: unknown) => unknown;
     // Those that can be given several times begin anew: what is set is all there is.
-    const values = name === "stop" ? texts(value) : name === "logit_bias" ? value.split(/\s+/) : [value];
+    const values =
+      name === "stop" || name === "dry_breaker"
+        ? texts(value)
+        : name === "logit_bias"
+          ? value.split(/\s+/)
+          : [value];
     return values.reduce<unknown>((before, text) => parse(text, before), initial);
   }
 }

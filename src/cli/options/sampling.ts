@@ -1,5 +1,7 @@
+import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import type { EngineOptions } from "../../engines/create.js";
+import { expandPath } from "../../models/store.js";
 import { faultOfBias, isBias } from "../../sampling/draw.js";
 import {
   SAMPLING_NAMES,
@@ -7,7 +9,8 @@ import {
   type SamplingOption,
   type SamplingOptionName,
 } from "../../sampling/options.js";
-import { UsageError } from "../../system/errors.js";
+import { UsageError, UserError } from "../../system/errors.js";
+import { fileError } from "../../system/files.js";
 import { silenceNotes } from "../terminal/output.js";
 import { addEngineOptions, addModelsDir } from "./engine.js";
 import { addValue, numberOf, oneOf, onOrOff, repeated, toDecimal, unescaped } from "./parse.js";
@@ -28,6 +31,15 @@ export interface GeneratingOptions extends EngineOptions {
   readonly repetition_penalty: number;
   readonly presence_penalty: number;
   readonly frequency_penalty: number;
+  readonly penalty_window: number;
+  readonly dry_multiplier: number;
+  readonly dry_base: number;
+  readonly dry_allowed_length: number;
+  readonly dry_breaker?: readonly string[];
+  readonly no_repeat_ngram_size: number;
+  readonly typical_p: number;
+  readonly mirostat_tau: number;
+  readonly bad_words?: readonly string[];
   readonly logit_bias: ReadonlyMap<number, number>;
   readonly stop: readonly string[];
   readonly ignore_eos?: boolean;
@@ -64,6 +76,23 @@ export function specialOption(what: string): Option {
   );
 }
 
+/** The lines of a file, but for empty ones. @throws UserError when it cannot be read or has none */
+function linesOf(file: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(expandPath(file), "utf8");
+  } catch (error) {
+    throw fileError("read", file, error);
+  }
+  const lines = text
+    .replace(/^\ufeff/, "")
+    .split(/\r?\n/)
+    .filter((line) => line !== "");
+  if (lines.length === 0)
+    throw new UserError(`${file} has no lines`, { next: "name a file with a text a line" });
+  return lines;
+}
+
 /** An option of the table, as commander has it. */
 function samplingOption(name: SamplingOptionName, nsamples: { default: number; min: number }): Option {
   const { rule, text, placeholder, initial }: SamplingOption = SAMPLING_OPTIONS[name];
@@ -72,12 +101,14 @@ function samplingOption(name: SamplingOptionName, nsamples: { default: number; m
   if (!("min" in rule)) {
     if (rule.type === "flag") return option;
     if (rule.type === "switch") return option.argParser(onOrOff(flag));
+    if (rule.type === "lines") return option.argParser(linesOf);
     if (rule.type === "biases") return option.argParser(repeated(addBias)).default(new Map(), "none");
-    const add = (typed: string, all: string[]): string[] => {
+    const add = (typed: string, all: readonly string[] = []): readonly string[] => {
       if (typed === "") throw new UsageError(`${flag} must not be empty`);
       return [...all, unescaped(typed)];
     };
-    return option.argParser(repeated(add)).default([], "none");
+    option.argParser(repeated(add));
+    return name === "stop" ? option.default([], "none") : option;
   }
   if (name === "nsamples") {
     if (nsamples.min === 0) option.description += "; 0 = until stopped";

@@ -41,6 +41,14 @@ describe("commands", posix, () => {
       repetition_penalty: "1.2",
       presence_penalty: "0.5",
       frequency_penalty: "-0.25",
+      penalty_window: "30",
+      dry_multiplier: "0.8",
+      dry_base: "1.5",
+      dry_allowed_length: "3",
+      dry_breaker: '"e" "\\n"',
+      no_repeat_ngram_size: "4",
+      typical_p: "0.95",
+      mirostat_tau: "6",
       logit_bias: "3=-inf 5=1.5",
       stop: '"one" "two\\n"',
       ignore_eos: "true",
@@ -64,9 +72,11 @@ describe("commands", posix, () => {
         ? ["--logit_bias=3=-inf", "--logit_bias=5=1.5"]
         : name === "stop"
           ? ["--stop", "one", "--stop", "two\n"]
-          : name === "ignore_eos"
-            ? ["--ignore_eos"]
-            : [`--${name}`, value],
+          : name === "dry_breaker"
+            ? ["--dry_breaker", "e", "--dry_breaker", "\n"]
+            : name === "ignore_eos"
+              ? ["--ignore_eos"]
+              : [`--${name}`, value],
     );
     const { stdout } = await gpt2(["generate", "of", ...micro(...args)]);
     assert.deepEqual(`${samples.join("\n")}\n`, stdout);

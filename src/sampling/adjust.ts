@@ -1,0 +1,60 @@
+/** What is done to logits before anything is drawn of them. */
+
+import { type BadWordsOptions, makeBadWords } from "./bad-words.js";
+import { type DryOptions, makeDry } from "./dry.js";
+import { makeNoRepeatNgram } from "./no-repeat-ngram.js";
+import { type Adjust, makePenalties, newest, type Past, type PenaltyOptions } from "./penalties.js";
+import { type TokenTexts, tokenTexts } from "./token-texts.js";
+
+export interface AdjustOptions extends PenaltyOptions, DryOptions, BadWordsOptions {
+  /** What is added to the logits of token ids; -Infinity means never. */
+  readonly logit_bias?: ReadonlyMap<number, number>;
+  /** How many of the newest tokens the penalties look at, DRY's too; 0 = all of the context. */
+  readonly penalty_window?: number;
+  /** No n tokens come in the same order twice; 0 = off. */
+  readonly no_repeat_ngram_size?: number;
+}
+
+/** What drawing needs to know of a model's tokens. */
+export interface DrawTokens {
+  /** Those that end a text: no penalty weakens them. */
+  readonly ends: ReadonlySet<number>;
+  /** Their bytes: for options that look at texts. */
+  readonly texts?: TokenTexts;
+}
+
+/**
+ * Makes the function that adjusts logits, in this order: logit_bias; repetition_penalty, presence_penalty and
+ * frequency_penalty (penalties.ts); DRY (dry.ts); no_repeat_ngram_size (no-repeat-ngram.ts); bad_words (bad-words.ts).
+ * @returns undefined where nothing is asked for; the function's result is valid until its next call
+ * @throws UserError, RangeError when texts are asked for that tokens do not have
+ */
+export function makeAdjust(
+  n_vocab: number,
+  options: AdjustOptions,
+  { ends, texts }: DrawTokens,
+): ((logits: Float32Array, past: Past) => Float64Array) | undefined {
+  const { logit_bias = new Map(), penalty_window = 0, no_repeat_ngram_size = 0, bad_words = [] } = options;
+  let known: readonly string[] | undefined;
+  const allTexts = (): readonly string[] => {
+    if (!texts) throw new RangeError("bad_words and dry_multiplier need the tokens' bytes");
+    known ??= tokenTexts(texts, n_vocab);
+    return known;
+  };
+  const within = (adjust: Adjust | undefined): Adjust | undefined =>
+    adjust && ((logits, past) => adjust(logits, newest(past, penalty_window)));
+  const adjusts = [
+    within(makePenalties(n_vocab, options, ends)),
+    within(makeDry(options, allTexts, ends)),
+    makeNoRepeatNgram(no_repeat_ngram_size, ends),
+    makeBadWords(bad_words, allTexts),
+  ].filter((adjust) => adjust !== undefined);
+  if (logit_bias.size === 0 && adjusts.length === 0) return undefined;
+  const adjusted = new Float64Array(n_vocab);
+  return (logits, past) => {
+    adjusted.set(logits);
+    for (const [id, bias] of logit_bias) adjusted[id] += bias;
+    for (const adjust of adjusts) adjust(adjusted, past);
+    return adjusted;
+  };
+}

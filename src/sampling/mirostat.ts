@@ -1,0 +1,47 @@
+import { expNegative, log } from "../system/exact-math.js";
+import type { Candidates } from "./typical.js";
+
+/** How fast the bound follows what was drawn: the authors' value. */
+const LEARNING_RATE = 0.1;
+
+/** What Mirostat remembers of a sample from token to token; it begins empty. */
+export interface MirostatState {
+  /** The largest surprise, in bits, that the next token may have. */
+  mirostat_mu?: number;
+}
+
+/**
+ * Mirostat 2: steers a text's surprise, in bits a token, to tau by a bound on each token's surprise that rises after
+ * a token of less and falls after one of more.
+ * Source: Basu et al. 2021, arXiv 2007.14966; version 2 is their program's and llama.cpp's, whose observed surprise
+ * is that under the distribution which was drawn from.
+ */
+export class Mirostat {
+  constructor(private readonly tau: number) {}
+
+  /** Keeps tokens within the bound, the likeliest in any case. @returns the candidates' new number */
+  keep({ ids, weights }: Omit<Candidates, "exponents">, count: number, state: MirostatState = {}): number {
+    let total = 0;
+    let largest = 0;
+    for (let i = 0; i < count; i++) {
+      total += weights[i];
+      if (weights[i] > largest) largest = weights[i];
+    }
+    const mu = Math.max(0, state.mirostat_mu ?? 2 * this.tau);
+    const least = Math.min(largest, total * expNegative(-mu * Math.LN2)); // -log2(w / total) <= mu
+    let kept = 0;
+    for (let i = 0; i < count; i++) {
+      if (weights[i] < least) continue;
+      ids[kept] = ids[i];
+      weights[kept] = weights[i];
+      kept++;
+    }
+    return kept;
+  }
+
+  /** Learns what was drawn. @param p its probability among those kept */
+  observe(p: number, state: MirostatState): void {
+    const surprise = -log(p) / Math.LN2;
+    state.mirostat_mu = (state.mirostat_mu ?? 2 * this.tau) - LEARNING_RATE * (surprise - this.tau);
+  }
+}
