@@ -420,10 +420,7 @@ test("samplers with a memory and those that look at texts: batch size and number
   for (const batch_size of [2, 3, 8]) assert.deepEqual(await write({ batch_size }), alone);
   assert.deepEqual(await write({ nsamples: 3, numberOf: (k) => k + 4 }), alone.slice(4, 7));
   for (const { text } of alone) assert.ok(!/e|cd/.test(text), text);
-  for (const off of [
-    ...[{ mirostat_tau: 0 }, { typical_p: 1 }, { dry_multiplier: 0 }],
-    { bad_words: [] },
-  ]) {
+  for (const off of [...[{ mirostat_tau: 0 }, { typical_p: 1 }, { dry_multiplier: 0 }], { bad_words: [] }]) {
     assert.notDeepEqual(await write(off), alone, JSON.stringify(off));
   }
 });
