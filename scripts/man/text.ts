@@ -28,6 +28,7 @@ export const ENVIRONMENT: readonly (readonly [string, string])[] = [
   ["HF_HOME, HF_HUB_CACHE", "the hub's own cache, from which models are read without the network"],
   ["HF_HUB_OFFLINE", "1: gpt2 download asks no hub, and reads its cache alone"],
   ["GPT2_NO_HISTORY", "if 1, gpt2 interactive neither reads nor writes its history file"],
+  ["VISUAL, EDITOR", "what /edit of gpt2 interactive starts, the first before the second"],
   [
     "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY",
     "the proxy for downloads, as http://HOST:PORT. The lower-case names work too, and win.",

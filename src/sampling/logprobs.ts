@@ -1,6 +1,6 @@
 /** How likely the model found a token, and what it would rather have said. */
 
-import { expNegative, log } from "../system/exact-math.js";
+import { log, sumOfExp } from "../system/exact-math.js";
 import type { TokenTexts } from "./token-texts.js";
 
 /** A token as a list of likely ones shows it. */
@@ -36,9 +36,7 @@ export function withoutAdded({ added: _, ...token }: DrawnToken): TokenLogprob {
 function logSumExp(logits: Float32Array): readonly [max: number, rest: number] {
   let max = -Infinity;
   for (let i = 0; i < logits.length; i++) if (logits[i] > max) max = logits[i];
-  let sum = 0;
-  for (let i = 0; i < logits.length; i++) sum += expNegative(logits[i] - max);
-  return [max, log(sum)];
+  return [max, log(sumOfExp(logits, max))];
 }
 
 /** log P(id) under the softmax of logits [n_vocab]; not finite where one of them is not. */

@@ -338,7 +338,7 @@ describe("generate", () => {
       message: /^batch_size/,
     });
     await assert.rejects(textOf([400], { length: 1 }), { name: "RangeError", message: /400/ });
-    await assert.rejects(textOf("a", {}, {} as Model), { name: "TypeError", message: /no model/ });
+    await assert.rejects(textOf("a", {}, {} as Model), { name: "TypeError", message: /not a model/ });
   });
 });
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { normal } from "../../dist/src/model/initial.js";
-import { cosAndSin, expNegative, log, power } from "../../dist/src/system/exact-math.js";
+import { cosAndSin, expNegative, log, power, sumOfExp } from "../../dist/src/system/exact-math.js";
 
 /** Numbers spread over [0, 1), the same ones every time. */
 const spread = Array.from({ length: 2000 }, (_, i) => (i * 0.6180339887498949) % 1);
@@ -62,4 +62,18 @@ test("expNegative is e^x to the last place or two", () => {
   assert.equal(expNegative(-Infinity), 0);
   assert.equal(expNegative(-800), 0);
   assert.ok(Math.abs(expNegative(-744) - 1e-323) <= 5e-324);
+});
+
+test("sumOfExp: each summand within 5e-14 of Math.exp's, in order; what is not a number stays none", () => {
+  for (let x = 0; x < 699; x += 0.0137) {
+    const value = Math.fround(-x);
+    const ratio = sumOfExp(Float32Array.of(value), 0) / Math.exp(value);
+    assert.ok(Math.abs(ratio - 1) < 5e-14, `${value}: ${ratio}`);
+  }
+  const values = Float32Array.of(-3, 0, -Infinity, -1, -745);
+  assert.equal(
+    sumOfExp(values, 0),
+    [-3, 0, -1].reduce((sum, x) => sum + sumOfExp(Float32Array.of(x), 0), 0),
+  );
+  assert.ok(Number.isNaN(sumOfExp(Float32Array.of(0, Number.NaN), 0)));
 });
