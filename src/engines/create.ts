@@ -78,7 +78,8 @@ export async function describeDefault(): Promise<string> {
   const line = await describeBackend();
   if (wantedBackend(undefined) !== "auto" || !isInstalled("webgpu")) return line;
   try {
-    const { findGpu } = await import("./webgpu/adapter.js");
+    const { findGpu, mayHaveGpu } = await import("./webgpu/adapter.js");
+    if (!mayHaveGpu()) return line;
     const { describeTrials } = await import("./webgpu/trial.js");
     const { name, driver } = await findGpu();
     return [
@@ -199,7 +200,8 @@ export async function createEngine(
   const onCpu = (): Promise<Engine> => createOnCpu(backend, hparams, source, options);
   // Threads are the processor's: whoever gives their number has chosen.
   if (wanted !== "auto" || own || threads !== undefined || !isInstalled("webgpu")) return onCpu();
-  const { findGpu } = await import("./webgpu/adapter.js");
+  const { findGpu, mayHaveGpu } = await import("./webgpu/adapter.js");
+  if (!mayHaveGpu()) return onCpu();
   const { fasterEngine } = await import("./webgpu/trial.js");
   const stored = precision === "auto" ? automaticPrecision(hparams, source) : precision;
   return fasterEngine({

@@ -1,10 +1,15 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { basename, join } from "node:path";
 import { messageOf, option, UserError } from "../../system/errors.js";
 import { isInstalled } from "../../system/package.js";
 
 /** The npm package that provides WebGPU in Node (Dawn, with its binaries), an optional peer. */
 const WEBGPU_PACKAGE = "webgpu";
 const INSTALL = `npm install ${WEBGPU_PACKAGE}`;
+
+const NO_GPU = "WebGPU finds no GPU here";
+const installDriver = (): string => `install its driver, or use ${option("backend", "auto")}`;
 
 /** What the package exports. Options are Dawn's, e.g. "adapter=NAME". */
 interface WebgpuPackage {
@@ -47,6 +52,46 @@ function hasVulkanLoader(): boolean {
   }
 }
 
+/**
+ * The files by which Vulkan's loader on Linux knows drivers; undefined elsewhere. Dawn prints three lines when there
+ * are none, so we look first.
+ * Source: the Vulkan-Loader's docs/LoaderDriverInterface.md, "Driver Discovery".
+ */
+function vulkanDrivers({ env, platform } = process): string[] | undefined {
+  if (platform !== "linux") return undefined;
+  const list = (name: string, usual: string): string[] => (env[name] || usual).split(":").filter(Boolean);
+  const given = list("VK_DRIVER_FILES", env["VK_ICD_FILENAMES"] ?? "");
+  if (given.length > 0) return given;
+  const parents = [
+    ...list("XDG_CONFIG_HOME", join(homedir(), ".config")),
+    ...list("XDG_CONFIG_DIRS", "/etc/xdg"),
+    ...["/etc", "/usr/local/etc"],
+    ...list("XDG_DATA_HOME", join(homedir(), ".local", "share")),
+    ...list("XDG_DATA_DIRS", "/usr/local/share:/usr/share"),
+  ];
+  const found = parents.flatMap((parent) => {
+    const folder = join(parent, "vulkan", "icd.d");
+    try {
+      return readdirSync(folder)
+        .filter((name) => name.endsWith(".json"))
+        .map((name) => join(folder, name));
+    } catch {
+      return []; // not there, or not ours to read
+    }
+  });
+  return [...list("VK_ADD_DRIVER_FILES", ""), ...found];
+}
+
+/** Files of drivers that are software: lavapipe's and SwiftShader's. */
+const SOFTWARE_DRIVER = /\blvp_|lavapipe|swiftshader/;
+
+/** Whether a GPU may be here that nobody has named: WebGPU is installed, and so is a driver that is not software. */
+export function mayHaveGpu(): boolean {
+  if (!isWebgpuInstalled()) return false;
+  const drivers = vulkanDrivers();
+  return drivers === undefined || drivers.some((path) => !SOFTWARE_DRIVER.test(basename(path)));
+}
+
 /** How software implementations describe themselves. */
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|\bwarp\b|software/i;
 
@@ -77,6 +122,7 @@ async function loadPackage(): Promise<WebgpuPackage> {
       next: "install libvulkan1 and the GPU's driver",
     });
   }
+  if (vulkanDrivers()?.length === 0) throw new UserError(NO_GPU, { next: installDriver() });
   try {
     return (await import(WEBGPU_PACKAGE as string)) as WebgpuPackage;
   } catch (error) {
@@ -108,9 +154,7 @@ export async function findGpu(wanted?: string): Promise<FoundGpu> {
   const names = await listNames(webgpu);
   const listed = names.map((name) => JSON.stringify(name)).join(", ");
   if (names.length === 0) {
-    throw new UserError("WebGPU finds no GPU here", {
-      next: `install its driver, or use ${option("backend", "auto")}`,
-    });
+    throw new UserError(NO_GPU, { next: installDriver() });
   }
   const named = wanted === undefined ? undefined : pick(names, wanted);
   if (wanted !== undefined && named === undefined) {
