@@ -200,27 +200,34 @@ function removeLeftovers(path: string): void {
   }
 }
 
-/** Whether a process with this number exists on this machine. */
-export function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0); // signal 0 only asks
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
 /**
- * When a process started, to tell it from a later one with the same number; undefined where the system does not say.
- * Source: proc(5), field 22 of /proc/PID/stat.
+ * The fields of /proc/PID/stat from the third, its state; undefined where the system does not say.
+ * Source: proc(5).
  */
-function startOf(pid: number): string | undefined {
+function statOf(pid: number): string[] | undefined {
   try {
-    return readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)?.split(" ")[19];
+    return readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)?.split(" ");
   } catch {
     return undefined;
   }
 }
+
+/**
+ * Whether a process with this number runs on this machine. One that has ended and that nobody has waited for (a zombie:
+ * in a container whose first process does not look after its children it stays one) does not.
+ */
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0); // signal 0 only asks
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
+  }
+  const [state] = statOf(pid) ?? [];
+  return state !== "Z" && state !== "X";
+}
+
+/** When a process started, to tell it from a later one with the same number; undefined where the system does not say. */
+const startOf = (pid: number): string | undefined => statOf(pid)?.[19];
 
 /**
  * Whether a lock's holder still exists. A process of this machine is looked up, however long ago it touched its lock:

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
-import { isAtWork, lockFolder } from "../../dist/src/system/lock.js";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { isAtWork, isRunning, lockFolder } from "../../dist/src/system/lock.js";
 
 const WORK = { file: ".test.lock", name: "test", staleMs: 1000 };
 const TEMPORARY = mkdtempSync(join(tmpdir(), "gpt2-lock-"));
@@ -72,4 +74,24 @@ suite("locks", () => {
     await lock.release();
     assert.match(readFileSync(path, "utf8"), /another/);
   });
+});
+
+test("a process that has ended and that nobody has waited for does not run", {
+  skip: process.platform !== "linux" && "elsewhere nothing tells it from one that runs",
+}, async () => {
+  // The shell's child ends, and the shell has become a program that does not wait for it.
+  const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 60"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  try {
+    const [line] = (await once(parent.stdout, "data")) as [Buffer];
+    const pid = Number(line);
+    const state = (): string | undefined =>
+      readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)?.split(" ")[0];
+    while (state() !== "Z") await nextTurn();
+    assert.equal(isRunning(pid), false);
+    assert.equal(isRunning(parent.pid as number), true);
+  } finally {
+    parent.kill();
+  }
 });

@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { sideBySide } from "../../../dist/src/cli/interactive/columns.js";
 import { generateSamples, loadModel } from "../../../dist/src/index.js";
+import { isRunning } from "../../../dist/src/system/lock.js";
 import {
   dataFolder,
   ENDLESS,
@@ -255,8 +257,10 @@ describe("--session", posix, () => {
     await session.line("/more");
     await session.line("/pin king");
     const before = await session.records();
+    const { pid } = JSON.parse(readFileSync(`${pathOf(data, "novel")}.lock`, "utf8")) as { pid: number };
     session.signal("SIGKILL"); // the terminal goes, with all that runs on it
     await session.ends().catch(() => undefined);
+    while (isRunning(pid)) await nextTurn(); // the terminal may be gone before it
     const next = await started(args, env);
     assert.match(next.raw, /novel\.json: 2 steps; the last text ends: /);
     assert.deepEqual(await next.records(), before);
