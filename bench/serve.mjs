@@ -4,7 +4,7 @@
 // The other options are gpt2's: --precision, --threads.
 import { request } from "node:http";
 import { parseArgs } from "node:util";
-import { benchRound, median, randomWeights, warmUp } from "../dist/src/bench.js";
+import { benchRound, median, randomWeights, warmUp } from "../dist/src/cli/benchmark.js";
 import { loadEncoder, openAiVocabulary } from "../dist/src/encoder/encoder.js";
 import { createEngine } from "../dist/src/engines/create.js";
 import { SHAPES } from "../dist/src/model/openai-shapes.js";
