@@ -219,10 +219,14 @@ function prependScheme({ prepend_scheme, add_prefix_space }: Json): unknown {
  */
 export function parseTokenizerJson(text: string, path: string): Json {
   const json = parseJson(text, path, NEXT);
-  refuseDeep(json, path, NEXT);
   if (!isObject(json) || !isObject(json["model"])) {
     throw new UserError(`${path} describes no tokenizer`, { next: NEXT });
   }
+  const { type } = json["model"];
+  if (type != null && typeof type !== "string") {
+    throw new UserError(`${path}: its tokenizer is ${quote(type, 60)}`, { next: NEXT });
+  }
+  refuseDeep(json, path, NEXT);
   const {
     normalizer = null,
     pre_tokenizer = null,
