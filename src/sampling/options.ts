@@ -174,7 +174,7 @@ export const SAMPLING_OPTIONS = {
   logprobs: {
     rule: whole(0, MAX_TOP),
     placeholder: "n",
-    text: "with --format jsonl: each token's log-probability and rank, and the n likeliest in its place (default: off)",
+    text: "as JSON lines: each token's log-probability and rank, and the n likeliest in its place (default: off)",
     keepsText: true,
   },
 } as const satisfies Readonly<Record<string, SamplingOption>>;

@@ -63,9 +63,10 @@ export function watchReader(response: ServerResponse, { reading, unread }: Patie
   }, reading);
   timer.unref();
   const write = response.write.bind(response);
-  response.write = ((...args: Parameters<typeof write>) => {
+  response.write = ((chunk: string | Uint8Array) => {
     if (response.writableLength > unread) response.socket?.destroy();
-    return write(...args);
+    // As bytes: of strings that wait Node counts characters, of those written bytes, and the two would never agree.
+    return write(typeof chunk === "string" ? Buffer.from(chunk) : chunk);
   }) as typeof response.write;
   response.once("close", () => clearInterval(timer));
 }

@@ -5,6 +5,7 @@ import { uniform } from "../../dist/src/random.js";
 import { type ContinuationOptions, Continuations } from "../../dist/src/sampling/continuation.js";
 import { sample } from "../../dist/src/sampling/sample.js";
 import { Scheduler, type SchedulerOptions, type Task } from "../../dist/src/serve/scheduler.js";
+import { UserError } from "../../dist/src/system/errors.js";
 import { EOS, FakeEngine, LETTERS } from "../support/fake-engine.js";
 
 const HPARAMS: Hparams = { n_vocab: 27, n_ctx: 64, n_embd: 1, n_head: 1, n_layer: 1 };
@@ -356,7 +357,7 @@ test("a sample that fails ends alone", () =>
     const good = wish(prompt(4), { length: 5 });
     const task = taskOf(good);
     scheduler.add([bad, task]);
-    await assert.rejects(bad.result, RangeError);
+    await assert.rejects(bad.result, UserError);
     assert.deepEqual(await task.result, await alone(good));
   }));
 
