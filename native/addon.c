@@ -78,19 +78,24 @@ static int give(napi_env env, napi_value object, const Function *f, Instance *in
   return 1;
 }
 
+/** Where the bytes of a Uint8Array are. @returns 0 when a value is none */
+static int bytes_of(napi_env env, napi_value value, void **bytes, size_t *length, size_t *offset) {
+  bool typed = false;
+  napi_typedarray_type type;
+  napi_value buffer;
+  return napi_is_typedarray(env, value, &typed) == napi_ok && typed &&
+    napi_get_typedarray_info(env, value, &type, length, bytes, &buffer, offset) == napi_ok && type == napi_uint8_array;
+}
+
 /* memory: Uint8Array over all of it, control: address of the control words, thread: this one's number */
 static napi_value kernels(napi_env env, napi_callback_info info) {
   napi_value arguments[3], object, buffer, keep;
   size_t n = 3, length, offset;
   void *set, *base, *room;
-  napi_typedarray_type type;
-  bool typed = false;
   u32 control, thread, count = 0;
   if (napi_get_cb_info(env, info, &n, arguments, NULL, &set) != napi_ok) return NULL;
   if (
-    n < 3 || napi_is_typedarray(env, arguments[0], &typed) != napi_ok || !typed ||
-    napi_get_typedarray_info(env, arguments[0], &type, &length, &base, &buffer, &offset) != napi_ok ||
-    type != napi_uint8_array || offset != 0 ||
+    n < 3 || !bytes_of(env, arguments[0], &base, &length, &offset) || offset != 0 ||
     napi_get_value_uint32(env, arguments[1], &control) != napi_ok ||
     napi_get_value_uint32(env, arguments[2], &thread) != napi_ok
   ) return fault(env, "kernels", "not a memory, an address and a thread's number");
@@ -114,17 +119,14 @@ static napi_value kernels(napi_env env, napi_callback_info info) {
 
 /* bytes: Uint8Array, crc: of the bytes before these; returns the CRC-32C of all of them */
 static napi_value checksum(napi_env env, napi_callback_info info) {
-  napi_value arguments[2], result = NULL, buffer;
+  napi_value arguments[2], result = NULL;
   size_t n = 2, length, offset;
   void *bytes;
-  napi_typedarray_type type;
-  bool typed = false;
   u32 crc;
   if (napi_get_cb_info(env, info, &n, arguments, NULL, NULL) != napi_ok) return NULL;
   if (
-    n < 2 || napi_is_typedarray(env, arguments[0], &typed) != napi_ok || !typed ||
-    napi_get_typedarray_info(env, arguments[0], &type, &length, &bytes, &buffer, &offset) != napi_ok ||
-    type != napi_uint8_array || napi_get_value_uint32(env, arguments[1], &crc) != napi_ok
+    n < 2 || !bytes_of(env, arguments[0], &bytes, &length, &offset) ||
+    napi_get_value_uint32(env, arguments[1], &crc) != napi_ok
   ) return fault(env, "crc32c", "not bytes and a checksum");
   napi_create_uint32(env, crc32c(bytes, length, crc), &result);
   return result;
@@ -136,17 +138,14 @@ enum { MADV_HUGEPAGE = 14 };
 
 /* memory: Uint8Array at the start of an address space, bytes: of that space, which grows in place; returns whether Linux took the advice */
 static napi_value huge_pages(napi_env env, napi_callback_info info) {
-  napi_value arguments[2], result = NULL, buffer;
+  napi_value arguments[2], result = NULL;
   size_t n = 2, length, offset;
   void *base;
-  napi_typedarray_type type;
-  bool typed = false;
   int64_t bytes;
   if (napi_get_cb_info(env, info, &n, arguments, NULL, NULL) != napi_ok) return NULL;
   if (
-    n < 2 || napi_is_typedarray(env, arguments[0], &typed) != napi_ok || !typed ||
-    napi_get_typedarray_info(env, arguments[0], &type, &length, &base, &buffer, &offset) != napi_ok ||
-    type != napi_uint8_array || offset != 0 || napi_get_value_int64(env, arguments[1], &bytes) != napi_ok ||
+    n < 2 || !bytes_of(env, arguments[0], &base, &length, &offset) || offset != 0 ||
+    napi_get_value_int64(env, arguments[1], &bytes) != napi_ok ||
     bytes < 0 || (uintptr_t)base % 4096 != 0
   ) return fault(env, "hugePages", "not a memory and its bytes");
   napi_get_boolean(env, madvise(base, bytes, MADV_HUGEPAGE) == 0, &result);

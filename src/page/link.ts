@@ -1,4 +1,5 @@
-/** A text to go on with, and all that decides how, in a link's fragment: it stays in the browser. */
+/** A text to continue, and all that decides how, in a link's fragment: it stays in the browser. */
+import { byId } from "./dom.js";
 import { readSettings, SETTING_NAMES, type Settings } from "./settings.js";
 
 export interface Linked {
@@ -26,3 +27,23 @@ export function fromFragment(fragment: string): Linked | undefined {
 }
 
 const numberOf = (text: string): number => (text.trim() === "" ? Number.NaN : Number(text));
+
+/**
+ * Copies a link, or shows it where the clipboard is closed: browsers open it to https and this machine alone.
+ * @returns whether it is copied
+ */
+export async function copyOrShow(link: string): Promise<boolean> {
+  const line = byId("link-line");
+  try {
+    await navigator.clipboard.writeText(link);
+    line.hidden = true;
+    return true;
+  } catch {
+    line.hidden = false;
+    const field = byId<HTMLInputElement>("link-text");
+    field.value = link;
+    field.focus();
+    field.select();
+    return false;
+  }
+}

@@ -1,35 +1,23 @@
-/** The page that `gpt2 serve` shows: a text in which one writes and lets the model go on. */
+/** The page that `gpt2 serve` shows: a text that one writes and the model continues. */
 import { LEVELS, percent } from "../probability-scale.js";
 import { showCandidates } from "./candidates.js";
 import { Card } from "./card.js";
-import { Fault, modelName } from "./completions.js";
+import { Fault } from "./completions.js";
+import { Connection } from "./connection.js";
 import { byId, enable, isEnabled, make } from "./dom.js";
 import { type Draft, EMPTY, edited, withAlternative } from "./draft.js";
 import { Editor } from "./editor.js";
 import { History } from "./history.js";
-import { fromFragment, type Linked, toFragment } from "./link.js";
+import { copyOrShow, fromFragment, type Linked, toFragment } from "./link.js";
 import type { Alternative } from "./pieces.js";
 import { visible } from "./rows.js";
 import { type Outcome, run, stoppedAfter, summary } from "./run.js";
 import { CANDIDATES, INITIAL, type Settings } from "./settings.js";
 import { SettingsForm } from "./settings-form.js";
-import { type Candidate, FIRST, keep, restore, type Step } from "./step.js";
+import { type Candidate, FIRST, type Step } from "./step.js";
+import { readKept, writeKept } from "./storage.js";
 
-const KEPT = "gpt2-page";
-const KEY = "gpt2-key";
-
-/** Something that browsers may forbid: reading and writing what is kept. */
-function perhaps<Value>(act: () => Value): Value | undefined {
-  try {
-    return act();
-  } catch {
-    return undefined;
-  }
-}
-
-const kept = restore(
-  perhaps(() => sessionStorage.getItem(KEPT)) ?? perhaps(() => localStorage.getItem(KEPT)) ?? null,
-);
+const kept = readKept();
 const history = new History<Step>(kept?.step ?? FIRST, kept?.past);
 const form = new SettingsForm(() => save());
 const editor = new Editor(onEdit);
@@ -53,12 +41,9 @@ const button = {
 let running: AbortController | undefined;
 /** Settles when they are over. */
 let writing = Promise.resolve();
-let model = "";
-/** What a link's reader should know, said when its text is there. */
+/** What the reader of a link should know, said once its text is written. */
 let note = "";
-let key = perhaps(() => sessionStorage.getItem(KEY)) ?? "";
-/** What to do once the server has its key. */
-let afterKey: (() => void) | undefined;
+const server = new Connection(showFault);
 let saveTimer: number | undefined;
 let isRenderDue = false;
 
@@ -89,7 +74,7 @@ function renderSoon(): void {
   });
 }
 
-/** The line under the text: the token at the cursor, or what would make the text go on better. */
+/** The line under the text: the token at the cursor, or what keeps the model from continuing well. */
 function showPlace(): void {
   const { draft, candidates } = history.present;
   const here = byId("here");
@@ -130,7 +115,7 @@ function onEdit(text: string): void {
   save();
 }
 
-/** Lets the model go on from the end of the text. */
+/** Lets the model continue the text. */
 function go(): void {
   if (isBusy() || history.present.candidates) return;
   const settings = form.need();
@@ -199,27 +184,19 @@ async function copyLink(): Promise<void> {
   const { draft, made, candidates } = history.present;
   const linked: Linked =
     made && !candidates
-      ? { prompt: made.before.text, settings: made.settings, model }
-      : { prompt: draft.text, settings, model };
+      ? { prompt: made.before.text, settings: made.settings, model: server.model }
+      : { prompt: draft.text, settings, model: server.model };
   const link = `${location.origin}${location.pathname}${toFragment(linked)}`;
-  const line = byId("link-line");
-  try {
-    await navigator.clipboard.writeText(link);
-    line.hidden = true;
-    say("Link copied. It makes this text again.");
-  } catch {
-    line.hidden = false; // the clipboard is for https and this machine only
-    const field = byId<HTMLInputElement>("link-text");
-    field.value = link;
-    field.focus();
-    field.select();
-    say("Copy the link: it makes this text again.");
-  }
+  say(
+    (await copyOrShow(link))
+      ? "Link copied. It makes this text again."
+      : "Copy the link: it makes this text again.",
+  );
 }
 
 // ---------------------------------------------------------------- the model writes
 
-/** Lets the model go on with a draft, in a step of its own. */
+/** Lets the model continue a draft, in a step of its own. */
 function start(before: Draft, settings: Settings): void {
   writing = write(before, settings);
 }
@@ -231,11 +208,17 @@ async function write(before: Draft, settings: Settings): Promise<void> {
   say("Writing…");
   history.push({ draft: before });
   render();
-  const outcome = await run(before, settings, form.candidates, { key, signal: running.signal }, (step) => {
-    history.replace(step);
-    renderSoon();
-    saveSoon();
-  });
+  const outcome = await run(
+    before,
+    settings,
+    form.candidates,
+    { key: server.key, signal: running.signal },
+    (step) => {
+      history.replace(step);
+      renderSoon();
+      saveSoon();
+    },
+  );
   running = undefined;
   finish(outcome, () => start(before, settings));
 }
@@ -250,7 +233,7 @@ function finish(outcome: Outcome, again: () => void): void {
   note = "";
   if (error instanceof Fault) {
     showFault(error.message);
-    if (error.kind === "key") askKey(again);
+    if (error.kind === "key") server.askKey(again);
   } else if (error !== undefined) {
     showFault("The page has a fault of its own. Reload it: your text is kept.");
     console.error(error);
@@ -261,64 +244,19 @@ function finish(outcome: Outcome, again: () => void): void {
   save();
 }
 
-// ---------------------------------------------------------------- the server's key and name
-
-function askKey(then: () => void): void {
-  afterKey = then;
-  byId("key-form").hidden = false;
-  byId("key").focus();
-}
-
-async function meet(): Promise<void> {
-  try {
-    model = await modelName({ key });
-    byId("model").textContent = model;
-  } catch (error) {
-    if (!(error instanceof Fault)) throw error;
-    showFault(error.message);
-    if (error.kind === "key") askKey(() => {});
-  }
-}
-
-async function useKey(): Promise<void> {
-  key = byId<HTMLInputElement>("key").value.trim();
-  try {
-    model = await modelName({ key });
-  } catch (error) {
-    if (!(error instanceof Fault)) throw error;
-    showFault(error.kind === "key" ? "That is not this server's key." : error.message);
-    return;
-  }
-  perhaps(() => sessionStorage.setItem(KEY, key));
-  byId("model").textContent = model;
-  byId("key-form").hidden = true;
-  showFault("");
-  editor.element.focus();
-  afterKey?.();
-  afterKey = undefined;
-}
-
 // ---------------------------------------------------------------- what is kept
 
 function save(): void {
   window.clearTimeout(saveTimer);
   saveTimer = undefined;
-  const text = keep({
+  const isKept = writeKept({
     step: history.present,
     past: history.earlier,
     settings: form.settings,
     candidates: form.candidates,
     showsMarks: marks.checked,
   });
-  const isKept = [() => sessionStorage.setItem(KEPT, text), () => localStorage.setItem(KEPT, text)].map(
-    (act) =>
-      perhaps(() => {
-        act();
-        return true;
-      }),
-  );
-  if (!isKept.some(Boolean))
-    showFault("This browser keeps nothing for this page. Copy your text before you leave.");
+  if (!isKept) showFault("This browser keeps nothing for this page. Copy your text before you leave.");
 }
 
 function saveSoon(): void {
@@ -339,6 +277,7 @@ async function openLink(): Promise<void> {
   render();
   save();
   await meeting;
+  const { model } = server;
   const isOther = linked.model !== "" && model !== "" && linked.model !== model;
   note = [
     isOther ? `The link was made with ${linked.model}; here is ${model}, which writes another text.` : "",
@@ -366,10 +305,6 @@ byId("defaults").addEventListener("click", () => {
   form.write({ ...INITIAL });
   form.candidates = 1;
   save();
-});
-byId("key-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  void useKey();
 });
 marks.addEventListener("change", () => {
   document.body.classList.toggle("unmarked", !marks.checked);
@@ -411,5 +346,5 @@ for (const [level, { words }] of LEVELS.entries()) {
   byId("levels").append(make("li", {}, make("span", { class: `token level-${level}` }, words)));
 }
 render();
-const meeting = meet();
+const meeting = server.meet();
 void openLink();

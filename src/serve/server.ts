@@ -14,7 +14,7 @@ import { Scheduler, type SchedulerOptions } from "./scheduler.js";
 export interface ServerOptions extends AccessOptions, SchedulerOptions {
   /** The name by which requests ask for the model. */
   readonly name: string;
-  /** 0: any that is free. */
+  /** 0 lets the system choose one. */
   readonly port: number;
   /** Seconds that requests are given to finish when the server ends. */
   readonly grace: number;

@@ -1,31 +1,31 @@
 import { expandPath } from "../../models/store.js";
-import { textIds } from "../../sampling/prompt.js";
 import { quote, UsageError, UserError } from "../../system/errors.js";
 import { likelier, tokenLine } from "../samples/token-line.js";
 import { readTextFile, withoutLastNewline, withUnixLines } from "../terminal/input.js";
 import { note, tell } from "../terminal/output.js";
-import { sideBySide } from "./columns.js";
-import { editText } from "./editor.js";
 import type { Ask, Session } from "./session.js";
-import type { Terminal } from "./terminal.js";
+import {
+  choose,
+  countOf,
+  edit,
+  ending,
+  lastText,
+  MOST_CANDIDATES,
+  noteText,
+  pin,
+  refuseTurns,
+  type Stage,
+  showTokens,
+  type Work,
+} from "./writing.js";
 
-/** What a piece of work of a session needs: it may take long, and ask the person. */
-export interface Stage {
-  /** Aborted by Ctrl-C. */
-  readonly signal: AbortSignal;
-  readonly terminal: Terminal;
-}
-
-/** Something that takes long. @throws UserError: its line is shown, and the session goes on */
-export type Work = (session: Session, stage: Stage) => Promise<void>;
-
-/** What a command asks for: some work, to leave, or to ask again. */
+/** What happens next: some work, leaving, or asking again. */
 export type Next = Work | "leave" | "ask";
 
 interface Command {
   readonly usage: string;
   readonly help: string;
-  /** @throws UserError: its line is shown, and the session goes on */
+  /** @throws UserError: its line is shown, and the session continues */
   run(argument: string, session: Session): Next | Promise<Next>;
 }
 
@@ -40,110 +40,9 @@ function takesNothing(command: string, argument: string): void {
   if (argument !== "") throw new UsageError(`/${command} takes no arguments`);
 }
 
-/** For commands that change a text: a conversation is no text. */
-function refuseTurns(command: string, { turns }: Session): void {
-  if (turns)
-    throw new UsageError(`/${command} continues a text, not a conversation`, { next: "say something" });
-}
-
-const NOTHING = "there is nothing to continue yet";
-
-/** The last text. @throws UsageError where there is none */
-function lastText({ lastText }: Session, reason = NOTHING): string {
-  if (lastText === undefined) throw new UsageError(reason, { next: "type a prompt" });
-  return lastText;
-}
-
-const countOf = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
-
-/** The end of a text on one line, for people to see where they are. */
-function ending(text: string): string {
-  const LENGTH = 60;
-  const characters = [...text.replace(/\s+/g, " ")];
-  return characters.length > LENGTH ? `...${characters.slice(-LENGTH).join("")}` : characters.join("");
-}
-
 function set(name: string, value: string, { settings }: Session): Next {
   settings.set(name, value);
   note(`${name} ${settings.show(name)}`);
-  return "ask";
-}
-
-/** Says what the model is asked to go on from, in tokens. */
-function noteText(what: string, text: string, { model, settings }: Session): void {
-  const count = textIds(model.encoder, text, settings.options.special).length;
-  note(`${what}: ${countOf(count, "token")}, the context has ${model.hparams.n_ctx}; /more goes on from it`);
-}
-
-/** Parts of the last text as the model reads it: so many of its newest tokens are shown. */
-const SHOWN_TOKENS = 200;
-
-function showTokens({ model, settings }: Session, text: string): void {
-  const { encoder, hparams } = model;
-  const ids = textIds(encoder, text, settings.options.special);
-  const shown = ids.slice(-SHOWN_TOKENS);
-  const left = ids.length - shown.length;
-  if (left > 0) tell(`(${countOf(left, "token")} before these)`);
-  let row = "";
-  for (const id of shown) {
-    const token = `${id} ${JSON.stringify(encoder.decode([id]))}`;
-    if (row !== "" && row.length + token.length + 2 > (process.stderr.columns ?? 80)) {
-      tell(row);
-      row = "";
-    }
-    row += row === "" ? token : `  ${token}`;
-  }
-  if (row !== "") tell(row);
-  tell(`${countOf(ids.length, "token")}; the context has ${hparams.n_ctx}`);
-}
-
-/** At most as many as there are digits to take one by. */
-const MOST_CANDIDATES = 9;
-
-const choose =
-  (count: number): Work =>
-  async (session, { signal, terminal }) => {
-    const records = await session.candidates(count, signal);
-    if (signal.aborted || records.length < count) return note("nothing was changed");
-    const texts = records.map(({ text }) => text);
-    for (const line of sideBySide(texts, process.stderr.columns ?? 80)) tell(line);
-    for (;;) {
-      const key = await terminal.key(`1-${count} takes one, Escape none: `);
-      if (key === undefined || key.startsWith("\x1b") || key === "q") return note("nothing was changed");
-      const record = /^[1-9]$/.test(key) ? records[Number(key) - 1] : undefined;
-      if (record) return session.take(record);
-    }
-  };
-
-const edit: Work = async (session, { terminal }) => {
-  const before = lastText(session, "there is nothing to edit yet");
-  const after = await terminal.lend(() => editText(before));
-  if (after === undefined) return note("the editor gave up: nothing was changed");
-  if (after === before) return note("nothing was changed");
-  if (after === "") throw new UsageError("the text is empty", { next: "/undo takes steps back" });
-  await session.begin(after);
-  noteText("edited", after, session);
-};
-
-/** A pinned text may take so much of the context: the rest is for what is being written. */
-const PINNED_PART = 4;
-
-async function pin(text: string, session: Session): Promise<Next> {
-  refuseTurns("pin", session);
-  const { model, settings } = session;
-  const count = textIds(model.encoder, `${text}\n`, settings.options.special).length;
-  const most = Math.floor(model.hparams.n_ctx / PINNED_PART);
-  if (text !== "" && count > most) {
-    throw new UsageError(`the text has ${count} tokens`, {
-      next: `pin at most ${most}, a quarter of the context`,
-    });
-  }
-  await session.setPin(text);
-  note(
-    text === ""
-      ? "nothing is pinned"
-      : `pinned: it stands before every prompt (${countOf(count, "token")}); /pin alone takes it away`,
-  );
   return "ask";
 }
 
@@ -173,7 +72,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       takesNothing("undo", argument);
       await session.undo();
       const { lastText: text } = session;
-      note(text === undefined ? "nothing is left: type a prompt" : `back at: ${ending(text)}`);
+      note(text === undefined ? "nothing is left: type a prompt" : `back to: ${ending(text)}`);
       return "ask";
     },
   },
@@ -212,7 +111,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   load: {
     usage: "/load FILE",
-    help: "take a file's text for the last text; /more goes on from it",
+    help: "use a file's text as the last text; /more continues it",
     run: async (argument, session): Promise<Next> => {
       refuseTurns("load", session);
       if (argument === "") throw new UsageError("/load needs a file name, such as /load FILE");
@@ -226,8 +125,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   pin: {
     usage: "/pin TEXT",
-    help: "keep TEXT before every prompt, also when the context is full; alone: nothing",
-    run: pin,
+    help: "keep TEXT before every prompt, even when the context is full; alone: pin nothing",
+    run: async (argument, session): Promise<Next> => {
+      refuseTurns("pin", session);
+      await pin(argument, session);
+      return "ask";
+    },
   },
   tokens: {
     usage: "/tokens",
@@ -339,7 +242,7 @@ export function help(): string[] {
   ];
 }
 
-/** Does a piece of work; what is wrong with it is a line, and the session goes on. */
+/** Does some work; if it fails, its line is shown and the session continues. */
 export async function attempt(work: Work, session: Session, stage: Stage): Promise<void> {
   try {
     await work(session, stage);
@@ -349,7 +252,7 @@ export async function attempt(work: Work, session: Session, stage: Stage): Promi
   }
 }
 
-/** What a line that was typed means: a command that is done at once, or some work, such as a prompt's. */
+/** Obeys a typed line: does a command at once, or returns the work it asks for, such as answering a prompt. */
 export async function obey(line: string, session: Session): Promise<Next> {
   if (!line.startsWith("/")) return prompting(line);
   if (line.startsWith("//")) return prompting(line.slice(1));

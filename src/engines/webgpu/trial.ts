@@ -36,7 +36,7 @@ export const trialsFile = (): string => join(envPaths("gpt2", { suffix: "" }).ca
 const LARGEST_FILE = 2 ** 20;
 /** How many are kept, the newest. */
 const KEPT = 100;
-/** What the measured text begins with: any tokens do. */
+/** Tokens of the prompt that is read before measuring. */
 const PROMPT_TOKENS = 16;
 /** The first tokens make buffers, compile programs and wake a GPU's clock. */
 const WARM_TOKENS = 4;

@@ -44,7 +44,7 @@ describe("the writer's loop", posix, () => {
     await session.line("of");
     await session.line("the");
     assert.deepEqual(await texts(session), [one, two]);
-    assert.match((await session.command("/undo"))[0], /^back at: of/);
+    assert.match((await session.command("/undo"))[0], /^back to: of/);
     assert.deepEqual(await texts(session), [one]);
     await session.line("/more");
     assert.deepEqual(await texts(session), [one, one + (await seeded(one, 1))]);
@@ -214,7 +214,7 @@ describe("the writer's loop", posix, () => {
     const session = await started();
     assert.match(
       (await session.command("/pin Speak, king"))[0],
-      /^pinned: it stands before every prompt \(\d+ tokens\)/,
+      /^pinned before every prompt \(\d+ tokens\)/,
     );
     assert.ok((await session.command("/show")).includes("pinned: Speak, king"));
     await session.line("of");
