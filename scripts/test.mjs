@@ -7,8 +7,11 @@ const faults = words[0] === "--faults";
 const named = words.slice(faults ? 1 : 0);
 const pattern = faults ? "test/faults/*.test.ts" : ["test/**/*.test.ts", "!test/faults/**"];
 const files = named.length > 0 ? named : globSync(pattern).sort();
-const { status, signal } = spawnSync(process.execPath, ["--import", "tsx", "--test", ...files], {
-  stdio: "inherit",
-});
+const quick = new URL("test-assert.mjs", import.meta.url).href;
+const { status, signal } = spawnSync(
+  process.execPath,
+  ["--import", "tsx", "--import", quick, "--test", ...files],
+  { stdio: "inherit" },
+);
 if (signal) process.kill(process.pid, signal);
 process.exitCode = status ?? 1;

@@ -120,17 +120,20 @@ describe("convert, ended at any moment", { concurrency: 2, skip: NO_SHELL }, () 
     cpSync(large.folder, folder, { recursive: true });
     const names = readdirSync(folder);
     assertDone(await gpt2(["convert", folder, "--dtype", "float16"]));
-    let before: Dtype | "none" = "float16";
+    // Killed between its renames, it leaves nothing under the final names; what runs next puts back the old weights or
+    // the new ones, and may then be killed itself.
+    let possible: Dtype[] = ["float16"];
     for (let i = 0; i < 10; i++) {
       const signal = i % 2 ? "SIGTERM" : "SIGKILL";
       const dtype = DTYPES[i % 4 < 2 ? 0 : 1];
       const running = startGpt2(["convert", folder, "--dtype", dtype]);
       assertEnded(await endAfter(running, join(folder, ".writing.lock"), 100 * random(), signal), signal);
       const now = weightsIn(folder, large);
-      assert.ok([before, dtype, "none"].includes(now), `${now} of nowhere`);
+      possible.push(dtype);
+      assert.ok(now === "none" || possible.some((each) => each === now), `${now} of nowhere`);
       const left = readdirSync(folder).filter(isLeftover).length;
       assert.ok(left <= 12, `${left} leftovers`);
-      before = now;
+      if (now !== "none") possible = [now];
     }
     assertDone(await gpt2(["convert", folder]));
     assert.equal(weightsIn(folder, large), "float32");
