@@ -8,7 +8,7 @@ const INTRODUCTION = `# Options
 
 This page is made from the program's own definitions by \`npm run docs\`; \`gpt2 <command> --help\` says the same.
 
-\`--top_k 40\`, \`--top-k 40\`, \`--top_k=40\` and \`--top-k=40\` mean the same. Everything behind \`--\` is an argument:
+\`--top_k 40\`, \`--top-k 40\`, \`--top_k=40\` and \`--top-k=40\` mean the same. Everything after \`--\` is an argument:
 \`gpt2 generate -- "- item one"\`.
 `;
 
@@ -16,8 +16,8 @@ const BIG_JOBS = `## Big jobs
 
 Sample i of a seed is the same wherever it is written, so any number of machines can share a run: \`--shard 2/8\` writes
 samples 2, 10, 18 ... of the numbered stream, and what eight machines write is, byte for byte, what one would.
-\`--resume FILE\` appends to FILE the samples that it does not hold: the same command again continues after an
-interruption, and neither repeats nor loses a sample.
+\`--resume FILE\` appends to FILE the samples it lacks: after an interruption the same command continues, and
+neither repeats nor loses a sample.
 
 \`\`\`sh
 parallel gpt2 unconditional --seed 1 --nsamples 1000 --shard {}/8 --resume samples-{}.jsonl ::: 1 2 3 4 5 6 7 8

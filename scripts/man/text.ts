@@ -1,4 +1,4 @@
-/** What the commands' own help does not say. The texts are plain; page.ts turns them into roff. */
+/** What the commands' own help leaves out. The texts are plain; page.ts turns them into roff. */
 
 export const DESCRIPTION = [
   "gpt2 continues your texts with OpenAI's GPT-2, or writes from nothing; it also trains the model on your own texts, and scores how likely a text is. It needs neither Python nor a GPU.",
@@ -7,7 +7,7 @@ export const DESCRIPTION = [
 ];
 
 export const EXIT_STATUS: readonly (readonly [string, string])[] = [
-  ["0", "done; also when the reader of the output goes away (| head), and when gpt2 serve is told to end"],
+  ["0", "done; also when the reader of the output goes away (| head), and when gpt2 serve is told to stop"],
   ["1", "failed: a line on standard error says what to do next"],
   ["2", "wrong usage: an unknown option, a value out of bounds"],
   ["130", "interrupted by Ctrl-C; finetune saves first"],
@@ -16,19 +16,19 @@ export const EXIT_STATUS: readonly (readonly [string, string])[] = [
 export const ENVIRONMENT: readonly (readonly [string, string])[] = [
   [
     "GPT2_OPTION",
-    "the value of an option that is not typed, before what files say: GPT2_TOP_K=40; 1 for one that takes no value",
+    "an option's default, which overrides config files: GPT2_TOP_K=40; 1 for an option without a value",
   ],
   ["GPT2_NO_CONFIG", "if not empty, neither .gpt2.yaml nor config.yaml is read"],
   ["GPT2_MODELS_DIR", "where models are kept, unless --models_dir is given"],
   ["GPT2_BACKEND", "what computes, unless --backend is given"],
-  ["GPT2_API_KEY", "the key that gpt2 serve asks for, unless --api_key is given"],
+  ["GPT2_API_KEY", "the key that gpt2 serve requires, unless --api_key is given"],
   ["GPT2_BASE_URL", "where gpt2 download fetches from, unless --base_url is given"],
   ["HF_TOKEN, HF_TOKEN_PATH", "a token for models of the Hugging Face hub, or the file that holds one"],
   ["HF_ENDPOINT", "the address of the hub; default https://huggingface.co"],
   ["HF_HOME, HF_HUB_CACHE", "the hub's own cache, from which models are read without the network"],
-  ["HF_HUB_OFFLINE", "1: gpt2 download asks no hub, and reads its cache alone"],
+  ["HF_HUB_OFFLINE", "1: gpt2 download reads only the hub's cache, never the network"],
   ["GPT2_NO_HISTORY", "if 1, gpt2 interactive neither reads nor writes its history file"],
-  ["VISUAL, EDITOR", "what /edit of gpt2 interactive starts, the first before the second"],
+  ["VISUAL, EDITOR", "the editor that /edit of gpt2 interactive starts; VISUAL wins"],
   [
     "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY",
     "the proxy for downloads, as http://HOST:PORT. The lower-case names work too, and win.",
@@ -53,7 +53,7 @@ export const FILES: readonly (readonly [string, string])[] = [
   ],
   [
     "~/.config/gpt2/config.yaml",
-    "defaults of options, and presets; ~/Library/Preferences/gpt2/config.yaml on macOS, %APPDATA%\\gpt2\\Config\\config.yaml on Windows",
+    "default options, and presets; ~/Library/Preferences/gpt2/config.yaml on macOS, %APPDATA%\\gpt2\\Config\\config.yaml on Windows",
   ],
   ["./.gpt2.yaml", "defaults for the current folder: how texts are made and shown, nothing else"],
   [

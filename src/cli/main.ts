@@ -86,7 +86,7 @@ const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<A
     load: async () => (await import("./commands/bench.js")).addBench,
   },
   config: {
-    summary: "defaults and presets: what holds, and where it comes from",
+    summary: "defaults and presets: what is set, and where",
     load: async () => (await import("./commands/config.js")).addConfig,
   },
   completion: {

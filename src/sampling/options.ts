@@ -99,19 +99,19 @@ export const SAMPLING_OPTIONS = {
   penalty_window: {
     rule: whole(0, MAX_COUNT),
     placeholder: "n",
-    text: "the penalties, DRY's too, look at the newest n tokens; 0 = all of the context",
+    text: "the penalties, DRY included, see only the last n tokens; 0 = the whole context",
     initial: 0,
   },
   dry_multiplier: {
     rule: decimal(0, 100),
     placeholder: "m",
-    text: "DRY: what it costs a token to repeat what the context holds; 0 = off; 0.8 is a good value",
+    text: "DRY: penalty for a token that would extend a repetition of the context; 0 = off; 0.8 is a good value",
     initial: DRY_DEFAULTS.dry_multiplier,
   },
   dry_base: {
     rule: decimal(1, 10),
     placeholder: "b",
-    text: "DRY: how many times as much each further token costs",
+    text: "DRY: factor by which the penalty grows with each further token",
     initial: DRY_DEFAULTS.dry_base,
   },
   dry_allowed_length: {
@@ -123,18 +123,18 @@ export const SAMPLING_OPTIONS = {
   dry_breaker: {
     rule: { type: "texts" },
     placeholder: "text",
-    text: 'DRY: repetitions end at tokens that hold this text; may be repeated (default: newline, colon, ", *)',
+    text: 'DRY: repetitions end at tokens that contain this text; may be repeated (default: newline, colon, ", *)',
   },
   no_repeat_ngram_size: {
     rule: whole(0, MAX_COUNT),
     placeholder: "n",
-    text: "never write n tokens that stand in the context in this order; 0 = off; 3 is a good value",
+    text: "never repeat a sequence of n tokens from the context; 0 = off; 3 is a good value",
     initial: 0,
   },
   typical_p: {
     rule: { type: "decimal", min: 0, max: 1, isAboveMin: true, hint: "1 turns it off" },
     placeholder: "p",
-    text: "draw from the tokens that surprise about as much as expected, of total probability p; 1 = all",
+    text: "draw from the tokens nearest the expected surprise, with total probability p; 1 = all",
     initial: 1,
   },
   mirostat_tau: {
@@ -146,7 +146,7 @@ export const SAMPLING_OPTIONS = {
   bad_words: {
     rule: { type: "lines" },
     placeholder: "file",
-    text: "never write any of this file's lines, as they stand: case and spaces count",
+    text: "never write any line of this file; case and spaces count",
   },
   logit_bias: {
     rule: { type: "biases" },
@@ -174,7 +174,7 @@ export const SAMPLING_OPTIONS = {
   logprobs: {
     rule: whole(0, MAX_TOP),
     placeholder: "n",
-    text: "as JSON lines: each token's log-probability and rank, and the n likeliest in its place (default: off)",
+    text: "in jsonl: each token's log-probability and rank, and the n likeliest in its place (default: off)",
     keepsText: true,
   },
 } as const satisfies Readonly<Record<string, SamplingOption>>;

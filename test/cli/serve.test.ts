@@ -66,7 +66,7 @@ describe("gpt2 serve", () => {
     const open = await startServing("--host", "0.0.0.0");
     assert.match(
       open.running.stderr,
-      /^warning: whoever reaches 0\.0\.0\.0:0 can use the model: --api_key asks/m,
+      /^warning: anyone who can reach 0\.0\.0\.0:0 can use the model: --api_key requires/m,
     );
     open.running.child.kill();
     const running = startGpt2(["serve", ...micro("--port", "0", "--host", "0.0.0.0")], {

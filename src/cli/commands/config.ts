@@ -35,7 +35,7 @@ function heldRow(option: Option, setting: Setting | undefined): Row {
   return { option: option.attributeName(), value, from: DEFAULT };
 }
 
-/** Every option of a command: what holds, and where it comes from. */
+/** Every option of a command: its value, and where that comes from. */
 async function heldBy(
   name: string,
   names: readonly string[],
@@ -94,7 +94,7 @@ export function addConfig(program: Command, _: (code: number) => void, define: D
   const command = program
     .command("config")
     .description(
-      `Lists what ${LOCAL_FILE}, config.yaml and GPT2_ variables set, and checks all of it; with a command's name, every option of it, its value and where that comes from. docs/config.md describes the files.`,
+      `Lists what ${LOCAL_FILE}, config.yaml and GPT2_ variables set, and checks all of it; with a command's name, each of its options, the value and where that comes from. docs/config.md describes the files.`,
     )
     .argument("[command]", "list every option of this command")
     .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text")

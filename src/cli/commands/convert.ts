@@ -36,8 +36,8 @@ export function addConvert(program: Command): void {
     )
     .argument("<model>", "a model's name, or the path of a folder with a checkpoint")
     .option("--dtype <type>", "float32, or float16: half the size", oneOf("--dtype", DTYPES), "float32")
-    .option("--out <folder>", "write there instead of beside the checkpoint")
-    .option("--overwrite", "replace a model that is in that folder")
+    .option("--out <folder>", "write there instead of next to the checkpoint")
+    .option("--overwrite", "replace a model already in that folder")
     .addHelpText("before", "Example: gpt2 convert 117M\n");
   addModelsDir(command).action(
     async (

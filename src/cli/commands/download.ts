@@ -111,7 +111,7 @@ export function addDownload(program: Command): void {
   const command = program
     .command("download")
     .description(
-      "Fetches one of OpenAI's models (117M = 124M, 345M = 355M, 774M, 1558M), or a GPT-2 of the Hugging Face hub (USER/NAME, USER/NAME@REVISION, distilgpt2), and makes it ready. Run the command again to resume an interrupted download. $HF_TOKEN, $HF_ENDPOINT, $HF_HOME and $HF_HUB_OFFLINE mean what they mean to the hub's own programs.",
+      "Fetches one of OpenAI's models (117M = 124M, 345M = 355M, 774M, 1558M), or a GPT-2 of the Hugging Face hub (USER/NAME, USER/NAME@REVISION, distilgpt2), and makes it ready. Run the command again to resume an interrupted download. $HF_TOKEN, $HF_ENDPOINT, $HF_HOME and $HF_HUB_OFFLINE work as in the hub's own programs.",
     )
     .argument(
       "[model]",

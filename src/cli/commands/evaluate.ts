@@ -201,7 +201,7 @@ export function addEvaluate(program: Command): void {
   const command = program
     .command("evaluate")
     .description(
-      "Measures a model on a text as papers do: perplexity per token and per word, and bits per byte, in windows as gpt2 score has them; or, of a .jsonl with a text per line, how often the model finds the last word (LAMBADA).",
+      "Measures a model on a text as papers do: perplexity per token and per word, and bits per byte, in the windows of gpt2 score; or, for a .jsonl with a text per line, how often the model predicts the last word (LAMBADA).",
     )
     .argument("<file>", "the text; with --task last_word a .jsonl")
     .option(
@@ -212,7 +212,7 @@ export function addEvaluate(program: Command): void {
     )
     .option(
       "--detokenize <what>",
-      "none, or wikitext: undo WikiText's cutting into words, and count its words as it does",
+      "none, or wikitext: undo WikiText's tokenization, and count words as it does",
       oneOf("--detokenize", DETOKENIZE),
       "none",
     )
@@ -230,7 +230,7 @@ export function addEvaluate(program: Command): void {
     .addOption(specialOption("the text"))
     .option(
       "--resume <file>",
-      "keep what has been measured in this file, and continue from it; pass the same options again",
+      "save progress in this file, and continue from it; pass the same options again",
     )
     .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text")
     .addHelpText("before", "Example: gpt2 evaluate wiki.test.tokens --detokenize wikitext --stride 32\n");

@@ -9,7 +9,7 @@ import { onePrompt } from "../samples/prompts.js";
 import type { Layout } from "../samples/sink.js";
 import { readPiped, readStdin, readTextFile, withoutLastNewline, withUnixLines } from "../terminal/input.js";
 
-/** The options that generate has beside the shared ones. Names are gpt-2-simple's, but for prompt_file. */
+/** The options of generate, besides the shared ones. Names are gpt-2-simple's, but for prompt_file. */
 interface GenerateOptions extends PromptsOptions {
   readonly prefix?: string;
   readonly prompt_file?: string;
@@ -91,15 +91,15 @@ export function addGenerate(program: Command, finish: (code: number) => void): v
     .option("--prompt_file <file>", "read the prompt from a file")
     .option(
       "--prompts <file>",
-      'continue every prompt of a file, --batch_size of them at once: a line each of a text; an object a line of a .jsonl, {"prompt": ..., and options of its own}; a row of a .csv or .tsv',
+      'continue every prompt in a file, --batch_size at once: each line of a text; each object of a .jsonl, {"prompt": ..., and its own options}; each row of a .csv or .tsv',
     )
     .option(
       "--template <text>",
-      "with --prompts FILE.jsonl or .csv: the prompt, in which {title} stands for that field or column; \\n is a newline",
+      "with --prompts FILE.jsonl or .csv: the prompt, with {title} replaced by that field or column; \\n is a newline",
     )
     .option(
       "--column <name>",
-      "with --prompts FILE.csv or .jsonl: the column or field that is the prompt (default: prompt, or a table's first)",
+      "with --prompts FILE.csv or .jsonl: the column or field that holds the prompt (default: prompt, or a table's first)",
     )
     .addOption(
       new Option("--include_prefix <bool>", "true, or false: print the prompt with each sample")

@@ -44,7 +44,7 @@ async function readPrompts(
   return signal.aborted && !output.closed.aborted ? EXIT.interrupted : EXIT.done;
 }
 
-/** Where a session is kept, and where it stands. */
+/** Where a session is kept, and how far it has got. */
 function welcome({ path, state: { steps } }: SessionFile): string {
   if (steps.length === 0) return `a new session, kept in ${path}`;
   const text = textOf(steps[steps.length - 1]).replace(/\s+/g, " ");
@@ -64,7 +64,7 @@ export function addInteractive(program: Command, finish: (code: number) => void)
     )
     .option(
       "--session <name>",
-      "keep the session under this name, or in this file, and go on with it the next time (at a terminal)",
+      "keep the session under this name, or in this file, and continue it next time (at a terminal)",
     )
     .option("--no_history", "do not read or write the history file; the same as setting $GPT2_NO_HISTORY")
     .addHelpText("before", "Example: gpt2 interactive --top_k 40\n");
@@ -72,8 +72,8 @@ export function addInteractive(program: Command, finish: (code: number) => void)
     async (options: GeneratingOptions & { no_history?: boolean; turns?: boolean; session?: string }) => {
       checkStdin();
       if (options.session !== undefined && !process.stdin.isTTY)
-        throw new UsageError("--session is for a person at a terminal", {
-          next: "prompts from a pipe or a file stand alone",
+        throw new UsageError("--session needs a terminal", {
+          next: "prompts from a pipe or a file are independent",
         });
       const output = new Output();
       const file = options.session === undefined ? undefined : await SessionFile.open(options.session);

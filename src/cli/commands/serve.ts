@@ -46,7 +46,7 @@ function keyOf(typed: string): string {
 async function serve(options: ServeOptions): Promise<number> {
   if (!isLoopback(options.host) && options.api_key === undefined) {
     tell(
-      `warning: whoever reaches ${options.host}:${options.port} can use the model: --api_key asks for a key`,
+      `warning: anyone who can reach ${options.host}:${options.port} can use the model: --api_key requires a key`,
     );
   }
   const controller = new AbortController();
@@ -87,7 +87,7 @@ export function addServe(program: Command, finish: (code: number) => void): void
   const command = program
     .command("serve")
     .description(
-      "Keeps the model loaded and answers OpenAI's completions API (POST /v1/completions) for any number of clients, with a page to play with at the same address. A request with a seed gets the text that gpt2 generate writes with it, whoever else is served. Ctrl-C ends it when running requests have ended.",
+      "Keeps the model loaded and answers OpenAI's completions API (POST /v1/completions) for any number of clients, with a page to play with at the same address. A request with a seed gets the text that gpt2 generate writes with it, whatever else is running. Ctrl-C stops it once running requests have finished.",
     )
     .option("--model_name <name>", "a model's name, or the path of its folder", "117M")
     .addHelpText("before", "Example: gpt2 serve --model_name stories\n");
@@ -96,27 +96,28 @@ export function addServe(program: Command, finish: (code: number) => void): void
   addValue(
     command,
     "--host <address>",
-    "the address to listen at; 0.0.0.0 = all",
+    "the address to listen on; 0.0.0.0 = all",
     (text) => text,
     "127.0.0.1",
   );
   addValue(
     command,
     "--port <n>",
-    "the port to listen at; 0 = any free",
+    "the port to listen on; 0 = any free",
     wholeNumber("--port", 0, 65535),
     PORT,
   );
   command.addOption(
     new Option(
       "--api_key <key>",
-      "answer only requests with this key; $GPT2_API_KEY keeps it out of the list of processes (default: none)",
+      "answer only requests with this key; $GPT2_API_KEY keeps it out of the process list (default: none)",
     ).argParser(keyOf),
   );
   command.addOption(
-    new Option("--cors <origin>", "let pages of this origin ask, * = all (default: none)").argParser(
-      originOf,
-    ),
+    new Option(
+      "--cors <origin>",
+      "accept requests from pages of this origin; * = all (default: none)",
+    ).argParser(originOf),
   );
   addValue(
     command,
@@ -129,14 +130,14 @@ export function addServe(program: Command, finish: (code: number) => void): void
   addValue(
     command,
     "--cache_megabytes <n>",
-    "memory that keeps what was read for texts that begin alike",
+    "memory for the cache of prompts, which texts that begin alike share",
     wholeNumber("--cache_megabytes", 0, 1_000_000),
     256,
   );
   addValue(
     command,
     "--grace <seconds>",
-    "time for running requests to end at Ctrl-C or SIGTERM",
+    "how long running requests may take to finish after Ctrl-C or SIGTERM",
     decimalNumber("--grace", "a number of seconds from 0", (n) => n >= 0 && n <= 86_400),
     30,
   );

@@ -56,7 +56,7 @@ export function addTokenize(program: Command): void {
   const command = program
     .command("tokenize")
     .description(
-      "Prints the ids of a text's tokens on one line, as a prompt has them. Every byte counts, including the newline at the end of a file.",
+      "Prints a text's token ids on one line, the same as in a prompt. Every byte counts, including the newline at the end of a file.",
     )
     .argument("[text...]", "the text, or with --decode the ids (default: --file, or standard input)")
     .option("--file <file>", "read the text or the ids from a file")

@@ -325,7 +325,7 @@ describe("--session", posix, () => {
       assert.equal(readFileSync(path, "utf8"), text);
     }
     const piped = await gpt2(["interactive", ...micro("--session", "x")], { stdin: "of\n" });
-    assertFails(piped, 2, /--session is for a person at a terminal/);
+    assertFails(piped, 2, /--session needs a terminal/);
   });
 });
 
