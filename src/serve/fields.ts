@@ -5,7 +5,7 @@ import { quote } from "../system/errors.js";
 import { ApiError, badField } from "./api-error.js";
 
 /** The most of what one request can ask for. */
-export const LIMITS = { max_tokens: 16_384, choices: 128, logprobs: 20, stop: 16 } as const;
+export const LIMITS = { max_tokens: 16_384, choices: 128, logprobs: 20, stop: 64 } as const;
 /** Says what a value must be, if it is not. */
 type Check = (value: unknown) => string | undefined;
 

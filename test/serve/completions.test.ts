@@ -309,9 +309,24 @@ test("32 clients at once get exactly the command line's texts", () =>
   }));
 
 describe("what other programs send", () => {
-  /** Bodies as these libraries' sources write them, with their defaults. */
+  /** LangChain.js's and Continue's adapter's as they arrived; the others as their sources write them, with their defaults. */
   const SENT: Readonly<Record<string, object>> = {
-    "simonw/llm, completion: true": { model: "micro", prompt: "The king", stream: true, max_tokens: 256 },
+    "simonw/llm, completion: true": {
+      model: "micro",
+      prompt: "The king",
+      stream: true,
+      max_tokens: 256,
+      stream_options: { include_usage: true },
+    },
+    "LangChain.js's OpenAI": {
+      model: "micro",
+      temperature: 0.7,
+      max_tokens: 20,
+      n: 1,
+      stream: false,
+      prompt: ["The king"],
+    },
+    "Continue's adapter": { model: "micro", prompt: "The king", max_tokens: 10, stream: true, stop: ["\n"] },
     "LangChain's OpenAI": {
       model: "micro",
       prompt: ["The king"],
@@ -331,7 +346,8 @@ describe("what other programs send", () => {
       prompt: "The king",
       max_tokens: 128,
       temperature: 0.01,
-      stop: ["\n\n", "<|endoftext|>"],
+      // Ends of a hole, and words that begin another definition in the file's language.
+      stop: ["\n\n", "<|endoftext|>", ...Array.from({ length: 22 }, (_, i) => `\nkeyword${i}`)],
       stream: true,
       presence_penalty: null,
       frequency_penalty: null,
@@ -351,7 +367,7 @@ describe("what other programs send", () => {
     test(program, () =>
       serving({}, async ({ post }) => {
         const response = await post(body);
-        if ("stream" in body) {
+        if ("stream" in body && body.stream) {
           assert.match(response.headers.get("content-type") ?? "", /^text\/event-stream/);
           assert.equal(eventsOf(await response.text()).at(-1), "[DONE]");
           return;
