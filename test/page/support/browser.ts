@@ -20,6 +20,9 @@ export const NO_BROWSER = found
 export const launch = (): Promise<Browser> =>
   chromium.launch({ executablePath: found, args: ["--no-sandbox", "--disable-gpu"] });
 
+/** How long a page may take, in milliseconds: only a page that never gets there should fail, not a slow machine. */
+const PATIENCE = 60_000;
+
 /** An open page, and what it did that it must not. */
 export interface Opened {
   readonly page: Page;
@@ -36,7 +39,7 @@ export async function open(
   allowed = /^$/,
 ): Promise<Opened> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   const faults: string[] = [];
   page.on("console", (message) => {
@@ -54,7 +57,7 @@ export async function open(
 
 /** Waits until the page is as wanted. */
 export async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + PATIENCE;
   while (!(await isSo())) {
     assert.ok(Date.now() < end, `it never came: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
