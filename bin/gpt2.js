@@ -2,12 +2,15 @@
 // Starts the built program. Plain old JavaScript, so that an old Node reads it and gets a clear answer.
 import { fileURLToPath } from "node:url";
 
+var args = process.argv.slice(2);
+// A Tab is answered without loading the commands.
+var entry = args[0] === "__complete" ? "completion/answer.js" : "main.js";
 var major = Number(process.versions.node.split(".")[0]);
 if (major < 20) {
   fail("Node 20 or newer is needed, this is " + process.version + ": see nodejs.org");
 } else {
   if (process.pid === 1) endOnSignals();
-  import("../dist/src/cli/main.js").then((program) => program.main(process.argv.slice(2))).catch(explain);
+  import("../dist/src/cli/" + entry).then((program) => program.main(args)).catch(explain);
 }
 
 function fail(line) {

@@ -2,7 +2,6 @@ import { inspect } from "node:util";
 import { Command, CommanderError } from "commander";
 import { EXIT, messageOf, UsageError, UserError, writeOptionsAs } from "../system/errors.js";
 import { packageVersion } from "../system/package.js";
-import type { Shell } from "./completion/stubs.js";
 import type { Define } from "./config/apply.js";
 import { withUnderscores } from "./options/parse.js";
 import { Output } from "./terminal/output.js";
@@ -134,7 +133,7 @@ export async function buildProgram(
   }
   program.hook("preAction", async (_, command) => {
     if (command === program) return;
-    const { applyConfig } = await import("./config/apply.js"); // a Tab and --help read no settings
+    const { applyConfig } = await import("./config/apply.js"); // --help reads no settings
     await applyConfig(command, Object.keys(COMMANDS), define);
   });
   program.action(async ({ version }: { version?: boolean }) => {
@@ -157,15 +156,6 @@ function explain(error: unknown): { line: string; exitCode: number } {
   return { line: `${messageOf(error)} (an unexpected error: DEBUG=gpt2 shows where)`, exitCode: EXIT.failed };
 }
 
-/** The answer for a shell that completes a line; not a command in the help. */
-async function completionOf([shell, ...typed]: readonly string[], output: Output): Promise<string> {
-  const { answer } = await import("./completion/answer.js");
-  const { describeProgram } = await import("./completion/describe.js");
-  return answer(shell as Shell, typed, async (command) =>
-    describeProgram(await buildProgram(output, () => {}, [command])),
-  );
-}
-
 /**
  * Runs the command line.
  * @param typed the arguments after `gpt2`
@@ -180,10 +170,6 @@ export async function main(typed: readonly string[]): Promise<void> {
     code = exitCode;
   };
   try {
-    if (command === "__complete") {
-      await output.write(await completionOf(args.slice(1), output));
-      return await output.finish();
-    }
     if (command !== undefined && !command.startsWith("-") && !Object.hasOwn(COMMANDS, command)) {
       const names = Object.keys(COMMANDS).join(", ");
       throw new UsageError(`unknown command ${JSON.stringify(command)}`, {

@@ -1,10 +1,10 @@
-import { randomBytes } from "node:crypto";
 import { readdirSync, renameSync, rmSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../system/errors.js";
 import { fileError, syncFolder } from "../system/files.js";
 import { isAtWork, isRunning, type Lock, lockFolder, removeStaleLock } from "../system/lock.js";
+import { randomHex } from "../system/random-hex.js";
 
 /** Two sets put in place at once would leave a mixture: one writer at a time. */
 const LOCK = { file: ".writing.lock", name: "gpt2 command" };
@@ -36,7 +36,7 @@ export class FileSet {
       await lock.release();
       throw fileError("read", folder, error);
     }
-    return new FileSet(folder, `${process.pid}-${randomBytes(4).toString("hex")}`, lock);
+    return new FileSet(folder, `${process.pid}-${randomHex(4)}`, lock);
   }
 
   /** Opens a new file of the set; append() goes there from now on. */

@@ -1,6 +1,6 @@
-import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { quote } from "../system/errors.js";
+import { randomHex } from "../system/random-hex.js";
 import { ApiError, badField, toApiError } from "./api-error.js";
 import { type Choice, choicesOf, type Piece, type WritingModel } from "./choice.js";
 import { appendLogprobs } from "./logprobs.js";
@@ -29,7 +29,7 @@ class Answer {
     model: string,
   ) {
     const created = Math.floor(Date.now() / 1000);
-    const id = `cmpl-${randomBytes(12).toString("hex")}`;
+    const id = `cmpl-${randomHex(12)}`;
     this.#head = { id, object: "text_completion", created, model, seed: request.sampling.seed };
     this.#whole = [];
   }

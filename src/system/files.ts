@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { lstatSync, mkdirSync, statSync } from "node:fs";
 import {
   type FileHandle,
@@ -15,6 +14,7 @@ import {
 import { dirname, resolve } from "node:path";
 import { messageOf, reasonOf, UserError } from "./errors.js";
 import { isLfsPointer, lfsFault } from "./lfs.js";
+import { randomHex } from "./random-hex.js";
 
 /** A UserError for a failed file operation, with the reason in plain words. */
 export function fileError(action: string, path: string, error: unknown): UserError {
@@ -133,7 +133,7 @@ async function writeBeside(
   write: (file: FileHandle) => Promise<void>,
   mode?: number,
 ): Promise<string> {
-  const beside = `${path}.${randomBytes(4).toString("hex")}.part`;
+  const beside = `${path}.${randomHex(4)}.part`;
   try {
     const file = await open(beside, "wx", mode);
     try {

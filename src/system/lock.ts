@@ -1,10 +1,10 @@
-import { randomBytes } from "node:crypto";
 import { linkSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { rm, utimes } from "node:fs/promises";
 import { hostname, uptime } from "node:os";
 import { dirname, join } from "node:path";
 import { UserError } from "./errors.js";
 import { fileError } from "./files.js";
+import { randomHex } from "./random-hex.js";
 
 const HEARTBEAT_MS = 5_000;
 
@@ -89,7 +89,7 @@ const contentOf = (): string =>
     pid: process.pid,
     host: hostname(),
     started: startOf(process.pid),
-    token: randomBytes(8).toString("hex"),
+    token: randomHex(8),
   });
 
 /** Takes a lock, or returns its holder. */
@@ -184,7 +184,7 @@ export function removeStaleLock(folder: string, { file, staleMs = STALE_MS }: Wo
 }
 
 /** A name for a file that will become a lock, or was one, with the process that must remove it. */
-const besideOf = (path: string): string => `${path}.${process.pid}-${randomBytes(4).toString("hex")}`;
+const besideOf = (path: string): string => `${path}.${process.pid}-${randomHex(4)}`;
 
 /** Removes what a process left next to the lock when it was killed between two steps. */
 function removeLeftovers(path: string): void {

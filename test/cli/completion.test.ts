@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { before, describe, test } from "node:test";
-import { answer } from "../../dist/src/cli/completion/answer.js";
+import { answer, DEFINITIONS } from "../../dist/src/cli/completion/answer.js";
 import { gpt2Words, splitLine } from "../../dist/src/cli/completion/bash.js";
 import { complete } from "../../dist/src/cli/completion/complete.js";
 import { describeProgram } from "../../dist/src/cli/completion/describe.js";
@@ -181,12 +181,12 @@ const SOME = [
 
 describe("the rules, without a shell", () => {
   const definitions = describeProgram(program);
-  const inHere = <T>(run: () => T): T => {
+  const inHere = async <T>(run: () => Promise<T>): Promise<T> => {
     const [cwd, folder] = [process.cwd(), process.env["GPT2_MODELS_DIR"]];
     process.chdir(CWD);
     process.env["GPT2_MODELS_DIR"] = MODELS;
     try {
-      return run();
+      return await run();
     } finally {
       process.chdir(cwd);
       if (folder === undefined) delete process.env["GPT2_MODELS_DIR"];
@@ -195,15 +195,20 @@ describe("the rules, without a shell", () => {
   };
   const completed = (line: string) => inHere(() => complete(definitions, gpt2Words(splitLine(line))));
 
-  test("commands, every option of every command, and values", () => {
+  test("the build wrote what the commands define", () => {
+    const written = readFileSync(DEFINITIONS, "utf8");
+    assert.equal(written, JSON.stringify(definitions), "npm run build writes it anew");
+  });
+
+  test("commands, every option of every command, and values", async () => {
     const flags = [...OPTIONS].map(([name, options]) => [`gpt2 ${name} -`, options] as const);
     for (const [line, wanted] of [...Object.entries(TABLE), ...flags]) {
-      const offered = completed(line).offers.map(({ text }) => text);
+      const offered = (await completed(line)).offers.map(({ text }) => text);
       assert.deepEqual(offered.sort(), [...wanted].sort(), line);
     }
   });
 
-  test("paths, where files or folders fit, and folders of models where no name does", () => {
+  test("paths, where files or folders fit, and folders of models where no name does", async () => {
     for (const [line, paths] of [
       ["gpt2 score ", "files"],
       ["gpt2 finetune a b ", "files"],
@@ -216,21 +221,23 @@ describe("the rules, without a shell", () => {
       ["gpt2 generate --nsamples ", undefined],
       ["gpt2 generate --no-such=", undefined],
     ] as const)
-      assert.equal(completed(line).paths, paths, line);
+      assert.equal((await completed(line)).paths, paths, line);
   });
 
   test("what each shell is told: offers as it takes them, and what they are", async () => {
-    const define = async () => definitions;
-    assert.equal(await answer("fish", ["generate", "--backend=wa"], define), "none\n--backend=wasm\t\n");
-    assert.equal(await answer("zsh", ["generate", "--backend=wa"], define), "none=\nwasm\n");
-    assert.equal(await answer("bash", ["gpt2 generate --backend=wa", "="], define), "none\nwasm\n");
-    assert.equal(await answer("bash", ["gpt2 generate --backend=wa", ""], define), "none\n--backend=wasm\n");
+    assert.equal(await answer("fish", ["generate", "--backend=wa"], definitions), "none\n--backend=wasm\t\n");
+    assert.equal(await answer("zsh", ["generate", "--backend=wa"], definitions), "none=\nwasm\n");
+    assert.equal(await answer("bash", ["gpt2 generate --backend=wa", "="], definitions), "none\nwasm\n");
     assert.equal(
-      await answer("zsh", ["sco"], define),
+      await answer("bash", ["gpt2 generate --backend=wa", ""], definitions),
+      "none\n--backend=wasm\n",
+    );
+    assert.equal(
+      await answer("zsh", ["sco"], definitions),
       "none\nscore:log-probabilities and perplexity of a text\n",
     );
     const typed = ["score", "--models_dir", MODELS, "--model_name", "co"];
-    assert.equal(await answer("zsh", typed, define), "none\nco\\:lon=x\n");
+    assert.equal(await answer("zsh", typed, definitions), "none\nco\\:lon=x\n");
   });
 });
 
@@ -441,7 +448,7 @@ test("names for completion: one a line, none with a newline in it, without a loo
   );
 });
 
-test("completing loads neither TensorFlow.js nor WebAssembly, nor another command", async () => {
+test("completing loads no command, and no package but the one that knows where caches are", async () => {
   const list = join(TEMPORARY, "loaded modules");
   const hooks = `import { appendFileSync } from "node:fs";
     export async function load(url, context, next) {
@@ -456,12 +463,12 @@ test("completing loads neither TensorFlow.js nor WebAssembly, nor another comman
       .ended,
   );
   const loaded = readFileSync(list, "utf8");
-  assert.match(loaded, /cli\/main\.js/);
-  assert.match(loaded, /commands\/generate\.js/);
-  assert.doesNotMatch(loaded, /@tensorflow|\.wasm$|undici|d3-|csv-parse|commands\/(?!generate)/m);
+  assert.match(loaded, /completion\/answer\.js/);
+  assert.doesNotMatch(loaded, /cli\/(main|commands)|\.wasm$|node_modules\/(?!env-paths|is-safe-filename)/m);
 });
 
 test("another shell, or none: a line, exit code 2", async () => {
   assertFails(await gpt2(["completion", "tcsh"]), 2, /one of bash, zsh, fish, not "tcsh"/);
   assertFails(await gpt2(["completion"]), 2, /shell/);
+  assertFails(await gpt2(["__complete", "tcsh", "gen"]), 2, /__complete is what shells call/);
 });

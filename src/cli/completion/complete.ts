@@ -1,6 +1,5 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { expandPath, isPath, listStored } from "../../models/store.js";
 import type { Candidates, CommandDefinition, OptionDefinition } from "./describe.js";
 
 /** A possible word at the cursor. */
@@ -18,7 +17,7 @@ export interface Completion {
   readonly prefix: string;
 }
 
-/** The program and its commands; the command that was typed has its options and arguments too. */
+/** The program and its commands. */
 export interface Definitions {
   readonly program: CommandDefinition;
   readonly commands: readonly CommandDefinition[];
@@ -50,26 +49,35 @@ function typedValue(words: readonly string[], name: string): string | undefined 
 /** Names that fit on one line. */
 const printable = (names: Iterable<string>): string[] => [...names].filter((name) => !/\p{Cc}/u.test(name));
 
-function models(words: readonly string[]): string[] {
+async function models(words: readonly string[]): Promise<string[]> {
+  const { listStored } = await import("../../models/store.js");
   return printable(new Set(listStored(typedValue(words, "--models_dir")).map(({ name }) => name)));
 }
 
 /** Runs are folders with a model in the checkpoint folder. */
-function runs(words: readonly string[]): string[] {
+async function runs(words: readonly string[]): Promise<string[]> {
+  const { expandPath } = await import("../../models/store.js");
   const folder = expandPath(typedValue(words, "--checkpoint_dir") ?? "checkpoint");
   if (!existsSync(folder)) return [];
   return printable(readdirSync(folder)).filter((name) => existsSync(join(folder, name, "hparams.json")));
 }
 
-function completeValue(values: Candidates, words: readonly string[], typed: string, prefix = ""): Completion {
+/** Only names of models and runs need the modules that know where they are. */
+async function completeValue(
+  values: Candidates,
+  words: readonly string[],
+  typed: string,
+  prefix = "",
+): Promise<Completion> {
   const names = [
     ...values.words,
-    ...(values.models ? models(words) : []),
-    ...(values.runs ? runs(words) : []),
+    ...(values.models ? await models(words) : []),
+    ...(values.runs ? await runs(words) : []),
   ];
   const offers = names.filter((text) => text.startsWith(typed)).map((text) => ({ text }));
   // A model can be named by its folder's path.
-  const isFolder = (values.models || values.runs) && (offers.length === 0 || isPath(typed));
+  const isName = values.models || values.runs;
+  const isFolder = isName && (offers.length === 0 || (await import("../../models/store.js")).isPath(typed));
   return { offers, prefix, paths: values.paths ?? (isFolder ? "folders" : undefined) };
 }
 
@@ -89,7 +97,10 @@ function completeCommand(commands: readonly CommandDefinition[], typed: string):
  * Everything that can complete the last of the words.
  * @param words those after `gpt2`, up to the cursor, without quotes; the last one may be empty
  */
-export function complete({ program, commands }: Definitions, words: readonly string[]): Completion {
+export async function complete(
+  { program, commands }: Definitions,
+  words: readonly string[],
+): Promise<Completion> {
   const typed = words.at(-1) ?? "";
   if (words.length <= 1) {
     return typed.startsWith("-") ? completeFlag(program, typed) : completeCommand(commands, typed);

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { appendFile, chmod, type FileHandle, open, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
@@ -9,6 +8,7 @@ import { expandPath } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import { type Lock, lockFolder } from "../../system/lock.js";
+import { randomHex } from "../../system/random-hex.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { note, tell } from "../terminal/output.js";
 import { placeOf, type RunPrompts } from "./prompts.js";
@@ -206,7 +206,7 @@ async function tidy(path: string, { lines }: Found): Promise<void> {
     }
     return;
   }
-  const beside = `${path}.${randomBytes(4).toString("hex")}.part`;
+  const beside = `${path}.${randomHex(4)}.part`;
   try {
     for (const { start, end } of kept) {
       await pipeline(
