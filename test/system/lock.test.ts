@@ -79,13 +79,15 @@ suite("locks", () => {
 test("a process that has ended and that nobody has waited for does not run", {
   skip: process.platform !== "linux" && "elsewhere nothing tells it from one that runs",
 }, async () => {
-  // The shell's child ends, and the shell has become a program that does not wait for it.
-  const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 60"], {
-    stdio: ["ignore", "pipe", "ignore"],
+  // The shell becomes a program that does not wait for children; only then does its child end.
+  const parent = spawn("sh", ["-c", "exec 3<&0; cat <&3 & echo $!; exec sleep 60"], {
+    stdio: ["pipe", "pipe", "ignore"],
   });
   try {
     const [line] = (await once(parent.stdout, "data")) as [Buffer];
     const pid = Number(line);
+    while (!readFileSync(`/proc/${parent.pid}/cmdline`, "latin1").startsWith("sleep")) await nextTurn();
+    parent.stdin.end();
     const state = (): string | undefined =>
       readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)?.split(" ")[0];
     while (state() !== "Z") await nextTurn();
