@@ -1,12 +1,17 @@
 import { randomSeed } from "../random.js";
+import { faultOfBeams, searchesBeams } from "../sampling/beam-faults.js";
+import { type BeamOptions, beamSamples } from "../sampling/beam-search.js";
 import type { FinishReason } from "../sampling/continuation.js";
 import { faultOfBias } from "../sampling/draw.js";
 import { type TokenLogprob, withoutAdded } from "../sampling/logprobs.js";
-import { checkOptions, SAMPLING_NAMES, SAMPLING_OPTIONS } from "../sampling/options.js";
+import { BEAM_NAMES, checkOptions, SAMPLING_NAMES, SAMPLING_OPTIONS } from "../sampling/options.js";
 import { promptIds } from "../sampling/prompt.js";
 import { inOrder, type SampleEvent, type SampleOptions, sample } from "../sampling/sample.js";
 import { Turns } from "../sampling/turns.js";
 import { insideOf, type Model } from "./model.js";
+
+/** A beam search's options; see docs/sampling.md. */
+type SearchOptions = Pick<BeamOptions, "num_beams" | "length_penalty" | "num_return">;
 
 /** How a text is written; names, meaning and defaults are the command line's. */
 export interface GenerateOptions
@@ -14,7 +19,8 @@ export interface GenerateOptions
     Omit<
       SampleOptions,
       "nsamples" | "batch_size" | "numberOf" | "keepIds" | "pinned" | "logprobs" | "stop" | "signal"
-    >
+    > &
+      Omit<SearchOptions, "num_return">
   > {
   /** End the text before this one, or before the first of these. */
   readonly stop?: string | readonly string[];
@@ -34,13 +40,16 @@ export interface SamplesOptions extends GenerateOptions {
   readonly batch_size?: number;
   /** Tell of each token how likely the model found it, and so many of the likeliest: see Sample.token_logprobs. */
   readonly logprobs?: number;
+  /** How many of the texts that a beam search found, instead of nsamples. Default: 1. */
+  readonly num_return?: number;
 }
 
 /** One of several texts: the same as a line of `--format jsonl`. */
 export interface Sample {
   /** Its number, from 1. */
   readonly sample: number;
-  readonly seed: number;
+  /** Undefined where nothing was drawn: of a beam search. */
+  readonly seed?: number;
   /** As given. */
   readonly prompt: string | readonly number[];
   /** The text that follows the prompt. */
@@ -48,12 +57,17 @@ export interface Sample {
   /** How many tokens it has. */
   readonly tokens: number;
   readonly finish_reason: Exclude<FinishReason, "interrupted">;
+  /** What a beam search ranked it by: the sum of its tokens' log-probabilities / their number ** length_penalty. */
+  readonly score?: number;
   /** Its tokens, where `logprobs` asks for them. */
   readonly token_logprobs?: readonly TokenLogprob[];
 }
 
-const SAMPLES_NAMES = [...SAMPLING_NAMES, "signal", "onNotice"];
-const NAMES = SAMPLES_NAMES.filter((name) => !["nsamples", "batch_size", "logprobs"].includes(name));
+const SAMPLES_NAMES = [...SAMPLING_NAMES, ...BEAM_NAMES, "signal", "onNotice"];
+const NAMES = SAMPLES_NAMES.filter(
+  (name) => !["nsamples", "batch_size", "logprobs", "num_return"].includes(name),
+);
+const TURN_NAMES = NAMES.filter((name) => !(BEAM_NAMES as readonly string[]).includes(name));
 
 const { nsamples, batch_size, temperature, top_k, top_p } = SAMPLING_OPTIONS;
 const DEFAULTS = {
@@ -63,6 +77,14 @@ const DEFAULTS = {
   top_k: top_k.initial,
   top_p: top_p.initial,
 };
+
+/** Checks what a program passed. @throws RangeError that names the option; the signal's reason on an abort */
+function check(options: SamplesOptions, names: readonly string[]): void {
+  checkOptions(options, names);
+  const fault = faultOfBeams(options);
+  if (fault) throw new RangeError(`${fault.reason}: ${fault.next}`);
+  options.signal?.throwIfAborted();
+}
 
 /** The core's events, in the order of the samples. */
 function events(
@@ -80,13 +102,15 @@ function events(
   if (fault) throw new RangeError(`logit_bias${fault}`);
   const ids = promptIds(inside, prompt, { special, onNotice });
   const given = Object.entries(options).filter(([, value]) => value !== undefined); // undefined means the default
-  return inOrder(
-    sample(inside.engine, inside.encoder, ids, {
-      ...DEFAULTS,
-      ...(Object.fromEntries(given) as typeof options),
-      stop: typeof stop === "string" ? [stop] : stop,
-    }),
-  );
+  const wanted = {
+    ...DEFAULTS,
+    ...(Object.fromEntries(given) as typeof options),
+    stop: typeof stop === "string" ? [stop] : stop,
+  };
+  if (!searchesBeams(options)) return inOrder(sample(inside.engine, inside.encoder, ids, wanted));
+  const { num_beams = 1, length_penalty = 1, num_return = 1 } = options;
+  const search = { ...wanted, num_beams, length_penalty, num_return, nsamples: num_return };
+  return beamSamples(inside.engine, inside.encoder, ids, search);
 }
 
 /**
@@ -100,8 +124,7 @@ export async function* generate(
   prompt: string | readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<string, void, void> {
-  checkOptions(options, NAMES);
-  options.signal?.throwIfAborted();
+  check(options, NAMES);
   for await (const event of events(model, prompt, { ...options, seed: options.seed ?? randomSeed() })) {
     if (event.type === "text") yield event.text;
     else if (event.type === "end" && event.finish_reason === "interrupted") options.signal?.throwIfAborted();
@@ -118,8 +141,7 @@ export async function* generateSamples(
   prompt: string | readonly number[],
   options: SamplesOptions = {},
 ): AsyncGenerator<Sample, void, void> {
-  checkOptions(options, SAMPLES_NAMES);
-  options.signal?.throwIfAborted();
+  check(options, SAMPLES_NAMES);
   const seed = options.seed ?? randomSeed();
   let text = "";
   let scored: TokenLogprob[] = [];
@@ -127,13 +149,24 @@ export async function* generateSamples(
     if (event.type === "text") text += event.text;
     if (event.type === "token") scored.push(withoutAdded(event.token));
     if (event.type !== "end") continue;
-    const { tokens, finish_reason } = event;
+    const { tokens, finish_reason, score } = event;
     if (finish_reason === "interrupted") {
       options.signal?.throwIfAborted();
       continue;
     }
     const token_logprobs = options.logprobs === undefined ? {} : { token_logprobs: scored };
-    yield { sample: event.sample + 1, seed, prompt, text, tokens, finish_reason, ...token_logprobs };
+    yield {
+      ...{
+        sample: event.sample + 1,
+        ...(score === undefined && { seed }),
+        prompt,
+        text,
+        tokens,
+        finish_reason,
+      },
+      ...(score !== undefined && { score }),
+      ...token_logprobs,
+    };
     text = "";
     scored = [];
   }
@@ -154,9 +187,11 @@ export class Conversation {
    * Says a line; yields the answer piece by piece. An answer that is abandoned is forgotten; the line is kept.
    * @throws like generate()
    */
-  async *say(line: string, options: GenerateOptions = {}): AsyncGenerator<string, void, void> {
-    checkOptions(options, NAMES);
-    options.signal?.throwIfAborted();
+  async *say(
+    line: string,
+    options: Omit<GenerateOptions, keyof SearchOptions> = {},
+  ): AsyncGenerator<string, void, void> {
+    check(options, TURN_NAMES);
     const ids = this.#turns.ask(line, options);
     const seed = options.seed ?? randomSeed();
     let text = "";

@@ -33,7 +33,7 @@ export function makeAdjust(
   n_vocab: number,
   options: AdjustOptions,
   { ends, texts }: DrawTokens,
-): ((logits: Float32Array, past: Past) => Float64Array) | undefined {
+): ((logits: ArrayLike<number>, past: Past) => Float64Array) | undefined {
   const { logit_bias = new Map(), penalty_window = 0, no_repeat_ngram_size = 0, bad_words = [] } = options;
   let known: readonly string[] | undefined;
   const allTexts = (): readonly string[] => {

@@ -68,13 +68,31 @@ function marksBut(marks = NO_MARKS, shown: readonly number[]): ReadonlyMap<numbe
   return new Map([...marks].filter(([id]) => !shown.includes(id)));
 }
 
-/** What all continuations of one prompt share. */
-export class Continuations {
-  readonly draw: Draw;
-  readonly n_ctx: number;
+/** How a model's tokens are taken: for text, or for the end of one. */
+export interface TokenRoles {
   /** The tokens that end a text. */
   readonly ends: ReadonlySet<number>;
   /** Tokens that are not shown, and how each is written in a stop text. */
+  readonly hidden: ReadonlyMap<number, string>;
+}
+
+/** The roles that tokens have under these options. */
+export function tokenRoles(
+  { endOfText, special, marks }: Decoding,
+  { ignore_eos, show_special }: Pick<ContinuationOptions, "ignore_eos" | "show_special">,
+): TokenRoles {
+  const allEnds = [endOfText, ...(special?.eos ?? [])].filter((id) => id !== undefined);
+  return {
+    ends: new Set(ignore_eos ? [] : allEnds),
+    hidden: show_special ? NO_MARKS : marksBut(marks, ignore_eos ? allEnds : []),
+  };
+}
+
+/** What all continuations of one prompt share. */
+export class Continuations implements TokenRoles {
+  readonly draw: Draw;
+  readonly n_ctx: number;
+  readonly ends: ReadonlySet<number>;
   readonly hidden: ReadonlyMap<number, string>;
 
   /**
@@ -90,15 +108,14 @@ export class Continuations {
     if (prompt.length < 1 || prompt.length > n_ctx) {
       throw new RangeError(`a prompt has 1 to ${n_ctx} tokens, not ${prompt.length}`);
     }
-    const { ignore_eos, show_special, logprobs } = options;
-    if (logprobs !== undefined && !decoding.tokenBytes)
+    if (options.logprobs !== undefined && !decoding.tokenBytes)
       throw new RangeError("logprobs need the tokens' bytes");
-    const allEnds = [decoding.endOfText, ...(decoding.special?.eos ?? [])].filter((id) => id !== undefined);
+    const { ends, hidden } = tokenRoles(decoding, options);
     this.n_ctx = n_ctx;
-    this.ends = new Set(ignore_eos ? [] : allEnds);
+    this.ends = ends;
+    this.hidden = hidden;
     const texts = decoding.tokenBytes && (decoding as Decoding & TokenTexts);
     this.draw = makeDraw(n_vocab, options, { ends: this.ends, texts });
-    this.hidden = show_special ? NO_MARKS : marksBut(decoding.marks, ignore_eos ? allEnds : []);
   }
 
   /** Begins the continuation with this number in the seed's stream. */

@@ -44,7 +44,7 @@ export function faultOfBias(bias: ReadonlyMap<number, number>, n_vocab: number):
 export const NOT_NUMBERS =
   "the model's logits are not numbers: its weights are damaged or overflow float32: download or train it again";
 
-const NONE_LEFT = "logit_bias, bad_words and no_repeat_ngram_size leave the model no token to write";
+export const NONE_LEFT = "logit_bias, bad_words and no_repeat_ngram_size leave the model no token to write";
 
 /** Draws a token id from logits [n_vocab], which it leaves as they are, with a uniform random number in [0, 1). */
 export type Draw = (logits: Float32Array, u: number, past?: Past) => number;

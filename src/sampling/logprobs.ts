@@ -33,7 +33,7 @@ export function withoutAdded({ added: _, ...token }: DrawnToken): TokenLogprob {
 }
 
 /** log(sum(e^logit)) over logits [n_vocab], as their largest and what is to be added; not finite where one is not. */
-function logSumExp(logits: Float32Array): readonly [max: number, rest: number] {
+export function logSumExp(logits: Float32Array): readonly [max: number, rest: number] {
   let max = -Infinity;
   for (let i = 0; i < logits.length; i++) if (logits[i] > max) max = logits[i];
   return [max, log(sumOfExp(logits, max))];

@@ -179,6 +179,37 @@ export const SAMPLING_OPTIONS = {
   },
 } as const satisfies Readonly<Record<string, SamplingOption>>;
 
+/** The most texts that a beam search keeps at each step: each takes a key/value cache of its own. */
+const MAX_BEAMS = 256;
+
+/** What decides the texts that a beam search finds, where a command has one: generate, and its like in the library. */
+export const BEAM_OPTIONS = {
+  num_beams: {
+    rule: whole(1, MAX_BEAMS),
+    placeholder: "n",
+    text: "beam search: write the likeliest text, found by following n at once; 1 = off, texts are drawn at random",
+    initial: 1,
+  },
+  length_penalty: {
+    rule: decimal(-10, 10),
+    placeholder: "a",
+    text: "beam search: divide a text's log-probability by its number of tokens to this power; above 0 favours long texts",
+    initial: 1,
+  },
+  num_return: {
+    rule: whole(1, MAX_BEAMS),
+    placeholder: "n",
+    text: "beam search: write the n best texts that it found",
+    initial: 1,
+    keepsText: true,
+  },
+} as const satisfies Readonly<Record<string, SamplingOption>>;
+
+export type BeamOptionName = keyof typeof BEAM_OPTIONS;
+
+/** That table's names, in its order. */
+export const BEAM_NAMES = Object.keys(BEAM_OPTIONS) as readonly BeamOptionName[];
+
 export type SamplingOptionName = keyof typeof SAMPLING_OPTIONS;
 
 /** The table's names, in its order. */
@@ -194,7 +225,7 @@ const numberCheck = (rule: NumberRule): Check => [wanted(rule), (value) => obeys
 /** What a program may pass; see checkOptions(). */
 const CHECKS: Readonly<Record<string, Check>> = {
   ...Object.fromEntries(
-    Object.entries(SAMPLING_OPTIONS).flatMap(([name, { rule }]) =>
+    Object.entries({ ...SAMPLING_OPTIONS, ...BEAM_OPTIONS }).flatMap(([name, { rule }]) =>
       "min" in rule ? [[name, numberCheck(rule)]] : [],
     ),
   ),

@@ -9,6 +9,7 @@ import {
   type FinishReason,
 } from "./continuation.js";
 import type { DrawnToken } from "./logprobs.js";
+import { readPrompt } from "./read-prompt.js";
 
 /** How samples are drawn. Names and meaning are the command line's. */
 export interface SampleOptions extends ContinuationOptions {
@@ -34,10 +35,10 @@ export type SampleEvent =
       readonly finish_reason: FinishReason;
       /** Its new tokens, where they were to be kept. */
       readonly ids?: readonly number[];
+      /** What a beam search ranked it by: see beams.ts. */
+      readonly score?: number;
     };
 
-/** Prompts are read in pieces of this many tokens, so that an interruption need not wait for a long one. */
-const PIECE = 128;
 /** How many batches' worth of samples may be started beyond the oldest unfinished one: bounds what waits. */
 const LOOKAHEAD = 32;
 
@@ -70,18 +71,8 @@ export async function* sample(
   const { nsamples, batch_size, signal, numberOf = (k: number) => k } = options;
   const aborted = (): boolean => signal?.aborted === true;
 
-  /** Reads ids piece by piece; the last logits, or undefined when interrupted. */
-  const read = async (sequence: Sequence, ids: readonly number[]): Promise<Float32Array | undefined> => {
-    for (let start = 0; start < ids.length; start += PIECE) {
-      await nextTurn(); // lets signals and timers in: without it, awaiting the engine never leaves this turn
-      if (aborted()) return undefined;
-      const isLast = start + PIECE >= ids.length;
-      const step = { sequence, ids: ids.slice(start, start + PIECE) };
-      const [logits] = await engine.forward([step], isLast ? "last" : "none");
-      if (isLast) return logits.slice();
-    }
-    return undefined;
-  };
+  const read = async (sequence: Sequence, ids: readonly number[]): Promise<Float32Array | undefined> =>
+    (await readPrompt(engine, sequence, ids, aborted))?.slice();
 
   let slots: Slot[] = [];
   let shared: Sequence | undefined = engine.createSequence();

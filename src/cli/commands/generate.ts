@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { faultOfBeams, searchesBeams } from "../../sampling/beam-faults.js";
 import { UsageError } from "../../system/errors.js";
 import { addFileOptions, countSamples, openSink } from "../options/files.js";
 import { addNumberingOptions } from "../options/numbering.js";
@@ -54,11 +55,27 @@ function layoutOf(prompt: string, { include_prefix, sample_delim, nsamples }: Ge
 const stopOf = ({ stop, truncate }: GenerateOptions): readonly string[] =>
   truncate === undefined ? stop : [...stop, truncate];
 
+/** The options, where a beam search is asked for: its texts are the samples. @throws UsageError when they contradict */
+function withBeams(options: GenerateOptions): GenerateOptions {
+  const fault = faultOfBeams(options);
+  if (fault) throw new UsageError(fault.reason, fault);
+  if (!searchesBeams(options)) return options;
+  if (options.first_sample !== undefined || options.nfiles !== undefined) {
+    throw new UsageError(`--num_beams has no --${options.nfiles === undefined ? "first_sample" : "nfiles"}`, {
+      next: "a prompt's search writes the --num_return best texts",
+    });
+  }
+  if (options.shard !== undefined && options.prompts === undefined)
+    throw new UsageError("--num_beams with --shard needs --prompts", { next: "one search cannot be split" });
+  return { ...options, nsamples: options.num_return ?? 1 };
+}
+
 async function generate(
   command: Command,
   argument: string | undefined,
-  options: GenerateOptions,
+  typed: GenerateOptions,
 ): Promise<number> {
+  const options = withBeams(typed);
   if (options.prompts !== undefined) {
     if ([argument, options.prefix, options.prompt_file].some((each) => each !== undefined))
       throw new UsageError("--prompts names a file of prompts", { next: "give no other prompt" });
@@ -117,7 +134,7 @@ export function addGenerate(program: Command, finish: (code: number) => void): v
     )
     .addHelpText("before", 'Example: gpt2 generate "Once upon a time" --length 100\n');
   addFileOptions(command);
-  addNumberingOptions(addGeneratingOptions(command, { default: 1, min: 1 })).action(
+  addNumberingOptions(addGeneratingOptions(command, { default: 1, min: 1 }, true)).action(
     async (argument: string | undefined, options: GenerateOptions) => {
       finish(await generate(command, argument, options));
     },

@@ -1,4 +1,4 @@
-import { SAMPLING_NAMES } from "../../sampling/options.js";
+import { BEAM_NAMES, SAMPLING_NAMES } from "../../sampling/options.js";
 
 /** Commands that read or write texts with a model: what stands at the top of a file is meant for them. */
 const TEXT_COMMANDS = ["interactive", "unconditional", "generate", "score", "evaluate", "tokenize", "serve"];
@@ -16,6 +16,7 @@ const TYPED_ONLY = [
  */
 const LOCAL = [
   ...SAMPLING_NAMES,
+  ...BEAM_NAMES,
   ...["model_name", "run_name", "checkpoint_dir", "backend", "precision", "threads", "gpu"],
   ...["format", "quiet", "turns", "include_prefix", "sample_delim", "truncate", "template", "stride"],
   ...["logprobs", "top", "color", "no_history"],

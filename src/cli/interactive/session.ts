@@ -165,7 +165,7 @@ export class Session {
   async retry(distance: number): Promise<Ask> {
     const { lastSample } = this;
     if (!lastSample) throw new UsageError("there is no sample to write again", { next: "type a prompt" });
-    const seed = lastSample.seed + distance;
+    const seed = lastSample.seed! + distance; // an answer is drawn
     if (seed < 0 || !Number.isSafeInteger(seed)) throw new UsageError(`there is no seed ${seed}`);
     const { prompt } = await this.undo();
     return { prompt, seed };

@@ -4,6 +4,9 @@ import type { EngineOptions } from "../../engines/create.js";
 import { expandPath } from "../../models/store.js";
 import { faultOfBias, isBias } from "../../sampling/draw.js";
 import {
+  BEAM_NAMES,
+  BEAM_OPTIONS,
+  type BeamOptionName,
   SAMPLING_NAMES,
   SAMPLING_OPTIONS,
   type SamplingOption,
@@ -46,6 +49,10 @@ export interface GeneratingOptions extends EngineOptions {
   readonly special?: boolean;
   readonly show_special?: boolean;
   readonly logprobs?: number;
+  /** These three: where the command has a beam search. */
+  readonly num_beams?: number;
+  readonly length_penalty?: number;
+  readonly num_return?: number;
   readonly format: "text" | "jsonl";
   readonly quiet?: boolean;
 }
@@ -94,8 +101,12 @@ function linesOf(file: string): string[] {
 }
 
 /** An option of the table, as commander has it. */
-function samplingOption(name: SamplingOptionName, nsamples: { default: number; min: number }): Option {
-  const { rule, text, placeholder, initial }: SamplingOption = SAMPLING_OPTIONS[name];
+function samplingOption(
+  name: SamplingOptionName | BeamOptionName,
+  nsamples: { default: number; min: number },
+): Option {
+  const options = { ...SAMPLING_OPTIONS, ...BEAM_OPTIONS };
+  const { rule, text, placeholder, initial }: SamplingOption = options[name];
   const flag = `--${name}`;
   const option = new Option(placeholder === undefined ? flag : `${flag} <${placeholder}>`, text);
   if (!("min" in rule)) {
@@ -121,12 +132,18 @@ function samplingOption(name: SamplingOptionName, nsamples: { default: number; m
 /**
  * Adds the options of the generating commands.
  * @param nsamples the command's default, and the least that it takes
+ * @param hasBeams whether the command has a beam search
  */
-export function addGeneratingOptions(command: Command, nsamples: { default: number; min: number }): Command {
+export function addGeneratingOptions(
+  command: Command,
+  nsamples: { default: number; min: number },
+  hasBeams = false,
+): Command {
   command.option("--model_name <name>", "a model's name, or the path of its folder", "117M");
   addModelsDir(command);
   addRunModel(command);
-  for (const name of SAMPLING_NAMES) command.addOption(samplingOption(name, nsamples));
+  const names = hasBeams ? [...SAMPLING_NAMES, ...BEAM_NAMES] : SAMPLING_NAMES;
+  for (const name of names) command.addOption(samplingOption(name, nsamples));
   addValue(
     command,
     "--format <format>",

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { expandPath } from "../../models/store.js";
+import { faultOfBeams, searchesBeams } from "../../sampling/beam-faults.js";
 import { SAMPLING_NAMES } from "../../sampling/options.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
 import { UsageError } from "../../system/errors.js";
@@ -38,7 +39,10 @@ async function promptsOf(command: Command, file: string, options: PromptsOptions
   const entries = await readPrompts(expandPath(file), { template, column, ownNames });
   const all = entries.map((entry) => {
     const given = entry.own.map((each) => [each.name, parseSetting(command, each)] as const);
-    return { ...entry, options: { ...options, ...Object.fromEntries(given) } };
+    const own: PromptsOptions = { ...options, ...Object.fromEntries(given) };
+    const fault = faultOfBeams({ ...own, nsamples: undefined }); // that is num_return's here
+    if (fault) throw new UsageError(`${entry.own[0]?.where ?? file}: ${fault.reason}`, fault);
+    return { ...entry, options: own };
   });
   return all.filter((_, k) => k % shard.n === shard.i - 1);
 }
@@ -89,8 +93,10 @@ export async function generatePrompts(
   return writeOnce(options, files, async ({ seed, ...writing }) => {
     const done = samplesByPrompt(files?.done);
     // A seed is chosen, and told, only if a prompt has none of its own.
-    const common = prompts.every((each) => each.options.seed !== undefined) ? 0 : seed();
-    await runPrompts({
+    const isSearch = searchesBeams(options);
+    const common = isSearch || prompts.every((each) => each.options.seed !== undefined) ? 0 : seed();
+    const write = isSearch ? (await import("./search-prompts.js")).searchPrompts : runPrompts;
+    await write({
       ...writing,
       batch_size,
       format: files?.done ? "jsonl" : options.format,

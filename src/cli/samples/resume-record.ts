@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { LoadedModel } from "../../models/folder.js";
-import { SAMPLING_NAMES, SAMPLING_OPTIONS, type SamplingOption } from "../../sampling/options.js";
+import { BEAM_OPTIONS, SAMPLING_OPTIONS, type SamplingOption } from "../../sampling/options.js";
 import { UserError } from "../../system/errors.js";
 import { readSmallFileIfThere, replaceFile } from "../../system/files.js";
 import type { GeneratingOptions } from "../options/sampling.js";
@@ -22,11 +22,13 @@ const RECORD_BYTES = 1_000_000;
 /** Where the record of a file of samples lies. */
 export const recordPath = (samples: string): string => `${samples}.run.json`;
 
+const OPTIONS = { ...SAMPLING_OPTIONS, ...BEAM_OPTIONS };
+
 /** The options that decide a text, where they are not what they are by default. */
 export function decidingOptions(options: GeneratingOptions): Deciding {
   const deciding: Record<string, Value> = {};
-  for (const name of SAMPLING_NAMES) {
-    const { keepsText, initial }: SamplingOption = SAMPLING_OPTIONS[name];
+  for (const name of Object.keys(OPTIONS) as (keyof typeof OPTIONS)[]) {
+    const { keepsText, initial }: SamplingOption = OPTIONS[name];
     const value = options[name];
     if (keepsText || value === undefined || value === initial) continue;
     if (typeof value !== "object") deciding[name] = value;
@@ -83,7 +85,7 @@ export async function writeRecord(samples: string, record: ResumeRecord): Promis
 
 /** A value for people: that of an option which was not given is the one in --help. */
 function show(name: string, value: Value | undefined): string {
-  const initial = (SAMPLING_OPTIONS as Readonly<Record<string, SamplingOption | undefined>>)[name]?.initial;
+  const initial = (OPTIONS as Readonly<Record<string, SamplingOption | undefined>>)[name]?.initial;
   return value === undefined && initial === undefined ? "not given" : JSON.stringify(value ?? initial);
 }
 

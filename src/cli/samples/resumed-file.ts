@@ -158,12 +158,12 @@ async function readSamples(path: string, { seed, prompts }: Wanted): Promise<Fou
       if (sample.prompt !== own?.prompt)
         throw new UserError(`${path} holds samples of another prompt`, { next: ANOTHER });
       const wanted = own.seed ?? known;
-      if (wanted !== undefined && sample.seed !== wanted) {
+      if (wanted !== undefined && sample.seed !== undefined && sample.seed !== wanted) {
         throw new UserError(`${path} holds samples of seed ${sample.seed}`, {
           next: `pass --seed ${sample.seed}, or ${ANOTHER}`,
         });
       }
-      if (own.seed === undefined) known = sample.seed;
+      if (own.seed === undefined) known ??= sample.seed;
       const place = placeOf(own.index, sample.sample - 1);
       if (done.has(place)) kind = "odd"; // a second time
       done.add(place);

@@ -1,5 +1,6 @@
 import type { LoadedModel } from "../../models/folder.js";
 import { randomSeed } from "../../random.js";
+import { searchesBeams } from "../../sampling/beam-faults.js";
 import { EXIT } from "../../system/errors.js";
 import type { NumberingOptions } from "../options/numbering.js";
 import type { GeneratingOptions } from "../options/sampling.js";
@@ -35,7 +36,7 @@ export async function runOnce(
 ): Promise<number> {
   return writeOnce(options, files, ({ seed, ...writing }) =>
     run(files?.done ? { ...options, format: "jsonl" } : options, {
-      ...{ ...writing, seed: seed() },
+      ...{ ...writing, seed: searchesBeams(options) ? 0 : seed() },
       ...{ layout, prompt, done: files?.done },
     }),
   );

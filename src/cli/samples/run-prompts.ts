@@ -48,6 +48,24 @@ function* jobsOf(prompts: readonly NumberedPrompt[]): Generator<Job, void, void>
   }
 }
 
+/** Writes a whole sample. @param position in this run, from 1 */
+export async function writeRecord(
+  { output, format, before }: PromptsRun,
+  record: SampleRecord,
+  position: number,
+): Promise<void> {
+  await output.begin?.(position);
+  if (format === "text") await output.write(`${before(record, position)}${record.text}\n`);
+  else await output.write(`${JSON.stringify(record)}\n`);
+  await output.end?.(position, record.finish_reason);
+}
+
+/** A prompt's tokens; what is cut of them is told. */
+export function idsOf(model: LoadedModel, { prompt, number, options: { special } }: NumberedPrompt) {
+  const onNotice = (line: string): void => tell(`warning: prompt ${number}: ${line}`);
+  return promptIds(model, prompt, { special, onNotice });
+}
+
 /**
  * Writes the samples of many prompts, in the order of the prompts, whatever order they are done in. Each is what
  * `generate` writes for its prompt alone: the batch is made of different prompts' samples.
@@ -74,10 +92,7 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
 
   const start = ({ entry, sample }: Job, position: number): void => {
     const { prompt, options, number } = entry;
-    const ids = promptIds(model, prompt, {
-      special: options.special,
-      onNotice: (line) => tell(`warning: prompt ${number}: ${line}`),
-    });
+    const ids = idsOf(model, entry);
     let text = "";
     const scored: TokenLogprob[] = [];
     let continuation: Continuation | undefined;
@@ -122,10 +137,7 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
       }
       done.delete(++written);
       tokens += record.tokens;
-      await output.begin?.(written);
-      if (run.format === "text") await output.write(`${run.before(record, written)}${record.text}\n`);
-      else await output.write(`${JSON.stringify(record)}\n`);
-      await output.end?.(written, record.finish_reason);
+      await writeRecord(run, record, written);
     }
     if (failure) throw failure.error;
   } finally {

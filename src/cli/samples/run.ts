@@ -1,7 +1,9 @@
 import type { LoadedModel } from "../../models/folder.js";
+import { searchesBeams } from "../../sampling/beam-faults.js";
+import type { BeamOptions, BeamSamplesOptions } from "../../sampling/beam-search.js";
 import { type TokenLogprob, withoutAdded } from "../../sampling/logprobs.js";
 import { pinnedPrompt, promptIds } from "../../sampling/prompt.js";
-import { inOrder, sample } from "../../sampling/sample.js";
+import { inOrder, type SampleEvent, sample } from "../../sampling/sample.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
 import type { Turns } from "../../sampling/turns.js";
 import type { NumberingOptions } from "../options/numbering.js";
@@ -42,6 +44,17 @@ export function showSpeed(tokens: number, seconds: number): string {
   return `${tokens} ${tokens === 1 ? "token" : "tokens"}, ${rate.toFixed(1)} tokens per second`;
 }
 
+/** The events of a beam search, which is loaded for it alone. */
+async function searched(
+  { engine, encoder }: LoadedModel,
+  prompt: readonly number[],
+  options: GeneratingOptions & Omit<BeamSamplesOptions, keyof BeamOptions>,
+): Promise<AsyncIterable<SampleEvent>> {
+  const { beamSamples } = await import("../../sampling/beam-search.js");
+  const { num_beams = 1, length_penalty = 1, num_return = 1 } = options;
+  return beamSamples(engine, encoder, prompt, { ...options, num_beams, length_penalty, num_return });
+}
+
 /** Writes samples to the output as they come: the one loop behind interactive, unconditional and generate. */
 export async function run(
   options: GeneratingOptions & NumberingOptions,
@@ -55,16 +68,17 @@ export async function run(
   const times = new SampleTimes(options.batch_size);
   const nsamples = options.nsamples === 0 ? Number.POSITIVE_INFINITY : options.nsamples;
   const numbering = numberSamples(options, nsamples, done);
-  const events = sample(model.engine, model.encoder, ids, {
-    ...options,
-    seed,
-    keepIds: turns !== undefined,
-    pinned,
+  const wanted = {
     logprobs: options.logprobs ?? explain,
     nsamples: numbering.count,
     numberOf: numbering.numberOf,
     signal: AbortSignal.any([signal, output.closed]),
-  });
+  };
+  const isSearch = searchesBeams(options);
+  const drawing = { ...options, ...wanted, seed, keepIds: turns !== undefined, pinned };
+  const events = isSearch
+    ? await searched(model, ids, { ...options, ...wanted })
+    : sample(model.engine, model.encoder, ids, drawing);
   const isText = options.format === "text";
   const keepsText = !isText || onSample !== undefined || turns !== undefined; // else a sample may be too long for memory
   const started = performance.now();
@@ -93,12 +107,13 @@ export async function run(
       if (keepsText) text += event.text;
       continue;
     }
-    const { tokens, finish_reason, ids: drawn = [] } = event;
+    const { tokens, finish_reason, score, ids: drawn = [] } = event;
     answer = finish_reason === "stop" ? text : drawn;
     total += tokens;
     const token_logprobs = options.logprobs === undefined ? {} : { token_logprobs: scored };
     const record: SampleRecord = {
-      ...{ sample: number, seed, prompt, text, tokens, finish_reason },
+      ...{ sample: number, ...(!isSearch && { seed }), prompt, text, tokens, finish_reason },
+      ...(score !== undefined && { score }),
       ...token_logprobs,
     };
     if (isText) {

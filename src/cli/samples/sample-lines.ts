@@ -9,7 +9,8 @@ export interface SampleLine {
   readonly sample: number;
   /** Where the prompt stands in its file; undefined where there is one prompt alone. */
   readonly prompt_number?: number;
-  readonly seed: number;
+  /** Undefined where nothing was drawn: of a beam search. */
+  readonly seed?: number;
   readonly prompt: string;
 }
 
@@ -31,7 +32,7 @@ function parseSample(text: string): SampleLine | "interrupted" | undefined {
     const isSample =
       Number.isSafeInteger(line?.sample) &&
       line!.sample! >= 1 &&
-      Number.isSafeInteger(line!.seed) &&
+      (line!.seed === undefined || Number.isSafeInteger(line!.seed)) &&
       typeof line!.prompt === "string" &&
       typeof line!.text === "string" &&
       typeof line!.finish_reason === "string";

@@ -32,12 +32,15 @@ export interface SampleRecord {
   readonly sample: number;
   /** Where the prompt stands in its file: --prompts. */
   readonly prompt_number?: number;
-  readonly seed: number;
+  /** Undefined where nothing was drawn: of a beam search. */
+  readonly seed?: number;
   readonly prompt: string;
   readonly text: string;
   /** New tokens, the end-of-text token not counted. */
   readonly tokens: number;
   readonly finish_reason: FinishReason;
+  /** What a beam search ranked it by. */
+  readonly score?: number;
   /** Its tokens, where --logprobs asks for them. */
   readonly token_logprobs?: readonly TokenLogprob[];
 }

@@ -1,0 +1,57 @@
+import { type BeamJob, searchBeams, tellBeam } from "../../sampling/beam-search.js";
+import { type TokenLogprob, withoutAdded } from "../../sampling/logprobs.js";
+import { checkBias } from "../options/sampling.js";
+import { note } from "../terminal/output.js";
+import { showSpeed } from "./run.js";
+import { idsOf, type NumberedPrompt, type PromptsRun, writeRecord } from "./run-prompts.js";
+
+interface PromptJob extends BeamJob {
+  readonly entry: NumberedPrompt;
+}
+
+/**
+ * Writes the texts that beam searches find for many prompts, in the order of the prompts. Each is what `generate`
+ * finds for its prompt alone: batch_size prompts are searched at once.
+ */
+export async function searchPrompts(run: PromptsRun): Promise<void> {
+  const { model, output, prompts, batch_size } = run;
+  const { engine, encoder, hparams } = model;
+  for (const { options } of prompts) checkBias(options.logit_bias, hparams.n_vocab);
+  function* jobs(): Generator<PromptJob, void, void> {
+    for (const entry of prompts) {
+      if (entry.numbering.count === 0) continue;
+      const { num_beams = 1, length_penalty = 1, num_return = 1 } = entry.options;
+      const options = { ...entry.options, num_beams, length_penalty, num_return };
+      yield { entry, options, prompt: idsOf(model, entry) };
+    }
+  }
+  const signal = AbortSignal.any([run.signal, output.closed]);
+  const started = performance.now();
+  let [written, total] = [0, 0];
+  for await (const found of searchBeams(engine, encoder, jobs(), { batch_size, signal })) {
+    if (found.isInterrupted) break;
+    const { prompt, number, numbering, options } = found.job.entry;
+    for (let k = 0; k < numbering.count; k++) {
+      const rank = numbering.numberOf(k);
+      let text = "";
+      const token_logprobs: TokenLogprob[] = [];
+      for (const event of tellBeam(encoder, found, found.texts[rank], k)) {
+        if (event.type === "text") text += event.text;
+        else if (event.type === "token") token_logprobs.push(withoutAdded(event.token));
+        else {
+          const { tokens, finish_reason, score } = event;
+          total += tokens;
+          await writeRecord(
+            run,
+            {
+              ...{ sample: rank + 1, prompt_number: number, prompt, text, tokens, finish_reason, score },
+              ...(options.logprobs !== undefined && { token_logprobs }),
+            },
+            ++written,
+          );
+        }
+      }
+    }
+  }
+  if (total > 0) note(showSpeed(total, (performance.now() - started) / 1000));
+}
