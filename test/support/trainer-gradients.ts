@@ -4,6 +4,7 @@ import { OTHER_ROWS, ROWS, TOLERANCE, type TrainerTests } from "./trainer-tests.
 import {
   close,
   EXPECTED,
+  followAdam,
   gradientOf,
   gradientsOf,
   largest,
@@ -80,16 +81,7 @@ export function testGradients(t: TrainerTests): void {
 
   const n_steps = t.isSlow ? 15 : EXPECTED.adam.losses.length;
   t.test(`the losses of ${n_steps} steps of Adam follow PyTorch's`, () =>
-    t.micro({}, async (trainer) => {
-      const { learning_rate, text, n_time, starts, losses } = EXPECTED.adam;
-      for (const [step, known] of losses.slice(0, n_steps).entries()) {
-        const rows = starts[step].map((start) => text.slice(start, start + n_time + 1));
-        const loss = await trainer.accumulate(rows);
-        assert.ok(Math.abs(loss - known) < 1e-3, `step ${step + 1}: ${loss}, expected ${known}`);
-        await trainer.update(learning_rate);
-        assert.equal(trainer.updates, step + 1);
-      }
-    }),
+    t.micro({}, (trainer) => followAdam(trainer, n_steps)),
   );
 
   t.test("a batch is the mean of its rows, and several batches are the mean of each", () =>

@@ -54,6 +54,19 @@ export function microGradients(hparams: Hparams): Map<string, Float32Array> {
   return gradients;
 }
 
+/** Trains micro for some steps, and holds every loss to PyTorch's. */
+export async function followAdam(trainer: Trainer, n_steps: number): Promise<void> {
+  const { learning_rate, text, n_time, starts, losses } = EXPECTED.adam;
+  assert.ok(n_steps <= losses.length);
+  for (const [step, known] of losses.slice(0, n_steps).entries()) {
+    const rows = starts[step].map((start) => text.slice(start, start + n_time + 1));
+    const loss = await trainer.accumulate(rows);
+    assert.ok(Math.abs(loss - known) < 1e-3, `step ${step + 1}: ${loss}, expected ${known}`);
+    await trainer.update(learning_rate);
+    assert.equal(trainer.updates, step + 1);
+  }
+}
+
 /** A source's tensors, copied. */
 export async function readAll(source: WeightSource): Promise<Map<string, Float32Array>> {
   const values = new Map<string, Float32Array>();
