@@ -60,7 +60,7 @@ const ACTIVATION: Readonly<Record<Activation, string>> = {
   let p = ${TAIL.slice(1).reduce((sum, term) => `fma(${sum}, s, ${term})`, `${TAIL[0]}`)} * s;
   let tail = p * exp(max(-0.5 * x * x, -80.0));
   return x * select(1.0 - tail, tail, x < 0.0);`,
-  relu: "return max(x, 0.0);",
+  relu: "return select(x, 0.0, x < 0.0);", // max() would make 0 of NaN
   silu: sigmoid("-x"),
   quick_gelu: sigmoid("-1.702 * x"),
 };
