@@ -77,8 +77,12 @@ class LibraryModel implements Model {
 class QueuedEngine implements Engine {
   private last: Promise<unknown> = Promise.resolve();
   private isDisposed = false;
+  readonly forwardLargest?: Engine["forwardLargest"];
 
-  constructor(private readonly engine: Engine) {}
+  constructor(private readonly engine: Engine) {
+    const forwardLargest = engine.forwardLargest?.bind(engine);
+    if (forwardLargest) this.forwardLargest = (steps, k) => this.inTurn(() => forwardLargest(steps, k));
+  }
 
   get name(): string {
     return this.engine.name;
@@ -101,10 +105,16 @@ class QueuedEngine implements Engine {
   }
 
   /** Copies the logits: the next call may come before they are read. */
-  async forward(steps: readonly Step[], wanted?: LogitsWanted): Promise<Float32Array[]> {
-    const turn = this.last.then(async () => {
+  forward(steps: readonly Step[], wanted?: LogitsWanted): Promise<Float32Array[]> {
+    return this.inTurn(async () =>
+      (await this.engine.forward(steps, wanted)).map((logits) => logits.slice()),
+    );
+  }
+
+  private inTurn<T>(call: () => Promise<T>): Promise<T> {
+    const turn = this.last.then(() => {
       if (this.isDisposed) throw new RangeError("the model has been disposed of");
-      return (await this.engine.forward(steps, wanted)).map((logits) => logits.slice());
+      return call();
     });
     this.last = turn.catch(() => undefined);
     return turn;

@@ -16,6 +16,14 @@ export interface Step {
 /** Which positions forward() returns logits for. */
 export type LogitsWanted = "last" | "all" | "none";
 
+/** Logits of some tokens. */
+export interface SomeLogits {
+  /** Rising. */
+  readonly ids: Uint32Array;
+  /** One for each id. */
+  readonly logits: Float32Array;
+}
+
 /**
  * Runs the network. Knows ids and logits; nothing about text, seeds or terminals.
  * Wrong ids, lengths or sequences are the caller's mistake: RangeError.
@@ -40,6 +48,13 @@ export interface Engine {
    * @returns one array per step, in order; valid until the next call
    */
   forward(steps: readonly Step[], wanted?: LogitsWanted): Promise<Float32Array[]>;
+  /**
+   * As forward() with "last", for callers who need only the k largest logits, with all that tie with the k-th. Only
+   * engines on a device have it: there, copying all logits takes longer than looking for the largest.
+   * @param k at least 1, at most n_vocab
+   * @returns for each step these logits and perhaps others, or all [n_vocab]; the caller may keep them
+   */
+  forwardLargest?(steps: readonly Step[], k: number): Promise<(Float32Array | SomeLogits)[]>;
   /** Frees a sequence's cache; the sequence must not be used again. */
   free(sequence: Sequence): void;
   /** Frees everything. */

@@ -1,3 +1,4 @@
+import type { SomeLogits } from "../model/engine.js";
 import type { Hparams } from "../model/hparams.js";
 import { uniform } from "../random.js";
 import { type Draw, type DrawOptions, makeDraw } from "./draw.js";
@@ -91,6 +92,8 @@ export function tokenRoles(
 /** What all continuations of one prompt share. */
 export class Continuations implements TokenRoles {
   readonly draw: Draw;
+  /** How many of the largest logits advance() needs; 0 = all logits. */
+  readonly largest: number;
   readonly n_ctx: number;
   readonly ends: ReadonlySet<number>;
   readonly hidden: ReadonlyMap<number, string>;
@@ -116,6 +119,7 @@ export class Continuations implements TokenRoles {
     this.hidden = hidden;
     const texts = decoding.tokenBytes && (decoding as Decoding & TokenTexts);
     this.draw = makeDraw(n_vocab, options, { ends: this.ends, texts });
+    this.largest = options.logprobs === undefined ? this.draw.largest : 0;
   }
 
   /** Begins the continuation with this number in the seed's stream. */
@@ -160,10 +164,10 @@ export class Continuation {
 
   /**
    * Draws the next token.
-   * @param logits [n_vocab], of the position behind all that was read
+   * @param logits [n_vocab] of the position behind all that was read, or the largest of them: see Continuations.largest
    * @throws UserError when they are not numbers
    */
-  advance(logits: Float32Array): Advance {
+  advance(logits: Float32Array | SomeLogits): Advance {
     const { draw, ends, n_ctx, options } = this.#shared;
     const id = draw(logits, uniform(options.seed, this.#number, this.tokens), this.#past());
     if (ends.has(id)) return this.end("eos");
@@ -185,9 +189,9 @@ export class Continuation {
   }
 
   /** How likely a token was, where that is asked for. */
-  #tell(logits: Float32Array, id: number, added: string): DrawnToken | undefined {
+  #tell(logits: Float32Array | SomeLogits, id: number, added: string): DrawnToken | undefined {
     const { decoding, options } = this.#shared;
-    if (options.logprobs === undefined) return undefined;
+    if (options.logprobs === undefined || !(logits instanceof Float32Array)) return undefined;
     const token = tokenLogprob(decoding as Decoding & TokenTexts, logits, id, options.logprobs);
     return { ...token, added };
   }

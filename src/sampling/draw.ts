@@ -1,5 +1,6 @@
 /** Drawing a token from logits: all arithmetic is float64 and in a fixed order, so that a seed gives one text. */
 
+import type { SomeLogits } from "../model/engine.js";
 import { UserError } from "../system/errors.js";
 import { expNegative } from "../system/exact-math.js";
 import { type AdjustOptions, type DrawTokens, makeAdjust } from "./adjust.js";
@@ -46,8 +47,15 @@ export const NOT_NUMBERS =
 
 export const NONE_LEFT = "logit_bias, bad_words and no_repeat_ngram_size leave the model no token to write";
 
-/** Draws a token id from logits [n_vocab], which it leaves as they are, with a uniform random number in [0, 1). */
-export type Draw = (logits: Float32Array, u: number, past?: Past) => number;
+export interface Draw {
+  /**
+   * Draws a token id from logits [n_vocab], which it leaves as they are, with a uniform random number in [0, 1).
+   * @param logits where `largest` is not 0, so many of the largest are enough, and the token is the same
+   */
+  (logits: Float32Array | SomeLogits, u: number, past?: Past): number;
+  /** How many of the largest logits it needs, with all that tie with the last of them; 0 = all logits. */
+  readonly largest: number;
+}
 
 const NO_PAST: Past = { context: [], drawn: 0 };
 
@@ -156,7 +164,8 @@ export function makeDraw(
     return kept;
   };
 
-  return (raw, u, past = NO_PAST) => {
+  const draw = (given: Float32Array | SomeLogits, u: number, past = NO_PAST): number => {
+    const [raw, some] = given instanceof Float32Array ? [given, undefined] : [given.logits, given.ids];
     let best = argmax(raw);
     if (best < 0) {
       throw new UserError(NOT_NUMBERS);
@@ -164,18 +173,18 @@ export function makeDraw(
     const logits = adjust ? adjust(raw, past) : raw;
     if (adjust) best = argmax(logits);
     if (best < 0) throw new UserError(NONE_LEFT);
-    if (temperature === 0) return best;
+    if (temperature === 0) return some ? some[best] : best;
     const max = logits[best];
     const threshold = k > 0 ? kthLargest(logits, k, heap) : -Infinity;
     let count = 0;
     let total = 0;
-    for (let id = 0; id < logits.length; id++) {
-      const logit = logits[id];
+    for (let i = 0; i < logits.length; i++) {
+      const logit = logits[i];
       if (logit < threshold) continue;
       const exponent = (logit - max) / temperature;
       const weight = expNegative(exponent);
       if (exponents) exponents[count] = exponent;
-      ids[count] = id;
+      ids[count] = some ? some[i] : i;
       weights[count] = weight;
       total += weight;
       count++;
@@ -194,6 +203,8 @@ export function makeDraw(
     if (mirostat && past.state) mirostat.observe(weights[place] / total, past.state);
     return ids[place];
   };
+  const largest = adjust ? 0 : temperature === 0 ? 1 : k;
+  return Object.assign(draw, { largest });
 }
 
 function sum(weights: Float64Array, count: number): number {

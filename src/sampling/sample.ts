@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Engine, Sequence, Step } from "../model/engine.js";
+import type { Engine, Sequence, SomeLogits, Step } from "../model/engine.js";
 import {
   type Advance,
   type Continuation,
@@ -47,8 +47,8 @@ interface Slot {
   readonly sample: number;
   readonly continuation: Continuation;
   sequence: Sequence;
-  /** Logits of the next token [n_vocab]; undefined while the last one has not been read. */
-  logits: Float32Array | undefined;
+  /** Logits of the next token, as many as are needed; undefined while the last one has not been read. */
+  logits: Float32Array | SomeLogits | undefined;
 }
 
 /**
@@ -73,6 +73,10 @@ export async function* sample(
 
   const read = async (sequence: Sequence, ids: readonly number[]): Promise<Float32Array | undefined> =>
     (await readPrompt(engine, sequence, ids, aborted))?.slice();
+
+  const { largest } = continuations;
+  const forward = (steps: readonly Step[]): Promise<(Float32Array | SomeLogits)[]> =>
+    largest > 0 && engine.forwardLargest ? engine.forwardLargest(steps, largest) : engine.forward(steps);
 
   let slots: Slot[] = [];
   let shared: Sequence | undefined = engine.createSequence();
@@ -137,7 +141,7 @@ export async function* sample(
       }
       await nextTurn();
       if (aborted()) break;
-      const logits = steps.length > 0 ? await engine.forward(steps) : [];
+      const logits = steps.length > 0 ? await forward(steps) : [];
       // Drawn at once below, before the engine's arrays are used again.
       for (const [i, slot] of waiting.entries()) slot.logits = logits[i];
     }

@@ -326,3 +326,36 @@ test("a very low temperature neither overflows nor loses the draw", () => {
   assert.equal(draw(Float32Array.from([1, 2, 1.5]), 0.5), 1);
   assert.equal(makeDraw(3, { ...PLAIN, temperature: 1e300 })(Float32Array.from([1, 2, 1.5]), 0.9), 2);
 });
+
+test("the largest logits alone, or with others, give the token that all give", () => {
+  const n_vocab = 300;
+  const logits = Float32Array.from(
+    { length: n_vocab },
+    (_, id) => Math.round(uniform(3, 0, id) * 15) / 2 - 3,
+  );
+  const ways: DrawOptions[] = [
+    { ...PLAIN, temperature: 0, top_k: 40 },
+    { ...PLAIN, top_k: 7 },
+    { ...PLAIN, top_k: 40, temperature: 1.3, top_p: 0.9, min_p: 0.01, typical_p: 0.95 },
+  ];
+  for (const options of ways) {
+    const draw = makeDraw(n_vocab, options);
+    assert.equal(draw.largest, options.temperature === 0 ? 1 : options.top_k);
+    const border = Float32Array.from(logits).sort().reverse()[draw.largest - 1];
+    for (const more of [0, 0.25, 2]) {
+      const ids = Uint32Array.from(logits.keys()).filter((id) => logits[id] >= border - more);
+      assert.ok(ids.length > draw.largest, "some tie");
+      const some = { ids, logits: Float32Array.from(ids, (id) => logits[id]) };
+      for (let t = 0; t < 200; t++) {
+        const u = uniform(4, 0, t);
+        assert.equal(draw(some, u), draw(logits, u), `${JSON.stringify(options)}, ${more} more, ${u}`);
+      }
+    }
+  }
+  for (const options of [
+    PLAIN,
+    { ...PLAIN, top_k: n_vocab },
+    { ...PLAIN, top_k: 5, repetition_penalty: 1.1 },
+  ])
+    assert.equal(makeDraw(n_vocab, options).largest, 0, "all logits count");
+});

@@ -89,7 +89,7 @@ export interface PassRow {
 
 /** The description of a pass. @param wanted the rows whose logits are wanted */
 export function aboutPass(rows: readonly PassRow[], wanted: readonly number[] = []): Uint32Array {
-  const about = [rows.length, wanted.length];
+  const about = [rows.length, wanted.length, 0, 0];
   let table = PASS_HEAD + PASS_ROW * rows.length;
   for (const [i, { id = 0, position = 0, pages = [] }] of rows.entries()) {
     const at = PASS_HEAD + PASS_ROW * i;

@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import type { Engine, LogitsWanted, Sequence, Step } from "../../model/engine.js";
+import type { Engine, LogitsWanted, Sequence, SomeLogits, Step } from "../../model/engine.js";
 import { architectureOf, type Hparams } from "../../model/hparams.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { messageOf, UserError } from "../../system/errors.js";
@@ -8,9 +8,10 @@ import { type CheckedStep, checkLength, checkSteps, cutIntoPasses, type Span } f
 import { findGpu } from "./adapter.js";
 import { Device, type DeviceCounts, MAP_READ, USAGE } from "./device.js";
 import { Cache } from "./kv-cache.js";
-import { GPU_TUNING, Network, type PassShape, SOFTWARE_TUNING, type Tuning } from "./network.js";
+import { GPU_TUNING, isSame, Network, type PassShape, SOFTWARE_TUNING, type Tuning } from "./network.js";
 import { orderOf } from "./order.js";
-import { PASS_HEAD, PASS_ROW, type Storage } from "./shaders/wgsl.js";
+import { MOST_LARGEST, readLargest } from "./shaders/largest.js";
+import { PASS_HEAD, PASS_LARGEST, PASS_ROW, type Storage } from "./shaders/wgsl.js";
 import { WeightLoader } from "./weights.js";
 
 export interface WebgpuOptions {
@@ -73,11 +74,18 @@ interface Prepared extends PassShape {
   readonly dispatches: number;
 }
 
+/** What becomes of a row of results; `index` is its step's. What it is given is gone afterwards. */
+interface Taker {
+  readonly all: (index: number, logits: Float32Array) => void;
+  /** @returns whether the largest logits, as largest.ts stores them, are enough */
+  readonly largest?: (index: number, words: Float32Array) => boolean;
+}
+
 class GpuEngine implements WebgpuEngine {
   readonly name = "webgpu";
   private readonly about: Uint32Array;
-  /** Where logits are read from, and how many rows fit. */
-  private staging: { buffer: GPUBuffer; rows: number } | undefined;
+  /** Where results are read from. */
+  private staging: GPUBuffer | undefined;
   private prepared: Prepared | undefined;
   private busy = false;
   private disposed = false;
@@ -122,6 +130,44 @@ class GpuEngine implements WebgpuEngine {
   }
 
   async forward(steps: readonly Step[], wanted: LogitsWanted = "last"): Promise<Float32Array[]> {
+    const { n_vocab } = this.hparams;
+    const results = steps.map(({ ids }) => {
+      const rows = wanted === "all" ? ids.length : wanted === "last" ? 1 : 0;
+      return { logits: new Float32Array(rows * n_vocab), filled: 0 };
+    });
+    await this.compute(steps, wanted, 0, {
+      all: (index, logits) => {
+        const result = results[index];
+        result.logits.set(logits, result.filled);
+        result.filled += n_vocab;
+      },
+    });
+    return results.map(({ logits }) => logits);
+  }
+
+  async forwardLargest(steps: readonly Step[], k: number): Promise<(Float32Array | SomeLogits)[]> {
+    if (k > MOST_LARGEST) return this.forward(steps);
+    const results: (Float32Array | SomeLogits)[] = [];
+    await this.compute(steps, "last", k, {
+      all: (index, logits) => {
+        results[index] = logits.slice();
+      },
+      largest: (index, words) => {
+        const found = readLargest(words);
+        if (found) results[index] = found;
+        return found !== undefined;
+      },
+    });
+    return results;
+  }
+
+  /** Reads ids. @param k how many of the largest logits are needed, where the taker takes those */
+  private async compute(
+    steps: readonly Step[],
+    wanted: LogitsWanted,
+    k: number,
+    taker: Taker,
+  ): Promise<void> {
     if (this.disposed) throw new RangeError("the engine has been disposed of");
     if (this.busy) throw new RangeError("forward() is still running: one call at a time");
     const checked = checkSteps(this.hparams, steps, (sequence) => this.cache.check(sequence));
@@ -129,20 +175,15 @@ class GpuEngine implements WebgpuEngine {
     try {
       this.device.check();
       await this.reserve(checked);
-      const { n_vocab } = this.hparams;
-      const results = checked.map(({ ids }) => {
-        const rows = wanted === "all" ? ids.length : wanted === "last" ? 1 : 0;
-        return { logits: new Float32Array(rows * n_vocab), filled: 0 };
-      });
+      this.about[PASS_LARGEST] = k;
       let isFirst = true;
       for (const spans of cutIntoPasses(checked, this.network.tuning.rows)) {
         if (!isFirst) await setImmediate(); // gives signals and timers a turn
         isFirst = false;
         if (this.disposed) throw new UserError("the engine was disposed of while it was at work");
-        await this.pass(spans, wanted, results);
+        await this.pass(spans, wanted, taker);
       }
       for (const { sequence, ids } of checked) sequence.length += ids.length;
-      return results.map(({ logits }) => logits);
     } finally {
       this.busy = false;
     }
@@ -158,11 +199,11 @@ class GpuEngine implements WebgpuEngine {
     else await this.device.withMemory("the keys and values", reserve);
   }
 
-  /** One pass of at most tuning.rows rows; its logits go where those of their step are collected. */
+  /** One pass of at most tuning.rows rows. */
   private async pass(
     spans: readonly Span<CachedSequence>[],
     wanted: LogitsWanted,
-    results: { logits: Float32Array; filled: number }[],
+    taker: Taker,
   ): Promise<void> {
     const { device, about } = this;
     const { queue } = device.gpuDevice;
@@ -188,24 +229,45 @@ class GpuEngine implements WebgpuEngine {
     about[0] = rows;
     about[1] = n_last;
     queue.writeBuffer(this.network.about, 0, about.buffer, 0, 4 * table);
-    const now = this.takePrepared(rows, n_last);
+    const shape = { rows, n_last, isLargest: taker.largest !== undefined };
+    const now = this.takePrepared(shape);
     for (const command of now.commands) queue.submit([command]);
     device.counts.dispatches += now.dispatches;
     // While the GPU works: usually the next pass has the same shape.
-    this.prepared = this.prepare(rows, n_last);
+    this.prepared = this.prepare(shape);
     if (n_last === 0) return device.finish();
-    await this.collect(n_last, owners, results);
+    await this.collect(shape, owners, taker);
   }
 
-  private async collect(
-    n_last: number,
-    owners: readonly number[],
-    results: { logits: Float32Array; filled: number }[],
-  ): Promise<void> {
+  private async collect(shape: PassShape, owners: readonly number[], taker: Taker): Promise<void> {
+    const { words } = this.network.output(shape);
+    const again: number[] = [];
+    await this.read(4 * words * owners.length, (values) => {
+      for (const [row, index] of owners.entries()) {
+        const own = values.subarray(row * words, (row + 1) * words);
+        if (!taker.largest) taker.all(index, own);
+        else if (!taker.largest(index, own)) again.push(row);
+      }
+    });
+    for (const row of again) await this.readRow(row, (logits) => taker.all(owners[row], logits));
+  }
+
+  /** Reads all logits of one row of the last pass. */
+  private async readRow(row: number, take: (logits: Float32Array) => void): Promise<void> {
+    const { device, network } = this;
+    const { buffer, words } = network.output({ n_last: 0, isLargest: false });
+    const bytes = 4 * words;
+    const staging = this.roomFor(bytes);
+    const encoder = device.gpuDevice.createCommandEncoder();
+    encoder.copyBufferToBuffer(buffer, row * bytes, staging, 0, bytes);
+    device.gpuDevice.queue.submit([encoder.finish()]);
+    await this.read(bytes, take);
+  }
+
+  /** Waits for what the GPU copied to the staging buffer. */
+  private async read(bytes: number, take: (values: Float32Array) => void): Promise<void> {
     const { device } = this;
-    const { n_vocab } = this.hparams;
-    const { buffer } = this.staging!;
-    const bytes = 4 * n_last * n_vocab;
+    const buffer = this.roomFor(bytes);
     device.counts.copied += bytes;
     try {
       await buffer.mapAsync(MAP_READ, 0, bytes);
@@ -216,28 +278,24 @@ class GpuEngine implements WebgpuEngine {
       throw new UserError(`the GPU ${device.name} gave no result (${messageOf(error)})`, { cause: error });
     }
     device.check();
-    const values = new Float32Array(buffer.getMappedRange(0, bytes));
-    for (const [row, owner] of owners.entries()) {
-      const result = results[owner];
-      result.logits.set(values.subarray(row * n_vocab, (row + 1) * n_vocab), result.filled);
-      result.filled += n_vocab;
-    }
+    take(new Float32Array(buffer.getMappedRange(0, bytes)));
     buffer.unmap();
   }
 
-  private takePrepared(rows: number, n_last: number): Prepared {
+  private takePrepared(shape: PassShape): Prepared {
     const { prepared } = this;
     this.prepared = undefined;
-    const fits =
-      prepared?.rows === rows && prepared.n_last === n_last && prepared.generation === this.cache.generation;
-    return fits ? prepared : this.prepare(rows, n_last);
+    const fits = prepared && isSame(prepared, shape) && prepared.generation === this.cache.generation;
+    return fits ? prepared : this.prepare(shape);
   }
 
   /** Records a pass. */
-  private prepare(rows: number, n_last: number): Prepared {
+  private prepare(shape: PassShape): Prepared {
     const { device, network } = this;
-    this.roomFor(n_last);
-    const list = network.dispatches({ rows, n_last });
+    const list = network.dispatches(shape);
+    const { buffer, words } = network.output(shape);
+    const bytes = 4 * words * shape.n_last;
+    const staging = this.roomFor(bytes);
     const commands: GPUCommandBuffer[] = [];
     const size = Math.ceil(list.length / network.tuning.parts);
     for (let start = 0; start < list.length; start += size) {
@@ -249,21 +307,19 @@ class GpuEngine implements WebgpuEngine {
         pass.dispatchWorkgroups(x, y);
       }
       pass.end();
-      if (start + size >= list.length && n_last > 0) {
-        const bytes = 4 * n_last * this.hparams.n_vocab;
-        encoder.copyBufferToBuffer(network.logitsFor(n_last), 0, this.staging!.buffer, 0, bytes);
-      }
+      if (start + size >= list.length && bytes > 0) encoder.copyBufferToBuffer(buffer, 0, staging, 0, bytes);
       commands.push(encoder.finish());
     }
-    return { rows, n_last, commands, generation: this.cache.generation, dispatches: list.length };
+    return { ...shape, commands, generation: this.cache.generation, dispatches: list.length };
   }
 
-  /** A buffer to read this many rows of logits. */
-  private roomFor(rows: number): void {
-    if (rows <= (this.staging?.rows ?? 0)) return;
-    const bytes = 4 * rows * this.hparams.n_vocab;
+  /** The staging buffer, with room for this many bytes. */
+  private roomFor(bytes: number): GPUBuffer {
+    if (this.staging && bytes <= this.staging.size) return this.staging;
     const buffer = this.device.createBuffer(bytes, USAGE.mapRead | USAGE.copyTo, "the logits");
-    if (this.staging) this.device.destroyBuffer(this.staging.buffer);
-    this.staging = { buffer, rows };
+    if (this.staging) this.device.destroyBuffer(this.staging);
+    this.prepared = undefined; // it would copy to the one that is gone
+    this.staging = buffer;
+    return buffer;
   }
 }

@@ -4,6 +4,7 @@ import type { Cache } from "./kv-cache.js";
 import type { Order } from "./order.js";
 import { attentionShader } from "./shaders/attention.js";
 import { embedShader } from "./shaders/embed.js";
+import { LARGEST_WORDS, largestShader } from "./shaders/largest.js";
 import { type LinearKind, linearShader } from "./shaders/linear.js";
 import { PAGE, PASS_HEAD, PASS_ROW, type Storage } from "./shaders/wgsl.js";
 import type { Linear, Orders, Weights } from "./weights.js";
@@ -46,6 +47,18 @@ export interface PassShape {
   readonly rows: number;
   /** Rows whose logits are wanted. */
   readonly n_last: number;
+  /** Whether only the largest of them are. */
+  readonly isLargest: boolean;
+}
+
+export const isSame = (a: PassShape, b: PassShape): boolean =>
+  a.rows === b.rows && a.n_last === b.n_last && a.isLargest === b.isLargest;
+
+/** What comes back of a pass: one array after another, a row of logits each. */
+export interface Output {
+  readonly buffer: GPUBuffer;
+  /** Words per row. */
+  readonly words: number;
 }
 
 /** GPT-2 as a list of programs over buffers. Knows rows and pages, not sequences. */
@@ -63,6 +76,7 @@ export class Network {
   private readonly attended: GPUBuffer;
   private readonly hidden: GPUBuffer;
   private logits: GPUBuffer;
+  private largest: GPUBuffer;
   private logitsRows = 1;
 
   constructor(
@@ -78,35 +92,42 @@ export class Network {
     const { rows } = tuning;
     this.aboutWords = PASS_HEAD + rows * (PASS_ROW + Math.ceil(n_ctx / PAGE));
     this.about = device.createBuffer(4 * this.aboutWords, USAGE.storage | USAGE.copyTo, "the pass");
-    const floats = (n: number, what: string): GPUBuffer =>
+    const words = (n: number, what: string): GPUBuffer =>
       device.createBuffer(4 * n, USAGE.storage | USAGE.copyFrom, what);
-    this.x = floats(rows * orders.embd.size, "x");
-    this.q = floats(rows * n_embd, "queries");
-    this.attended = floats(rows * orders.embd.size, "attention");
-    this.hidden = floats(rows * orders.hidden.size, "hidden");
-    this.logits = floats(n_vocab, "logits");
+    this.x = words(rows * orders.embd.size, "x");
+    this.q = words(rows * n_embd, "queries");
+    this.attended = words(rows * orders.embd.size, "attention");
+    this.hidden = words(rows * orders.hidden.size, "hidden");
+    this.logits = words(n_vocab, "logits");
+    this.largest = words(LARGEST_WORDS, "the largest logits");
   }
 
-  /** Where logits are written, [n_last, n_vocab]. Valid until more rows are asked for. */
-  logitsFor(n_last: number): GPUBuffer {
+  /** Where results are written, for n_last rows. Valid until more rows are asked for. */
+  output({ n_last, isLargest }: Omit<PassShape, "rows">): Output {
     if (n_last > this.logitsRows) {
-      const bytes = 4 * n_last * this.hparams.n_vocab;
-      const larger = this.device.createBuffer(bytes, USAGE.storage | USAGE.copyFrom, "the logits");
-      this.device.destroyBuffer(this.logits);
-      this.logits = larger;
+      this.logits = this.enlarge(this.logits, n_last * this.hparams.n_vocab);
+      this.largest = this.enlarge(this.largest, n_last * LARGEST_WORDS);
       this.logitsRows = n_last;
       this.forget();
     }
-    return this.logits;
+    return isLargest
+      ? { buffer: this.largest, words: LARGEST_WORDS }
+      : { buffer: this.logits, words: this.hparams.n_vocab };
+  }
+
+  private enlarge(buffer: GPUBuffer, words: number): GPUBuffer {
+    const larger = this.device.createBuffer(4 * words, buffer.usage, buffer.label);
+    this.device.destroyBuffer(buffer);
+    return larger;
   }
 
   /** The programs of a pass, in order. */
-  dispatches({ rows, n_last }: PassShape): readonly Dispatch[] {
+  dispatches(shape: PassShape): readonly Dispatch[] {
     if (this.generation !== this.cache.generation) this.forget(); // drops bindings to buffers that are gone
     this.generation = this.cache.generation;
-    if (this.last?.rows === rows && this.last.n_last === n_last) return this.last.list;
-    const list = this.list(rows, n_last);
-    this.last = { rows, n_last, list };
+    if (this.last && isSame(this.last, shape)) return this.last.list;
+    const list = this.list(shape);
+    this.last = { ...shape, list };
     return list;
   }
 
@@ -115,7 +136,8 @@ export class Network {
     this.last = undefined;
   }
 
-  private list(rows: number, n_last: number): Dispatch[] {
+  private list(shape: PassShape): Dispatch[] {
+    const { rows, n_last, isLargest } = shape;
     const { embd, hidden } = this.orders;
     const { layers, logits } = this.weights;
     const list = [...this.embed(rows)];
@@ -127,7 +149,10 @@ export class Network {
       list.push(...this.linear("hidden", layer.c_fc, rows, this.x, [this.hidden], hidden));
       list.push(...this.linear("residual", layer.c_proj_mlp, rows, this.hidden, [this.x], embd));
     }
-    if (n_last > 0) list.push(...this.linear("logits", logits, n_last, this.x, [this.logitsFor(n_last)]));
+    if (n_last === 0) return list;
+    this.output(shape); // enlarges what is bound below
+    list.push(...this.linear("logits", logits, n_last, this.x, [this.logits]));
+    if (isLargest) list.push(this.findLargest(n_last));
     return list;
   }
 
@@ -150,6 +175,13 @@ export class Network {
     const pipeline = this.pipeline(`attention ${scale}`, () => attentionShader(shape));
     const buffers = [this.about, this.q, this.cache.layers[layer], this.attended];
     return { pipeline, group: this.group(`attention ${layer}`, pipeline, buffers), x: n_head, y: rows };
+  }
+
+  private findLargest(n_last: number): Dispatch {
+    const shape = { n_vocab: this.hparams.n_vocab, threads: this.tuning.attentionThreads };
+    const pipeline = this.pipeline("largest", () => largestShader(shape));
+    const group = this.group("largest", pipeline, [this.about, this.logits, this.largest]);
+    return { pipeline, group, x: n_last, y: 1 };
   }
 
   private get threads(): number {

@@ -9,8 +9,9 @@ import {
 } from "../../../dist/src/engines/webgpu/engine.js";
 import { orderOf, placeOf } from "../../../dist/src/engines/webgpu/order.js";
 import { cutColumns } from "../../../dist/src/engines/webgpu/weights.js";
+import type { Engine, Step } from "../../../dist/src/model/engine.js";
 import type { Hparams } from "../../../dist/src/model/hparams.js";
-import { sample } from "../../../dist/src/sampling/sample.js";
+import { inOrder, type SampleOptions, sample } from "../../../dist/src/sampling/sample.js";
 import { UserError } from "../../../dist/src/system/errors.js";
 import { difference, readInPieces } from "../../support/conformance.js";
 import { MICRO, withSource } from "../../support/models.js";
@@ -158,6 +159,48 @@ describe("on a GPU", { skip: NO_GPU ?? false }, () => {
         assert.ok(dispatches - before.dispatches <= 10 + 7 * ODD.n_layer, String(dispatches));
         assert.equal(copied - before.copied, batch.length * 4 * ODD.n_vocab);
       }
+    });
+  });
+
+  test("only the largest logits come back where they are enough, and a seed's text stays the same", async () => {
+    const WIDE: Hparams = { n_vocab: 3001, n_ctx: 32, n_embd: 16, n_head: 2, n_layer: 1 };
+    const decoding = { decoder: () => ({ push: (id: number) => `${id} `, end: () => "" }) };
+    const write = async (engine: Engine, options: Partial<SampleOptions>): Promise<string> => {
+      const all = { seed: 5, nsamples: 3, batch_size: 2, temperature: 1, top_k: 0, top_p: 1, length: 6 };
+      let text = "";
+      for await (const event of inOrder(sample(engine, decoding, [1, 2], { ...all, ...options })))
+        if (event.type === "text") text += event.text;
+      return text;
+    };
+    await using(await create(WIDE), async (engine) => {
+      const whole: Engine = {
+        name: engine.name,
+        precision: engine.precision,
+        hparams: engine.hparams,
+        createSequence: () => engine.createSequence(),
+        fork: (sequence, length) => engine.fork(sequence, length),
+        forward: (steps, wanted) => engine.forward(steps, wanted),
+        free: (sequence) => engine.free(sequence),
+        dispose: async () => {},
+      };
+      for (const options of [{ temperature: 0 }, { top_k: 40, top_p: 0.9 }, { top_k: 129 }]) {
+        const before = engine.counts.copied;
+        const text = await write(engine, options);
+        const copied = engine.counts.copied - before;
+        assert.equal(text, await write(whole, options), JSON.stringify(options));
+        const all = engine.counts.copied - before - copied;
+        assert.equal(text.split(" ").length, 19);
+        assert.ok(options.top_k === 129 ? copied === all : copied < all / 2, `${copied} of ${all} bytes`);
+      }
+    });
+    const parameters = randomParameters(WIDE, 7);
+    parameters.get("model/wte")!.fill(0.5); // every logit is the same: all have to be read
+    const equal = await createWebgpuEngine(WIDE, sourceOf(WIDE, parameters), { gpu: ANY_GPU });
+    await using(equal, async (engine) => {
+      const step = (): Step => ({ sequence: engine.createSequence(), ids: [3] });
+      const [all] = await engine.forward([step()]);
+      const found = await engine.forwardLargest!([step(), step()], 5);
+      for (const logits of found) assert.deepEqual(logits, all);
     });
   });
 

@@ -4,9 +4,16 @@ import { after, before, describe, test } from "node:test";
 import { type Order, ordered, orderOf, placeOf } from "../../../dist/src/engines/webgpu/order.js";
 import { attentionShader } from "../../../dist/src/engines/webgpu/shaders/attention.js";
 import { embedShader } from "../../../dist/src/engines/webgpu/shaders/embed.js";
+import {
+  BINS,
+  LARGEST_ROOM,
+  LARGEST_WORDS,
+  largestShader,
+  readLargest,
+} from "../../../dist/src/engines/webgpu/shaders/largest.js";
 import { type LinearKind, linearShader } from "../../../dist/src/engines/webgpu/shaders/linear.js";
 import { packShader } from "../../../dist/src/engines/webgpu/shaders/pack.js";
-import { PAGE, PANEL, type Storage } from "../../../dist/src/engines/webgpu/shaders/wgsl.js";
+import { PAGE, PANEL, PASS_LARGEST, type Storage } from "../../../dist/src/engines/webgpu/shaders/wgsl.js";
 import type { Activation } from "../../../dist/src/model/hparams.js";
 import { difference } from "../../support/conformance.js";
 import {
@@ -330,5 +337,79 @@ describe("WGSL programs", { skip: NO_GPU ?? false }, () => {
       const isSpoiled = Math.floor(i / 16) === spoiled.row && i % 16 < 8;
       assert.equal(Number.isFinite(value), !isSpoiled, `value ${i} is ${value}`);
     }
+  });
+
+  /** What the program finds in rows of logits. */
+  async function largest(
+    rows: readonly Float32Array[],
+    k: number,
+  ): Promise<ReturnType<typeof readLargest>[]> {
+    const n_vocab = rows[0].length;
+    const about = aboutPass([]);
+    about[PASS_LARGEST] = k;
+    const [, , words] = await gpu.run(
+      largestShader({ n_vocab, threads: 16 }),
+      [about, join(...rows), new Float32Array(rows.length * LARGEST_WORDS)],
+      rows.length,
+      1,
+    );
+    return rows.map((_, r) => readLargest(words.subarray(r * LARGEST_WORDS, (r + 1) * LARGEST_WORDS)));
+  }
+
+  test("the k largest logits: all of them, with what ties with the k-th, and little else", async () => {
+    const n_vocab = 3001;
+    const smooth = Float32Array.from({ length: n_vocab }, () => random() * 20 - 40);
+    const tied = numbers(n_vocab).map((value) => Math.round(value * 200)); // each value some seven times
+    const few = new Float32Array(n_vocab).fill(-Infinity);
+    few.set([3, -0, 0, -5], 1000);
+    const rising = Float32Array.from({ length: n_vocab }, (_, id) => id);
+    const rows = [
+      smooth,
+      tied,
+      few.map((value, id) => (value === -Infinity && id < 400 ? -6 : value)),
+      rising,
+    ];
+    for (const k of [1, 2, 40, 128]) {
+      for (const [r, found] of (await largest(rows, k)).entries()) {
+        const row = rows[r];
+        const border = [...row].sort((a, b) => b - a)[k - 1];
+        const wanted = range(n_vocab).filter((id) => row[id] >= border);
+        assert.ok(found, `row ${r}, k ${k}: no result`);
+        const ids = [...found.ids];
+        assert.deepEqual(
+          ids,
+          [...ids].sort((a, b) => a - b),
+        );
+        assert.deepEqual(
+          ids.filter((id) => row[id] >= border),
+          wanted,
+          `row ${r}, k ${k}`,
+        );
+        assert.ok(ids.length <= 3 * wanted.length + 32, `row ${r}, k ${k}: ${ids.length}`);
+        for (const [i, id] of ids.entries()) assert.ok(Object.is(found.logits[i], row[id]), `logit of ${id}`);
+      }
+    }
+  });
+
+  test("the largest logits: too many that are equal, or what is no number, and all must be read", async () => {
+    const n_vocab = 700;
+    const spoil = (value: number, id: number): Float32Array => {
+      const row = numbers(n_vocab);
+      row[id] = value;
+      return row;
+    };
+    const equal = new Float32Array(n_vocab).fill(1);
+    const full = equal.map((value, id) => (id < LARGEST_ROOM ? value : 0));
+    // A bin's other logits: its maximum says nothing of them.
+    const oneBin = equal.map((_, id) => (id % BINS === 0 ? 5 : -1));
+    const minusNaN = new Float32Array(Uint32Array.of(0xffc00000).buffer)[0];
+    const rows = [equal, spoil(Number.NaN, 3), spoil(Infinity, 699), spoil(minusNaN, 0), full, oneBin];
+    const found = await largest(rows, 3);
+    assert.deepEqual(
+      found.map((each) => each?.ids.length),
+      [undefined, undefined, undefined, undefined, LARGEST_ROOM, undefined],
+    );
+    // With as few as one, only the largest are looked for.
+    assert.deepEqual([...((await largest(rows, 1))[5]?.ids ?? [])], [0, 256, 512]);
   });
 });

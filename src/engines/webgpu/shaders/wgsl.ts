@@ -16,8 +16,10 @@ export const PANEL = 8;
 export const PAGE = 32;
 /** Slices whose sums are added to each other before the rest. */
 export const GROUP = 8;
-/** Words at the start of the buffer that describes a pass: rows, rows with logits. */
+/** Words at the start of the buffer that describes a pass: rows, rows with logits, how many of the largest logits. */
 export const PASS_HEAD = 4;
+/** Which of them says how many of the largest logits are wanted. */
+export const PASS_LARGEST = 2;
 /** Words per row: token id, position, where its list of pages starts, which row the logits of this number are for. */
 export const PASS_ROW = 4;
 
