@@ -16,7 +16,7 @@ interface Column {
 let columns: Column[] = [];
 let shown: readonly Candidate[] = [];
 
-/** @param onTake one was chosen */
+/** @param onTake called when one is chosen */
 export function showCandidates(
   candidates: readonly Candidate[] | undefined,
   before: Draft,

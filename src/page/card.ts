@@ -1,11 +1,11 @@
-/** The card of a token: what else could have come in its place, and how likely it was. */
+/** The card of a token: its alternatives, and how likely each was. */
 import { byId, make } from "./dom.js";
 import type { Draft } from "./draft.js";
 import type { Editor } from "./editor.js";
 import type { Alternative } from "./pieces.js";
 import { rowOf } from "./rows.js";
 
-/** The mouse rests so long (milliseconds) on a token before its card opens, and may be away so long before it closes. */
+/** How long the mouse rests on a token before its card opens, and is away before it closes, in milliseconds. */
 const OPEN_AFTER = 150;
 const CLOSE_AFTER = 250;
 
@@ -13,13 +13,13 @@ export class Card {
   private readonly element = byId("card");
   private draft: Draft | undefined;
   private index = -1;
-  /** It was asked for: the mouse going away does not close it. */
+  /** Opened by a click or a key: it stays when the mouse leaves. */
   private isPinned = false;
   private timer: number | undefined;
 
   /**
-   * @param current the draft to look at; undefined while its tokens cannot be exchanged
-   * @param onTake an alternative was chosen for a token
+   * @param current the draft; undefined while its tokens cannot be replaced
+   * @param onTake called when an alternative is chosen for a token
    */
   constructor(
     private readonly editor: Editor,
@@ -58,7 +58,7 @@ export class Card {
     return !this.element.hidden;
   }
 
-  /** Opens the card of the token where the cursor is, and goes into it. */
+  /** Opens the card of the token at the cursor, and focuses it. */
   openAtCursor(): void {
     this.open(this.editor.atCursor(), true);
     const own = this.element.querySelector<HTMLElement>("[aria-current]");
@@ -103,7 +103,7 @@ export class Card {
     const isListed = token.alternatives.some(({ text }) => text === own.text);
     const all = isListed ? token.alternatives : [...token.alternatives, own];
     const title = make("p", { id: "card-title" });
-    title.append("What else could have come here");
+    title.append("Alternatives at this point");
     const list = make("ul", {});
     for (const alternative of all)
       list.append(make("li", {}, this.row(alternative, alternative.text === own.text)));
@@ -124,7 +124,7 @@ export class Card {
     return row;
   }
 
-  /** Below the token, or above it where there is no room; never outside of the sheet. */
+  /** Below the token, or above it where there is no room; never outside the sheet. */
   private place(span: Element): void {
     const sheet = this.element.offsetParent?.getBoundingClientRect();
     const [line] = span.getClientRects();

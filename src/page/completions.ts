@@ -9,7 +9,7 @@ const ALTERNATIVES = 5;
 /** What the page can do about a failure. */
 export type FaultKind = "key" | "busy" | "gone" | "too-long" | "refused";
 
-/** A failure that is told in one line: what happened, then what to do. */
+/** A failure, described in one line: what happened, then what to do. */
 export class Fault extends Error {
   constructor(
     readonly kind: FaultKind,
@@ -19,20 +19,20 @@ export class Fault extends Error {
   }
 }
 
-/** What came: text, and the tokens that it is made of. */
+/** What arrived: text, and the tokens it is made of. */
 export interface Chunk {
   readonly text: string;
   readonly logprobs?: Logprobs | null;
 }
 
 export interface Call {
-  /** "": the server wants none. */
+  /** "" if the server needs none. */
   readonly key: string;
   readonly signal?: AbortSignal;
 }
 
 const GONE = "The server does not answer. Is gpt2 serve still running? Your text is safe here.";
-const BROKEN = "The server stopped in the middle. What it wrote is kept: go on from there, or try again.";
+const BROKEN = "The server stopped in the middle. What it wrote is kept: continue from there, or try again.";
 
 /** The name of the model that is served. */
 export async function modelName({ key, signal }: Call): Promise<string> {
@@ -45,7 +45,7 @@ export async function modelName({ key, signal }: Call): Promise<string> {
 export interface Ended {
   /** "length" or "stop". */
   readonly reason: string;
-  /** How much of the prompt's end the model has read, in UTF-16 units: all of it, if there is room. */
+  /** How much of the end of the prompt the model read, in UTF-16 units: all of it, if it fits. */
   readonly read: number;
 }
 
@@ -60,9 +60,9 @@ export function shorter(text: string): string {
 }
 
 /**
- * Asks for a continuation, and hands on what comes as it comes. A prompt that is longer than the model's context loses
- * its beginning: the same prompt always the same.
- * @throws Fault, or the reason of the signal
+ * Asks for a continuation and passes it on as it arrives. A prompt longer than the model's context loses its beginning,
+ * always the same part of the same prompt.
+ * @throws Fault, or the signal's reason
  */
 export async function complete(
   prompt: string,
@@ -123,7 +123,7 @@ async function request(
     if (error instanceof Fault || signal?.aborted) throw error;
     throw new Fault("gone", BROKEN);
   } finally {
-    reader.cancel().catch(() => {}); // it is over already
+    reader.cancel().catch(() => {}); // it has ended already
   }
 }
 
@@ -143,7 +143,7 @@ interface ApiError {
 
 const headers = (key: string): Record<string, string> => (key ? { Authorization: `Bearer ${key}` } : {});
 
-/** A request whose answer is good. */
+/** Makes a request. @throws Fault unless the answer is a success */
 async function ask(path: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
@@ -160,21 +160,21 @@ async function errorIn(response: Response): Promise<ApiError> {
   try {
     return ((await response.json()) as { error?: ApiError }).error ?? {};
   } catch {
-    return {}; // not JSON: something between here and the server wrote it
+    return {}; // not JSON: a proxy wrote it
   }
 }
 
-/** What a bad answer means, and what to do. */
+/** What an error response means, and what to do. */
 export function faultOf(status: number, retryAfter: string | null, { message, code }: ApiError): Fault {
-  if (status === 401) return new Fault("key", "This server asks for its API key.");
+  if (status === 401) return new Fault("key", "This server needs its API key.");
   if (status === 429) {
     const seconds = Number(retryAfter);
     const when = seconds >= 1 ? `in ${seconds} second${seconds === 1 ? "" : "s"}` : "in a moment";
-    return new Fault("busy", `The server is busy with others. Try again ${when}.`);
+    return new Fault("busy", `The server is busy. Try again ${when}.`);
   }
   if (code === "context_length_exceeded") return new Fault("too-long", sentence(message));
   if (status === 502 || status === 503 || status === 504) {
-    return new Fault("gone", "The server is starting or going away. Try again in a moment.");
+    return new Fault("gone", "The server is starting or stopping. Try again in a moment.");
   }
   return new Fault(
     "refused",
@@ -182,7 +182,7 @@ export function faultOf(status: number, retryAfter: string | null, { message, co
   );
 }
 
-/** A message of the server's as a sentence of this page's. */
+/** The server's message as a sentence. */
 function sentence(message: string | undefined): string {
   const text = (message ?? "").trim();
   return text === "" ? "" : `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;

@@ -3,12 +3,12 @@ import { Fault, modelName } from "./completions.js";
 import { byId } from "./dom.js";
 import { readKey, writeKey } from "./storage.js";
 
-/** Where what is wrong is shown; "" takes it away. */
+/** Shows an error; "" clears it. */
 type ShowFault = (message: string) => void;
 
 export class Connection {
   key = readKey();
-  /** "" until the server has told it. */
+  /** "" until the server has answered. */
   model = "";
   /** What to do once the server has its key. */
   #afterKey: (() => void) | undefined;

@@ -1,4 +1,4 @@
-/** What every part of the page does with elements. */
+/** Helpers for elements, shared by the whole page. */
 
 /** The element of index.html with this id. */
 export function byId<Type extends HTMLElement = HTMLElement>(id: string): Type {
@@ -7,7 +7,7 @@ export function byId<Type extends HTMLElement = HTMLElement>(id: string): Type {
   return element as Type;
 }
 
-/** A new element with attributes and what is in it. */
+/** A new element with attributes and children. */
 export function make<Name extends keyof HTMLElementTagNameMap>(
   name: Name,
   attributes: Readonly<Record<string, string>> = {},
@@ -19,7 +19,7 @@ export function make<Name extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** A button that cannot be used now keeps the focus, and says so to a screen reader. */
+/** Enables or disables a button. A disabled one keeps the focus, and screen readers announce its state. */
 export function enable(button: HTMLElement, isUsable: boolean): void {
   button.setAttribute("aria-disabled", String(!isUsable));
 }

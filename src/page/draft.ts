@@ -1,7 +1,7 @@
-/** The text that one writes, and which of it the model wrote. Nothing here changes a draft: it makes another one. */
+/** The text, and which parts of it the model wrote. Drafts are immutable: each change makes a new one. */
 import { type Alternative, type Piece, plainLines } from "./pieces.js";
 
-/** A piece of the model's at its place in the text. */
+/** A piece that the model wrote, at its place in the text. */
 export interface Token extends Piece {
   /** Where it begins, in UTF-16 units. */
   readonly start: number;
@@ -9,7 +9,7 @@ export interface Token extends Piece {
 
 export interface Draft {
   readonly text: string;
-  /** In order, none across another. What lies between them was written by hand. */
+  /** In order, without overlaps. What lies between them was written by hand. */
   readonly tokens: readonly Token[];
 }
 
@@ -26,8 +26,8 @@ export function commonStart(a: string, b: string): number {
 }
 
 /**
- * The draft after someone has written in it. A probability holds for the text before the token: tokens behind the first
- * change lose theirs, and are the writer's from now on.
+ * The draft after an edit. A probability depends on the text before the token: tokens after the first change lose theirs
+ * and count as written by hand.
  */
 export function edited(draft: Draft, text: string): Draft {
   if (text === draft.text) return draft;
@@ -35,7 +35,7 @@ export function edited(draft: Draft, text: string): Draft {
   return { text, tokens: draft.tokens.filter((token) => endOf(token) <= same) };
 }
 
-/** The draft up to a token, another one in its place. */
+/** The draft up to a token, with an alternative in its place. */
 export function withAlternative(draft: Draft, index: number, alternative: Alternative): Draft {
   const token = draft.tokens[index];
   const { text, logprob } = alternative;
@@ -45,18 +45,18 @@ export function withAlternative(draft: Draft, index: number, alternative: Altern
   };
 }
 
-/** The number of the token at a place in the text; at the end of the text, of the token before it. -1: none. */
+/** The index of the token at an offset in the text, or before it at the end of the text; -1 if none. */
 export function tokenAt(draft: Draft, offset: number): number {
   const at = offset === draft.text.length ? offset - 1 : offset;
   return draft.tokens.findIndex((token) => token.start <= at && at < endOf(token));
 }
 
-/** What the model adds to a draft, as it comes: text, and the pieces it is made of, which may come earlier or later. */
+/** What the model adds to a draft, as it arrives: text, and the pieces it is made of, which may come before or after it. */
 export class Continuation {
   private written = "";
   private tokens: Token[] = [];
   private waiting: Piece[] = [];
-  /** How much of what was written has its pieces. */
+  /** How much of the text has its pieces. */
   private covered = 0;
 
   constructor(private readonly before: Draft) {}
@@ -67,9 +67,9 @@ export class Continuation {
     while (this.waiting.length > 0) {
       const [piece] = this.waiting;
       const there = this.written.slice(this.covered, this.covered + piece.text.length);
-      if (there.length < piece.text.length && piece.text.startsWith(there)) return; // its text has yet to come
+      if (there.length < piece.text.length && piece.text.startsWith(there)) return; // its text has yet to arrive
       this.waiting.shift();
-      if (there !== piece.text) continue; // it is not part of the text: a token that ends it
+      if (there !== piece.text) continue; // not part of the text: a token that ends it
       this.tokens.push({ ...piece, start: this.before.text.length + this.covered });
       this.covered += piece.text.length;
     }
@@ -79,7 +79,7 @@ export class Continuation {
     return this.written;
   }
 
-  /** The draft with what has come so far. */
+  /** The draft with what has arrived so far. */
   get draft(): Draft {
     return {
       text: this.before.text + this.written,

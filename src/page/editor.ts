@@ -1,12 +1,12 @@
 /**
- * The text field, and the colours behind it. A plain textarea holds the text: whatever one does to it, it loses nothing,
- * and a screen reader knows it. The mirror below it has the same words in the same places, unseen, with the colours.
+ * The text field, and the colours behind it. The text is in a plain textarea, which loses nothing whatever is done to it,
+ * and which screen readers understand. The mirror behind it has the same words in the same places, invisible but coloured.
  */
 import { levelOf } from "../probability-scale.js";
 import { byId, make } from "./dom.js";
 import { type Draft, EMPTY, endOf, type Token, tokenAt } from "./draft.js";
 
-/** A stretch of the mirror: a token, or what was written between two. */
+/** A stretch of the mirror: a token, or text between two. */
 interface Stretch {
   readonly text: string;
   readonly token?: Token;
@@ -24,7 +24,7 @@ function stretches({ text, tokens }: Draft): Stretch[] {
   return all;
 }
 
-/** A token as it is coloured. */
+/** A token in its colour. */
 export function tokenSpan({ text, logprob }: { text: string; logprob: number }): HTMLSpanElement {
   return make("span", { class: `token level-${levelOf(Math.exp(logprob))}` }, text);
 }
@@ -35,17 +35,17 @@ export class Editor {
   private draft: Draft = EMPTY;
   private shown: Stretch[] = [];
 
-  /** @param onEdit someone has written: the field's text as it is now */
+  /** @param onEdit called with the field's text after each edit */
   constructor(onEdit: (text: string) => void) {
     this.field.addEventListener("input", () => onEdit(this.field.value));
-    this.mirror.append("\u200b"); // gives a last line that is empty its height
+    this.mirror.append("\u200b"); // gives an empty last line its height
   }
 
   get element(): HTMLTextAreaElement {
     return this.field;
   }
 
-  /** @param isLocked it cannot be written in now */
+  /** @param isLocked whether the text cannot be edited now */
   show(draft: Draft, isLocked: boolean): void {
     const followsEnd = isLocked && this.endIsInView();
     this.field.readOnly = isLocked;
@@ -61,12 +61,12 @@ export class Editor {
     }
   }
 
-  /** The token where the cursor is; -1: none. */
+  /** The token at the cursor; -1 if none. */
   atCursor(): number {
     return tokenAt(this.draft, this.field.selectionStart);
   }
 
-  /** The token at a place of the window; -1: none. */
+  /** The token at a point of the window; -1 if none. */
   atPoint(x: number, y: number): number {
     const under = document.elementsFromPoint(x, y);
     const span = under.find((element) => element.classList.contains("token"));
@@ -79,7 +79,7 @@ export class Editor {
     return this.mirror.getElementsByClassName("token")[index];
   }
 
-  /** Changes of the mirror from the first stretch that differs. */
+  /** Updates the mirror from the first stretch that differs. */
   private reflect(draft: Draft): void {
     const wanted = stretches(draft);
     let same = 0;

@@ -3,12 +3,12 @@ export class EventReader {
   private rest = "";
   private data: string[] = [];
 
-  /** The data of each event that is whole now. */
+  /** Takes more text. @returns the data of each event that is now complete */
   push(text: string): string[] {
     const events: string[] = [];
     this.rest += text;
     for (;;) {
-      const end = /\r\n|\n|\r(?=[\s\S])/.exec(this.rest); // a \r at the very end may have its \n to come
+      const end = /\r\n|\n|\r(?=[\s\S])/.exec(this.rest); // the \n of a \r at the very end may be yet to come
       if (end === null) return events;
       const line = this.rest.slice(0, end.index);
       this.rest = this.rest.slice(end.index + end[0].length);

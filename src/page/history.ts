@@ -1,6 +1,6 @@
-/** Undo and redo over whole states: nothing that was on the page is lost. */
+/** Undo and redo of whole states: nothing that was on the page is lost. */
 
-/** Letters that are typed within so many milliseconds are one step. */
+/** Letters typed within this many milliseconds of each other are one step. */
 const ONE_STEP = 1000;
 const MOST = 200;
 
@@ -33,7 +33,7 @@ export class History<State> {
     return this.future.length > 0;
   }
 
-  /** A new step. */
+  /** Adds a step. */
   push(state: State): void {
     this.past = [...this.past, this.state].slice(-MOST);
     this.state = state;
@@ -41,19 +41,19 @@ export class History<State> {
     this.typedAt = Number.NEGATIVE_INFINITY;
   }
 
-  /** A step that typing makes: it joins the one before while someone goes on typing. */
+  /** Adds a step made by typing: it joins the one before while typing continues. */
   type(state: State, now: number): void {
     if (now - this.typedAt > ONE_STEP) this.push(state);
     else this.replace(state);
     this.typedAt = now;
   }
 
-  /** The present, further along: no step of its own. */
+  /** Replaces the present, without a new step. */
   replace(state: State): void {
     this.state = state;
   }
 
-  /** Takes the present back as if it had never been. */
+  /** Drops the present as if it had never been. */
   drop(): void {
     this.state = this.past.pop() ?? this.state;
   }

@@ -1,11 +1,11 @@
-/** A text to continue, and all that decides how, in a link's fragment: it stays in the browser. */
+/** A prompt and everything that decides its continuation, in a link's fragment, which browsers do not send. */
 import { byId } from "./dom.js";
 import { readSettings, SETTING_NAMES, type Settings } from "./settings.js";
 
 export interface Linked {
   readonly prompt: string;
   readonly settings: Settings;
-  /** The model that wrote it; "": not known. */
+  /** The model that wrote it; "" if unknown. */
   readonly model: string;
 }
 
@@ -17,7 +17,7 @@ export function toFragment({ prompt, settings, model }: Linked): string {
   return `#${words}`;
 }
 
-/** Undefined: the fragment is no such link. */
+/** @returns undefined if the fragment is not such a link */
 export function fromFragment(fragment: string): Linked | undefined {
   const words = new URLSearchParams(fragment.replace(/^#/, ""));
   const prompt = words.get("prompt");
@@ -29,8 +29,8 @@ export function fromFragment(fragment: string): Linked | undefined {
 const numberOf = (text: string): number => (text.trim() === "" ? Number.NaN : Number(text));
 
 /**
- * Copies a link, or shows it where the clipboard is closed: browsers open it to https and this machine alone.
- * @returns whether it is copied
+ * Copies a link, or shows it where there is no clipboard: browsers offer it only to https and localhost.
+ * @returns whether it was copied
  */
 export async function copyOrShow(link: string): Promise<boolean> {
   const line = byId("link-line");

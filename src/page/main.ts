@@ -1,4 +1,4 @@
-/** The page that `gpt2 serve` shows: a text that one writes and the model continues. */
+/** The page of `gpt2 serve`: you write a text, and the model continues it. */
 import { LEVELS, percent } from "../probability-scale.js";
 import { showCandidates } from "./candidates.js";
 import { Card } from "./card.js";
@@ -37,11 +37,11 @@ const button = {
   link: byId("link"),
 };
 
-/** The calls that run now; undefined: none. */
+/** The requests in progress, if any. */
 let running: AbortController | undefined;
 /** Settles when they are over. */
 let writing = Promise.resolve();
-/** What the reader of a link should know, said once its text is written. */
+/** What someone who opened a link should know, shown once its text is written. */
 let note = "";
 const server = new Connection(showFault);
 let saveTimer: number | undefined;
@@ -49,7 +49,7 @@ let isRenderDue = false;
 
 const isBusy = (): boolean => running !== undefined;
 
-// ---------------------------------------------------------------- what is shown
+// ---------------------------------------------------------------- rendering
 
 function render(): void {
   const { draft, made, candidates } = history.present;
@@ -64,7 +64,7 @@ function render(): void {
   showPlace();
 }
 
-/** At the next frame, however much comes before it. */
+/** Renders at the next frame, however much arrives before it. */
 function renderSoon(): void {
   if (isRenderDue) return;
   isRenderDue = true;
@@ -74,7 +74,7 @@ function renderSoon(): void {
   });
 }
 
-/** The line under the text: the token at the cursor, or what keeps the model from continuing well. */
+/** The line under the text: the token at the cursor, or why the model may continue badly. */
 function showPlace(): void {
   const { draft, candidates } = history.present;
   const here = byId("here");
@@ -84,11 +84,11 @@ function showPlace(): void {
     const place = ["the likeliest here", "second likeliest here", "third likeliest here"][rank] ?? "";
     here.textContent = `“${visible(token.text)}” ${percent(Math.exp(token.logprob))}${place && `, ${place}`}`;
   } else if (!isBusy() && !candidates && / $/.test(draft.text)) {
-    here.textContent = "The text ends in a space. Remove it: the model's words begin with their own.";
+    here.textContent = "The text ends in a space. Remove it: the model's tokens bring their own.";
   } else here.textContent = "";
 }
 
-/** The seed of the text that is shown, in the settings. */
+/** Puts the seed of the text shown into the settings. */
 function showSeed(): void {
   const { made } = history.present;
   if (made) form.write({ ...form.settings, seed: made.settings.seed });
@@ -104,7 +104,7 @@ function showFault(message: string): void {
   byId("fault").textContent = message;
 }
 
-// ---------------------------------------------------------------- what one does
+// ---------------------------------------------------------------- actions
 
 function onEdit(text: string): void {
   const { present } = history;
@@ -122,7 +122,7 @@ function go(): void {
   if (settings) start(history.present.draft, settings);
 }
 
-/** The same beginning, with the next seed or with the one that was set since. */
+/** The same beginning again, with the next seed or the one set since. */
 function retry(): void {
   const { made } = history.present;
   const settings = form.need();
@@ -132,7 +132,7 @@ function retry(): void {
   start(made.before, { ...settings, seed });
 }
 
-/** Another token in the place of one, and on from there. */
+/** Replaces a token with an alternative and continues from there. */
 function take(index: number, alternative: Alternative): void {
   const settings = form.need();
   if (isBusy() || settings === undefined) return;
@@ -173,7 +173,7 @@ function clear(): void {
   card.close();
   history.push(FIRST);
   editor.element.focus();
-  say("Cleared. Undo brings the text back.");
+  say("Cleared. Undo restores the text.");
   render();
   save();
 }
@@ -189,14 +189,14 @@ async function copyLink(): Promise<void> {
   const link = `${location.origin}${location.pathname}${toFragment(linked)}`;
   say(
     (await copyOrShow(link))
-      ? "Link copied. It makes this text again."
-      : "Copy the link: it makes this text again.",
+      ? "Link copied. It reproduces this text."
+      : "Copy the link: it reproduces this text.",
   );
 }
 
-// ---------------------------------------------------------------- the model writes
+// ---------------------------------------------------------------- generation
 
-/** Lets the model continue a draft, in a step of its own. */
+/** Lets the model continue a draft, as a step of its own. */
 function start(before: Draft, settings: Settings): void {
   writing = write(before, settings);
 }
@@ -227,7 +227,7 @@ async function write(before: Draft, settings: Settings): Promise<void> {
 function finish(outcome: Outcome, again: () => void): void {
   const { texts, error, isStopped } = outcome;
   const isEmpty = texts.every((text) => text === "");
-  if (isEmpty) history.drop(); // nothing came: the text is as it was
+  if (isEmpty) history.drop(); // nothing arrived: the text is as it was
   const { shown, aloud } = summary(outcome);
   say(`${shown} ${note}`.trim(), `${note} ${aloud}`.trim());
   note = "";
@@ -235,16 +235,16 @@ function finish(outcome: Outcome, again: () => void): void {
     showFault(error.message);
     if (error.kind === "key") server.askKey(again);
   } else if (error !== undefined) {
-    showFault("The page has a fault of its own. Reload it: your text is kept.");
+    showFault("This page has a bug. Reload it: your text is kept.");
     console.error(error);
   } else if (isEmpty && !isStopped) {
-    showFault("The model ends the text here. Write on yourself, or choose another seed.");
+    showFault("The model ends the text here. Write more yourself, or choose another seed.");
   }
   render();
   save();
 }
 
-// ---------------------------------------------------------------- what is kept
+// ---------------------------------------------------------------- storage
 
 function save(): void {
   window.clearTimeout(saveTimer);
@@ -256,18 +256,18 @@ function save(): void {
     candidates: form.candidates,
     showsMarks: marks.checked,
   });
-  if (!isKept) showFault("This browser keeps nothing for this page. Copy your text before you leave.");
+  if (!isKept) showFault("This browser stores nothing for this page. Copy your text before you leave.");
 }
 
 function saveSoon(): void {
   saveTimer ??= window.setTimeout(save, 500);
 }
 
-/** Opens what a link says; the text that was here is one Undo away. */
+/** Opens what a link describes; the text that was here is one Undo away. */
 async function openLink(): Promise<void> {
   const linked = fromFragment(location.hash);
   if (linked === undefined) return;
-  window.history.replaceState(null, "", location.pathname); // a reload must not open it again over what was written
+  window.history.replaceState(null, "", location.pathname); // so that a reload does not open it again over new text
   stop();
   await writing;
   const hadText = history.present.draft.text !== "";
@@ -280,13 +280,13 @@ async function openLink(): Promise<void> {
   const { model } = server;
   const isOther = linked.model !== "" && model !== "" && linked.model !== model;
   note = [
-    isOther ? `The link was made with ${linked.model}; here is ${model}, which writes another text.` : "",
-    hadText ? "Undo twice brings your own text back." : "",
+    isOther ? `The link was made with ${linked.model}; this is ${model}, which writes a different text.` : "",
+    hadText ? "Undo twice to get your own text back." : "",
   ].join(" ");
   go();
 }
 
-// ---------------------------------------------------------------- all together
+// ---------------------------------------------------------------- events
 
 function press(element: HTMLElement, act: () => void): void {
   element.addEventListener("click", () => {
@@ -341,7 +341,7 @@ marks.checked = kept?.showsMarks ?? true;
 document.body.classList.toggle("unmarked", !marks.checked);
 const isWide = window.matchMedia("(min-width: 60rem)").matches; // as in page.css
 byId<HTMLDetailsElement>("settings").open = isWide;
-if (isWide) editor.element.focus(); // on a phone it would bring up the keyboard over half of the page
+if (isWide) editor.element.focus(); // on a phone the keyboard would cover half of the page
 for (const [level, { words }] of LEVELS.entries()) {
   byId("levels").append(make("li", {}, make("span", { class: `token level-${level}` }, words)));
 }

@@ -1,20 +1,20 @@
-/** Tokens as the API names them, put together to pieces that one can read. */
+/** Joins tokens, as the API names them, into readable pieces. */
 
-/** Another token that could have come. */
+/** Another possible token. */
 export interface Alternative {
   readonly text: string;
   /** Natural logarithm of its probability. */
   readonly logprob: number;
-  /** It is text that can be written; false: a part of a character, or a token that ends texts. */
+  /** Whether it is text; false for part of a character, or a token that ends texts. */
   readonly isText: boolean;
 }
 
-/** A token, or several that only together are characters. */
+/** A token, or several that only together make whole characters. */
 export interface Piece {
   readonly text: string;
   /** Natural logarithm of the probability of all its tokens. */
   readonly logprob: number;
-  /** What could have stood where it begins, likeliest first. */
+  /** The possible tokens where it begins, likeliest first. */
   readonly alternatives: readonly Alternative[];
 }
 
@@ -28,8 +28,8 @@ export interface Logprobs {
 const ENCODER = new TextEncoder();
 
 /**
- * The bytes of a token. The API writes one that is not whole characters as `bytes:` and its bytes, those outside ASCII
- * as \xNN.
+ * The bytes of a token. One that is not whole characters is `bytes:` and its bytes in the API, with \xNN for those
+ * outside ASCII.
  */
 export function tokenBytes(token: string): Uint8Array {
   if (!token.startsWith("bytes:")) return ENCODER.encode(token);
@@ -40,7 +40,7 @@ export function tokenBytes(token: string): Uint8Array {
   return Uint8Array.from(bytes.flat());
 }
 
-/** How many bytes at the end begin a character of UTF-8 that is not whole. */
+/** How many bytes at the end are the start of an incomplete UTF-8 character. */
 export function openBytes(bytes: Uint8Array): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back++) {
     const byte = bytes[bytes.length - back];
@@ -50,7 +50,7 @@ export function openBytes(bytes: Uint8Array): number {
   return 0;
 }
 
-/** A page knows one end of a line, as its text field does. */
+/** Line endings as a text field has them. */
 export const plainLines = (text: string): string => text.replace(/\r\n?/g, "\n");
 
 const isSpecial = (token: string): boolean => /^<\|.*\|>$/.test(token);
@@ -65,7 +65,7 @@ function alternativesOf(top: Readonly<Record<string, number>> | null | undefined
     .sort((a, b) => b.logprob - a.logprob);
 }
 
-/** Joins tokens to pieces as they come. */
+/** Joins tokens into pieces as they arrive. */
 export class PieceReader {
   private bytes = new Uint8Array();
   private logprob = 0;
@@ -82,7 +82,7 @@ export class PieceReader {
     return pieces;
   }
 
-  /** What is left when no more tokens come: a character that was never finished. */
+  /** What is left after the last token: a character that was never completed. */
   end(): Piece[] {
     return this.bytes.length > 0 ? [this.take()] : [];
   }

@@ -3,12 +3,12 @@ import { percent } from "../probability-scale.js";
 import { make } from "./dom.js";
 import type { Alternative } from "./pieces.js";
 
-/** A token's text with its blanks made visible. */
+/** A token's text with its white space made visible. */
 export function visible(text: string): string {
   return text.replace(/ /g, "␣").replace(/\n/g, "↵").replace(/\t/g, "⇥");
 }
 
-/** A token's text to be read aloud. */
+/** A token's text for a screen reader. */
 export function spoken(text: string): string {
   if (/^ *$/.test(text)) return text.length === 1 ? "a space" : `${text.length} spaces`;
   if (/^\n+$/.test(text)) return text.length === 1 ? "a line break" : `${text.length} line breaks`;
@@ -16,8 +16,8 @@ export function spoken(text: string): string {
 }
 
 /**
- * What is in a row.
- * @param isOwn it is the token that stands in the text
+ * The contents of a row.
+ * @param isOwn whether it is the token in the text
  */
 export function rowOf({ text, logprob, isText }: Alternative, isOwn: boolean): Node[] {
   const probability = Math.exp(logprob);

@@ -1,22 +1,22 @@
-/** The model goes on with a draft: one continuation, or several to choose from. */
+/** Continues a draft: one continuation, or several to choose from. */
 import { type Call, complete, Fault } from "./completions.js";
 import { Continuation, type Draft } from "./draft.js";
 import { PieceReader } from "./pieces.js";
 import { type Settings, seedAfter } from "./settings.js";
 import type { Candidate, Step } from "./step.js";
 
-/** What came of it. */
+/** What a run gave. */
 export interface Outcome {
-  /** What was added to the draft, a text a candidate. */
+  /** What each candidate added to the draft. */
   readonly texts: readonly string[];
   readonly seeds: readonly number[];
-  /** Tokens of all of them; 0 where the server does not tell. */
+  /** Tokens in all of them together; 0 if the server does not say. */
   readonly tokens: number;
-  /** How much of the draft's end the model has read, in UTF-16 units; undefined: all of it. */
+  /** How much of the end of the draft the model read, in UTF-16 units; undefined for all of it. */
   readonly read?: number;
-  /** It ended before its end: a Fault, or the page's own. */
+  /** Why it failed: a Fault, or a bug of the page's. */
   readonly error?: unknown;
-  /** Someone stopped it. */
+  /** Whether the user stopped it. */
   readonly isStopped: boolean;
 }
 
@@ -29,7 +29,7 @@ interface Ending {
 
 /**
  * Asks for `count` continuations, each with the next seed.
- * @param onStep told the step that they are, as they grow
+ * @param onStep called with the step as the continuations grow
  */
 export async function run(
   before: Draft,
@@ -59,7 +59,7 @@ export async function run(
         tell(i, { seed, draft: continuation.draft, length: tokens });
       });
       continuation.push("", reader.end());
-      tell(i, { seed, draft: continuation.draft }); // as long as was asked for
+      tell(i, { seed, draft: continuation.draft }); // as long as asked for
       return { tokens, read };
     } catch (error) {
       return { tokens, error };
@@ -79,14 +79,14 @@ export async function run(
   };
 }
 
-/** The settings that make a continuation again that was stopped after so many tokens; 0 or undefined: it was not. */
+/** The settings that reproduce a continuation stopped after `length` tokens; 0 or undefined if it was not stopped. */
 export function stoppedAfter(settings: Settings, length: number | undefined): Settings {
   return length ? { ...settings, max_tokens: length } : settings;
 }
 
 const isAbort = (error: unknown): boolean => error instanceof DOMException && error.name === "AbortError";
 
-/** What came of it in a line, and what a screen reader says: the words themselves. */
+/** The outcome in one line, and for a screen reader: the words themselves. */
 export function summary({ texts, seeds, tokens, read }: Outcome): { shown: string; aloud: string } {
   if (texts.every((text) => text === "")) return { shown: "", aloud: "" };
   const isChoice = texts.length > 1;

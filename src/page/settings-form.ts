@@ -1,4 +1,4 @@
-/** The fields of the settings. */
+/** The form of the settings. */
 import { byId, make } from "./dom.js";
 import {
   allows,
@@ -12,7 +12,7 @@ import {
   wanted,
 } from "./settings.js";
 
-/** A field, what is said under it, and what is wrong with it. */
+/** A field, the words under it, and its error. */
 interface Field {
   readonly setting: Setting;
   readonly input: HTMLInputElement;
@@ -27,13 +27,13 @@ export class SettingsForm {
     autocomplete: "off",
   });
 
-  /** @param onChange someone has changed something that is a value now */
+  /** @param onChange called after each change to a valid value */
   constructor(private readonly onChange: () => void) {
     const form = byId("settings-form");
     form.append(this.numberField("seed", SEED), this.candidatesField());
     for (const name of SETTING_NAMES) form.append(this.numberField(name, SETTINGS[name]));
     form.append(
-      this.frame("stop", "Stop before", "Ends where this text would come. \\n is a line break.", this.stop),
+      this.frame("stop", "Stop before", "Ends before this text. \\n is a line break.", this.stop),
       make("button", { type: "button", id: "defaults" }, "Reset settings"),
     );
     form.addEventListener("submit", (event) => event.preventDefault());
@@ -43,7 +43,7 @@ export class SettingsForm {
     });
   }
 
-  /** What is set; undefined where a field holds no value: then it has the focus, and says what it must be. */
+  /** The settings; undefined if a field is invalid: it then has the focus, and says what it must be. */
   need(): Settings | undefined {
     const wrong = [...this.fields.values()].find((field) => !this.check(field));
     if (wrong === undefined) return this.settings;
@@ -52,7 +52,7 @@ export class SettingsForm {
     return undefined;
   }
 
-  /** What is set; where a field holds no value, what it had at first. */
+  /** The settings, with the default for each invalid field. */
   get settings(): Settings {
     const numbers = [...this.fields].map(([name, { input }]) => [name, input.valueAsNumber]);
     return readSettings({ ...Object.fromEntries(numbers), stop: this.stop.value });
@@ -104,7 +104,7 @@ export class SettingsForm {
         String(count),
       ),
     );
-    const words = make("p", {}, "Continuations side by side, to choose from. Each has its seed.");
+    const words = make("p", {}, "Continuations side by side, to choose from, each with its own seed.");
     return make("fieldset", { class: "field" }, make("legend", {}, "Candidates"), ...choices, words);
   }
 

@@ -1,18 +1,18 @@
-/** What one can set, in words for someone who has never seen a tensor. */
+/** The settings, in words for someone who has never seen a tensor. */
 
-/** A number that one can set. */
+/** A numeric setting. */
 export interface Setting {
   readonly label: string;
   /** What it does. */
   readonly words: string;
   readonly min: number;
   readonly max: number;
-  /** How far an arrow key moves it; 1: whole numbers only. */
+  /** How far an arrow key moves it; 1 means whole numbers only. */
   readonly step: number;
   readonly initial: number;
 }
 
-/** By their names in the API, in the order in which they are shown. */
+/** By their names in the API, in the order shown. */
 export const SETTINGS = {
   max_tokens: {
     label: "Length",
@@ -25,7 +25,7 @@ export const SETTINGS = {
   },
   temperature: {
     label: "Temperature",
-    words: "How daring it is. 0 always takes the likeliest token, 1 follows the model, more gets wild.",
+    words: "How daring the text is. 0 always takes the likeliest token, 1 follows the model, more gets wild.",
     min: 0,
     max: 5,
     step: 0.05,
@@ -78,16 +78,16 @@ export const SEED: Setting = {
   initial: 1,
 };
 
-/** The seed so many further; 0 comes after the greatest. */
+/** The seed `by` further on; 0 follows the greatest. */
 export const seedAfter = (seed: number, by: number): number =>
   seed > SEED.max - by ? by - (SEED.max - seed) - 1 : seed + by;
 
-/** How many continuations one may see side by side. */
+/** How many continuations can be side by side. */
 export const CANDIDATES = [1, 2, 4] as const;
 
-/** What decides a continuation, besides the text. */
+/** What decides a continuation, apart from the text. */
 export interface Settings extends Readonly<Record<SettingName, number>> {
-  /** It ends before this text; "" means no such text. */
+  /** The continuation ends before this text; "" for none. */
   readonly stop: string;
   readonly seed: number;
 }
@@ -101,22 +101,22 @@ export const INITIAL: Settings = {
   seed: SEED.initial,
 };
 
-/** Whether a number can be set. */
+/** Whether a value is valid. */
 export function allows({ min, max, step }: Setting, value: number): boolean {
   return Number.isFinite(value) && value >= min && value <= max && (step < 1 || Number.isSafeInteger(value));
 }
 
-/** What a setting must be, in words. */
+/** The values that a setting can have, in words. */
 export function wanted({ label, min, max, step }: Setting): string {
   const kind = step < 1 ? "a number" : "a whole number";
   return max > 100_000 ? `${label} is ${kind} from ${min}` : `${label} is ${kind} from ${min} to ${max}`;
 }
 
-/** A text of one line that may mean several: \n is a new line, \\ a backslash. */
+/** Replaces \n with a line break and \\ with a backslash. */
 export const unescaped = (text: string): string =>
   text.replace(/\\([\\n])/g, (_, letter: string) => (letter === "n" ? "\n" : "\\"));
 
-/** Settings out of what was kept or sent: whatever cannot be one is as it was at first. */
+/** Settings from stored or linked values: invalid ones get their default. */
 export function readSettings(values: Readonly<Record<string, unknown>>): Settings {
   const number = (setting: Setting, value: unknown): number =>
     typeof value === "number" && allows(setting, value) ? value : setting.initial;

@@ -1,28 +1,28 @@
-/** A step of the work: what is on the page at one time. Undo and redo go from one to another. */
+/** A step: the state of the page at one time. Undo and redo move between steps. */
 import { type Draft, EMPTY } from "./draft.js";
 import { readSettings, type Settings } from "./settings.js";
 
-/** How a draft came to be: all that is needed to make it again, or to try the next seed. */
+/** How a draft was made: enough to make it again, or to try the next seed. */
 export interface Made {
   readonly before: Draft;
   /** The seed is that of the continuation, or of the first candidate. */
   readonly settings: Settings;
-  /** The seed after the last that was tried. */
+  /** The seed after the last one tried. */
   readonly next: number;
 }
 
-/** A continuation to choose. */
+/** A continuation to choose from. */
 export interface Candidate {
   readonly seed: number;
   /** With the text before it. */
   readonly draft: Draft;
-  /** It was stopped after so many tokens. */
+  /** Its number of tokens, if it was stopped. */
   readonly length?: number;
 }
 
 export interface Step {
   readonly draft: Draft;
-  /** Undefined: someone wrote the end of it. */
+  /** Undefined if the end was written by hand. */
   readonly made?: Made;
   /** Continuations to choose from; the draft is the text before them. */
   readonly candidates?: readonly Candidate[];
@@ -39,10 +39,10 @@ export interface Kept {
   readonly showsMarks: boolean;
 }
 
-/** About what a browser keeps for a site, in UTF-16 units, with room to spare. */
+/** About what a browser stores for a site, in UTF-16 units, with room to spare. */
 const MOST = 2_000_000;
 
-/** As text, with as many earlier steps as there is room for. */
+/** As text, with as many earlier steps as fit. */
 export function keep(kept: Kept): string {
   for (let past = kept.past.slice(-20); ; past = past.slice(Math.ceil(past.length / 2))) {
     const text = JSON.stringify({ ...kept, past });
@@ -50,7 +50,7 @@ export function keep(kept: Kept): string {
   }
 }
 
-/** Undefined: nothing is kept, or it is damaged. */
+/** @returns undefined if nothing is stored, or it is damaged */
 export function restore(text: string | null): Kept | undefined {
   try {
     const { step, past, settings, candidates, showsMarks } = JSON.parse(text ?? "") as Partial<Kept>;

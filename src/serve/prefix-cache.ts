@@ -57,7 +57,7 @@ export class PrefixCache {
     return copy;
   }
 
-  /** Keeps a sequence that nobody goes on with, or frees it. @param ids what it has read */
+  /** Keeps a sequence that nobody is using, or frees it. @param ids what it has read */
   keep(sequence: Sequence, ids: readonly number[]): void {
     // Of two that begin alike the longer one does for both.
     for (let i = this.#kept.length - 1; i >= 0; i--) {

@@ -54,7 +54,7 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
     return one.page;
   }
 
-  /** A page on which someone has written and let the model go on. */
+  /** A page on which someone has written and let the model continue. */
   async function written(options: BrowserContextOptions = {}, prompt = "Once upon a time"): Promise<Page> {
     const page = await visit(options);
     await page.locator("#text").fill(prompt);
@@ -64,7 +64,7 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
   }
 
   describe("writing", () => {
-    test("Ctrl-Enter lets the model go on from the end; each token is coloured", async () => {
+    test("Ctrl-Enter lets the model continue; each token is coloured", async () => {
       const page = await written();
       const text = await textOf(page);
       assert.match(text, /^Once upon a time\S* /);
@@ -91,9 +91,9 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
         () => button(page, "Stop").click(),
         () => page.keyboard.press("Escape"),
       ].entries()) {
-        await button(page, "Go on").click();
+        await button(page, "Continue").click();
         await until("three tokens", async () => (await tokensOf(page)).length === 3 * (round + 1));
-        assert.equal(await isUsable(page, "Go on"), false);
+        assert.equal(await isUsable(page, "Continue"), false);
         await end();
         await idle(page);
         assert.equal((await tokensOf(page)).length, 3 * (round + 1));
@@ -168,7 +168,7 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       const temperature = page.getByLabel("Temperature");
       await page.locator("#text").fill("A");
       await temperature.fill("9");
-      await button(page, "Go on").click();
+      await button(page, "Continue").click();
       assert.equal(await temperature.getAttribute("aria-invalid"), "true");
       assert.equal(await temperature.evaluate((element) => element === document.activeElement), true);
       assert.match(await page.locator("#set-temperature-words").innerText(), /a number from 0 to 5/);
@@ -233,7 +233,7 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       const page = await visit();
       await page.locator("#text").fill("A");
       await page.getByLabel("2", { exact: true }).check();
-      await button(page, "Go on").click();
+      await button(page, "Continue").click();
       await button(page, "Take 2").waitFor();
       await until("the end", async () => await button(page, "Take 2").isEnabled());
       assert.deepEqual(server.asked.map(({ seed }) => seed).sort(), [1, 2]);
@@ -266,14 +266,14 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
   });
 
   describe("alternatives", () => {
-    test("by mouse: shown over a token; a click takes one, and the text goes on from there", async () => {
+    test("by mouse: shown over a token; a click takes one, and the model continues from there", async () => {
       const page = await written();
       const tokens = await tokensOf(page);
       const span = page.locator("#mirror .token").nth(5);
       const box = await span.boundingBox();
       assert.ok(box);
       await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
-      const card = page.getByRole("dialog", { name: "What else could have come here" });
+      const card = page.getByRole("dialog", { name: "Alternatives at this point" });
       await card.waitFor();
       const rows = card.getByRole("button");
       assert.equal(await rows.count(), 5);
@@ -423,12 +423,12 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       server.holdAfter = 4;
       const page = await visit();
       await page.locator("#text").fill("A");
-      await button(page, "Go on").click();
+      await button(page, "Continue").click();
       await until("four tokens", async () => (await tokensOf(page)).length === 4);
       const text = await textOf(page);
       await page.reload();
       assert.equal(await textOf(page), text);
-      assert.equal(await isUsable(page, "Go on"), true);
+      assert.equal(await isUsable(page, "Continue"), true);
     });
 
     test("two tabs keep two texts; a new one begins with the last", async () => {
@@ -456,7 +456,7 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       await page.getByLabel("Seed", { exact: true }).fill("41");
       await page.getByLabel("Length").fill("12");
       await page.locator("#text").fill("A “quote” & more\nlines #1");
-      await button(page, "Go on").click();
+      await button(page, "Continue").click();
       await idle(page);
       await button(page, "Try again").click();
       await idle(page);
@@ -500,7 +500,7 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       server.holdAfter = 5;
       const page = await visit({ permissions: ["clipboard-read", "clipboard-write"] });
       await page.locator("#text").fill("A");
-      await button(page, "Go on").click();
+      await button(page, "Continue").click();
       await until("five tokens", async () => (await tokensOf(page)).length === 5);
       await page.keyboard.press("Escape");
       await idle(page);
@@ -520,7 +520,7 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       const other = await visit({}, link);
       await until("the link's request", async () => server.asked.length === 2);
       await idle(other);
-      assert.match(await other.locator("#status").innerText(), /made with hat; here is cap/);
+      assert.match(await other.locator("#status").innerText(), /made with hat; this is cap/);
     });
   });
 
@@ -533,12 +533,7 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
     test("a full queue, a request that is refused, a context that is too short", async () => {
       allowed = /Failed to load resource/;
       const answers: [number, object, object, RegExp][] = [
-        [
-          429,
-          { message: "queue full" },
-          { "Retry-After": "3" },
-          /busy with others\. Try again in 3 seconds\./,
-        ],
+        [429, { message: "queue full" }, { "Retry-After": "3" }, /busy\. Try again in 3 seconds\./],
         [400, { message: "stop must not be empty" }, {}, /^Stop must not be empty\.$/],
         [500, {}, {}, /error 500/],
       ];
@@ -546,13 +541,13 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       for (const [status, error, headers, line] of answers) {
         server.instead = (_, response) => fail(response, status, error, headers);
         await page.locator("#text").fill(`A ${status}`);
-        await button(page, "Go on").click();
+        await button(page, "Continue").click();
         assert.match(await faultOf(page), line);
         assert.equal(await textOf(page), `A ${status}`);
-        assert.equal(await isUsable(page, "Go on"), true);
+        assert.equal(await isUsable(page, "Continue"), true);
       }
       server.instead = () => false;
-      await button(page, "Go on").click();
+      await button(page, "Continue").click();
       await idle(page);
       assert.equal(await page.getByRole("alert").innerText(), "");
     });
@@ -568,13 +563,13 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
         half = response;
         return true;
       };
-      await button(page, "Go on").click();
+      await button(page, "Continue").click();
       await until("the word", async () => (await textOf(page)) === "A word");
       half?.destroy();
       assert.match(await faultOf(page), /stopped in the middle/);
       assert.equal(await textOf(page), "A word");
       await server.stop();
-      await button(page, "Go on").click();
+      await button(page, "Continue").click();
       await until("the line", async () => /does not answer/.test(await page.getByRole("alert").innerText()));
       assert.equal(await textOf(page), "A word");
       server = await FakeServer.start(); // for afterEach
@@ -584,8 +579,8 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       server.tokens = [];
       const page = await visit();
       await page.locator("#text").fill("The end.");
-      await button(page, "Go on").click();
-      assert.match(await faultOf(page), /ends the text here\. Write on yourself/);
+      await button(page, "Continue").click();
+      assert.match(await faultOf(page), /ends the text here\. Write more yourself/);
       assert.equal(await textOf(page), "The end.");
       await button(page, "Undo").click();
       assert.equal(await textOf(page), "");
@@ -600,18 +595,18 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
         response.end(`data: ${JSON.stringify({ error: { message: "out of memory" } })}\n\n`);
         return true;
       };
-      await button(page, "Go on").click();
+      await button(page, "Continue").click();
       assert.equal(await faultOf(page), "Out of memory.");
       assert.equal(await textOf(page), "A word");
     });
 
-    test("a key is asked for, kept for the tab, and what was asked goes on", async () => {
+    test("a key is asked for, kept for the tab, and the request is then made", async () => {
       allowed = /Failed to load resource/;
       server.key = "secret";
       const page = await visit();
       const field = page.getByLabel("API key");
       await field.waitFor();
-      assert.match(await faultOf(page), /asks for its API key/);
+      assert.match(await faultOf(page), /needs its API key/);
       await page.locator("#text").fill("A");
       await page.locator("#text").press("Control+Enter");
       await until("the focus", async () => field.evaluate((element) => element === document.activeElement));
@@ -674,7 +669,7 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
         const page = await visit(options);
         await look(page, `${name}-empty`);
         await page.locator("#text").fill("Once upon a time there was a very-long-word".padEnd(120, "o"));
-        await button(page, "Go on").click();
+        await button(page, "Continue").click();
         await idle(page);
         await look(page, `${name}-written`);
         await page.locator("#text").press("Alt+ArrowDown");
@@ -686,7 +681,7 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
         await page.getByLabel("Top p").fill("2");
         await look(page, `${name}-settings`);
         await page.getByLabel("Top p").fill("1");
-        await button(page, "Go on").click();
+        await button(page, "Continue").click();
         await until("four candidates", async () => await button(page, "Take 4").isEnabled());
         await look(page, `${name}-candidates`);
       });
