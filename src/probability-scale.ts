@@ -9,21 +9,59 @@ export interface Level {
   /** What lies behind a token on paper and on a dark page; undefined: nothing. */
   readonly light?: string;
   readonly dark?: string;
+  /** Its letters and what lies behind them on a terminal: numbers of xterm's 256 colours. */
+  readonly terminal: { readonly ink: number; readonly ground: number };
   /** The line under it, as CSS has it, for those who see no colours or print without; undefined: none. */
   readonly line?: string;
 }
 
 /**
  * From expected to surprising. The hues are those of ColorBrewer's YlOrBr, which colour-blind people read too: each level
- * is darker than the one before on paper, lighter on a dark page, so that the order holds in grey.
+ * is darker than the one before on paper, lighter on a dark page, so that the order holds in grey. A terminal's are those
+ * of a dark page; the first has a ground, too, as nobody knows the terminal's own.
  */
 export const LEVELS: readonly Level[] = [
-  { from: 0.5, words: "50% or more" },
-  { from: 0.2, words: "20%", light: "#fff3c9", dark: "#2f2917", line: "dotted 1px" },
-  { from: 0.05, words: "5%", light: "#fee29b", dark: "#46351a", line: "dashed 1px" },
-  { from: 0.01, words: "1%", light: "#fdcb74", dark: "#603f1b", line: "solid 1px" },
-  { from: 0.001, words: "0.1%", light: "#fbac57", dark: "#7c471c", line: "solid 2.5px" },
-  { from: 0, words: "less", light: "#f18b46", dark: "#9b4d1c", line: "double 1.5px" },
+  { from: 0.5, words: "50% or more", terminal: { ink: 253, ground: 234 } },
+  {
+    from: 0.2,
+    words: "20%",
+    light: "#fff3c9",
+    dark: "#2f2917",
+    terminal: { ink: 231, ground: 58 },
+    line: "dotted 1px",
+  },
+  {
+    from: 0.05,
+    words: "5%",
+    light: "#fee29b",
+    dark: "#46351a",
+    terminal: { ink: 231, ground: 94 },
+    line: "dashed 1px",
+  },
+  {
+    from: 0.01,
+    words: "1%",
+    light: "#fdcb74",
+    dark: "#603f1b",
+    terminal: { ink: 231, ground: 130 },
+    line: "solid 1px",
+  },
+  {
+    from: 0.001,
+    words: "0.1%",
+    light: "#fbac57",
+    dark: "#7c471c",
+    terminal: { ink: 16, ground: 172 },
+    line: "solid 2.5px",
+  },
+  {
+    from: 0,
+    words: "less",
+    light: "#f18b46",
+    dark: "#9b4d1c",
+    terminal: { ink: 16, ground: 214 },
+    line: "double 1.5px",
+  },
 ];
 
 /** A style sheet for the classes level-0 to level-5, on paper and on dark pages; --line is the colour of the lines. */

@@ -16,6 +16,18 @@ const contrast = (a: string, b: string): number => {
   return (light + 0.05) / (dark + 0.05);
 };
 
+/** #rrggbb of xterm's colours 16 to 255: a cube of six steps, and greys. */
+function xterm(number: number): string {
+  const steps = [0, 95, 135, 175, 215, 255];
+  const cube = number - 16;
+  const grey = 8 + 10 * (number - 232);
+  const rgb =
+    number >= 232
+      ? [grey, grey, grey]
+      : [steps[Math.floor(cube / 36)], steps[Math.floor(cube / 6) % 6], steps[cube % 6]];
+  return `#${rgb.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
+}
+
 describe("the colours of probabilities", () => {
   const themes = {
     light: { ink: "#22211f", paper: "#ffffff" },
@@ -34,6 +46,15 @@ describe("the colours of probabilities", () => {
       }
     });
   }
+  test("a terminal: the same of xterm's 256 colours, from dark to light", () => {
+    const grounds = LEVELS.map(({ terminal }) => xterm(terminal.ground));
+    for (const [i, { terminal }] of LEVELS.entries())
+      assert.ok(contrast(xterm(terminal.ink), grounds[i]) >= 4.5, `level ${i}`);
+    for (let i = 1; i < grounds.length; i++) {
+      assert.ok(luminance(grounds[i]) > luminance(grounds[i - 1]));
+      assert.ok(contrast(grounds[i], grounds[i - 1]) >= 1.08, `level ${i}`);
+    }
+  });
   test("without colours, no two levels have the same line", () => {
     assert.equal(new Set(LEVELS.map(({ line }) => line)).size, LEVELS.length);
   });

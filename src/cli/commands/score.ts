@@ -1,16 +1,18 @@
 import type { Command } from "commander";
 import type { EngineOptions } from "../../engines/create.js";
+import { levelOf } from "../../probability-scale.js";
 import { MAX_TOP } from "../../sampling/options.js";
 import { logProbabilities, summarize, tokenLogprobs } from "../../sampling/score.js";
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
 import { addEngineOptions, addModelsDir } from "../options/engine.js";
 import { oneOf, wholeNumber } from "../options/parse.js";
-import { specialOption } from "../options/sampling.js";
+import { addColor, specialOption } from "../options/sampling.js";
 import { modelFolder } from "../samples/find-model.js";
-import { likelier, tokenLine } from "../samples/token-line.js";
+import { likelier, numbersOf } from "../samples/token-line.js";
 import { readStdin, readTextFile } from "../terminal/input.js";
 import { whileInterruptible } from "../terminal/interrupt.js";
-import { note, Output } from "../terminal/output.js";
+import { note, noteLegend, Output } from "../terminal/output.js";
+import type { ColorWhen } from "../terminal/paint.js";
 
 interface ScoreOptions extends EngineOptions {
   readonly model_name: string;
@@ -19,6 +21,7 @@ interface ScoreOptions extends EngineOptions {
   readonly top?: number;
   readonly format: "text" | "jsonl";
   readonly special?: boolean;
+  readonly color: ColorWhen;
 }
 
 /** Loads the model and scores the text; prints nothing before all is known. */
@@ -62,9 +65,16 @@ async function score(
       await output.write(`${JSON.stringify(all)}\n`);
       return;
     }
+    const isPainted = output.isPainted(options.color);
+    if (isPainted) noteLegend(options.color);
     for (const [i, id] of ids.entries()) {
-      const token = tokenLine(logprobs[i], id, encoder.decode([id]));
-      await output.write(`${token}${scored ? `  ${likelier(scored[i])}` : ""}\n`);
+      const before = numbersOf(logprobs[i], id);
+      const token = JSON.stringify(encoder.decode([id]));
+      const after = `${scored ? `  ${likelier(scored[i])}` : ""}\n`;
+      await output.write(isPainted ? before : before + token + after);
+      if (!isPainted) continue;
+      await output.paint(token, levelOf(Math.exp(logprobs[i])));
+      await output.write(after);
     }
     await output.write(
       `${ids.length} tokens, total ${total.toFixed(4)}, perplexity ${perplexity.toFixed(4)}, ${bits_per_byte.toFixed(4)} bits per byte\n`,
@@ -94,8 +104,9 @@ export function addScore(program: Command): void {
       wholeNumber("--top", 0, MAX_TOP),
     )
     .addOption(specialOption("the text"))
-    .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text")
-    .addHelpText("before", "Example: echo 'Once upon a time' | gpt2 score --model_name stories\n");
+    .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text");
+  addColor(command, "the tokens");
+  command.addHelpText("before", "Example: echo 'Once upon a time' | gpt2 score --model_name stories\n");
   addModelsDir(addEngineOptions(command)).action(async (file: string | undefined, options: ScoreOptions) => {
     const text =
       file === undefined

@@ -1,9 +1,10 @@
 import type { LoadedModel } from "../../models/folder.js";
-import type { TokenLogprob } from "../../sampling/logprobs.js";
+import type { DrawnToken, TokenLogprob } from "../../sampling/logprobs.js";
 import type { Turns } from "../../sampling/turns.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { writeNewFile } from "../../system/files.js";
 import type { GeneratingOptions } from "../options/sampling.js";
+import { paint, spansOf } from "../samples/painting.js";
 import { type Run, run, showSpeed } from "../samples/run.js";
 import { SAMPLE_HEADER, type SampleRecord, type Sink } from "../samples/sink.js";
 import { note, type Output, tell } from "../terminal/output.js";
@@ -79,8 +80,8 @@ export class Session {
   #steps: Step[];
   #pin: string;
   /** The last sample that was written, and how likely its tokens were. */
-  #explained: { readonly record: SampleRecord; readonly tokens: readonly TokenLogprob[] } | undefined;
-  readonly #candidateTokens = new WeakMap<SampleRecord, readonly TokenLogprob[]>();
+  #explained: { readonly record: SampleRecord; readonly tokens: readonly DrawnToken[] } | undefined;
+  readonly #candidateTokens = new WeakMap<SampleRecord, readonly DrawnToken[]>();
 
   constructor(
     readonly settings: Settings,
@@ -201,14 +202,16 @@ export class Session {
   /** Takes a candidate for the last answer, and prints it as one. */
   async take(record: SampleRecord): Promise<void> {
     this.#change((step) => ({ ...step, samples: [record] }));
-    this.#explained = { record, tokens: this.#candidateTokens.get(record) ?? [] };
+    const tokens = this.#candidateTokens.get(record) ?? [];
+    this.#explained = { record, tokens };
     await this.#keep();
-    const { format } = this.settings.options;
-    await this.output.write(
-      format === "text"
-        ? `${SAMPLE_HEADER.before(record.sample, 1)}${record.text}\n${CLOSING}`
-        : `${JSON.stringify(record)}\n`,
-    );
+    const { output } = this;
+    const { format, color } = this.settings.options;
+    if (format === "jsonl") return output.write(`${JSON.stringify(record)}\n`);
+    await output.write(SAMPLE_HEADER.before(record.sample, 1));
+    if (output.isPainted(color)) await paint(output, spansOf(record.text, tokens));
+    else await output.write(record.text);
+    await output.write(`\n${CLOSING}`);
   }
 
   /** Pins a text; "" takes it away. */

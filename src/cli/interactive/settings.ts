@@ -9,7 +9,7 @@ import { checkBias, type GeneratingOptions } from "../options/sampling.js";
 import { silenceNotes } from "../terminal/output.js";
 
 /** The options that can change without loading anything, in the order in which they are shown. */
-const CHANGEABLE = [...SAMPLING_NAMES, "format", "quiet"] as const;
+const CHANGEABLE = [...SAMPLING_NAMES, "format", "color", "quiet"] as const;
 type Changeable = (typeof CHANGEABLE)[number];
 
 /** A session's options: those of the command line, until /set changes them. A seed has been chosen. */

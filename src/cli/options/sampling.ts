@@ -15,6 +15,7 @@ import {
 import { UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import { silenceNotes } from "../terminal/output.js";
+import { COLOR_WORDS, type ColorWhen } from "../terminal/paint.js";
 import { addEngineOptions, addModelsDir } from "./engine.js";
 import { addValue, numberOf, oneOf, onOrOff, repeated, toDecimal, unescaped } from "./parse.js";
 import { addRunModel } from "./run-name.js";
@@ -54,6 +55,7 @@ export interface GeneratingOptions extends EngineOptions {
   readonly length_penalty?: number;
   readonly num_return?: number;
   readonly format: "text" | "jsonl";
+  readonly color: ColorWhen;
   readonly quiet?: boolean;
 }
 
@@ -73,6 +75,12 @@ function addBias(text: string, before: ReadonlyMap<number, number>): ReadonlyMap
 export function checkBias(bias: ReadonlyMap<number, number>, n_vocab: number): void {
   const fault = faultOfBias(bias, n_vocab);
   if (fault) throw new UsageError(`--logit_bias${fault}; gpt2 tokenize shows a text's ids`);
+}
+
+/** Adds `--color`. It is off unless it is asked for: a text on a terminal may be there to be read, or copied. */
+export function addColor(command: Command, what: string): void {
+  const text = `colour ${what} by probability: auto (on a terminal), always, or never`;
+  addValue(command, "--color <when>", text, oneOf("--color", COLOR_WORDS), "never");
 }
 
 /** `--special` for commands that read something other than a prompt. */
@@ -151,6 +159,7 @@ export function addGeneratingOptions(
     oneOf("--format", ["text", "jsonl"]),
     "text",
   );
+  addColor(command, "each sample's tokens");
   command.option("--quiet", "print no notes (seed, speeds) on stderr; warnings and errors are still printed");
   command.hook("preAction", () => silenceNotes(command.opts<GeneratingOptions>().quiet === true));
   return addEngineOptions(command);

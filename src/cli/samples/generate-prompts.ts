@@ -100,6 +100,7 @@ export async function generatePrompts(
       ...writing,
       batch_size,
       format: files?.done ? "jsonl" : options.format,
+      color: options.color,
       before: layoutOf(command, options),
       prompts: prompts.map(({ number, prompt, options: own }, index) => ({
         ...{ number, prompt },

@@ -1,11 +1,13 @@
 import type { LoadedModel } from "../../models/folder.js";
 import { type Continuation, Continuations, type FinishReason } from "../../sampling/continuation.js";
-import { type TokenLogprob, withoutAdded } from "../../sampling/logprobs.js";
+import { type DrawnToken, withoutAdded } from "../../sampling/logprobs.js";
 import { promptIds } from "../../sampling/prompt.js";
 import type { Numbering } from "../../sampling/sample-numbers.js";
 import { Scheduler } from "../../serve/scheduler.js";
 import { checkBias, type GeneratingOptions } from "../options/sampling.js";
-import { note, tell } from "../terminal/output.js";
+import { note, noteLegend, tell } from "../terminal/output.js";
+import type { ColorWhen } from "../terminal/paint.js";
+import { paint, spansOf } from "./painting.js";
 import { showSpeed } from "./run.js";
 import type { SampleRecord, Sink } from "./sink.js";
 
@@ -25,6 +27,7 @@ export interface PromptsRun {
   readonly prompts: readonly NumberedPrompt[];
   readonly batch_size: number;
   readonly format: "text" | "jsonl";
+  readonly color: ColorWhen;
   /** Printed before a sample's text. */
   readonly before: (record: SampleRecord, position: number) => string;
   readonly signal: AbortSignal;
@@ -48,15 +51,29 @@ function* jobsOf(prompts: readonly NumberedPrompt[]): Generator<Job, void, void>
   }
 }
 
-/** Writes a whole sample. @param position in this run, from 1 */
+/** Whether the run's texts are coloured; if so, says what the colours mean. */
+export function isPainted({ output, format, color }: PromptsRun): boolean {
+  const is = format === "text" && output.isPainted?.(color) === true;
+  if (is) noteLegend(color);
+  return is;
+}
+
+/** Writes a whole sample. @param position in this run, from 1 @param painted its tokens, if they are coloured */
 export async function writeRecord(
   { output, format, before }: PromptsRun,
   record: SampleRecord,
   position: number,
+  painted: readonly DrawnToken[] | undefined,
 ): Promise<void> {
   await output.begin?.(position);
-  if (format === "text") await output.write(`${before(record, position)}${record.text}\n`);
-  else await output.write(`${JSON.stringify(record)}\n`);
+  if (format === "text") {
+    await output.write(before(record, position));
+    if (painted) await paint(output, spansOf(record.text, painted));
+    else await output.write(record.text);
+    await output.write("\n");
+  } else {
+    await output.write(`${JSON.stringify(record)}\n`);
+  }
   await output.end?.(position, record.finish_reason);
 }
 
@@ -75,6 +92,7 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
   const { engine, encoder, hparams } = model;
   for (const { options } of prompts) checkBias(options.logit_bias, hparams.n_vocab);
   const signal = AbortSignal.any([run.signal, output.closed]);
+  const paints = isPainted(run);
   const most = LOOKAHEAD * batch_size;
   const scheduler = new Scheduler(engine, {
     max_batch: batch_size,
@@ -83,7 +101,7 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
   });
   const jobs = jobsOf(prompts);
   /** Samples that are done, by their position from 1, until those before them are. */
-  const done = new Map<number, SampleRecord>();
+  const done = new Map<number, { readonly record: SampleRecord; readonly tokens: readonly DrawnToken[] }>();
   const started = performance.now();
   let [begun, written, tokens] = [0, 0, 0];
   let failure: { readonly error: unknown } | undefined;
@@ -94,30 +112,32 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
     const { prompt, options, number } = entry;
     const ids = idsOf(model, entry);
     let text = "";
-    const scored: TokenLogprob[] = [];
+    const scored: DrawnToken[] = [];
     let continuation: Continuation | undefined;
     let finish_reason: FinishReason | undefined;
     scheduler.add([
       {
         prompt: ids,
         begin: () => {
-          continuation = new Continuations(hparams, encoder, ids, options).begin(sample);
+          const logprobs = options.logprobs ?? (paints ? 0 : undefined);
+          continuation = new Continuations(hparams, encoder, ids, { ...options, logprobs }).begin(sample);
           return continuation;
         },
         onAdvance: (advance) => {
           text += advance.text;
-          if (advance.token) scored.push(withoutAdded(advance.token));
+          if (advance.token) scored.push(advance.token);
           finish_reason = advance.finish_reason;
         },
         onEnd: (error) => {
           if (error !== undefined) failure ??= { error };
           else if (finish_reason && continuation) {
             const [{ seed }, { tokens }] = [options, continuation];
-            done.set(position, {
+            const record: SampleRecord = {
               ...{ sample: sample + 1, prompt_number: number, seed, prompt, text },
               ...{ tokens, finish_reason },
-              ...(options.logprobs !== undefined && { token_logprobs: scored }),
-            });
+              ...(options.logprobs !== undefined && { token_logprobs: scored.map(withoutAdded) }),
+            };
+            done.set(position, { record, tokens: scored });
           }
           wake();
         },
@@ -130,14 +150,15 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
     while (!signal.aborted && !failure) {
       for (; !next.done && begun - written < most; next = jobs.next()) start(next.value, ++begun);
       if (written === begun) break; // all are written, and there are no more
-      const record = done.get(written + 1);
-      if (!record) {
+      const sample = done.get(written + 1);
+      if (!sample) {
         await new Promise<void>((resolve) => (wake = resolve));
         continue;
       }
       done.delete(++written);
+      const { record } = sample;
       tokens += record.tokens;
-      await writeRecord(run, record, written);
+      await writeRecord(run, record, written, paints ? sample.tokens : undefined);
     }
     if (failure) throw failure.error;
   } finally {

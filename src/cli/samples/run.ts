@@ -1,14 +1,15 @@
 import type { LoadedModel } from "../../models/folder.js";
 import { searchesBeams } from "../../sampling/beam-faults.js";
 import type { BeamOptions, BeamSamplesOptions } from "../../sampling/beam-search.js";
-import { type TokenLogprob, withoutAdded } from "../../sampling/logprobs.js";
+import { type DrawnToken, withoutAdded } from "../../sampling/logprobs.js";
 import { pinnedPrompt, promptIds } from "../../sampling/prompt.js";
 import { inOrder, type SampleEvent, sample } from "../../sampling/sample.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
 import type { Turns } from "../../sampling/turns.js";
 import type { NumberingOptions } from "../options/numbering.js";
 import { checkBias, type GeneratingOptions } from "../options/sampling.js";
-import { note, tell } from "../terminal/output.js";
+import { note, noteLegend, tell } from "../terminal/output.js";
+import { Painting, paint } from "./painting.js";
 import { SampleTimes } from "./sample-times.js";
 import type { Layout, SampleRecord, Sink } from "./sink.js";
 
@@ -32,7 +33,7 @@ export interface Run {
   readonly onSample?: (
     record: SampleRecord,
     seconds: number,
-    tokens: readonly TokenLogprob[],
+    tokens: readonly DrawnToken[],
   ) => void | Promise<void>;
   /** How many of each token's likeliest alternatives onSample is told, where the options ask for none. */
   readonly explain?: number;
@@ -67,9 +68,12 @@ export async function run(
     : { ids: promptIds(model, turns?.ask(prompt, options) ?? prompt, reading), pinned: 0 };
   const times = new SampleTimes(options.batch_size);
   const nsamples = options.nsamples === 0 ? Number.POSITIVE_INFINITY : options.nsamples;
+  const isText = options.format === "text";
+  const isPainted = isText && output.isPainted?.(options.color) === true;
+  if (isPainted) noteLegend(options.color);
   const numbering = numberSamples(options, nsamples, done);
   const wanted = {
-    logprobs: options.logprobs ?? explain,
+    logprobs: options.logprobs ?? explain ?? (isPainted ? 0 : undefined),
     nsamples: numbering.count,
     numberOf: numbering.numberOf,
     signal: AbortSignal.any([signal, output.closed]),
@@ -79,14 +83,14 @@ export async function run(
   const events = isSearch
     ? await searched(model, ids, { ...options, ...wanted })
     : sample(model.engine, model.encoder, ids, drawing);
-  const isText = options.format === "text";
   const keepsText = !isText || onSample !== undefined || turns !== undefined; // else a sample may be too long for memory
   const started = performance.now();
   let total = 0;
   let current = -1;
   let number = 0;
   let text = "";
-  let scored: TokenLogprob[] = [];
+  let scored: DrawnToken[] = [];
+  let painting = isPainted ? new Painting() : undefined;
   let answer: string | readonly number[] = [];
   for await (const event of inOrder(times.watch(events))) {
     const position = event.sample + 1;
@@ -95,22 +99,25 @@ export async function run(
       number = numbering.numberOf(current) + 1;
       text = "";
       scored = [];
+      painting &&= new Painting();
       await output.begin?.(position);
       if (isText) await output.write(layout.before(number, position));
     }
     if (event.type === "token") {
-      if (keepsText) scored.push(withoutAdded(event.token));
+      painting?.push(event.token);
+      if (keepsText) scored.push(event.token);
       continue;
     }
     if (event.type === "text") {
-      if (isText) await output.write(event.text);
+      if (painting) await paint(output, painting.cut(event.text));
+      else if (isText) await output.write(event.text);
       if (keepsText) text += event.text;
       continue;
     }
     const { tokens, finish_reason, score, ids: drawn = [] } = event;
     answer = finish_reason === "stop" ? text : drawn;
     total += tokens;
-    const token_logprobs = options.logprobs === undefined ? {} : { token_logprobs: scored };
+    const token_logprobs = options.logprobs === undefined ? {} : { token_logprobs: scored.map(withoutAdded) };
     const record: SampleRecord = {
       ...{ sample: number, ...(!isSearch && { seed }), prompt, text, tokens, finish_reason },
       ...(score !== undefined && { score }),

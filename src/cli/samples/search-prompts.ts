@@ -1,9 +1,9 @@
 import { type BeamJob, searchBeams, tellBeam } from "../../sampling/beam-search.js";
-import { type TokenLogprob, withoutAdded } from "../../sampling/logprobs.js";
+import { type DrawnToken, withoutAdded } from "../../sampling/logprobs.js";
 import { checkBias } from "../options/sampling.js";
 import { note } from "../terminal/output.js";
 import { showSpeed } from "./run.js";
-import { idsOf, type NumberedPrompt, type PromptsRun, writeRecord } from "./run-prompts.js";
+import { idsOf, isPainted, type NumberedPrompt, type PromptsRun, writeRecord } from "./run-prompts.js";
 
 interface PromptJob extends BeamJob {
   readonly entry: NumberedPrompt;
@@ -17,11 +17,13 @@ export async function searchPrompts(run: PromptsRun): Promise<void> {
   const { model, output, prompts, batch_size } = run;
   const { engine, encoder, hparams } = model;
   for (const { options } of prompts) checkBias(options.logit_bias, hparams.n_vocab);
+  const paints = isPainted(run);
   function* jobs(): Generator<PromptJob, void, void> {
     for (const entry of prompts) {
       if (entry.numbering.count === 0) continue;
       const { num_beams = 1, length_penalty = 1, num_return = 1 } = entry.options;
-      const options = { ...entry.options, num_beams, length_penalty, num_return };
+      const logprobs = entry.options.logprobs ?? (paints ? 0 : undefined);
+      const options = { ...entry.options, num_beams, length_penalty, num_return, logprobs };
       yield { entry, options, prompt: idsOf(model, entry) };
     }
   }
@@ -34,10 +36,10 @@ export async function searchPrompts(run: PromptsRun): Promise<void> {
     for (let k = 0; k < numbering.count; k++) {
       const rank = numbering.numberOf(k);
       let text = "";
-      const token_logprobs: TokenLogprob[] = [];
+      const drawn: DrawnToken[] = [];
       for (const event of tellBeam(encoder, found, found.texts[rank], k)) {
         if (event.type === "text") text += event.text;
-        else if (event.type === "token") token_logprobs.push(withoutAdded(event.token));
+        else if (event.type === "token") drawn.push(event.token);
         else {
           const { tokens, finish_reason, score } = event;
           total += tokens;
@@ -45,9 +47,10 @@ export async function searchPrompts(run: PromptsRun): Promise<void> {
             run,
             {
               ...{ sample: rank + 1, prompt_number: number, prompt, text, tokens, finish_reason, score },
-              ...(options.logprobs !== undefined && { token_logprobs }),
+              ...(options.logprobs !== undefined && { token_logprobs: drawn.map(withoutAdded) }),
             },
             ++written,
+            paints ? drawn : undefined,
           );
         }
       }

@@ -1,6 +1,7 @@
 import type { LoadedModel } from "../../models/folder.js";
 import type { FinishReason } from "../../sampling/continuation.js";
 import type { TokenLogprob } from "../../sampling/logprobs.js";
+import type { ColorWhen } from "../terminal/paint.js";
 
 /** How a command's text output looks around the samples. */
 export interface Layout {
@@ -20,6 +21,10 @@ export interface Sink {
   /** Aborted when nothing more can be written. */
   readonly closed: AbortSignal;
   write(text: string): Promise<void>;
+  /** Whether `--color` paints what is written here; undefined: never. */
+  isPainted?(when: ColorWhen): boolean;
+  /** Writes text in the colours of a level of probability. */
+  paint?(text: string, level: number): Promise<void>;
   /** Called before a sample's first text; `position` in this run counts from 1. */
   begin?(position: number): Promise<void>;
   /** Called when all of a sample was written. */

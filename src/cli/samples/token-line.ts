@@ -1,8 +1,13 @@
 import type { TokenLogprob } from "../../sampling/logprobs.js";
 
+/** What stands before a token: its log-probability and its id. */
+export function numbersOf(logprob: number, id: number): string {
+  return `${logprob.toFixed(4).padStart(9)}  ${String(id).padStart(5)}  `;
+}
+
 /** A token with its log-probability: `  -0.0838    430  " upon"`. */
 export function tokenLine(logprob: number, id: number, text: string): string {
-  return `${logprob.toFixed(4).padStart(9)}  ${String(id).padStart(5)}  ${JSON.stringify(text)}`;
+  return numbersOf(logprob, id) + JSON.stringify(text);
 }
 
 /** A token's rank and the likeliest in its place: `rank 3: "and" -0.9163, "the" -1.2040`. */

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { fileError } from "../../system/files.js";
+import { type ColorWhen, isPainted, legend, painted } from "./paint.js";
 import { printable } from "./printable.js";
 
 /**
@@ -21,6 +22,11 @@ export class Output {
     });
   }
 
+  /** Whether `--color` paints what is written here. */
+  isPainted(when: ColorWhen): boolean {
+    return isPainted(when, this.stream);
+  }
+
   /** Whether a person is watching. */
   get isTerminal(): boolean {
     return this.stream.isTTY === true;
@@ -28,9 +34,18 @@ export class Output {
 
   /** Writes text, without control characters to a terminal; nothing once nobody reads any more. */
   async write(text: string): Promise<void> {
+    await this.send(text, this.isTerminal ? printable(text) : text);
+  }
+
+  /** Writes text in the colours of a level of probability; see painted(). */
+  async paint(text: string, level: number): Promise<void> {
+    await this.send(text, painted(text, level));
+  }
+
+  private async send(text: string, shown: string): Promise<void> {
     if (text === "" || this.closed.aborted) return;
     this.isLineOpen = !text.endsWith("\n");
-    if (this.stream.write(this.isTerminal ? printable(text) : text)) return;
+    if (this.stream.write(shown)) return;
     // A failing stream emits no "drain": the abort ends the wait.
     await once(this.stream, "drain", { signal: this.closed }).catch(() => {});
   }
@@ -62,6 +77,15 @@ export function silenceNotes(quiet: boolean): void {
 /** Tells the user something useful on stderr, unless `--quiet`. */
 export function note(line: string): void {
   if (!isQuiet) tell(line);
+}
+
+let isLegendShown = false;
+
+/** Explains the colours on stderr, once, unless `--quiet` or where stderr does not show them. */
+export function noteLegend(when: ColorWhen): void {
+  if (isQuiet || isLegendShown || !isPainted(when, process.stderr)) return;
+  isLegendShown = true;
+  process.stderr.write(`${legend()}\n`);
 }
 
 /** Tells the user something necessary on stderr. */

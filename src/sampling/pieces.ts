@@ -1,0 +1,45 @@
+import type { LikelyToken } from "./logprobs.js";
+
+/** A token, or several that only together are characters. */
+export interface Piece<Token> {
+  readonly text: string;
+  /** Natural logarithm of the probability of all its tokens. */
+  readonly logprob: number;
+  readonly tokens: readonly Token[];
+}
+
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Whether a token is whole characters, and not a part of one. */
+export function isWhole({ bytes }: Pick<LikelyToken, "bytes">): boolean {
+  try {
+    UTF8.decode(Uint8Array.from(bytes));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Joins tokens to pieces as they come. */
+export class PieceReader<Token extends Pick<LikelyToken, "bytes" | "logprob">> {
+  #tokens: Token[] = [];
+
+  /**
+   * Takes the next token.
+   * @param added the text that it completes
+   * @returns the piece that it ends; undefined while a character is still missing bytes, and for a token that is not shown
+   */
+  push(token: Token, added: string): Piece<Token> | undefined {
+    if (added === "" && isWhole(token)) return undefined;
+    this.#tokens.push(token);
+    return added === "" ? undefined : this.end(added);
+  }
+
+  /** What is left when no more tokens come; undefined where nothing is. @param text what it amounts to */
+  end(text: string): Piece<Token> | undefined {
+    const tokens = this.#tokens;
+    this.#tokens = [];
+    if (tokens.length === 0) return undefined;
+    return { text, tokens, logprob: tokens.reduce((sum, { logprob }) => sum + logprob, 0) };
+  }
+}
