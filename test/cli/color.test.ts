@@ -116,7 +116,7 @@ describe("--color", { concurrency: 2 }, () => {
     test("generate --color auto paints, the legend comes first; $NO_COLOR and TERM=dumb turn it off", async () => {
       const args = ["generate", "Once upon a time", ...WRITING, "--color", "auto"];
       const { stdout: plain } = await gpt2(args);
-      const { stdout, code } = await new Terminal(args, { env }).ends(true);
+      const { stdout, code } = await new Terminal(args, { env, limit: 120 }).ends(true);
       assert.equal(code, 0);
       const shown = unpainted(stdout).replaceAll("\r\n", "\n");
       assert.ok(shown.includes(`${LEGEND}${plain}`), shown);
@@ -127,7 +127,7 @@ describe("--color", { concurrency: 2 }, () => {
         parts.filter(({ level }) => level !== undefined),
       );
       for (const off of [{ NO_COLOR: "1" }, { ...env, TERM: "dumb" }])
-        assert.ok((await new Terminal(args, { env: off }).ends()).stdout.includes("Once upon a time"));
+        assert.ok((await new Terminal(args, { env: off, limit: 120 }).ends()).stdout.includes("Once upon a time"));
     });
 
     test("interactive: /set color turns it on; /choose paints what it takes; the legend comes once", async () => {
