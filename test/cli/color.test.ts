@@ -68,6 +68,27 @@ describe("--color", { concurrency: 2 }, () => {
     );
   });
 
+  test("texts that a beam search finds, of one prompt and of a file", async () => {
+    const file = join(TEMPORARY, "colour beams.txt");
+    writeFileSync(file, "Once upon a time\n");
+    const args = [...MODEL, "--num_beams", "3", "--length", "12", "--color", "always"];
+    const [one, prompts] = await Promise.all([
+      gpt2(["generate", "Once upon a time", ...args]),
+      gpt2(["generate", "--prompts", file, ...args]),
+    ]);
+    const parts = [];
+    const found = generateSamples(model, "Once upon a time", { num_beams: 3, length: 12, logprobs: 0 });
+    for await (const { token_logprobs = [] } of found) parts.push(...expectedParts(token_logprobs));
+    for (const outcome of [one, prompts]) {
+      assertDone(outcome);
+      const painted = paintedParts(outcome.stdout).filter(({ level }) => level !== undefined);
+      assert.deepEqual(
+        painted,
+        parts.filter(({ level }) => level !== undefined),
+      );
+    }
+  });
+
   test("score: the tokens of the table", async () => {
     const text = "Once upon a time, héllo 😀.\n";
     const args = ["score", ...MODEL, "--top", "2"];
@@ -127,7 +148,9 @@ describe("--color", { concurrency: 2 }, () => {
         parts.filter(({ level }) => level !== undefined),
       );
       for (const off of [{ NO_COLOR: "1" }, { ...env, TERM: "dumb" }])
-        assert.ok((await new Terminal(args, { env: off, limit: 120 }).ends()).stdout.includes("Once upon a time"));
+        assert.ok(
+          (await new Terminal(args, { env: off, limit: 120 }).ends()).stdout.includes("Once upon a time"),
+        );
     });
 
     test("interactive: /set color turns it on; /choose paints what it takes; the legend comes once", async () => {
