@@ -40,8 +40,8 @@ export function faultOfBeams(options: Given): { reason: string; next: ErrorDetai
   }
   if (!isInitial(options.nsamples, SAMPLING_OPTIONS.nsamples)) {
     return {
-      reason: `${option("num_beams")} has no ${option("nsamples")}`,
-      next: `${option("num_return")} says how many texts are written`,
+      reason: `${option("num_beams")} takes no ${option("nsamples")}`,
+      next: `pass ${option("num_return")} for more texts`,
     };
   }
   const drawing = DRAWING.find((name) => !isInitial(options[name], SAMPLING_OPTIONS[name]));

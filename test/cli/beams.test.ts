@@ -54,10 +54,7 @@ describe("beam search", { concurrency: 2 }, () => {
       [["--seed", "1"], /: --num_beams draws nothing at random: drop --seed$/m],
       [["--temperature", "0"], /: --num_beams draws nothing at random: leave --temperature at 1$/m],
       [["--mirostat_tau", "5"], /leave --mirostat_tau at 0$/m],
-      [
-        ["--nsamples", "2"],
-        /: --num_beams has no --nsamples: --num_return says how many texts are written$/m,
-      ],
+      [["--nsamples", "2"], /: --num_beams takes no --nsamples: pass --num_return for more texts$/m],
       [["--num_return", "5"], /: --num_return 5 is more than --num_beams 4: /m],
       [["--nfiles", "2"], /: --num_beams has no --nfiles: /m],
       [["--shard", "1/2"], /: --num_beams with --shard needs --prompts: /m],

@@ -1,6 +1,8 @@
 import { levelOf } from "../../probability-scale.js";
 import type { DrawnToken } from "../../sampling/logprobs.js";
 import { type Piece, PieceReader } from "../../sampling/pieces.js";
+import { noteLegend } from "../terminal/output.js";
+import type { ColorWhen } from "../terminal/paint.js";
 import type { Sink } from "./sink.js";
 
 /** A text's part of one level; see LEVELS. */
@@ -47,6 +49,13 @@ export class Painting {
     const piece = this.#reader.end("");
     return { length, level: piece ? levelOfPiece(piece) : 0 };
   }
+}
+
+/** Whether a run's texts are painted; if so, notes what the colours mean. */
+export function paintsTexts(output: Sink, format: "text" | "jsonl", color: ColorWhen): boolean {
+  const is = format === "text" && output.isPainted?.(color) === true;
+  if (is) noteLegend(color);
+  return is;
 }
 
 /** A whole sample's text in spans. */

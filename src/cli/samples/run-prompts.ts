@@ -5,9 +5,9 @@ import { promptIds } from "../../sampling/prompt.js";
 import type { Numbering } from "../../sampling/sample-numbers.js";
 import { Scheduler } from "../../serve/scheduler.js";
 import { checkBias, type GeneratingOptions } from "../options/sampling.js";
-import { note, noteLegend, tell } from "../terminal/output.js";
+import { note, tell } from "../terminal/output.js";
 import type { ColorWhen } from "../terminal/paint.js";
-import { paint, spansOf } from "./painting.js";
+import { paint, paintsTexts, spansOf } from "./painting.js";
 import { showSpeed } from "./run.js";
 import type { SampleRecord, Sink } from "./sink.js";
 
@@ -51,13 +51,6 @@ function* jobsOf(prompts: readonly NumberedPrompt[]): Generator<Job, void, void>
   }
 }
 
-/** Whether the run's texts are coloured; if so, says what the colours mean. */
-export function isPainted({ output, format, color }: PromptsRun): boolean {
-  const is = format === "text" && output.isPainted?.(color) === true;
-  if (is) noteLegend(color);
-  return is;
-}
-
 /** Writes a whole sample. @param position in this run, from 1 @param painted its tokens, if they are coloured */
 export async function writeRecord(
   { output, format, before }: PromptsRun,
@@ -92,7 +85,7 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
   const { engine, encoder, hparams } = model;
   for (const { options } of prompts) checkBias(options.logit_bias, hparams.n_vocab);
   const signal = AbortSignal.any([run.signal, output.closed]);
-  const paints = isPainted(run);
+  const paints = paintsTexts(output, run.format, run.color);
   const most = LOOKAHEAD * batch_size;
   const scheduler = new Scheduler(engine, {
     max_batch: batch_size,

@@ -8,8 +8,8 @@ import { numberSamples } from "../../sampling/sample-numbers.js";
 import type { Turns } from "../../sampling/turns.js";
 import type { NumberingOptions } from "../options/numbering.js";
 import { checkBias, type GeneratingOptions } from "../options/sampling.js";
-import { note, noteLegend, tell } from "../terminal/output.js";
-import { Painting, paint } from "./painting.js";
+import { note, tell } from "../terminal/output.js";
+import { Painting, paint, paintsTexts } from "./painting.js";
 import { SampleTimes } from "./sample-times.js";
 import type { Layout, SampleRecord, Sink } from "./sink.js";
 
@@ -69,11 +69,10 @@ export async function run(
   const times = new SampleTimes(options.batch_size);
   const nsamples = options.nsamples === 0 ? Number.POSITIVE_INFINITY : options.nsamples;
   const isText = options.format === "text";
-  const isPainted = isText && output.isPainted?.(options.color) === true;
-  if (isPainted) noteLegend(options.color);
+  const paints = paintsTexts(output, options.format, options.color);
   const numbering = numberSamples(options, nsamples, done);
   const wanted = {
-    logprobs: options.logprobs ?? explain ?? (isPainted ? 0 : undefined),
+    logprobs: options.logprobs ?? explain ?? (paints ? 0 : undefined),
     nsamples: numbering.count,
     numberOf: numbering.numberOf,
     signal: AbortSignal.any([signal, output.closed]),
@@ -90,7 +89,7 @@ export async function run(
   let number = 0;
   let text = "";
   let scored: DrawnToken[] = [];
-  let painting = isPainted ? new Painting() : undefined;
+  let painting = paints ? new Painting() : undefined;
   let answer: string | readonly number[] = [];
   for await (const event of inOrder(times.watch(events))) {
     const position = event.sample + 1;

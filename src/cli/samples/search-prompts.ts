@@ -2,8 +2,9 @@ import { type BeamJob, searchBeams, tellBeam } from "../../sampling/beam-search.
 import { type DrawnToken, withoutAdded } from "../../sampling/logprobs.js";
 import { checkBias } from "../options/sampling.js";
 import { note } from "../terminal/output.js";
+import { paintsTexts } from "./painting.js";
 import { showSpeed } from "./run.js";
-import { idsOf, isPainted, type NumberedPrompt, type PromptsRun, writeRecord } from "./run-prompts.js";
+import { idsOf, type NumberedPrompt, type PromptsRun, writeRecord } from "./run-prompts.js";
 
 interface PromptJob extends BeamJob {
   readonly entry: NumberedPrompt;
@@ -17,7 +18,7 @@ export async function searchPrompts(run: PromptsRun): Promise<void> {
   const { model, output, prompts, batch_size } = run;
   const { engine, encoder, hparams } = model;
   for (const { options } of prompts) checkBias(options.logit_bias, hparams.n_vocab);
-  const paints = isPainted(run);
+  const paints = paintsTexts(output, run.format, run.color);
   function* jobs(): Generator<PromptJob, void, void> {
     for (const entry of prompts) {
       if (entry.numbering.count === 0) continue;
