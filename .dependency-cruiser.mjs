@@ -12,6 +12,7 @@ const BELOW = {
   finetune: ["system", "encoder", "model", "formats", "sampling", "engines", "models", "random"],
   serve: ["system", "encoder", "model", "sampling", "models", "random"],
   api: ["system", "encoder", "model", "formats", "sampling", "engines", "models", "random"],
+  report: ["sampling", "probability-scale"],
   page: ["probability-scale"], // it runs in a browser
 };
 

@@ -32,6 +32,11 @@ export function withoutAdded({ added: _, ...token }: DrawnToken): TokenLogprob {
   return token;
 }
 
+/** A token with the n likeliest alone. */
+export function withTop(token: TokenLogprob, n: number): TokenLogprob {
+  return { ...token, top: token.top.slice(0, n) };
+}
+
 /** log(sum(e^logit)) over logits [n_vocab], as their largest and what is to be added; not finite where one is not. */
 export function logSumExp(logits: Float32Array): readonly [max: number, rest: number] {
   let max = -Infinity;

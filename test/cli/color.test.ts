@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { spansOf } from "../../dist/src/cli/samples/painting.js";
+import { piecesOf } from "../../dist/src/cli/samples/painting.js";
 import { isPainted, painted } from "../../dist/src/cli/terminal/paint.js";
 import { generateSamples, loadModel, score } from "../../dist/src/index.js";
+import { levelOf } from "../../dist/src/probability-scale.js";
 import type { DrawnToken } from "../../src/sampling/logprobs.js";
 import { Interactive, OPTIONS, PROMPT } from "../support/interactive.js";
 import { STORIES } from "../support/models.js";
@@ -201,6 +202,8 @@ test("what decides under auto: $FORCE_COLOR, then $NO_COLOR, then the terminal",
 const drawn = (bytes: readonly number[], probability: number, added: string): DrawnToken => ({
   ...{ id: 0, text: "", bytes, rank: 1, top: [], logprob: Math.log(probability), added },
 });
+const spansOf = (text: string, tokens: readonly DrawnToken[]): { text: string; level: number }[] =>
+  piecesOf(text, tokens).map(({ text, logprob }) => ({ text, level: levelOf(Math.exp(logprob)) }));
 const letters = (text: string, probability: number): DrawnToken =>
   drawn([...Buffer.from(text)], probability, text);
 

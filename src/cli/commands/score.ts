@@ -1,14 +1,21 @@
+import { basename } from "node:path";
 import type { Command } from "commander";
+import type { Encoder } from "../../encoder/encoder.js";
 import type { EngineOptions } from "../../engines/create.js";
+import { expandPath } from "../../models/store.js";
 import { levelOf } from "../../probability-scale.js";
+import { type TokenLogprob, withTop } from "../../sampling/logprobs.js";
 import { MAX_TOP } from "../../sampling/options.js";
-import { logProbabilities, summarize, tokenLogprobs } from "../../sampling/score.js";
+import { logProbabilities, type Score, summarize, tokenLogprobs } from "../../sampling/score.js";
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
 import { addEngineOptions, addModelsDir } from "../options/engine.js";
+import { HTML_TEXT } from "../options/files.js";
 import { oneOf, wholeNumber } from "../options/parse.js";
 import { addColor, specialOption } from "../options/sampling.js";
 import { modelFolder } from "../samples/find-model.js";
+import { checkOutFile, writeOutFile } from "../samples/out-file.js";
 import { likelier, numbersOf } from "../samples/token-line.js";
+import { mostOf } from "../samples/told-tokens.js";
 import { readStdin, readTextFile } from "../terminal/input.js";
 import { whileInterruptible } from "../terminal/interrupt.js";
 import { note, noteLegend, Output } from "../terminal/output.js";
@@ -19,23 +26,27 @@ interface ScoreOptions extends EngineOptions {
   readonly models_dir?: string;
   readonly stride?: number;
   readonly top?: number;
+  readonly html?: string;
+  readonly overwrite?: boolean;
   readonly format: "text" | "jsonl";
   readonly special?: boolean;
   readonly color: ColorWhen;
 }
 
+/** What is scored, and where it was read. */
+interface Text {
+  readonly text: string;
+  readonly name: string;
+}
+
 /** Loads the model and scores the text; prints nothing before all is known. */
-async function score(
-  text: string,
-  options: ScoreOptions,
-  output: Output,
-  signal: AbortSignal,
-): Promise<void> {
+async function score({ text, name }: Text, options: ScoreOptions, output: Output, signal: AbortSignal) {
   const windows = text.split("\r\n").length - 1;
   if (windows > 0)
     note(
       `warning: ${windows} line ends are \\r\\n, as on Windows: each \\r is scored, and GPT-2 has rarely seen one`,
     );
+  const { top, html, overwrite = false } = options;
   const folder = await modelFolder(options.model_name, options.models_dir);
   const { loadFolder } = await import("../../models/folder.js"); // a Tab asks for the options alone
   const { encoder, engine, hparams } = await loadFolder(folder, {
@@ -53,36 +64,63 @@ async function score(
     }
     const ids = encoder.encode(text, { special: options.special });
     const start = encoder.startOfText;
-    const scored =
-      options.top === undefined
+    const page = html === undefined ? undefined : await import("../samples/score-page.js");
+    page?.checkPageSize(ids.length);
+    const most = mostOf(top, page?.PAGE_TOP);
+    const tokens =
+      most === undefined
         ? undefined
-        : await tokenLogprobs(engine, encoder, { start, ids, stride, top: options.top, signal });
+        : await tokenLogprobs(engine, encoder, { start, ids, stride, top: most, signal });
     const logprobs =
-      scored?.map(({ logprob }) => logprob) ?? (await logProbabilities(engine, start, ids, stride, signal));
-    const { total, perplexity, bits_per_byte } = summarize(logprobs, Buffer.byteLength(text));
+      tokens?.map(({ logprob }) => logprob) ?? (await logProbabilities(engine, start, ids, stride, signal));
+    const summary = summarize(logprobs, Buffer.byteLength(text));
+    const { total, perplexity, bits_per_byte } = summary;
+    const token_logprobs = top === undefined ? undefined : tokens?.map((token) => withTop(token, top));
     if (options.format === "jsonl") {
-      const all = { text, ids, logprobs, total, perplexity, bits_per_byte, token_logprobs: scored };
+      const all = { text, ids, logprobs, total, perplexity, bits_per_byte, token_logprobs };
       await output.write(`${JSON.stringify(all)}\n`);
-      return;
+    } else await writeTable(output, ids, summary, { encoder, token_logprobs, color: options.color });
+    if (html !== undefined && page && tokens) {
+      const words = `${basename(folder)}: ${inWords(ids.length, summary)}`;
+      const document = page.scorePage(tokens, encoder, { start, title: name, summary: words });
+      await writeOutFile(expandPath(html), document, overwrite);
     }
-    const isPainted = output.isPainted(options.color);
-    if (isPainted) noteLegend(options.color);
-    for (const [i, id] of ids.entries()) {
-      const before = numbersOf(logprobs[i], id);
-      const token = JSON.stringify(encoder.decode([id]));
-      const after = `${scored ? `  ${likelier(scored[i])}` : ""}\n`;
-      await output.write(isPainted ? before : before + token + after);
-      if (!isPainted) continue;
-      await output.paint(token, levelOf(Math.exp(logprobs[i])));
-      await output.write(after);
-    }
-    await output.write(
-      `${ids.length} tokens, total ${total.toFixed(4)}, perplexity ${perplexity.toFixed(4)}, ${bits_per_byte.toFixed(4)} bits per byte\n`,
-    );
   } finally {
     await engine.dispose();
   }
 }
+
+/** A token a line, then all in a line. */
+async function writeTable(
+  output: Output,
+  ids: readonly number[],
+  summary: Score,
+  { encoder, token_logprobs, color }: Table,
+): Promise<void> {
+  const isPainted = output.isPainted(color);
+  if (isPainted) noteLegend(color);
+  for (const [i, id] of ids.entries()) {
+    const logprob = summary.logprobs[i];
+    const before = numbersOf(logprob, id);
+    const token = JSON.stringify(encoder.decode([id]));
+    const after = `${token_logprobs ? `  ${likelier(token_logprobs[i])}` : ""}\n`;
+    await output.write(isPainted ? before : before + token + after);
+    if (!isPainted) continue;
+    await output.paint(token, levelOf(Math.exp(logprob)));
+    await output.write(after);
+  }
+  await output.write(`${inWords(ids.length, summary)}\n`);
+}
+
+/** What a table shows besides numbers. */
+interface Table {
+  readonly encoder: Encoder;
+  readonly token_logprobs: readonly TokenLogprob[] | undefined;
+  readonly color: ColorWhen;
+}
+
+const inWords = (count: number, { total, perplexity, bits_per_byte }: Score): string =>
+  `${count} tokens, total ${total.toFixed(4)}, perplexity ${perplexity.toFixed(4)}, ${bits_per_byte.toFixed(4)} bits per byte`;
 
 /** `gpt2 score`: how likely the model finds a text. */
 export function addScore(program: Command): void {
@@ -104,10 +142,15 @@ export function addScore(program: Command): void {
       wholeNumber("--top", 0, MAX_TOP),
     )
     .addOption(specialOption("the text"))
+    .option("--html <file>", HTML_TEXT)
+    .option("--overwrite", "let --html replace an existing file")
     .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text");
   addColor(command, "the tokens");
   command.addHelpText("before", "Example: echo 'Once upon a time' | gpt2 score --model_name stories\n");
   addModelsDir(addEngineOptions(command)).action(async (file: string | undefined, options: ScoreOptions) => {
+    const { html, overwrite = false } = options;
+    if (overwrite && html === undefined) throw new UsageError("--overwrite goes with --html FILE");
+    if (html !== undefined) await checkOutFile(expandPath(html), "--html", overwrite);
     const text =
       file === undefined
         ? await readStdin("name a file, or pipe a text into gpt2 score")
@@ -119,7 +162,13 @@ export function addScore(program: Command): void {
     const controller = new AbortController();
     await whileInterruptible(
       () => controller.abort(stopped),
-      () => score(text, options, output, controller.signal),
+      () =>
+        score(
+          { text, name: file === undefined ? "Standard input" : basename(file) },
+          options,
+          output,
+          controller.signal,
+        ),
     );
     await output.finish();
   });

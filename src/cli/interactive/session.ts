@@ -4,7 +4,7 @@ import type { Turns } from "../../sampling/turns.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { writeNewFile } from "../../system/files.js";
 import type { GeneratingOptions } from "../options/sampling.js";
-import { paint, spansOf } from "../samples/painting.js";
+import { paint, piecesOf } from "../samples/painting.js";
 import { type Run, run, showSpeed } from "../samples/run.js";
 import { SAMPLE_HEADER, type SampleRecord, type Sink } from "../samples/sink.js";
 import { note, type Output, tell } from "../terminal/output.js";
@@ -209,7 +209,7 @@ export class Session {
     const { format, color } = this.settings.options;
     if (format === "jsonl") return output.write(`${JSON.stringify(record)}\n`);
     await output.write(SAMPLE_HEADER.before(record.sample, 1));
-    if (output.isPainted(color)) await paint(output, spansOf(record.text, tokens));
+    if (output.isPainted(color)) await paint(output, piecesOf(record.text, tokens));
     else await output.write(record.text);
     await output.write(`\n${CLOSING}`);
   }

@@ -1,8 +1,10 @@
+import { resolve } from "node:path";
 import type { Command } from "commander";
 import { expandPath } from "../../models/store.js";
 import { MAX_COUNT } from "../../sampling/options.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
 import { UsageError } from "../../system/errors.js";
+import { checkOutFile } from "../samples/out-file.js";
 import type { RunPrompts } from "../samples/prompts.js";
 import { openResumed } from "../samples/resumed-file.js";
 import { SampleFiles } from "../samples/sample-files.js";
@@ -18,17 +20,23 @@ export interface FileOptions {
   /** Another name for folder. */
   readonly out_dir?: string;
   readonly out?: string;
+  readonly html?: string;
   readonly overwrite?: boolean;
 }
 
 const FOLDER = "gen";
 const MAX_FILES = 1_000_000;
 
+/** What --html does, for help. */
+export const HTML_TEXT =
+  "also write a page: the text coloured by probability, what else could have come, and a curve of surprise";
+
 /** Adds the options that write samples to files. */
 export function addFileOptions(command: Command): Command {
   return command
     .option("--out <file>", "write the samples to this file (gpt-2-simple's destination_path)")
-    .option("--overwrite", "let --out replace an existing file")
+    .option("--html <file>", HTML_TEXT)
+    .option("--overwrite", "let --out and --html replace existing files")
     .option(
       "--nfiles <n>",
       "write n files of nsamples samples each (default: 1 with --folder)",
@@ -52,6 +60,23 @@ export function countSamples({ nsamples, nfiles = 1 }: GeneratingOptions & FileO
 }
 
 /**
+ * Whether a page of the samples may be written.
+ * @throws UsageError when options contradict --html; UserError when the file cannot be written
+ */
+async function checkPage(
+  html: string,
+  { nsamples, out, overwrite, resume }: GeneratingOptions & NumberingOptions & FileOptions,
+): Promise<void> {
+  if (resume !== undefined)
+    throw new UsageError("--html shows what one run writes", { next: "drop --html or --resume" });
+  if (nsamples === 0) throw new UsageError("a page needs an end", { next: "pass --nsamples" });
+  const path = resolve(expandPath(html));
+  if (out !== undefined && resolve(expandPath(out)) === path)
+    throw new UsageError("--html and --out name the same file", { next: "choose another --html" });
+  await checkOutFile(path, "--html", overwrite === true);
+}
+
+/**
  * The files for the samples, or the one that --resume continues; undefined for standard output.
  * @throws UsageError when options contradict each other; UserError when a file or folder cannot be created
  */
@@ -67,6 +92,7 @@ export async function openSink(
   if (options.folder !== undefined && out_dir !== undefined) {
     throw new UsageError("--out_dir is another name for --folder", { next: "give one of them" });
   }
+  if (options.html !== undefined) await checkPage(options.html, options);
   const folder = options.folder ?? out_dir;
   const isInFolder = nfiles !== undefined || folder !== undefined;
   if (options.resume !== undefined) {
@@ -78,8 +104,8 @@ export async function openSink(
   if (out !== undefined && isInFolder) {
     throw new UsageError("give --out for one file, or --nfiles and --folder for several, not both");
   }
-  if (overwrite && out === undefined) {
-    throw new UsageError("--overwrite goes with --out FILE", {
+  if (overwrite && out === undefined && options.html === undefined) {
+    throw new UsageError("--overwrite goes with --out FILE or --html FILE", {
       next: "files in --folder never replace others",
     });
   }

@@ -11,7 +11,7 @@ import { unescaped } from "../options/parse.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { type RunPrompts, samplesByPrompt } from "./prompts.js";
 import { type PromptEntry, readPrompts } from "./prompts-file.js";
-import { writeOnce } from "./run-once.js";
+import { pageOf, writeOnce } from "./run-once.js";
 import { runPrompts } from "./run-prompts.js";
 import type { SampleRecord } from "./sink.js";
 
@@ -95,6 +95,8 @@ export async function generatePrompts(
     // A seed is chosen, and told, only if a prompt has none of its own.
     const isSearch = searchesBeams(options);
     const common = isSearch || prompts.every((each) => each.options.seed !== undefined) ? 0 : seed();
+    const count = prompts.length * numberSamples({ first_sample }, nsamples).count;
+    const page = await pageOf(options, count, writing.model);
     const write = isSearch ? (await import("./search-prompts.js")).searchPrompts : runPrompts;
     await write({
       ...writing,
@@ -102,11 +104,13 @@ export async function generatePrompts(
       format: files?.done ? "jsonl" : options.format,
       color: options.color,
       before: layoutOf(command, options),
+      page,
       prompts: prompts.map(({ number, prompt, options: own }, index) => ({
         ...{ number, prompt },
         options: { ...own, seed: own.seed ?? common },
         numbering: numberSamples({ first_sample }, nsamples, done.get(index)),
       })),
     });
+    await page?.write();
   });
 }

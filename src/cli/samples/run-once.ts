@@ -1,13 +1,16 @@
 import type { LoadedModel } from "../../models/folder.js";
 import { randomSeed } from "../../random.js";
 import { searchesBeams } from "../../sampling/beam-faults.js";
+import { numberSamples } from "../../sampling/sample-numbers.js";
 import { EXIT } from "../../system/errors.js";
+import type { FileOptions } from "../options/files.js";
 import type { NumberingOptions } from "../options/numbering.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
 import { note, Output } from "../terminal/output.js";
 import { loadNamedModel } from "./find-model.js";
 import { run } from "./run.js";
+import type { SamplesPage } from "./samples-page.js";
 import type { Layout, OwnSink, Sink } from "./sink.js";
 
 /** The options' seed, or a random one that the user is told. */
@@ -29,17 +32,30 @@ export interface Writing {
 
 /** Loads the model, writes samples of one prompt until they are done or Ctrl-C is pressed; see writeOnce(). */
 export async function runOnce(
-  options: GeneratingOptions & NumberingOptions,
+  options: GeneratingOptions & NumberingOptions & FileOptions,
   prompt: string,
   layout: Layout,
   files?: OwnSink,
 ): Promise<number> {
-  return writeOnce(options, files, ({ seed, ...writing }) =>
-    run(files?.done ? { ...options, format: "jsonl" } : options, {
-      ...{ ...writing, seed: searchesBeams(options) ? 0 : seed() },
-      ...{ layout, prompt, done: files?.done },
-    }),
-  );
+  return writeOnce(options, files, async ({ seed: choose, ...writing }) => {
+    const page = await pageOf(options, numberSamples(options, options.nsamples).count, writing.model);
+    const seed = searchesBeams(options) ? 0 : choose();
+    await run(files?.done ? { ...options, format: "jsonl" } : options, {
+      ...{ ...writing, seed, layout, prompt, done: files?.done, page },
+    });
+    await page?.write(seed);
+  });
+}
+
+/** The page that --html asks for; undefined where it does not. @param count how many samples there will be */
+export async function pageOf(
+  options: GeneratingOptions & FileOptions,
+  count: number,
+  { hparams }: LoadedModel,
+): Promise<SamplesPage | undefined> {
+  if (options.html === undefined) return undefined;
+  const { SamplesPage } = await import("./samples-page.js");
+  return new SamplesPage(options, count, options.length ?? hparams.n_ctx);
 }
 
 /**

@@ -1,15 +1,17 @@
 import type { LoadedModel } from "../../models/folder.js";
 import { type Continuation, Continuations, type FinishReason } from "../../sampling/continuation.js";
-import { type DrawnToken, withoutAdded } from "../../sampling/logprobs.js";
+import type { DrawnToken } from "../../sampling/logprobs.js";
 import { promptIds } from "../../sampling/prompt.js";
 import type { Numbering } from "../../sampling/sample-numbers.js";
 import { Scheduler } from "../../serve/scheduler.js";
 import { checkBias, type GeneratingOptions } from "../options/sampling.js";
 import { note, tell } from "../terminal/output.js";
 import type { ColorWhen } from "../terminal/paint.js";
-import { paint, paintsTexts, spansOf } from "./painting.js";
+import { paint, paintsTexts, piecesOf } from "./painting.js";
 import { showSpeed } from "./run.js";
+import type { SamplesPage } from "./samples-page.js";
 import type { SampleRecord, Sink } from "./sink.js";
+import { mostOf, toldTokens } from "./told-tokens.js";
 
 /** A prompt of a file with all its options. */
 export interface NumberedPrompt {
@@ -30,6 +32,8 @@ export interface PromptsRun {
   readonly color: ColorWhen;
   /** Printed before a sample's text. */
   readonly before: (record: SampleRecord, position: number) => string;
+  /** Where samples go besides. */
+  readonly page?: SamplesPage;
   readonly signal: AbortSignal;
 }
 
@@ -51,17 +55,19 @@ function* jobsOf(prompts: readonly NumberedPrompt[]): Generator<Job, void, void>
   }
 }
 
-/** Writes a whole sample. @param position in this run, from 1 @param painted its tokens, if they are coloured */
+/** Writes a whole sample. @param position in this run, from 1 @param paints whether it is coloured */
 export async function writeRecord(
-  { output, format, before }: PromptsRun,
+  { output, format, before, page }: PromptsRun,
   record: SampleRecord,
   position: number,
-  painted: readonly DrawnToken[] | undefined,
+  tokens: readonly DrawnToken[],
+  paints: boolean,
 ): Promise<void> {
+  page?.add(record, tokens);
   await output.begin?.(position);
   if (format === "text") {
     await output.write(before(record, position));
-    if (painted) await paint(output, spansOf(record.text, painted));
+    if (paints) await paint(output, piecesOf(record.text, tokens));
     else await output.write(record.text);
     await output.write("\n");
   } else {
@@ -112,7 +118,7 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
       {
         prompt: ids,
         begin: () => {
-          const logprobs = options.logprobs ?? (paints ? 0 : undefined);
+          const logprobs = mostOf(options.logprobs, run.page?.explain, paints ? 0 : undefined);
           continuation = new Continuations(hparams, encoder, ids, { ...options, logprobs }).begin(sample);
           return continuation;
         },
@@ -128,7 +134,7 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
             const record: SampleRecord = {
               ...{ sample: sample + 1, prompt_number: number, seed, prompt, text },
               ...{ tokens, finish_reason },
-              ...(options.logprobs !== undefined && { token_logprobs: scored.map(withoutAdded) }),
+              ...toldTokens(scored, options.logprobs),
             };
             done.set(position, { record, tokens: scored });
           }
@@ -151,7 +157,7 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
       done.delete(++written);
       const { record } = sample;
       tokens += record.tokens;
-      await writeRecord(run, record, written, paints ? sample.tokens : undefined);
+      await writeRecord(run, record, written, sample.tokens, paints);
     }
     if (failure) throw failure.error;
   } finally {

@@ -1,7 +1,7 @@
 import type { LoadedModel } from "../../models/folder.js";
 import { searchesBeams } from "../../sampling/beam-faults.js";
 import type { BeamOptions, BeamSamplesOptions } from "../../sampling/beam-search.js";
-import { type DrawnToken, withoutAdded } from "../../sampling/logprobs.js";
+import type { DrawnToken } from "../../sampling/logprobs.js";
 import { pinnedPrompt, promptIds } from "../../sampling/prompt.js";
 import { inOrder, type SampleEvent, sample } from "../../sampling/sample.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
@@ -11,7 +11,9 @@ import { checkBias, type GeneratingOptions } from "../options/sampling.js";
 import { note, tell } from "../terminal/output.js";
 import { Painting, paint, paintsTexts } from "./painting.js";
 import { SampleTimes } from "./sample-times.js";
+import type { SamplesPage } from "./samples-page.js";
 import type { Layout, SampleRecord, Sink } from "./sink.js";
+import { mostOf, toldTokens } from "./told-tokens.js";
 
 /** What one run of samples needs beside the options. */
 export interface Run {
@@ -35,8 +37,10 @@ export interface Run {
     seconds: number,
     tokens: readonly DrawnToken[],
   ) => void | Promise<void>;
-  /** How many of each token's likeliest alternatives onSample is told, where the options ask for none. */
+  /** How many of each token's likeliest alternatives onSample is told, at least. */
   readonly explain?: number;
+  /** Where samples go besides. */
+  readonly page?: SamplesPage;
 }
 
 /** The number of tokens and the time they took, in words. */
@@ -59,7 +63,7 @@ async function searched(
 /** Writes samples to the output as they come: the one loop behind interactive, unconditional and generate. */
 export async function run(
   options: GeneratingOptions & NumberingOptions,
-  { model, output, layout, seed, prompt, pin, turns, signal, onSample, explain, done }: Run,
+  { model, output, layout, seed, prompt, pin, turns, signal, onSample, explain, page, done }: Run,
 ): Promise<void> {
   checkBias(options.logit_bias, model.hparams.n_vocab);
   const reading = { special: options.special, onNotice: (line: string) => tell(`warning: ${line}`) };
@@ -72,7 +76,7 @@ export async function run(
   const paints = paintsTexts(output, options.format, options.color);
   const numbering = numberSamples(options, nsamples, done);
   const wanted = {
-    logprobs: options.logprobs ?? explain ?? (paints ? 0 : undefined),
+    logprobs: mostOf(options.logprobs, explain, page?.explain, paints ? 0 : undefined),
     nsamples: numbering.count,
     numberOf: numbering.numberOf,
     signal: AbortSignal.any([signal, output.closed]),
@@ -82,7 +86,7 @@ export async function run(
   const events = isSearch
     ? await searched(model, ids, { ...options, ...wanted })
     : sample(model.engine, model.encoder, ids, drawing);
-  const keepsText = !isText || onSample !== undefined || turns !== undefined; // else a sample may be too long for memory
+  const keepsText = !isText || Boolean(onSample ?? turns ?? page); // else a sample may be too long for memory
   const started = performance.now();
   let total = 0;
   let current = -1;
@@ -116,11 +120,10 @@ export async function run(
     const { tokens, finish_reason, score, ids: drawn = [] } = event;
     answer = finish_reason === "stop" ? text : drawn;
     total += tokens;
-    const token_logprobs = options.logprobs === undefined ? {} : { token_logprobs: scored.map(withoutAdded) };
     const record: SampleRecord = {
       ...{ sample: number, ...(!isSearch && { seed }), prompt, text, tokens, finish_reason },
       ...(score !== undefined && { score }),
-      ...token_logprobs,
+      ...toldTokens(scored, options.logprobs),
     };
     if (isText) {
       await output.write("\n");
@@ -130,6 +133,7 @@ export async function run(
     }
     await output.end?.(position, finish_reason);
     const seconds = times.take(event.sample);
+    page?.add(record, scored);
     await onSample?.(record, seconds, scored);
   }
   turns?.answer(answer);

@@ -1,9 +1,10 @@
-import { type FileHandle, lstat, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { join, parse } from "node:path";
 import type { FinishReason } from "../../sampling/continuation.js";
 import { UserError } from "../../system/errors.js";
 import { exists, fileError, makeFolder, renameToNew } from "../../system/files.js";
 import { note, tell } from "../terminal/output.js";
+import { checkOutFile } from "./out-file.js";
 import type { OwnSink } from "./sink.js";
 
 /** A file that samples are being written to: under a name that says so, until it is whole. */
@@ -131,12 +132,7 @@ export class SampleFiles implements OwnSink {
    * @throws UserError when it is there already and must not go, or cannot be made
    */
   static async oneFile(path: string, count: number, overwrite: boolean): Promise<SampleFiles> {
-    const found = await lstat(path).catch(() => undefined);
-    if (found && !found.isFile())
-      throw new UserError(`${path} is not a regular file`, { next: "choose another --out" });
-    if (found && !overwrite) {
-      throw new UserError(`${path} already exists`, { next: "choose another --out, or pass --overwrite" });
-    }
+    await checkOutFile(path, "--out", overwrite);
     const files = new SampleFiles(count, count, () => SampleFile.create(path), overwrite);
     files.current = await files.create(); // before the model is loaded: a folder that is missing shows at once
     return files;

@@ -1,10 +1,11 @@
 import { type BeamJob, searchBeams, tellBeam } from "../../sampling/beam-search.js";
-import { type DrawnToken, withoutAdded } from "../../sampling/logprobs.js";
+import type { DrawnToken } from "../../sampling/logprobs.js";
 import { checkBias } from "../options/sampling.js";
 import { note } from "../terminal/output.js";
 import { paintsTexts } from "./painting.js";
 import { showSpeed } from "./run.js";
 import { idsOf, type NumberedPrompt, type PromptsRun, writeRecord } from "./run-prompts.js";
+import { mostOf, toldTokens } from "./told-tokens.js";
 
 interface PromptJob extends BeamJob {
   readonly entry: NumberedPrompt;
@@ -23,7 +24,7 @@ export async function searchPrompts(run: PromptsRun): Promise<void> {
     for (const entry of prompts) {
       if (entry.numbering.count === 0) continue;
       const { num_beams = 1, length_penalty = 1, num_return = 1 } = entry.options;
-      const logprobs = entry.options.logprobs ?? (paints ? 0 : undefined);
+      const logprobs = mostOf(entry.options.logprobs, run.page?.explain, paints ? 0 : undefined);
       const options = { ...entry.options, num_beams, length_penalty, num_return, logprobs };
       yield { entry, options, prompt: idsOf(model, entry) };
     }
@@ -48,10 +49,11 @@ export async function searchPrompts(run: PromptsRun): Promise<void> {
             run,
             {
               ...{ sample: rank + 1, prompt_number: number, prompt, text, tokens, finish_reason, score },
-              ...(options.logprobs !== undefined && { token_logprobs: drawn.map(withoutAdded) }),
+              ...toldTokens(drawn, options.logprobs),
             },
             ++written,
-            paints ? drawn : undefined,
+            drawn,
+            paints,
           );
         }
       }
