@@ -56,5 +56,4 @@ const ENTITIES: Readonly<Record<string, string>> = {
 };
 
 /** A text in HTML, inside of an element or of an attribute's quotes. */
-export const escaped = (text: string): string =>
-  text.replace(/[&<>"\r\0]/g, (letter) => ENTITIES[letter]);
+export const escaped = (text: string): string => text.replace(/[&<>"\r\0]/g, (letter) => ENTITIES[letter]);

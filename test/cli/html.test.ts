@@ -4,7 +4,16 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { STORIES } from "../support/models.js";
-import { assertDone, assertFails, gpt2, MICRO, micro, NO_SHELL, startGpt2, TEMPORARY } from "../support/spawn.js";
+import {
+  assertDone,
+  assertFails,
+  gpt2,
+  MICRO,
+  micro,
+  NO_SHELL,
+  startGpt2,
+  TEMPORARY,
+} from "../support/spawn.js";
 
 const MODEL = ["--model_name", STORIES.folder];
 const WRITING = [...MODEL, "--seed", "1", "--length", "20"];
@@ -73,7 +82,17 @@ describe("--html", { concurrency: 2 }, () => {
 
   test("Ctrl-C: the page has what was written so far", { skip: NO_SHELL }, async () => {
     const { html } = place("interrupted");
-    const run = startGpt2(["generate", "The dog", ...MODEL, "--seed", "1", "--length", "50000", "--html", html]);
+    const run = startGpt2([
+      "generate",
+      "The dog",
+      ...MODEL,
+      "--seed",
+      "1",
+      "--length",
+      "50000",
+      "--html",
+      html,
+    ]);
     await run.until(/ .* .* /);
     run.child.kill("SIGINT");
     const { code, stdout } = await run.ended;
@@ -118,8 +137,22 @@ describe("--html", { concurrency: 2 }, () => {
     assertFails(await gpt2(resumed), 2, /--html shows what one run writes: drop --html or --resume/);
     assertFails(await gpt2(["unconditional", ...page]), 2, /a page needs an end: pass --nsamples/);
     assertFails(await gpt2([...generate, "--out", html]), 2, /--html and --out name the same file/);
-    assertFails(await gpt2(["score", ...micro("--overwrite")], { stdin: "a" }), 2, /--overwrite goes with --html/);
-    const many = await gpt2([...generate, "--seed", "1", "--length", "1000", "--nsamples", "51", "--out", out]);
+    assertFails(
+      await gpt2(["score", ...micro("--overwrite")], { stdin: "a" }),
+      2,
+      /--overwrite goes with --html/,
+    );
+    const many = await gpt2([
+      ...generate,
+      "--seed",
+      "1",
+      "--length",
+      "1000",
+      "--nsamples",
+      "51",
+      "--out",
+      out,
+    ]);
     assertFails(many, 2, /at most 50000 tokens, and 51 samples of up to 1000 .* drop --html/);
     const long = await gpt2(["score", ...page], { stdin: "a b c d e ".repeat(12_000) });
     assertFails(long, 1, /the text has \d+ tokens, and a page shows at most 50000: score a part/);

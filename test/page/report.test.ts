@@ -74,8 +74,18 @@ describe("the pages of --html", { skip: NO_BROWSER, concurrency: false }, () => 
         token_logprobs.map(({ logprob }) => `token level-${levelOf(Math.exp(logprob))}`),
       );
       assert.deepEqual(
-        told[i].map(({ id, rank, logprob, alternatives }) => [id, rank, logprob, alternatives.map((a) => [a.id, a.logprob])]),
-        token_logprobs.map(({ id, rank, logprob, top }) => [id, rank, logprob, top.map((a) => [a.id, a.logprob])]),
+        told[i].map(({ id, rank, logprob, alternatives }) => [
+          id,
+          rank,
+          logprob,
+          alternatives.map((a) => [a.id, a.logprob]),
+        ]),
+        token_logprobs.map(({ id, rank, logprob, top }) => [
+          id,
+          rank,
+          logprob,
+          top.map((a) => [a.id, a.logprob]),
+        ]),
       );
       const bits = token_logprobs.map(({ logprob }) => -logprob / Math.LN2);
       const mean = bits.reduce((sum, each) => sum + each, 0) / bits.length;
@@ -105,7 +115,9 @@ describe("the pages of --html", { skip: NO_BROWSER, concurrency: false }, () => 
       const listed = top.map((each) => name(each.text));
       if (rank > 5) listed.push(name(text));
       assert.deepEqual(await words.allTextContents(), listed);
-      assert.deepEqual(await card.locator("[aria-current] .word [aria-hidden]").allTextContents(), [name(text)]);
+      assert.deepEqual(await card.locator("[aria-current] .word [aria-hidden]").allTextContents(), [
+        name(text),
+      ]);
       assert.equal(await page.locator(".looked-at").textContent(), text);
     };
     assert.ok(await card.isHidden());
@@ -138,7 +150,10 @@ describe("the pages of --html", { skip: NO_BROWSER, concurrency: false }, () => 
     assert.match((await card.textContent()) ?? "", new RegExp(`rank ${samples[0].token_logprobs?.[4].rank}`));
     await page.locator("h1").hover();
     await card.waitFor({ state: "hidden" });
-    await page.locator(".curve").first().hover({ position: { x: 2, y: 20 } });
+    await page
+      .locator(".curve")
+      .first()
+      .hover({ position: { x: 2, y: 20 } });
     await card.waitFor();
     assert.equal(await page.locator(".looked-at").textContent(), samples[0].token_logprobs?.[0].text);
     await token.click();
@@ -157,7 +172,10 @@ describe("the pages of --html", { skip: NO_BROWSER, concurrency: false }, () => 
     assert.equal(await page.locator("h1").textContent(), "hostile.txt");
     const { token_logprobs = [], total, perplexity } = await score(await model, HOSTILE, { top: 5 });
     const summary = (await page.locator("header p").textContent()) ?? "";
-    assert.ok(summary.startsWith(`stories: ${token_logprobs.length} tokens, total ${total.toFixed(4)}, `), summary);
+    assert.ok(
+      summary.startsWith(`stories: ${token_logprobs.length} tokens, total ${total.toFixed(4)}, `),
+      summary,
+    );
     assert.ok(summary.includes(`perplexity ${perplexity.toFixed(4)}, `), summary);
     const [told] = await toldOf(page);
     assert.equal(told.map(({ text }) => text).join(""), HOSTILE);
@@ -198,7 +216,10 @@ describe("the pages of --html", { skip: NO_BROWSER, concurrency: false }, () => 
         await page.locator("#card").waitFor();
         const picture = `report-${name}-${file === written ? "generate" : "score"}.png`;
         if (PICTURES) await page.screenshot({ path: join(PICTURES, picture), fullPage: true });
-        const { scrollWidth, clientWidth } = await page.evaluate(() => document.documentElement);
+        const { scrollWidth, clientWidth } = await page.evaluate(() => {
+          const { scrollWidth, clientWidth } = document.documentElement;
+          return { scrollWidth, clientWidth };
+        });
         assert.ok(scrollWidth <= clientWidth, `${scrollWidth} pixels wide`);
         await page.evaluate(axe.source);
         const values = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
