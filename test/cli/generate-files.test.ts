@@ -335,7 +335,7 @@ describe("out", { concurrency: 2 }, () => {
     assertFails(
       await generate(cwd, PROMPT, "--out", "gone/x.txt"),
       1,
-      /cannot write gone.x\.unfinished\.txt: no such/,
+      /cannot write gone.x\.txt: no such file or folder/,
     );
     assertFails(
       await generate(cwd, PROMPT, "--out", "folder", "--overwrite"),
