@@ -8,7 +8,15 @@ import {
 } from "./options.js";
 
 /** Options that shape a draw, and so nothing that a search finds. */
-const DRAWING = ["seed", "temperature", "top_k", "top_p", "min_p", "typical_p", "mirostat_tau"] as const;
+export const DRAWING = [
+  "seed",
+  "temperature",
+  "top_k",
+  "top_p",
+  "min_p",
+  "typical_p",
+  "mirostat_tau",
+] as const;
 
 type Given = Readonly<Partial<Record<BeamOptionName | SamplingOptionName, unknown>>>;
 

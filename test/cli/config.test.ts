@@ -122,6 +122,32 @@ describe("precedence: file, preset, environment, command line", { concurrency: 2
     assertFails(await place.run(["generate", "hi"]), 1, /there is no run nowhere/);
   });
 
+  test("a search gives way to a typed draw, and a draw to a typed search", async () => {
+    const model = `model_name: ${JSON.stringify(MICRO)}\n`;
+    const args = ["generate", "hi", "--length", "6"];
+    const alone = async (...typed: string[]): Promise<string> => {
+      const outcome = await gpt2([...args, "--model_name", MICRO, ...typed]);
+      assertDone(outcome);
+      return outcome.stdout;
+    };
+    const drawing = new Place({ user: `${model}top_k: 40\ntemperature: 0.7\nseed: 3\nnsamples: 2\n` });
+    const searched = await drawing.run([...args, "--num_beams", "3"]);
+    assertDone(searched);
+    assert.equal(searched.stdout, await alone("--num_beams", "3"));
+    const drawn = await drawing.run([...args, "--num_beams", "1"]);
+    const sampled = ["--top_k", "40", "--temperature", "0.7", "--seed", "3", "--nsamples", "2"];
+    assert.equal(drawn.stdout, await alone(...sampled));
+
+    const searching = new Place({ user: `${model}num_beams: 3\nnum_return: 2\nlength_penalty: 2\n` });
+    const typed = ["--top_k", "40", "--seed", "3"];
+    const shown = await searching.run([...args, ...typed]);
+    assertDone(shown);
+    assert.equal(shown.stdout, await alone(...typed));
+    const kept = await searching.run([...args, "--top_k", "0"]); // shapes nothing
+    assert.equal(kept.stdout, await alone("--num_beams", "3", "--num_return", "2", "--length_penalty", "2"));
+    assertFails(await searching.run([...args, "--num_beams", "3", ...typed]), 2, /draws nothing at random/);
+  });
+
   test("what stands at the top is for texts; a section is for its command", async () => {
     const place = new Place({
       user: "batch_size: 4\nmodels_dir: m\nlearning_rate: 0.5\nfinetune:\n  steps: 3\n",

@@ -1,4 +1,5 @@
-import { BEAM_NAMES, SAMPLING_NAMES } from "../../sampling/options.js";
+import { DRAWING } from "../../sampling/beam-faults.js";
+import { BEAM_NAMES, SAMPLING_NAMES, SAMPLING_OPTIONS, type SamplingOption } from "../../sampling/options.js";
 
 /** Commands that read or write texts with a model: what stands at the top of a file is meant for them. */
 const TEXT_COMMANDS = ["interactive", "unconditional", "generate", "score", "evaluate", "tokenize", "serve"];
@@ -52,6 +53,17 @@ interface Given {
   readonly texts: readonly string[];
 }
 
+const has = (names: readonly string[], { name }: Given): boolean => names.includes(name);
+
+/** Whether a search is asked for nearer than options that shape a draw, or the reverse: one call does not do both. */
+function decidesBeams(nearer: Given, farther: Given): boolean {
+  const [value] = nearer.texts.map(Number);
+  if (nearer.name === "num_beams") return has(value > 1 ? [...DRAWING, "nsamples"] : BEAM_NAMES, farther);
+  if (!has(BEAM_NAMES, farther) || !has([...DRAWING, "nsamples"], nearer)) return false;
+  const { initial }: SamplingOption = SAMPLING_OPTIONS[nearer.name as (typeof DRAWING)[number]];
+  return value !== initial;
+}
+
 /** Whether what a nearer source gives takes the place of what a farther one does. */
 export function displaces(nearer: Given, farther: Given, command: string): boolean {
   if (nearer.name === farther.name) return true;
@@ -61,5 +73,8 @@ export function displaces(nearer: Given, farther: Given, command: string): boole
     const backend = nearer.name === "backend" ? nearer : farther;
     return !backend.texts.some((text) => text.includes("webgpu"));
   }
-  return isTextCommand(command) && ALTERNATIVES.some((group) => names.every((each) => group.includes(each)));
+  if (!isTextCommand(command)) return false;
+  return (
+    ALTERNATIVES.some((group) => has(group, nearer) && has(group, farther)) || decidesBeams(nearer, farther)
+  );
 }
