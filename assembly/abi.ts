@@ -8,16 +8,16 @@
 export const CONTROL_AT: u32 = 2048;
 /** Words that all threads see, in this order from CONTROL_AT. */
 export enum Control {
-  /** Counts jobs: a new value starts one. */
+  /** Counts beginnings and ends of jobs: odd while one can be joined. */
   JOB,
   KIND,
   ARGUMENT,
   THREADS,
-  /** Threads that have reached the barrier. */
-  ARRIVED,
-  /** Counts barriers: a new value opens the barrier. */
+  /** Units of this phase that are done. */
+  FINISHED,
+  /** Counts phases: a new value lets threads go on. */
   GENERATION,
-  /** Threads asleep at the barrier. */
+  /** Threads asleep until it changes. */
   ASLEEP,
   /** Not 0 once a thread has failed: all others then stop. */
   FAILED,
@@ -27,9 +27,25 @@ export enum Control {
   PATIENCE,
   /** The memory's size, in units of 64 KiB: kernels outside WebAssembly check addresses against it. */
   PAGES,
+  /** Workers in the job. */
+  INSIDE,
+  /** Not 0 while the first thread waits for them to leave. */
+  LEAVING,
+  /** GENERATION when the job began. */
+  START,
 }
-/** Each thread's counter follows, on its own cache line; this is the first one's distance from the control words. */
+/** Each thread's words follow, on its own cache line; this is the first one's distance from the control words. */
 export const LINE: u32 = 64;
+export enum Own {
+  /** 64 bits: the phase that its share was last taken from, and below it how many units are taken. */
+  TAKEN,
+  /** The phase that the thread is at. */
+  PHASE = 2,
+  /** The units of its last loop, by all threads. */
+  ALL,
+  /** Those that it did itself. */
+  DONE,
+}
 
 /** Jobs of the inference program. Every program knows STOP. */
 export enum InferenceJob {

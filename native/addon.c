@@ -99,7 +99,7 @@ static napi_value kernels(napi_env env, napi_callback_info info) {
     napi_get_value_uint32(env, arguments[1], &control) != napi_ok ||
     napi_get_value_uint32(env, arguments[2], &thread) != napi_ok
   ) return fault(env, "kernels", "not a memory, an address and a thread's number");
-  if (control == 0 || control % 4 != 0 || thread >= 65536 || control + 128 + (u64)thread * 64 > length)
+  if (control == 0 || control % 8 != 0 || thread >= 65536 || control + 128 + (u64)thread * 64 > length)
     return fault(env, "kernels", "the control words lie outside the memory");
   if (
     napi_create_arraybuffer(env, sizeof(Instance), &room, &buffer) != napi_ok ||

@@ -135,17 +135,18 @@ static __attribute__((noinline)) void int8_stream(const Linear *l, u32 p, const 
 /** Like linear_row(). */
 static void int8_row(Thread *t, const Linear *l, const int16_t *x, float row_scale, float *y, int mode) {
   const u32 panels = l->n_out / PANEL, threads = thread_count(t);
-  for (u32 q = 0; q < threads; q++) {
-    const u32 owner = (t->thread + q) % threads;
+  begin_units(t);
+  for (; t->part < threads; t->part++) {
+    const u32 owner = (t->thread + t->part) % threads;
     const u32 begin = (u64)panels * owner / threads, end = (u64)panels * (owner + 1) / threads;
     const u32 each = (end - begin) / INT8_STREAMS, units = end - begin - each * (INT8_STREAMS - 1);
-    for (;;) {
-      const u32 u = claim(t, owner);
-      if (u >= units) break;
+    t->units += units;
+    for (int64_t u = claim(t, owner, units); u >= 0; u = claim(t, owner, units)) {
       if (u < each) int8_streams_all(l, begin + u, each, x, row_scale, y, mode);
       else int8_stream(l, begin + u + each * (INT8_STREAMS - 1), x, row_scale, y, mode);
     }
   }
+  end_units(t);
 }
 
 /** A vector of sums becomes outputs. */

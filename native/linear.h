@@ -76,13 +76,13 @@ static __attribute__((noinline)) void row_streams_f16(const void *w, size_t at, 
 /** One row: a thread reads its share of the panels as STREAMS streams, each from its own quarter of the share. */
 INLINE void linear_row(Thread *t, const Linear *l, const float *x, float *y, int mode, int half) {
   const u32 panels = l->n_out / PANEL, threads = thread_count(t);
-  for (u32 q = 0; q < threads; q++) {
-    const u32 owner = (t->thread + q) % threads;
+  begin_units(t);
+  for (; t->part < threads; t->part++) {
+    const u32 owner = (t->thread + t->part) % threads;
     const u32 begin = (u64)panels * owner / threads, end = (u64)panels * (owner + 1) / threads;
     const u32 each = (end - begin) / STREAMS, units = end - begin - each * (STREAMS - 1);
-    for (;;) {
-      const u32 u = claim(t, owner);
-      if (u >= units) break;
+    t->units += units;
+    for (int64_t u = claim(t, owner, units); u >= 0; u = claim(t, owner, units)) {
       const u32 p = u < each ? begin + u : begin + u + each * (STREAMS - 1);
       const size_t at = (size_t)p * l->n_in * 8;
       const float *b = l->b ? l->b + p * 8 : 0;
@@ -91,6 +91,7 @@ INLINE void linear_row(Thread *t, const Linear *l, const float *x, float *y, int
       else row_streams_f32(l->w, at, each, l->n_in, x, y + p * 8, b, mode);
     }
   }
+  end_units(t);
 }
 
 /** Panels in a unit when there are several rows: two vectors of outputs, four with 512 bits. */

@@ -13,19 +13,42 @@ typedef struct {
   /** Its size in bytes right now. */
   u64 size;
   u32 control, thread;
-  /** The current loop: its units, and how many threads' shares this thread has been through. */
-  u32 units, part;
+  /** The current loop: its units, how many this thread did, and how many threads' shares it has been through. */
+  u32 units, done, part;
 } Thread;
 
-/** Words of class Control. */
-enum { THREADS = 3, PAGES = 10, COUNTERS = 16, LINE = 16 };
+/** Words of enum Control, and where the threads' own begin; a line for each, with words of enum Own. */
+enum { THREADS = 3, PAGES = 10, COUNTERS = 16, LINE = 16, PHASE = 2, ALL = 3, DONE = 4 };
 
 static inline u32 *control_words(const Thread *t) { return (u32 *)(t->base + t->control); }
 static inline u32 thread_count(const Thread *t) { return control_words(t)[THREADS]; }
+static inline u32 *own_words(const Thread *t, u32 owner) { return control_words(t) + COUNTERS + owner * LINE; }
 
-/** Takes the next number from a thread's counter. */
-static inline u32 claim(Thread *t, u32 owner) {
-  return __atomic_fetch_add(control_words(t) + COUNTERS + owner * LINE, 1, __ATOMIC_SEQ_CST);
+/** Takes a unit of a thread's share. @returns it, counted from the share's first, or -1 when none is left */
+static inline int64_t claim(Thread *t, u32 owner, u32 size) {
+  u64 *counter = (u64 *)own_words(t, owner);
+  const u32 phase = own_words(t, t->thread)[PHASE];
+  u64 seen = __atomic_load_n(counter, __ATOMIC_SEQ_CST);
+  for (;;) {
+    const int32_t age = (int32_t)((u32)(seen >> 32) - phase);
+    const u32 taken = age < 0 ? 0 : (u32)seen;
+    if (age > 0 || taken >= size) return -1;
+    const u64 now = (u64)phase << 32 | (taken + 1);
+    if (__atomic_compare_exchange_n(counter, &seen, now, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+      t->done++;
+      return taken;
+    }
+  }
+}
+
+/** Starts a loop over units that all threads share. */
+static inline void begin_units(Thread *t) { t->units = t->done = t->part = 0; }
+
+/** Tells the barrier, when nothing is left to claim: the units of all threads, and those done here. */
+static inline void end_units(Thread *t) {
+  u32 *own = own_words(t, t->thread);
+  own[ALL] = t->units;
+  own[DONE] = t->done;
 }
 
 /** @returns a unit to do, or -1 when none is left */
@@ -35,17 +58,17 @@ static inline int64_t next(Thread *t) {
     const u32 owner = (t->thread + t->part) % threads;
     const u32 begin = (u64)t->units * owner / threads;
     const u32 end = (u64)t->units * (owner + 1) / threads;
-    const u32 unit = begin + claim(t, owner);
-    if (unit < end && unit >= begin) return unit;
+    const int64_t unit = claim(t, owner, end - begin);
+    if (unit >= 0) return begin + unit;
     t->part++;
   }
+  end_units(t);
   return -1;
 }
 
-/** Starts a loop over units that all threads share. */
 static inline int64_t first(Thread *t, u32 units) {
+  begin_units(t);
   t->units = units;
-  t->part = 0;
   return next(t);
 }
 

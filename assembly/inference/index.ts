@@ -1,6 +1,8 @@
 /** GPT-2 in WebAssembly: the program that every thread runs. The slow parts are kernels, which it imports. */
 import { InferenceJob as Job, Mode, ROWS_ALONE, WeightType } from "../abi";
-import { barrier, jobArgument, jobKind, nextJob, threadIndex } from "../threads";
+import {
+  barrier, beginJob, endJob, first, isBehind, jobArgument, jobKind, leaveJob, next, nextJob, threadIndex,
+} from "../threads";
 import { Block, Layer, Linear, Model, Norm, Pack } from "./model";
 
 export { join } from "../threads";
@@ -54,12 +56,20 @@ export function serve(seen: i32): void {
   for (;;) {
     seen = nextJob(seen);
     if (jobKind() == Job.STOP) return;
-    run();
+    work();
+    leaveJob();
   }
 }
 
-/** This thread's share of the current job. */
+/** The current job, on its first thread. */
 export function run(): void {
+  work();
+  endJob();
+}
+
+/** This thread's share of the current job. */
+function work(): void {
+  beginJob();
   const kind = jobKind();
   const p = jobArgument();
   if (kind == Job.FORWARD) return forward(changetype<Model>(p));
@@ -98,7 +108,7 @@ function apply(
   const a = alone ? own + 64 + ROWS_ALONE * int16Bytes(l.n_in) : m.a;
   const int8 = l.type == WeightType.INT8;
   if (int8 || norm !== null) {
-    prepare(l, norm, rows, x, xs, a, m.embd_stride, q, scales, alone);
+    if (!isBehind()) prepare(l, norm, rows, x, xs, a, m.embd_stride, q, scales, alone);
     if (!alone) barrier();
     if (norm !== null) {
       x = a;
@@ -130,9 +140,12 @@ function forward(m: Model): void {
       n_blocks = m.n_last_blocks;
       rows = m.n_last;
       x = m.last_x;
-      takeLast(m);
     }
     barrier();
+    if (i + 1 == m.n_layer) {
+      takeLast(m);
+      barrier();
+    }
     if (!rows) return;
     attention(m, i, blocks, n_blocks); // a [rows, n_embd]
     barrier();
@@ -143,12 +156,11 @@ function forward(m: Model): void {
   apply(m, m.lm_head, m.ln_f, rows, x, es, m.logits, m.lm_head.n_out, Mode.STORE); // logits [rows, n_vocab]
 }
 
-/** Copies the rows of x that are still needed to last_x: too little work to share, so the first thread does it. */
+/** Copies the rows of x that are still needed to last_x: this thread's share; a barrier must follow. */
 function takeLast(m: Model): void {
-  if (threadIndex() != 0) return;
   const bytes = <usize>m.embd_stride << 2;
-  for (let i: u32 = 0; i < m.n_last_blocks; i++) {
-    const block = changetype<Block>(m.last_blocks + <usize>i * offsetof<Block>());
+  for (let unit = first(m.n_last_blocks); unit >= 0; unit = next()) {
+    const block = changetype<Block>(m.last_blocks + <usize>unit * offsetof<Block>());
     memory.copy(m.last_x + <usize>block.out * bytes, m.x + <usize>block.row * bytes, <usize>block.count * bytes);
   }
 }

@@ -3,7 +3,7 @@
  * kernels, which it imports.
  */
 import { TrainingJob as Job } from "../abi";
-import { barrier, jobArgument, jobKind, nextJob } from "../threads";
+import { barrier, beginJob, endJob, jobArgument, jobKind, leaveJob, nextJob } from "../threads";
 import { Update } from "./adam";
 import { Attention } from "./attention";
 import { CrossEntropy } from "./crossentropy";
@@ -65,12 +65,20 @@ export function serve(seen: i32): void {
   for (;;) {
     seen = nextJob(seen);
     if (jobKind() == Job.STOP) return;
-    run();
+    work();
+    leaveJob();
   }
 }
 
-/** This thread's share of the current job. */
+/** The current job, on its first thread. */
 export function run(): void {
+  work();
+  endJob();
+}
+
+/** This thread's share of the current job. */
+function work(): void {
+  beginJob();
   const kind = jobKind();
   const p = jobArgument();
   if (kind == Job.MATMUL) return matmul(changetype<Matmul>(p));

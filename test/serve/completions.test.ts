@@ -373,7 +373,8 @@ describe("what other programs send", () => {
           return;
         }
         const { choices } = await answered(response);
-        assert.ok(choices.every(({ text }) => text !== ""));
+        // Drawn without a seed, a text may end where it begins.
+        assert.ok(choices.every(({ text, finish_reason }) => text !== "" || finish_reason === "stop"));
         // What the harness looks at: everything but the first token and the new one.
         if ("echo" in body) {
           const { token_logprobs, top_logprobs, tokens } = choices[0].logprobs!;

@@ -106,6 +106,7 @@ export class Pool<Exports extends ProgramExports = ProgramExports> {
     this.words[Control.PAGES] = this.memory.buffer.byteLength / 65536;
     this.words[Control.KIND] = kind;
     this.words[Control.ARGUMENT] = argument;
+    this.words[Control.START] = this.words[Control.GENERATION];
     Atomics.add(this.words, Control.JOB, 1);
     Atomics.notify(this.words, Control.JOB);
   }
