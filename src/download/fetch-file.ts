@@ -1,9 +1,10 @@
 import type { Stats } from "node:fs";
 import { rm, stat } from "node:fs/promises";
+import { sha256Of } from "../formats/byte-ranges.js";
 import { UserError } from "../system/errors.js";
 import { fileError } from "../system/files.js";
 import { showUrl, TransferError } from "./http.js";
-import { PartFile, sha256Of } from "./part-file.js";
+import { PartFile } from "./part-file.js";
 import { type FileJob, fetchFrom, report, type Transfer } from "./transfer.js";
 
 export type FileResult =
@@ -109,12 +110,7 @@ async function isKnownGood(job: FileJob, existing: Stats): Promise<boolean> {
   if (bytes === undefined || existing.size !== bytes) return false;
   if (sha256 === undefined) return true;
   job.onEvent({ type: "check", total: bytes });
-  try {
-    return (await sha256Of(job.path, job.signal)) === sha256;
-  } catch (error) {
-    job.signal.throwIfAborted();
-    throw fileError("read", job.path, error);
-  }
+  return (await sha256Of(job.path, bytes, { signal: job.signal })) === sha256;
 }
 
 /** Whether an earlier download has all bytes, and ended just before giving them their name. */

@@ -7,7 +7,7 @@ import type { WeightsDtype } from "../formats/tfjs/manifest.js";
 import { hasWeights, openWeights } from "../formats/tfjs/read.js";
 import { canonicalName } from "../models/catalog.js";
 import { type Converted, convert } from "../models/convert.js";
-import { HUB_FILE, modelFilesIn, STAGING } from "../models/files.js";
+import { CONFIG, HUB_FILE, modelFilesIn, STAGING } from "../models/files.js";
 import { loadHparams, loadVocabulary } from "../models/folder.js";
 import {
   folderNames,
@@ -34,7 +34,7 @@ import {
 import { fetchFile } from "./fetch-file.js";
 import { type Hub, hubOf, isOffline, type Listing, listRepository, refusal } from "./hub.js";
 import { cachedSnapshot, hubCache } from "./hub-cache.js";
-import { CONFIG, neededFiles } from "./hub-files.js";
+import { neededFiles } from "./hub-files.js";
 
 export interface FetchOptions extends TransferOptions {
   readonly models_dir?: string;

@@ -1,24 +1,11 @@
+import { CONFIG, HUGGING_FACE_COMPANIONS } from "../models/files.js";
+
 /** Which files of a model on the Hugging Face hub are needed: settings, tokenizer, and the weights once. */
 export interface NeededFiles {
   /** Small files that show whether the model can be read at all: they come first. */
   readonly small: readonly string[];
   readonly weights: readonly string[];
 }
-
-export const CONFIG = "config.json";
-
-const SMALL: readonly string[] = [
-  CONFIG,
-  "generation_config.json",
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  "vocab.json",
-  "merges.txt",
-  "vocab.txt",
-  "aitextgen.tokenizer.json",
-];
 
 /** The formats of weights, best first: safetensors before PyTorch's, single files before shards. */
 const FORMS: readonly { readonly index: string; readonly single: string; readonly shard: RegExp }[] = [
@@ -40,7 +27,7 @@ const FORMS: readonly { readonly index: string; readonly single: string; readonl
  * @returns undefined if weights are missing, or none can be read
  */
 export function neededFiles(names: readonly string[]): NeededFiles | undefined {
-  const small = SMALL.filter((name) => names.includes(name));
+  const small = HUGGING_FACE_COMPANIONS.filter((name) => names.includes(name));
   if (!small.includes(CONFIG)) return undefined;
   for (const { single, index, shard } of FORMS) {
     if (names.includes(single)) return { small, weights: [single] };

@@ -27,18 +27,6 @@ async function hashInto(hash: Hash, file: FileHandle, signal: AbortSignal): Prom
   }
 }
 
-/** The sha256 of a file in hexadecimal. */
-export async function sha256Of(path: string, signal: AbortSignal): Promise<string> {
-  const file = await open(path, "r");
-  try {
-    const hash = createHash("sha256");
-    await hashInto(hash, file, signal);
-    return hash.digest("hex");
-  } finally {
-    await file.close();
-  }
-}
-
 /**
  * A file being downloaded: `<path>.part`, with a note on its origin in `<path>.part.json`. Only commit() gives it its
  * name. All methods throw UserError when the disk fails.

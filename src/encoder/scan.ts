@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { pairSlots } from "./merge.js";
-import { BYTE_OF, type Vocabulary } from "./vocabulary.js";
+import { BYTE_OF, END_OF_TEXT, type Vocabulary } from "./vocabulary.js";
 
 /** A number that the scanner exports. */
 interface Exported {
@@ -29,7 +29,6 @@ interface Scanner {
 const LONGEST = 1 << 26;
 const LINE_FEED = 10;
 const VERSION = Buffer.from("#version");
-const END_OF_TEXT = Buffer.from("<|endoftext|>");
 
 let compiled: WebAssembly.Module | undefined;
 
@@ -71,7 +70,7 @@ function scan(scanner: Scanner, encoderJson: Uint8Array, mergeLines: Uint8Array)
   const allBytes = place(Uint8Array.from({ length: 256 }, (_, byte) => byte));
   const byteIds = Int32Array.from({ length: 256 }, (_, byte) => scanner.idOf(allBytes + byte, 1));
   if (byteIds.includes(-1)) return undefined;
-  const endOfText = scanner.idOf(place(END_OF_TEXT), END_OF_TEXT.length);
+  const endOfText = scanner.idOf(place(Buffer.from(END_OF_TEXT)), END_OF_TEXT.length);
   const slots = pairSlots(scanner.merges.value);
   const table = scanner.tableOfPairs(slots);
 

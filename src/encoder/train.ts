@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { UsageError } from "../system/errors.js";
 import { PairCounts } from "./pair-counts.js";
 import { pieceEnd } from "./split.js";
-import { BYTE_CHARACTERS } from "./vocabulary.js";
+import { BYTE_CHARACTERS, END_OF_TEXT, MERGES_VERSION } from "./vocabulary.js";
 
 /** A vocabulary as the two files of a model's folder. */
 export interface TrainedVocabulary {
@@ -20,7 +20,6 @@ export interface TrainVocabularyOptions {
   readonly onProgress?: (tokens: number, n_vocab: number) => void;
 }
 
-const END_OF_TEXT = "<|endoftext|>";
 /** A pair that stands only once is no use as a token. So does the paper's own program. */
 const LEAST = 2;
 /** Different pieces that are counted, of a text that repeats itself so little that 100 MB of English are far from it. */
@@ -70,7 +69,7 @@ export async function trainVocabulary(
   onProgress?.(tokens.length, n_vocab);
   return {
     encoderJson: toJson(tokens),
-    vocabBpe: `${["#version: 0.2", ...merges].join("\n")}\n`,
+    vocabBpe: MERGES_VERSION + merges.map((merge) => `${merge}\n`).join(""),
     n_vocab: tokens.length,
   };
 }

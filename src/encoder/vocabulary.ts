@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { quote as quoteValue, UserError } from "../system/errors.js";
+import { DOWNLOAD_OR_RENAME as NEXT, quote as quoteValue, UserError } from "../system/errors.js";
 import { isObject, parseJson } from "../system/json.js";
 import type { Merges } from "./merge.js";
 
@@ -23,8 +23,6 @@ export interface VocabularyNames {
   readonly merges: string;
 }
 
-const NEXT = "download the model again, or name another model folder";
-
 /**
  * The character that stands for each byte in the files: printable Latin-1 for itself, U+0100 and on for the
  * others, in order, so that no token holds whitespace. Source: openai/gpt-2 src/encoder.py, bytes_to_unicode.
@@ -40,6 +38,16 @@ export const BYTE_CHARACTERS: readonly string[] = (() => {
 /** The byte of each of these characters' codes, -1 for any other below U+0180. */
 export const BYTE_OF = new Int16Array(0x180).fill(-1);
 for (const [byte, character] of BYTE_CHARACTERS.entries()) BYTE_OF[character.charCodeAt(0)] = byte;
+
+/** A token, as text or bytes, in the characters of the two files. */
+export function inByteCharacters(token: string | Uint8Array): string {
+  return Array.from(Buffer.from(token), (byte) => BYTE_CHARACTERS[byte]).join("");
+}
+
+/** The token that ends a text. */
+export const END_OF_TEXT = "<|endoftext|>";
+/** The first line of vocab.bpe. */
+export const MERGES_VERSION = "#version: 0.2\n";
 
 /** A piece of a file in quotes, short enough for one line of a message. */
 function quote(text: string): string {
@@ -70,7 +78,7 @@ export function parseVocabulary(
     });
   });
   const merges = parseMerges(vocabBpe, join(where, names.merges), ids, names.encoder, added);
-  return { bytes, offsets, byteIds, merges, endOfText: ids.get("<|endoftext|>") };
+  return { bytes, offsets, byteIds, merges, endOfText: ids.get(END_OF_TEXT) };
 }
 
 /** A Map and no object: "__proto__" and "constructor" are tokens like any other. */

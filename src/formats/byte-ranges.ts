@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { UserError } from "../system/errors.js";
 import { fileError } from "../system/files.js";
@@ -50,6 +51,26 @@ export async function readRanges(
     await next?.catch(() => undefined);
     await reader.close();
   }
+}
+
+/**
+ * The sha256 of a file, in hexadecimal.
+ * @param size its bytes
+ * @param onProgress called with the bytes read so far
+ * @throws UserError when it cannot be read or ends early; the signal's reason on an abort
+ */
+export async function sha256Of(
+  path: string,
+  size: number,
+  { onProgress, signal }: { onProgress?: (done: number) => void; signal?: AbortSignal },
+): Promise<string> {
+  const hash = createHash("sha256");
+  await readRanges([{ path, offset: 0, length: size }], undefined, (chunk, before) => {
+    signal?.throwIfAborted();
+    hash.update(chunk);
+    onProgress?.(before + chunk.length);
+  });
+  return hash.digest("hex");
 }
 
 /** Reads through ranges; keeps one file open at a time. */

@@ -2,12 +2,23 @@ import { readdirSync, renameSync, rmSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../system/errors.js";
-import { fileError, syncFolder } from "../system/files.js";
+import { fileError, makeFolder, syncFolder } from "../system/files.js";
 import { isAtWork, isRunning, type Lock, lockFolder, removeStaleLock } from "../system/lock.js";
 import { randomHex } from "../system/random-hex.js";
 
 /** Two sets put in place at once would leave a mixture: one writer at a time. */
 const LOCK = { file: ".writing.lock", name: "gpt2 command" };
+
+/** How a set of files is written. */
+export interface WriteSetOptions {
+  /** Called from time to time with the bytes of weights written so far, and their total. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+  /** Small files that are put in place together with the weights: name -> content. */
+  readonly companions?: ReadonlyMap<string, Uint8Array>;
+  /** Files of the folder that go when the new ones come: an older model's. */
+  readonly isOld?: (name: string) => boolean;
+}
 
 /**
  * Files that belong together and are put in a folder together: each is written next to its place, and all are renamed at
@@ -37,6 +48,32 @@ export class FileSet {
       throw fileError("read", folder, error);
     }
     return new FileSet(folder, `${process.pid}-${randomHex(4)}`, lock);
+  }
+
+  /**
+   * Writes a set into a folder, which is made if it does not exist. A failure or an abort leaves it as it was.
+   * @param key see commit()
+   * @param write writes the set's own files; the companions are added after it
+   * @throws UserError; the signal's reason on an abort
+   */
+  static async write(
+    folder: string,
+    key: string,
+    { companions = new Map(), isOld = () => false, signal }: WriteSetOptions,
+    write: (files: FileSet) => Promise<void>,
+  ): Promise<void> {
+    makeFolder(folder);
+    const files = await FileSet.begin(folder);
+    try {
+      await write(files);
+      for (const [name, content] of companions) await files.add(name, content);
+      await files.finish();
+      signal?.throwIfAborted();
+      await files.commit(key, isOld);
+    } catch (error) {
+      await files.discard();
+      throw error;
+    }
   }
 
   /** Opens a new file of the set; append() goes there from now on. */

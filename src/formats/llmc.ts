@@ -1,6 +1,6 @@
 // The .bin files of karpathy/llm.c. Source: its train_gpt2.py and train_gpt2.cu: a head of 256 numbers of 32 bits, then
 // every tensor as PyTorch's nn.Linear has it, those of one kind together for all layers.
-import type { Hparams } from "../model/hparams.js";
+import { type Hparams, isModelSize } from "../model/hparams.js";
 import { sizeOf } from "../model/parameters.js";
 import { BFLOAT16, FLOAT32 } from "./floats.js";
 import { FormatError, type OpenFile } from "./open-file.js";
@@ -8,7 +8,6 @@ import type { StoredTensor } from "./stored-tensors.js";
 
 export const LLMC_MAGIC = 20240326;
 const HEAD_BYTES = 1024;
-const SIZE_LIMIT = 10_000_000;
 
 /** What a file holds: its sizes, and its tensors under Hugging Face's names. */
 export interface LlmcFile {
@@ -33,7 +32,7 @@ export async function readLlmc(file: OpenFile): Promise<LlmcFile> {
   const type = version === 3 ? FLOAT32 : version === 5 ? BFLOAT16 : undefined;
   if (!type) throw new FormatError(`its version is ${version}, and 3 (float32) and 5 (bfloat16) are read`);
   const sizes = [n_ctx, n_tokens, n_layer, n_head, n_embd, rows];
-  const fits = sizes.every((n) => n >= 1 && n <= SIZE_LIMIT) && n_embd % n_head === 0 && rows >= n_tokens;
+  const fits = sizes.every(isModelSize) && n_embd % n_head === 0 && rows >= n_tokens;
   // Before a list of tensors is made: a head may speak of millions of layers.
   const values = (rows + n_ctx + 2) * n_embd + n_layer * (12 * n_embd * n_embd + 13 * n_embd);
   if (!fits || HEAD_BYTES + values * type.width !== file.size) {

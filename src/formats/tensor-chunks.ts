@@ -1,8 +1,8 @@
 import { sizeOf } from "../model/parameters.js";
 import type { WeightSource } from "../model/weight-source.js";
 
-/** Values per chunk. */
-const CHUNK_VALUES = 1 << 18;
+/** Values converted or written at a time. */
+export const CHUNK_VALUES = 1 << 18;
 
 /** Some values of a tensor, as bytes of little-endian float32. */
 export interface TensorChunk {

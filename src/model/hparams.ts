@@ -1,4 +1,4 @@
-import { quote, UserError } from "../system/errors.js";
+import { DOWNLOAD_OR_RENAME, quote, UserError } from "../system/errors.js";
 import { isObject, parseJson } from "../system/json.js";
 
 /**
@@ -68,11 +68,12 @@ const SIZES = [
   ["n_layer", "n_layer"],
 ] as const;
 /** Far above any GPT-2, and low enough that products of sizes are exact in a double. */
-export const SIZE_LIMIT = 10_000_000;
+const SIZE_LIMIT = 10_000_000;
 /** An hparams.json has a hundred bytes or so. */
 export const HPARAMS_BYTES = 1 << 20;
 
-const isSize = (value: unknown): boolean =>
+/** Whether it can be one of a model's sizes. */
+export const isModelSize = (value: unknown): value is number =>
   Number.isInteger(value) && (value as number) >= 1 && (value as number) <= SIZE_LIMIT;
 const isFlag = (value: unknown): boolean => typeof value === "boolean";
 
@@ -80,7 +81,7 @@ const isFlag = (value: unknown): boolean => typeof value === "boolean";
 export const ARCHITECTURE_RULES: Readonly<
   Record<keyof Architecture, { readonly accepts: (value: unknown) => boolean; readonly words: string }>
 > = {
-  n_inner: { accepts: isSize, words: "a positive whole number" },
+  n_inner: { accepts: isModelSize, words: "a positive whole number" },
   activation_function: {
     accepts: (value) => ACTIVATIONS.includes(value as Activation),
     words: `one of ${ACTIVATIONS.join(", ")}`,
@@ -101,7 +102,7 @@ export const ARCHITECTURE_RULES: Readonly<
  * @throws UserError when a value is missing or of the wrong kind, or n_head does not divide n_embd
  */
 export function parseHparams(json: string, file: string): Hparams {
-  const next = "download the model again, or name another model folder";
+  const next = DOWNLOAD_OR_RENAME;
   const fail = (what: string): never => {
     throw new UserError(`${file}${what}`, { next });
   };
@@ -112,7 +113,7 @@ export function parseHparams(json: string, file: string): Hparams {
   for (const names of SIZES) {
     const n = values[names[form]];
     if (n === undefined) fail(` has no ${names[form]}`);
-    if (!isSize(n)) fail(`: ${names[form]} must be a positive whole number, not ${quote(n)}`);
+    if (!isModelSize(n)) fail(`: ${names[form]} must be a positive whole number, not ${quote(n)}`);
     hparams[names[0]] = n;
   }
   if (form === 1) Object.assign(hparams, parseOptions(values, fail));

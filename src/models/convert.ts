@@ -8,6 +8,7 @@ import { writeWeights } from "../formats/tfjs/write.js";
 import { HPARAMS_BYTES, hparamsJson, parseHparams } from "../model/hparams.js";
 import { checkParameters, countParameters } from "../model/parameters.js";
 import type { WeightSource } from "../model/weight-source.js";
+import { DOWNLOAD_AGAIN } from "../system/errors.js";
 import { readSmallFile, readSmallFileIfThere } from "../system/files.js";
 import { decodeText } from "../system/text-encoding.js";
 import { HPARAMS, VOCABULARY } from "./files.js";
@@ -33,8 +34,6 @@ export interface Converted {
   readonly bytes: number;
 }
 
-const NEXT = "download the model again";
-
 /**
  * Converts a model folder's TensorFlow checkpoint to tfjs weights. It verifies the number of parameters, their names and
  * shapes, and every tensor's checksum. Written to another folder, the embedding has no rows that belong to no token.
@@ -51,14 +50,14 @@ export async function convert(folder: string, options: ConvertOptions): Promise<
   const checkpoint = await openCheckpoint(folder);
   try {
     const path = join(folder, HPARAMS);
-    const json = await readSmallFile(path, HPARAMS_BYTES, NEXT);
+    const json = await readSmallFile(path, HPARAMS_BYTES, DOWNLOAD_AGAIN);
     const stored = parseHparams(decodeText(json), path);
     checkParameters(stored, checkpoint);
     const companions = new Map<string, Uint8Array>();
     let [hparams, source] = [stored, checkpoint as WeightSource];
     if (isElsewhere) {
       for (const name of [...VOCABULARY, TOKENIZER_FILE, TOKENS_FILE]) {
-        const content = await readSmallFileIfThere(join(folder, name), VOCABULARY_BYTES, NEXT);
+        const content = await readSmallFileIfThere(join(folder, name), VOCABULARY_BYTES, DOWNLOAD_AGAIN);
         if (content) companions.set(name, content);
       }
       // In its own folder the checkpoint stays, with all the rows that hparams.json speaks of.

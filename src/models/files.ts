@@ -37,21 +37,26 @@ const WEIGHTS: Readonly<Record<FolderFormat, RegExp>> = {
   huggingface: /^(model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json)$/,
 };
 
+export const CONFIG = "config.json";
+
+/** The settings and tokenizers of Hugging Face's models. */
+export const HUGGING_FACE_COMPANIONS: readonly string[] = [
+  CONFIG,
+  "generation_config.json",
+  "tokenizer_config.json",
+  "tokenizer.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "merges.txt",
+  "vocab.txt",
+  "aitextgen.tokenizer.json",
+];
+
 const COMPANIONS: Readonly<Record<FolderFormat, readonly string[]>> = {
   tensorflow: ["checkpoint", COUNTER, HPARAMS, ...VOCABULARY, TOKENIZER_FILE, TOKENS_FILE],
   tfjs: [COUNTER, HPARAMS, ...VOCABULARY, TOKENIZER_FILE, TOKENS_FILE, HUB_FILE],
-  huggingface: [
-    "config.json",
-    "generation_config.json",
-    "tokenizer_config.json",
-    "tokenizer.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "aitextgen.tokenizer.json",
-  ],
+  huggingface: HUGGING_FACE_COMPANIONS,
 };
 
 /** PyTorch's own files: read if there is no safetensors. */

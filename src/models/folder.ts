@@ -21,7 +21,7 @@ import type { Engine } from "../model/engine.js";
 import { HPARAMS_BYTES, type Hparams, hparamsJson, parseHparams } from "../model/hparams.js";
 import { checkParameters, LM_HEAD, sizeOf } from "../model/parameters.js";
 import type { TensorInfo, WeightSource } from "../model/weight-source.js";
-import { UserError } from "../system/errors.js";
+import { DOWNLOAD_AGAIN, UserError } from "../system/errors.js";
 import { listFolder, readSmallFile } from "../system/files.js";
 import { decodeText } from "../system/text-encoding.js";
 import { HPARAMS, VOCABULARY } from "./files.js";
@@ -37,7 +37,7 @@ export interface LoadedModel {
 export async function loadHparams(folder: string): Promise<Hparams> {
   restoreInterrupted(folder);
   const file = join(folder, HPARAMS);
-  const json = await readSmallFile(file, HPARAMS_BYTES, "download the model again");
+  const json = await readSmallFile(file, HPARAMS_BYTES, DOWNLOAD_AGAIN);
   return parseHparams(decodeText(json), file);
 }
 
@@ -68,7 +68,7 @@ export async function readVocabulary(
   const from = isOwn ? folder : openAiVocabulary();
   const vocabulary = new Map<string, Buffer>();
   for (const name of isOther ? [TOKENIZER_FILE] : VOCABULARY) {
-    vocabulary.set(name, await readSmallFile(join(from, name), VOCABULARY_BYTES, "download the model again"));
+    vocabulary.set(name, await readSmallFile(join(from, name), VOCABULARY_BYTES, DOWNLOAD_AGAIN));
   }
   return { vocabulary, isOwn, from };
 }

@@ -43,6 +43,13 @@ export class UserError extends Error {
   }
 }
 
+/** The next step where a file of a model is damaged. */
+export const DOWNLOAD_AGAIN = "download the model again";
+/** The same where the folder may be the wrong one. */
+export const DOWNLOAD_OR_RENAME = `${DOWNLOAD_AGAIN}, or name another model folder`;
+/** The same for a file that the user brought. */
+export const FETCH_AGAIN = "fetch the model again";
+
 /** A UserError for wrong options or arguments: exit code 2. */
 export class UsageError extends UserError {
   override name = "UsageError";
@@ -81,6 +88,11 @@ export function shorten(text: string, limit = 80): string {
   // Never cut a character in half.
   const head = text.slice(0, limit - end - 3).replace(/[\ud800-\udbff]$/, "");
   return `${head}...${text.slice(text.length - end).replace(/^[\udc00-\udfff]/, "")}`;
+}
+
+/** "1 row", "2 rows". */
+export function countOf(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? "" : "s"}`;
 }
 
 /** A text of any kind and length as a short one on one line. */

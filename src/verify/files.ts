@@ -1,8 +1,7 @@
-import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { TOKENIZER_FILE } from "../encoder/special-tokens.js";
-import { readRanges } from "../formats/byte-ranges.js";
+import { sha256Of } from "../formats/byte-ranges.js";
 import { type Hparams, parseHparams, unlikeOpenAi } from "../model/hparams.js";
 import { type KnownFile, type KnownModel, OPTIONAL_FILE } from "../models/catalog.js";
 import { HPARAMS, isWeightsOf, OPENAI_FILES, VOCABULARY } from "../models/files.js";
@@ -88,7 +87,8 @@ async function checkFile(
       if (known.bytes !== undefined) return ok(name, `${size} as published; its sha256 is not published`);
       return ok(name, size);
     }
-    const sha256 = isSize ? await sha256Of(path, found.size, onProgress, signal) : "";
+    const onRead = (done: number): void => onProgress?.(name, done, found.size);
+    const sha256 = isSize ? await sha256Of(path, found.size, { onProgress: onRead, signal }) : "";
     if (sha256 === known.sha256) return ok(name, `${size}, sha256 as published`);
     if (await meansTheSame(path, name)) return ok(name, `${size}, ${owner} written another way`);
     if (!isSize) return failed(name, `it has ${size}, and ${owner} has ${showCount(known.bytes ?? 0)}`);
@@ -109,21 +109,6 @@ async function wrongSize(path: string, expected: KnownModel | undefined): Promis
   return (
     wrong && `${wrong} is ${found[wrong]}, and OpenAI's ${expected?.name} has ${expected?.hparams?.[wrong]}`
   );
-}
-
-async function sha256Of(
-  path: string,
-  size: number,
-  onProgress?: OnProgress,
-  signal?: AbortSignal,
-): Promise<string> {
-  const hash = createHash("sha256");
-  await readRanges([{ path, offset: 0, length: size }], undefined, (chunk, before) => {
-    signal?.throwIfAborted();
-    hash.update(chunk);
-    onProgress?.(basename(path), before + chunk.length, size);
-  });
-  return hash.digest("hex");
 }
 
 /** Whether a file that other programs write differently says the same as OpenAI's. */

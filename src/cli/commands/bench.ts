@@ -15,7 +15,7 @@ import {
   warmUp,
 } from "../benchmark.js";
 import { addEngineOptions, addModelsDir } from "../options/engine.js";
-import { oneOf, wholeNumber } from "../options/parse.js";
+import { formatOption, oneOf, wholeNumber } from "../options/parse.js";
 import { modelFolder } from "../samples/find-model.js";
 import { note, Output } from "../terminal/output.js";
 
@@ -111,7 +111,7 @@ export function addBench(program: Command): void {
     .option("--length <n>", "tokens decoded per round", wholeNumber("--length", 1, 1_000_000), 64)
     .option("--prefill <n>", "tokens in the long prompt", wholeNumber("--prefill", 1, 1_000_000), 512)
     .option("--rounds <n>", "rounds to run", wholeNumber("--rounds", 1, 1000), 3)
-    .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text")
+    .addOption(formatOption())
     .addHelpText("before", "Example: gpt2 bench --shape 124M --precision int8\n");
   addModelsDir(addEngineOptions(command)).action(async (options: BenchOptions) => {
     const output = new Output();

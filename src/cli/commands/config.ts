@@ -3,7 +3,7 @@ import { UsageError } from "../../system/errors.js";
 import { applyConfig, type Define, variableOf } from "../config/apply.js";
 import { LOCAL_FILE, readConfigFiles, type Section, type Setting, userConfigPath } from "../config/file.js";
 import { addPreset } from "../options/engine.js";
-import { oneOf } from "../options/parse.js";
+import { formatOption } from "../options/parse.js";
 import { Output } from "../terminal/output.js";
 
 interface ConfigOptions {
@@ -97,7 +97,7 @@ export function addConfig(program: Command, _: (code: number) => void, define: D
       `Lists what ${LOCAL_FILE}, config.yaml and GPT2_ variables set, and checks all of it; with a command's name, each of its options, the value and where that comes from. docs/config.md describes the files.`,
     )
     .argument("[command]", "list every option of this command")
-    .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text")
+    .addOption(formatOption())
     .addHelpText("before", "Example: gpt2 config generate --preset careful\n");
   addPreset(command);
   command.action(async (name: string | undefined, options: ConfigOptions) => {

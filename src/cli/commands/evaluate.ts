@@ -8,8 +8,8 @@ import { countWikitextWords, countWords, detokenizeWikitext } from "../../sampli
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
 import { expNegative } from "../../system/exact-math.js";
 import { isObject, parseJson } from "../../system/json.js";
-import { addEngineOptions, addModelsDir } from "../options/engine.js";
-import { oneOf, wholeNumber } from "../options/parse.js";
+import { addEngineOptions, addModelsDir, MODEL_NAME } from "../options/engine.js";
+import { formatOption, oneOf, wholeNumber } from "../options/parse.js";
 import { addRunModel } from "../options/run-name.js";
 import { type GeneratingOptions, specialOption } from "../options/sampling.js";
 import { EvaluationState, type Sums } from "../samples/evaluation-state.js";
@@ -216,7 +216,7 @@ export function addEvaluate(program: Command): void {
       oneOf("--detokenize", DETOKENIZE),
       "none",
     )
-    .option("--model_name <name>", "a model's name, or the path of its folder", "117M")
+    .option(...MODEL_NAME)
     .option(
       "--stride <n>",
       "read a text longer than the context in windows n tokens apart (default: half the context)",
@@ -232,7 +232,7 @@ export function addEvaluate(program: Command): void {
       "--resume <file>",
       "save progress in this file, and continue from it; pass the same options again",
     )
-    .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text")
+    .addOption(formatOption())
     .addHelpText("before", "Example: gpt2 evaluate wiki.test.tokens --detokenize wikitext --stride 32\n");
   addRunModel(command);
   addModelsDir(addEngineOptions(command)).action(async (file: string, options: EvaluateOptions) => {

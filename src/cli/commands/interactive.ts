@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import type { Command } from "commander";
 import type { LoadedModel } from "../../models/folder.js";
 import { Turns } from "../../sampling/turns.js";
-import { EXIT, UsageError } from "../../system/errors.js";
+import { countOf, EXIT, UsageError } from "../../system/errors.js";
 import { answer, Session } from "../interactive/session.js";
 import { SessionFile, textOf } from "../interactive/session-file.js";
 import { Settings } from "../interactive/settings.js";
@@ -48,7 +48,7 @@ async function readPrompts(
 function welcome({ path, state: { steps } }: SessionFile): string {
   if (steps.length === 0) return `a new session, kept in ${path}`;
   const text = textOf(steps[steps.length - 1]).replace(/\s+/g, " ");
-  return `${path}: ${steps.length} ${steps.length === 1 ? "step" : "steps"}; the last text ends: ${[...text].slice(-60).join("")}`;
+  return `${path}: ${countOf(steps.length, "step")}; the last text ends: ${[...text].slice(-60).join("")}`;
 }
 
 /** `gpt2 interactive`: prompt, continuation, repeat, like OpenAI's interactive_conditional_samples.py. */

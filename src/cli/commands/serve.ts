@@ -5,7 +5,7 @@ import type { EngineOptions } from "../../engines/create.js";
 import { isPath } from "../../models/store.js";
 import { isLoopback } from "../../serve/access.js";
 import { EXIT, UsageError } from "../../system/errors.js";
-import { addEngineOptions, addModelsDir } from "../options/engine.js";
+import { addEngineOptions, addModelsDir, MODEL_NAME } from "../options/engine.js";
 import { addValue, decimalNumber, wholeNumber } from "../options/parse.js";
 import { addRunModel } from "../options/run-name.js";
 import { modelFolder } from "../samples/find-model.js";
@@ -89,7 +89,7 @@ export function addServe(program: Command, finish: (code: number) => void): void
     .description(
       "Keeps the model loaded and answers OpenAI's completions API (POST /v1/completions) for any number of clients, with a page to play with at the same address. A request with a seed gets the text that gpt2 generate writes with it, whatever else is running. Ctrl-C stops it once running requests have finished.",
     )
-    .option("--model_name <name>", "a model's name, or the path of its folder", "117M")
+    .option(...MODEL_NAME)
     .addHelpText("before", "Example: gpt2 serve --model_name stories\n");
   addModelsDir(command);
   addRunModel(command);

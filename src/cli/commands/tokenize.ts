@@ -5,7 +5,7 @@ import { findModelFolder } from "../../models/store.js";
 import { textIds } from "../../sampling/prompt.js";
 import { UsageError } from "../../system/errors.js";
 import { addModelsDir } from "../options/engine.js";
-import { oneOf } from "../options/parse.js";
+import { formatOption } from "../options/parse.js";
 import { specialOption } from "../options/sampling.js";
 import { modelFolder } from "../samples/find-model.js";
 import { readStdin, readTextFile } from "../terminal/input.js";
@@ -62,7 +62,7 @@ export function addTokenize(program: Command): void {
     .option("--file <file>", "read the text or the ids from a file")
     .option("--decode", "turn ids into text")
     .option("--count", "print only the number of tokens")
-    .option("--format <format>", "text, or jsonl: {text, ids}", oneOf("--format", ["text", "jsonl"]), "text")
+    .addOption(formatOption("text, or jsonl: {text, ids}"))
     .addOption(specialOption("the text"))
     .option("--model_name <name>", "the model whose vocabulary to use", "117M")
     .addHelpText("before", 'Example: gpt2 tokenize "Hello, world"\n');

@@ -6,7 +6,7 @@ import { describeModel, findStored, missingModel } from "../../models/store.js";
 import { EXIT, UserError } from "../../system/errors.js";
 import type { Check } from "../../verify/check.js";
 import { addBackend, addGpu, addModelsDir, addThreads } from "../options/engine.js";
-import { oneOf } from "../options/parse.js";
+import { formatOption } from "../options/parse.js";
 import { ENDING, whileInterruptible } from "../terminal/interrupt.js";
 import { Output } from "../terminal/output.js";
 import { type Bar, startBar } from "../terminal/progress.js";
@@ -120,12 +120,7 @@ export function addVerify(program: Command): void {
       "Checks a model's files, checksums, numbers and vocabulary; for OpenAI's 117M and the demo models, also what they compute. Changes nothing; the exit code is 0 when no check failed, else 1.",
     )
     .argument("[name]", "a model's name, or the path of its folder", "117M")
-    .option(
-      "--format <format>",
-      "text, or jsonl: one JSON object per check",
-      oneOf("--format", ["text", "jsonl"]),
-      "text",
-    )
+    .addOption(formatOption("text, or jsonl: one JSON object per check"))
     .addHelpText("before", "Example: gpt2 verify 117M\n");
   addModelsDir(command);
   addBackend(command);

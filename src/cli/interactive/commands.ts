@@ -1,12 +1,11 @@
 import { expandPath } from "../../models/store.js";
-import { quote, UsageError, UserError } from "../../system/errors.js";
+import { countOf, quote, UsageError, UserError } from "../../system/errors.js";
 import { likelier, tokenLine } from "../samples/token-line.js";
 import { readTextFile, withoutLastNewline, withUnixLines } from "../terminal/input.js";
 import { note, tell } from "../terminal/output.js";
 import type { Ask, Session } from "./session.js";
 import {
   choose,
-  countOf,
   edit,
   ending,
   lastText,

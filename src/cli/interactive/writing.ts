@@ -1,6 +1,6 @@
 /** What the writer's commands do with the last text: see docs/writing.md. */
 import { textIds } from "../../sampling/prompt.js";
-import { UsageError } from "../../system/errors.js";
+import { countOf, UsageError } from "../../system/errors.js";
 import { note, tell } from "../terminal/output.js";
 import { sideBySide } from "./columns.js";
 import { editText } from "./editor.js";
@@ -30,8 +30,6 @@ export function lastText({ lastText }: Session, reason = NOTHING): string {
   if (lastText === undefined) throw new UsageError(reason, { next: "type a prompt" });
   return lastText;
 }
-
-export const countOf = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
 
 /** The end of a text on one line, for people to see where they are. */
 export function ending(text: string): string {

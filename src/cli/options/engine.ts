@@ -12,6 +12,13 @@ export function addModelsDir(command: Command): Command {
   );
 }
 
+/** --model_name of most commands. */
+export const MODEL_NAME = [
+  "--model_name <name>",
+  "a model's name, or the path of its folder",
+  "117M",
+] as const;
+
 /** Adds --backend. */
 export function addBackend(command: Command): void {
   const text = `what computes: ${BACKENDS.join(", ")}`;

@@ -8,6 +8,7 @@ import {
 } from "../../finetune/run/options.js";
 import type { Hparams } from "../../model/hparams.js";
 import { MAX_SEED } from "../../random.js";
+import { MAX_COUNT } from "../../sampling/options.js";
 import { UsageError } from "../../system/errors.js";
 import { addBackend, addGpu, addModelsDir, addPreset, addThreads } from "./engine.js";
 import { addValue, anyText, decimalNumber, oneOf, repeated, wholeNumber } from "./parse.js";
@@ -35,8 +36,6 @@ export interface FinetuneOptions extends LoopOptions, Partial<Omit<TrainingOptio
 
 /** For a model made from scratch. */
 export const SCRATCH_SIZES: Omit<Hparams, "n_vocab"> = { n_layer: 4, n_head: 4, n_embd: 128, n_ctx: 256 };
-
-const MAX_COUNT = 1_000_000_000;
 
 /** Reads "5%" or "0.05". */
 function parsePart(text: string): number {

@@ -100,6 +100,10 @@ export function addValue<T>(
   command.addOption(value === undefined ? option : option.default(value));
 }
 
+/** --format of a command that prints text for people, or jsonl for programs. */
+export const formatOption = (text = "text, or jsonl"): Option =>
+  new Option("--format <format>", text).argParser(oneOf("--format", ["text", "jsonl"])).default("text");
+
 /** Replaces escapes that a shell leaves alone: \n, \t and \r; \\ is a backslash. */
 export function unescaped(text: string): string {
   const meant: Record<string, string> = { n: "\n", t: "\t", r: "\r", "\\": "\\" };

@@ -16,8 +16,8 @@ import { UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import { silenceNotes } from "../terminal/output.js";
 import { COLOR_WORDS, type ColorWhen } from "../terminal/paint.js";
-import { addEngineOptions, addModelsDir } from "./engine.js";
-import { addValue, numberOf, oneOf, onOrOff, repeated, toDecimal, unescaped } from "./parse.js";
+import { addEngineOptions, addModelsDir, MODEL_NAME } from "./engine.js";
+import { addValue, formatOption, numberOf, oneOf, onOrOff, repeated, toDecimal, unescaped } from "./parse.js";
 import { addRunModel } from "./run-name.js";
 
 /** The options that the three generating commands share, as they were typed or by default. */
@@ -147,18 +147,12 @@ export function addGeneratingOptions(
   nsamples: { default: number; min: number },
   hasBeams = false,
 ): Command {
-  command.option("--model_name <name>", "a model's name, or the path of its folder", "117M");
+  command.option(...MODEL_NAME);
   addModelsDir(command);
   addRunModel(command);
   const names = hasBeams ? [...SAMPLING_NAMES, ...BEAM_NAMES] : SAMPLING_NAMES;
   for (const name of names) command.addOption(samplingOption(name, nsamples));
-  addValue(
-    command,
-    "--format <format>",
-    "text, or jsonl: one JSON object per sample",
-    oneOf("--format", ["text", "jsonl"]),
-    "text",
-  );
+  command.addOption(formatOption("text, or jsonl: one JSON object per sample"));
   addColor(command, "each sample's tokens");
   command.option("--quiet", "print no notes (seed, speeds) on stderr; warnings and errors are still printed");
   command.hook("preAction", () => silenceNotes(command.opts<GeneratingOptions>().quiet === true));

@@ -5,7 +5,7 @@ import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
 import type { LoadedModel } from "../../models/folder.js";
 import { expandPath } from "../../models/store.js";
-import { UsageError, UserError } from "../../system/errors.js";
+import { countOf, UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import { type Lock, lockFolder } from "../../system/lock.js";
 import { randomHex } from "../../system/random-hex.js";
@@ -125,8 +125,6 @@ export class ResumedFile implements OwnSink {
     await this.lock.release();
   }
 }
-
-const countOf = (n: number, what: string): string => `${n} ${n === 1 ? what : `${what}s`}`;
 
 /** The file's own path, behind links; it is made where it is missing. @throws UserError when it is not a file */
 async function createdFile(path: string): Promise<string> {

@@ -6,6 +6,7 @@ import { pinnedPrompt, promptIds } from "../../sampling/prompt.js";
 import { inOrder, type SampleEvent, sample } from "../../sampling/sample.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
 import type { Turns } from "../../sampling/turns.js";
+import { countOf } from "../../system/errors.js";
 import type { NumberingOptions } from "../options/numbering.js";
 import { checkBias, type GeneratingOptions } from "../options/sampling.js";
 import { note, tell } from "../terminal/output.js";
@@ -46,7 +47,7 @@ export interface Run {
 /** The number of tokens and the time they took, in words. */
 export function showSpeed(tokens: number, seconds: number): string {
   const rate = seconds > 0 ? tokens / seconds : 0;
-  return `${tokens} ${tokens === 1 ? "token" : "tokens"}, ${rate.toFixed(1)} tokens per second`;
+  return `${countOf(tokens, "token")}, ${rate.toFixed(1)} tokens per second`;
 }
 
 /** The events of a beam search, which is loaded for it alone. */

@@ -26,6 +26,18 @@ export function showSeconds(seconds: number): string {
     : `${Math.floor(s / 3600)}h${two((s % 3600) / 60)}m`;
 }
 
+/** How every bar looks. */
+export const BAR_OPTIONS = {
+  barsize: 24,
+  barCompleteChar: "█",
+  barIncompleteChar: "░",
+  stream: process.stderr,
+  hideCursor: true,
+  clearOnComplete: true,
+  fps: 10,
+  gracefulExit: false,
+};
+
 /** The bar of a piece of work that moves bytes, or counts something else. */
 export interface Bar {
   /** This many are done; may go back when something starts over. */
@@ -54,14 +66,7 @@ export function startBar(title: string, total: number | undefined, resumedAt = 0
       total === undefined
         ? "{title}  {done}  {speed}"
         : "{title} {bar} {percentage}%  {done}  {speed}  {left}",
-    barsize: 24,
-    barCompleteChar: "█",
-    barIncompleteChar: "░",
-    stream: process.stderr,
-    hideCursor: true,
-    clearOnComplete: true,
-    fps: 10,
-    gracefulExit: false,
+    ...BAR_OPTIONS,
   });
   const payload = (done: number): Record<string, string> => {
     const speed = (done - resumedAt) / Math.max(0.001, (performance.now() - started) / 1000);

@@ -3,7 +3,7 @@ import { drawCurve } from "../../finetune/run/chart.js";
 import type { Losses } from "../../finetune/run/losses.js";
 import type { FinetuneEvents, Training } from "../../finetune/training.js";
 import { note, type Output } from "./output.js";
-import { type Bar, showSeconds, startBar } from "./progress.js";
+import { BAR_OPTIONS, type Bar, showSeconds, startBar } from "./progress.js";
 
 const COLUMNS = 80;
 
@@ -88,14 +88,7 @@ export class TrainingDisplay implements FinetuneEvents {
       const shown = isEndless ? "" : "{bar} {percentage}%  ";
       this.bar = new SingleBar({
         format: `step {step}  ${shown}{speed}  {left}`,
-        barsize: 24,
-        barCompleteChar: "█",
-        barIncompleteChar: "░",
-        stream: process.stderr,
-        hideCursor: true,
-        clearOnComplete: true,
-        fps: 10,
-        gracefulExit: false,
+        ...BAR_OPTIONS,
       });
       this.bar.start(isEndless ? 1 : total, isEndless ? 0 : batches, payload);
     }

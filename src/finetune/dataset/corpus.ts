@@ -1,7 +1,7 @@
 import type { Encoder } from "../../encoder/encoder.js";
-import { UserError } from "../../system/errors.js";
+import { countOf, UserError } from "../../system/errors.js";
 import { type ReadOptions, readParts } from "./documents.js";
-import { count, summary } from "./files.js";
+import { summary } from "./files.js";
 import { NumberList, type Tokens } from "./token-list.js";
 
 /** How a dataset is read and split. */
@@ -70,7 +70,7 @@ export async function loadDataset(
     }
   }
   if (store.length < 2) {
-    throw new UserError(`${summary([dataset].flat())} holds ${count(store.length, "token")}`, {
+    throw new UserError(`${summary([dataset].flat())} holds ${countOf(store.length, "token")}`, {
       next: "training takes two at least",
     });
   }

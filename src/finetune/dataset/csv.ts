@@ -1,7 +1,6 @@
 import { CsvError, type Options, type Parser, parse } from "csv-parse";
 import { parse as parseAtOnce } from "csv-parse/sync";
-import { messageOf, UsageError, UserError } from "../../system/errors.js";
-import { count } from "./files.js";
+import { countOf, messageOf, UsageError, UserError } from "../../system/errors.js";
 
 /** A row longer than this most likely comes from an unclosed quote. */
 const ROW_BYTES = 1 << 23;
@@ -174,10 +173,10 @@ export async function* columnTexts(
   if (rows === 0) {
     throw new UserError(`${path} has one line only, which names the columns: there is no row to train on`);
   }
-  if (empty > 0) onNotice(`${path}: ${count(empty, "empty row")} left out`);
+  if (empty > 0) onNotice(`${path}: ${countOf(empty, "empty row")} left out`);
   if (longer > 0) {
     onNotice(
-      `${path}: ${count(longer, "row")} with more columns than the first line names; ` +
+      `${path}: ${countOf(longer, "row")} with more columns than the first line names; ` +
         "a text that contains the delimiter needs quotes, or it is cut there",
     );
   }

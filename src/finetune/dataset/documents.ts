@@ -1,4 +1,5 @@
 import { lastBorder } from "../../encoder/split.js";
+import { END_OF_TEXT } from "../../encoder/vocabulary.js";
 import { option, UsageError, UserError } from "../../system/errors.js";
 import { columnTexts, isTable } from "./csv.js";
 import { type DataFile, listFiles, summary } from "./files.js";
@@ -7,8 +8,6 @@ import { NoTextError, readText } from "./text.js";
 
 /** Before the text of each row of a table; ordinary text to a GPT-2, whose vocabulary has no id for it. */
 const START_OF_TEXT = "<|startoftext|>";
-/** Ends a document when it occurs in a text. */
-export const END_OF_TEXT = "<|endoftext|>";
 
 /** How a dataset is read. */
 export interface ReadOptions {

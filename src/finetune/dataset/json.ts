@@ -1,6 +1,5 @@
-import { messageOf, option, UserError } from "../../system/errors.js";
+import { countOf, messageOf, option, UserError } from "../../system/errors.js";
 import { joined } from "./csv.js";
-import { count } from "./files.js";
 import { NoTextError } from "./text.js";
 
 /** The field that holds a record's text, as in Hugging Face's datasets. */
@@ -52,7 +51,7 @@ export async function* recordTexts(
     yield texts;
   }
   if (records === 0) throw new NoTextError(`${path} is empty`, "empty", "put at least one record into it");
-  if (empty > 0) onNotice(`${path}: ${count(empty, "record")} without text left out`);
+  if (empty > 0) onNotice(`${path}: ${countOf(empty, "record")} without text left out`);
 }
 
 /** @param isBegun whether earlier records have the field */

@@ -1,8 +1,7 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { UserError } from "../../system/errors.js";
+import { countOf, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import { encodingOf, UTF_8 } from "../../system/text-encoding.js";
-import { count } from "./files.js";
 
 const CHUNK_BYTES = 1 << 18;
 
@@ -67,7 +66,7 @@ export async function* readText(
     if (faults.number > 0) {
       onNotice(
         `${path} is not all valid ${encoding.label.toUpperCase()}: ` +
-          `${count(faults.number, "place")} became U+FFFD; convert it to UTF-8 if it is in another encoding`,
+          `${countOf(faults.number, "place")} became U+FFFD; convert it to UTF-8 if it is in another encoding`,
       );
     }
   } finally {

@@ -1,4 +1,4 @@
-import { SIZE_LIMIT } from "../../model/hparams.js";
+import { isModelSize } from "../../model/hparams.js";
 import { quote, UserError } from "../../system/errors.js";
 import { FETCH_AGAIN, type GgufHead, type GgufValue } from "./gguf-file.js";
 
@@ -21,7 +21,7 @@ export class Metadata {
     const value = this.head.values.get(name);
     const n = typeof value === "bigint" ? Number(value) : value;
     if (n === undefined) return undefined;
-    if (typeof n === "number" && Number.isInteger(n) && n >= 1 && n <= SIZE_LIMIT) return n;
+    if (isModelSize(n)) return n;
     throw this.#wrong(name, "a positive whole number");
   }
 

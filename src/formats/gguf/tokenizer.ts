@@ -7,7 +7,7 @@ import {
   NO_SPECIAL_TOKENS,
   type SpecialTokens,
 } from "../../encoder/special-tokens.js";
-import { BYTE_CHARACTERS } from "../../encoder/vocabulary.js";
+import { END_OF_TEXT, inByteCharacters, MERGES_VERSION } from "../../encoder/vocabulary.js";
 import { quote, UserError } from "../../system/errors.js";
 import { FETCH_AGAIN } from "./gguf-file.js";
 import type { Metadata } from "./metadata.js";
@@ -73,7 +73,7 @@ export async function readGgufTokenizer(metadata: Metadata, path: string): Promi
       });
     }
     ids.set(token, id);
-    if (isPlain && text !== "" && text !== END) {
+    if (isPlain && text !== "" && text !== END_OF_TEXT) {
       added.set(text, addedToken(id, { special: types[id] === TOKEN_TYPE.control }));
     }
   }
@@ -82,23 +82,13 @@ export async function readGgufTokenizer(metadata: Metadata, path: string): Promi
     encoderJson: Buffer.from(
       `{${[...ids].map(([token, id]) => `${JSON.stringify(token)}: ${id}`).join(", ")}}`,
     ),
-    vocabBpe: Buffer.from(`${VERSION}${merges.map((merge) => `${merge}\n`).join("")}`),
+    vocabBpe: Buffer.from(`${MERGES_VERSION}${merges.map((merge) => `${merge}\n`).join("")}`),
   };
-  const special = specialTokens(metadata, n_vocab, added, ids.get(END));
+  const special = specialTokens(metadata, n_vocab, added, ids.get(END_OF_TEXT));
   const name = basename(path);
   const names = { encoder: name, merges: name };
   const encoder = Encoder.fromFiles(files.encoderJson, files.vocabBpe, dirname(path), special, names);
   return { ...files, encoder, n_unused: listed.length - n_vocab };
-}
-
-const END = "<|endoftext|>";
-const VERSION = "#version: 0.2\n";
-
-/** A text as the vocabulary writes its bytes. */
-function inByteCharacters(text: string): string {
-  let characters = "";
-  for (const byte of Buffer.from(text)) characters += BYTE_CHARACTERS[byte];
-  return characters;
 }
 
 /** OpenAI's own two files, which are read fastest, where these are their tokens and merges. */
@@ -109,7 +99,7 @@ async function openAiFiles(
   const [encoderJson, vocabBpe] = await Promise.all(
     ["encoder.json", "vocab.bpe"].map((name) => readFile(join(openAiVocabulary(), name))),
   );
-  if (vocabBpe.toString() !== `${VERSION}${merges.join("\n")}\n`) return undefined;
+  if (vocabBpe.toString() !== `${MERGES_VERSION}${merges.join("\n")}\n`) return undefined;
   const theirs = Object.entries(JSON.parse(encoderJson.toString()) as Record<string, number>);
   const isSame = theirs.length === ids.size && theirs.every(([token, id]) => ids.get(token) === id);
   return isSame ? { encoderJson, vocabBpe } : undefined;

@@ -1,5 +1,5 @@
 import type { Encoder } from "../../encoder/encoder.js";
-import { BYTE_CHARACTERS } from "../../encoder/vocabulary.js";
+import { inByteCharacters } from "../../encoder/vocabulary.js";
 import { architectureOf, type Hparams, unlikeOpenAi } from "../../model/hparams.js";
 import { quote, UserError } from "../../system/errors.js";
 import { GGUF_MAGIC } from "./gguf-file.js";
@@ -123,7 +123,7 @@ function tokenizerValues({ encoder, vocabulary }: ModelToDescribe): Buffer[] {
     const isControl = control.has(id);
     types.push(isControl ? TOKEN_TYPE.control : added.has(id) ? TOKEN_TYPE.userDefined : TOKEN_TYPE.normal);
     if (isControl || added.has(id)) tokens.push(added.get(id) ?? Buffer.from(bytes).toString());
-    else tokens.push(Array.from(bytes, (byte) => BYTE_CHARACTERS[byte]).join(""));
+    else tokens.push(inByteCharacters(bytes));
   }
   const merges = Buffer.from(vocabulary.get("vocab.bpe") as Uint8Array)
     .toString()

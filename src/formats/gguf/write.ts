@@ -4,6 +4,7 @@ import type { WeightSource } from "../../model/weight-source.js";
 import { option, UserError } from "../../system/errors.js";
 import { writeInPieces } from "../../system/files.js";
 import { encodeFloat16 } from "../floats.js";
+import { CHUNK_VALUES } from "../tensor-chunks.js";
 import { ggufName, ggufShape } from "./names.js";
 import { encodeQ8_0, Q8_0 } from "./quantized.js";
 import { transpose } from "./transpose.js";
@@ -87,9 +88,6 @@ function written(name: string, shape: readonly number[], wanted: GgufDtype): Wri
   const { values, bytes } = STORED[dtype];
   return { name, shape, dtype, bytes: (sizeOf(shape) / values) * bytes };
 }
-
-/** Roughly how many values are encoded and written at a time. */
-const CHUNK_VALUES = 1 << 18;
 
 /** A tensor's bytes as the file has them, some whole rows at a time; each piece is valid until the next is asked for. */
 async function* encoded(source: WeightSource, { name, shape, dtype }: Written): AsyncGenerator<Uint8Array> {

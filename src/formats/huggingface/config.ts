@@ -4,13 +4,12 @@ import {
   type Architecture,
   architectureOf,
   type Hparams,
-  SIZE_LIMIT,
+  isModelSize,
   unlikeOpenAi,
 } from "../../model/hparams.js";
-import { quote, UserError } from "../../system/errors.js";
+import { FETCH_AGAIN as NEXT, quote, UserError } from "../../system/errors.js";
+import { isObject } from "../../system/json.js";
 import { parseJson } from "./json.js";
-
-const NEXT = "fetch the model again";
 
 /** What a config.json of Hugging Face's GPT-2 says. */
 export interface Config {
@@ -50,17 +49,14 @@ const SIZES = [
  * @throws UserError when it is of another kind of model, or of a GPT-2 that computes what none here does
  */
 export function parseConfig(json: string, file: string): Config {
-  const config = parseJson(json, file);
-  if (typeof config !== "object" || config === null || Array.isArray(config))
-    throw new UserError(`${file} describes no model`, { next: NEXT });
-  const values = config as Readonly<Record<string, unknown>>;
+  const values = parseJson(json, file);
+  if (!isObject(values)) throw new UserError(`${file} describes no model`, { next: NEXT });
   checkKind(values, file);
   const sizes = SIZES.map(([ours, theirs, general, usual]) => {
     const name = general !== undefined && values[general] != null ? general : theirs;
     // Files of 2019 may have n_ctx alone.
     const value = values[name] ?? (ours === "n_ctx" ? values.n_ctx : undefined) ?? usual;
-    const isGood = Number.isInteger(value) && (value as number) >= 1 && (value as number) <= SIZE_LIMIT;
-    if (!isGood) {
+    if (!isModelSize(value)) {
       const fault = `${file}: ${name} must be a positive whole number, not ${show(value)}`;
       throw new UserError(fault, { next: NEXT });
     }

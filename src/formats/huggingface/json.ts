@@ -1,8 +1,8 @@
+import { FETCH_AGAIN } from "../../system/errors.js";
 import { readSmallFileIfThere } from "../../system/files.js";
 import { parseJson as parse } from "../../system/json.js";
 import { decodeText } from "../../system/text-encoding.js";
 
-const NEXT = "fetch the model again";
 /** The largest of these files, a tokenizer.json, has a few MB. */
 const LIMIT = 32 << 20;
 
@@ -11,7 +11,7 @@ const LIMIT = 32 << 20;
  * @throws UserError when it cannot be read or is too large
  */
 export async function readSmallText(path: string): Promise<string | undefined> {
-  const bytes = await readSmallFileIfThere(path, LIMIT, NEXT);
+  const bytes = await readSmallFileIfThere(path, LIMIT, FETCH_AGAIN);
   return bytes && decodeText(bytes);
 }
 
@@ -25,4 +25,4 @@ export async function readJson(path: string): Promise<unknown> {
 }
 
 /** Parses a file's text. @throws UserError when it is not JSON */
-export const parseJson = (text: string, path: string): unknown => parse(text, path, NEXT);
+export const parseJson = (text: string, path: string): unknown => parse(text, path, FETCH_AGAIN);

@@ -1,7 +1,7 @@
 // What a tokenizer's tokens are for, of whatever kind it is.
 import type { Encoder } from "../../encoder/encoder.js";
 import { type AddedToken, addedToken, type SpecialTokens } from "../../encoder/special-tokens.js";
-import { quote, UserError } from "../../system/errors.js";
+import { FETCH_AGAIN, quote, UserError } from "../../system/errors.js";
 import { isObject } from "../../system/json.js";
 import { type TokenizerFiles, templateOf } from "./tokenizer-files.js";
 
@@ -50,7 +50,7 @@ export function placeAdded(
       if (taken.has(token.id) || ids.has(name)) {
         throw new UserError(
           `${files.folder}: the added token ${show(text)} (${token.id}) is another one in ${file}`,
-          { next: "fetch the model again" },
+          { next: FETCH_AGAIN },
         );
       }
       ids.set(name, token.id);

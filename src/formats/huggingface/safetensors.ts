@@ -2,10 +2,9 @@ import { endianness } from "node:os";
 import { showShape, sizeOf } from "../../model/parameters.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { quote, UserError } from "../../system/errors.js";
-import { makeFolder } from "../../system/files.js";
 import { isObject, isSize, type Json } from "../../system/json.js";
 import type { ByteRange } from "../byte-ranges.js";
-import { FileSet } from "../file-set.js";
+import { FileSet, type WriteSetOptions } from "../file-set.js";
 import { BFLOAT16, FLOAT16, FLOAT32, FLOAT64, type FloatType } from "../floats.js";
 import { FormatError, type OpenFile, readFormat } from "../open-file.js";
 import { type StoredTensor, type StoredTensors, storedTensors } from "../stored-tensors.js";
@@ -107,16 +106,6 @@ function checkPlaces(places: readonly ByteRange[], data: number, size: number): 
   if (end !== size) throw new FormatError(`it has ${size} bytes where its header describes ${end}`);
 }
 
-export interface WriteSafetensorsOptions {
-  /** Called from time to time with the bytes written so far, and their total. */
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
-  /** Small files that are put in place together with the weights: name -> content. */
-  readonly companions?: ReadonlyMap<string, Uint8Array>;
-  /** Files of the folder that go when the new ones come: an older export's. */
-  readonly isOld?: (name: string) => boolean;
-}
-
 /** Its header is padded so that the tensors begin at a multiple of this. */
 const ALIGNMENT = 8;
 
@@ -131,15 +120,13 @@ export async function writeSafetensors(
   folder: string,
   file: string,
   source: WeightSource,
-  options: WriteSafetensorsOptions = {},
+  options: WriteSetOptions = {},
 ): Promise<number> {
   if (endianness() !== "LE") throw new UserError("safetensors can be written on little-endian machines only");
-  const { companions = new Map<string, Uint8Array>(), isOld = () => false, onProgress, signal } = options;
-  makeFolder(folder);
+  const { onProgress, signal } = options;
   const names = namesInOrder(source);
   const { header, total } = describe(source, names);
-  const files = await FileSet.begin(folder);
-  try {
+  await FileSet.write(folder, file, options, async (files) => {
     await files.create(file);
     await files.append(header);
     let done = 0;
@@ -148,14 +135,7 @@ export async function writeSafetensors(
       done += bytes.length;
       onProgress?.(done, total);
     }
-    await files.finish();
-    for (const [name, content] of companions) await files.add(name, content);
-    signal?.throwIfAborted();
-    await files.commit(file, isOld);
-  } catch (error) {
-    await files.discard();
-    throw error;
-  }
+  });
   return total;
 }
 

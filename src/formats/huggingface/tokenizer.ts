@@ -1,16 +1,13 @@
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { Encoder } from "../../encoder/encoder.js";
-import { BYTE_CHARACTERS } from "../../encoder/vocabulary.js";
-import { UserError } from "../../system/errors.js";
+import { BYTE_CHARACTERS, inByteCharacters, MERGES_VERSION } from "../../encoder/vocabulary.js";
+import { FETCH_AGAIN, UserError } from "../../system/errors.js";
 import { isObject, type Json } from "../../system/json.js";
 import { parseJson, readSmallText } from "./json.js";
 import { meaning, placeAdded, show, type Tokenizer, withMarks } from "./meaning.js";
 import { readOtherTokenizer, readWordPiece } from "./other-tokenizer.js";
 import { readTokenizerFiles, type SingleFile, type TokenizerFiles } from "./tokenizer-files.js";
-
-const VERSION = "#version: 0.2\n";
-const FETCH = "fetch the model again";
 
 /** Tokens and merges of byte-level BPE, and where they stand. */
 interface Base {
@@ -44,7 +41,7 @@ export async function readTokenizer(folder: string, n_vocab: number): Promise<To
   const added = withMarks(placed.added, files, (text) => ids.get(inByteCharacters(text)));
   const isSame = file !== undefined && !placed.isChanged;
   const encoderJson = isSame ? file : JSON.stringify(Object.fromEntries(ids));
-  const vocabBpe = merges.startsWith("#version") ? merges : VERSION + merges;
+  const vocabBpe = merges.startsWith("#version") ? merges : MERGES_VERSION + merges;
   return {
     vocabulary: new Map([
       ["encoder.json", Buffer.from(encoderJson)],
@@ -116,31 +113,25 @@ function readSingle({ name, path, json }: SingleFile): Base {
     const isPair = Array.isArray(merge) && merge.every((token) => typeof token === "string");
     const pair: unknown = isPair ? merge.join(" ") : merge;
     if (typeof pair !== "string" || !/^[^ \n]+ [^ \n]+$/.test(pair)) {
-      throw new UserError(`${path}: the merge ${show(merge)} is not two tokens`, { next: FETCH });
+      throw new UserError(`${path}: the merge ${show(merge)} is not two tokens`, { next: FETCH_AGAIN });
     }
     return `${pair}\n`;
   });
   return {
     ids: idsOf(vocab, path),
-    merges: VERSION + lines.join(""),
+    merges: MERGES_VERSION + lines.join(""),
     names: { encoder: name, merges: name },
   };
 }
 
 /** A table of tokens and ids. That the ids are 0, 1, 2, ... is the encoder's to check. */
 function idsOf(value: unknown, path: string): Map<string, number> {
-  if (!isObject(value)) throw new UserError(`${path} has no table of tokens and their ids`, { next: FETCH });
+  if (!isObject(value))
+    throw new UserError(`${path} has no table of tokens and their ids`, { next: FETCH_AGAIN });
   const ids = new Map(Object.entries(value as Readonly<Record<string, number>>));
   for (const [token, id] of ids) {
     if (typeof id === "number") continue;
-    throw new UserError(`${path}: the id of ${show(token)} is ${show(id)}`, { next: FETCH });
+    throw new UserError(`${path}: the id of ${show(token)} is ${show(id)}`, { next: FETCH_AGAIN });
   }
   return ids;
-}
-
-/** A text as the vocabulary writes its bytes. */
-function inByteCharacters(text: string): string {
-  let characters = "";
-  for (const byte of Buffer.from(text)) characters += BYTE_CHARACTERS[byte];
-  return characters;
 }

@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { quote, UserError } from "../../system/errors.js";
+import { FETCH_AGAIN, quote, UserError } from "../../system/errors.js";
 import { LLMC_MAGIC, readLlmc } from "../llmc.js";
 import { readFormat } from "../open-file.js";
 import type { OwnConfig } from "../own-config.js";
@@ -65,7 +65,7 @@ async function openIndex(folder: string, { index, named, open }: Form): Promise<
   const path = join(folder, index);
   const map = ((await readJson(path)) as { weight_map?: unknown } | null)?.weight_map;
   if (typeof map !== "object" || map === null) {
-    throw new UserError(`${path} has no weight_map`, { next: "fetch the model again" });
+    throw new UserError(`${path} has no weight_map`, { next: FETCH_AGAIN });
   }
   const shards = new Map<string, StoredTensors>();
   for (const [tensor, name] of Object.entries(map)) {

@@ -4,9 +4,10 @@ import { addedToken, type SpecialTokens, TOKENIZER_FILE } from "../../encoder/sp
 import type { Hparams } from "../../model/hparams.js";
 import type { TensorInfo, WeightSource } from "../../model/weight-source.js";
 import { isObject } from "../../system/json.js";
+import type { WriteSetOptions } from "../file-set.js";
 import { configJson } from "./config.js";
 import { HEAD, huggingFaceName, huggingFaceShape, PREFIX } from "./names.js";
-import { type WriteSafetensorsOptions, writeSafetensors } from "./safetensors.js";
+import { writeSafetensors } from "./safetensors.js";
 import { templateOf } from "./tokenizer-files.js";
 
 /** What is written. */
@@ -51,7 +52,7 @@ function hasTemplate(tokenizer: Uint8Array | undefined): boolean {
 export async function writeHuggingFace(
   out: string,
   { hparams, source, vocabulary, encoder }: ToWrite,
-  options: Pick<WriteSafetensorsOptions, "onProgress" | "signal" | "isOld">,
+  options: Pick<WriteSetOptions, "onProgress" | "signal" | "isOld">,
 ): Promise<{ path: string; bytes: number }> {
   const { endOfText, startOfText, special: tokens } = encoder;
   const other = vocabulary.get(TOKENIZER_FILE);

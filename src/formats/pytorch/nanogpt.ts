@@ -1,5 +1,5 @@
 // The ckpt.pt of karpathy/nanoGPT. Source: its train.py (what is saved) and model.py (what is computed).
-import type { Hparams } from "../../model/hparams.js";
+import { type Hparams, isModelSize } from "../../model/hparams.js";
 import { quote, UserError } from "../../system/errors.js";
 import type { OwnConfig } from "../own-config.js";
 import type { TorchFile } from "./torch-file.js";
@@ -15,7 +15,6 @@ const SIZES = {
   n_layer: "n_layer",
 };
 const KNOWN: readonly unknown[] = [...Object.keys(SIZES), "bias", "dropout"];
-const SIZE_LIMIT = 10_000_000;
 
 /**
  * What nanoGPT's file says of its model; undefined where it is another program's.
@@ -35,9 +34,7 @@ export function nanoGptConfig({ path, extra }: TorchFile): OwnConfig | undefined
   const sizes: Record<string, number> = {};
   for (const [theirs, ours] of Object.entries(SIZES)) {
     const n: unknown = settings.get(theirs);
-    if (typeof n !== "number" || !Number.isInteger(n) || n < 1 || n > SIZE_LIMIT) {
-      return refuse(`have no valid ${theirs} (${quote(n, 40)})`);
-    }
+    if (!isModelSize(n)) return refuse(`have no valid ${theirs} (${quote(n, 40)})`);
     sizes[ours] = n;
   }
   const hparams = sizes as unknown as Hparams;

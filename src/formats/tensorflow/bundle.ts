@@ -1,7 +1,7 @@
-import { shorten, UserError } from "../../system/errors.js";
+import { DOWNLOAD_AGAIN, shorten, UserError } from "../../system/errors.js";
 import { readSmallFile } from "../../system/files.js";
 import { FormatError } from "../open-file.js";
-import { readTable } from "./table.js";
+import { FOOTER_BYTES, readTable } from "./table.js";
 import { MessageWriter, messageFields } from "./wire.js";
 import { writeTable } from "./write-table.js";
 
@@ -30,7 +30,6 @@ export interface BundleIndex {
   readonly entries: ReadonlyMap<string, BundleEntry>;
 }
 
-const FOOTER_BYTES = 48;
 /** The index of the largest GPT-2 has 21 KB. */
 const INDEX_LIMIT = 4 << 20;
 const SHARD_LIMIT = 100_000; // five digits in the data files' names
@@ -41,13 +40,13 @@ const SHARD_LIMIT = 100_000; // five digits in the data files' names
  * @throws UserError that names the file when it is missing, cut off, altered or something else
  */
 export async function readIndex(path: string): Promise<BundleIndex> {
-  const bytes = await readSmallFile(path, INDEX_LIMIT, "download the model again");
+  const bytes = await readSmallFile(path, INDEX_LIMIT, DOWNLOAD_AGAIN);
   try {
     return parseIndex(bytes);
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     throw new UserError(`cannot read ${path} as a checkpoint index: ${error.message}`, {
-      next: "download the model again",
+      next: DOWNLOAD_AGAIN,
       cause: error,
     });
   }

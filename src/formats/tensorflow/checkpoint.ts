@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { isAbsolute, join, normalize, win32 } from "node:path";
 import { showShape, sizeOf } from "../../model/parameters.js";
-import { shorten, UserError } from "../../system/errors.js";
+import { DOWNLOAD_AGAIN as AGAIN, shorten, UserError } from "../../system/errors.js";
 import { fileError, readSmallFile } from "../../system/files.js";
 import { refuseLfsPointer } from "../../system/lfs.js";
 import { decodeText } from "../../system/text-encoding.js";
@@ -18,7 +18,6 @@ const FLOAT_TYPES: ReadonlyMap<number, FloatType> = new Map([
   [14, BFLOAT16],
   [19, FLOAT16],
 ]);
-const AGAIN = "download the model again";
 const INDEX = ".index";
 /** The text file `checkpoint` has a few lines; a page of an error saved under its name may have more. */
 const STATE_LIMIT = 1 << 20;

@@ -9,7 +9,7 @@ export interface TableEntry {
   readonly value: Uint8Array;
 }
 
-const FOOTER_BYTES = 48;
+export const FOOTER_BYTES = 48;
 const TRAILER_BYTES = 5;
 const MAGIC = [0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb];
 /** All blocks together when they are plain; the index of the largest GPT-2 has 21 KB, its optimizer's two more. */

@@ -2,21 +2,13 @@ import { endianness } from "node:os";
 import { sizeOf } from "../../model/parameters.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { UserError } from "../../system/errors.js";
-import { makeFolder } from "../../system/files.js";
 import { crc32c, maskCrc } from "../crc.js";
-import { FileSet } from "../file-set.js";
+import { FileSet, type WriteSetOptions } from "../file-set.js";
 import { namesInOrder, tensorChunks } from "../tensor-chunks.js";
 import type { BundleEntry } from "./bundle.js";
 import { writeIndex } from "./bundle.js";
 
-export interface WriteCheckpointOptions {
-  /** Called from time to time with the bytes written so far, and their total. */
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
-  /** Small files that belong to the checkpoint and are put in place together with it: name -> content. */
-  readonly companions?: ReadonlyMap<string, Uint8Array>;
-  /** Files of the folder that go when the new ones come: an older checkpoint's. */
-  readonly isOld?: (name: string) => boolean;
+export interface WriteCheckpointOptions extends WriteSetOptions {
   /** Bytes after which a block of the index is closed; for tests. */
   readonly blockSize?: number;
 }
@@ -43,23 +35,15 @@ export async function writeCheckpoint(
   options: WriteCheckpointOptions = {},
 ): Promise<number> {
   if (endianness() !== "LE") throw new UserError("checkpoints can be written on little-endian machines only");
-  const { companions = new Map<string, Uint8Array>(), isOld = () => false } = options;
-  makeFolder(folder);
-  const files = await FileSet.begin(folder);
-  try {
+  let bytes = 0;
+  await FileSet.write(folder, CHECKPOINT_STATE, options, async (files) => {
     await files.create(`${prefix}.data-00000-of-00001`);
     const entries = await writeTensors(source, files, options);
-    await files.finish();
     await files.add(`${prefix}.index`, writeIndex({ shards: 1, entries }, options.blockSize));
-    for (const [name, content] of companions) await files.add(name, content);
     await files.add(CHECKPOINT_STATE, Buffer.from(stateText(prefix)));
-    options.signal?.throwIfAborted();
-    await files.commit(CHECKPOINT_STATE, isOld);
-    return [...entries.values()].reduce((sum, { size }) => sum + size, 0);
-  } catch (error) {
-    await files.discard();
-    throw error;
-  }
+    for (const { size } of entries.values()) bytes += size;
+  });
+  return bytes;
 }
 
 /** Writes every tensor as float32, in the order of the names' bytes; what the index says of them. */

@@ -2,10 +2,10 @@ import { endianness } from "node:os";
 import { sizeOf } from "../../model/parameters.js";
 import type { WeightSource } from "../../model/weight-source.js";
 import { option, UserError } from "../../system/errors.js";
-import { makeFolder } from "../../system/files.js";
 import { crc32 } from "../crc.js";
-import { FileSet } from "../file-set.js";
+import { FileSet, type WriteSetOptions } from "../file-set.js";
 import { encodeFloat16, FLOAT16_OVERFLOW } from "../floats.js";
+import { CHUNK_VALUES } from "../tensor-chunks.js";
 import {
   isShardName,
   MANIFEST,
@@ -17,22 +17,12 @@ import {
   widthOf,
 } from "./manifest.js";
 
-export interface WriteOptions {
+export interface WriteOptions extends WriteSetOptions {
   /** How values are stored; float16 halves the size. */
   readonly dtype: WeightsDtype;
-  /** Called from time to time with the bytes written so far, and their total. */
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
-  /** Small files that belong to the weights and are put in place together with them: name -> content. */
-  readonly companions?: ReadonlyMap<string, Uint8Array>;
-  /** Files of the folder that go when the new ones come, beside older weights: another model's. */
-  readonly isOld?: (name: string) => boolean;
   /** What the weights come from, for model.json. */
   readonly generatedBy?: string;
 }
-
-/** Values converted and checked at a time. */
-const CHUNK_VALUES = 1 << 18;
 
 /**
  * Writes a model's tensors as tfjs weights: model.json and files of 4 MiB, which tf.io loads as they are.
@@ -48,25 +38,17 @@ export async function writeWeights(
   options: WriteOptions,
 ): Promise<number> {
   if (endianness() !== "LE") throw new UserError("weights can be written on little-endian machines only");
-  const { companions = new Map<string, Uint8Array>(), isOld = () => false } = options;
-  const { dtype, generatedBy = "TensorFlow checkpoint" } = options;
+  const { dtype, isOld, generatedBy = "TensorFlow checkpoint" } = options;
   const total =
     [...source.tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0) * widthOf(dtype);
-  makeFolder(folder);
-  const files = await FileSet.begin(folder);
-  try {
+  const isReplaced = (name: string): boolean => isShardName(name) || isOld?.(name) === true;
+  await FileSet.write(folder, MANIFEST, { ...options, isOld: isReplaced }, async (files) => {
     const shards = new ShardWriter(files, total);
     const checks = await writeTensors(source, shards, total, options);
     await shards.end();
-    for (const [name, content] of companions) await files.add(name, content);
     const manifest = { ...describe(source, dtype, shards, checks), generatedBy };
     await files.add(MANIFEST, Buffer.from(`${JSON.stringify(manifest)}\n`));
-    options.signal?.throwIfAborted();
-    await files.commit(MANIFEST, (name) => isShardName(name) || isOld(name));
-  } catch (error) {
-    await files.discard();
-    throw error;
-  }
+  });
   return total;
 }
 
