@@ -10,16 +10,15 @@ export interface ByteRange {
   readonly length: number;
 }
 
-/** Divisible by the width of every type of number; smaller ones were slower to read, larger ones no faster. */
+/** Divisible by the width of every number type. Smaller chunks read slower, larger ones no faster. */
 const CHUNK_BYTES = 4 << 20;
 
 /**
- * Reads ranges of files one after another and delivers their bytes in chunks. While the caller looks at one chunk, the
- * next one is being read.
- * @param ranges their bytes follow one another as if they stood in one file
- * @param into where all bytes go (may be shared memory); without it two chunks of memory take turns
+ * Reads ranges of files in order and delivers their bytes in chunks, reading the next while the caller has one.
+ * @param ranges read as if their bytes were one file
+ * @param into where all bytes go (may be shared memory); without it two buffers take turns
  * @param visit called with each chunk and the number of bytes before it. Every chunk but the last is 4 MiB,
- *   whatever the ranges' lengths; its memory is used again afterwards unless it lies in `into`
+ *   whatever the ranges' lengths; its memory is reused afterwards unless it is part of `into`
  * @throws UserError when a file cannot be read or ends early
  */
 export async function readRanges(
@@ -43,7 +42,7 @@ export async function readRanges(
       const chunk = await (next ?? readChunk(before));
       const after = before + CHUNK_BYTES;
       next = after < total ? readChunk(after) : undefined;
-      // If visit() throws, nothing waits for this read: its failure is ignored.
+      // If visit() throws, nobody awaits this read: its failure is ignored.
       next?.catch(() => undefined);
       visit(chunk, before);
     }
@@ -76,7 +75,7 @@ export async function sha256Of(
 /** Reads through ranges; keeps one file open at a time. */
 class RangeReader {
   private index = 0;
-  /** Bytes of the current range that are read. */
+  /** Bytes of the current range already read. */
   private done = 0;
   private file: FileHandle | undefined;
 

@@ -2,22 +2,22 @@ import * as zlib from "node:zlib";
 import { loadAddon } from "../system/addon.js";
 
 /**
- * Continues a 32-bit cyclic redundancy check over some bytes.
- * @param crc the check of the bytes before these; 0 at the beginning
- * @returns the check of all bytes so far, as an unsigned number
+ * Extends a 32-bit cyclic redundancy check (CRC) by some bytes.
+ * @param crc the CRC of the bytes before these; 0 at the start
+ * @returns the CRC of all bytes so far, unsigned
  */
 export type Crc = (bytes: Uint8Array, crc?: number) => number;
 
 const LANES = 16;
 
 /**
- * A CRC of 32 bits, reflected, register and result inverted: the kind that zlib, PNG and iSCSI use.
- * 16 bytes are taken a step, each through a table of its own (Kounavis and Berry, "Novel Table
+ * A reflected 32-bit CRC with its register and result inverted, as zlib, PNG and iSCSI use.
+ * Takes 16 bytes per step, each through its own table (Kounavis and Berry, "Novel Table
  * Lookup-Based Algorithms for High-Performance CRC Generation", 2008).
  * @param polynomial in reversed bit order, e.g. 0x82f63b78 for CRC-32C
  */
 export function createCrc(polynomial: number): Crc {
-  // tables[256 * k + b]: what byte b does to the register when k further bytes follow it.
+  // tables[256 * k + b]: what byte b does to the register when k more bytes follow it.
   const tables = new Int32Array(256 * LANES);
   for (let byte = 0; byte < 256; byte++) {
     let register = byte;
@@ -41,7 +41,7 @@ export function createCrc(polynomial: number): Crc {
       const b = words[i + 1];
       const c = words[i + 2];
       const d = words[i + 3];
-      // The words that do not wait for the register come first: the sum is taken from left to right.
+      // Words that do not wait for the register come first: JavaScript evaluates from left to right.
       register =
         t[2816 + (b & 255)] ^
         t[2560 + ((b >>> 8) & 255)] ^
@@ -76,24 +76,24 @@ export function createCrc(polynomial: number): Crc {
   };
 }
 
-/** zlib.crc32 came with Node 20.15 and 22.2; the types that we build with do not know it. */
+/** zlib.crc32 came with Node 20.15 and 22.2; our @types/node lacks it. */
 const native = (zlib as { crc32?: (bytes: Uint8Array, crc?: number) => number }).crc32;
 
-/** CRC-32 as in zlib, gzip and PNG: continues `crc` over the bytes. */
+/** CRC-32 as in zlib, gzip and PNG: extends `crc` by the bytes. */
 export const crc32 = native ?? createCrc(0xedb88320);
 
 const bySoftware = createCrc(0x82f63b78);
 let byInstruction: Crc | undefined;
-/** For fewer bytes, loading the addon does not pay. */
+/** Below this many bytes, loading the addon costs more than it saves. */
 const WORTH_LOADING = 2 ** 20;
 
-/** CRC-32C (Castagnoli): the check of blocks and tensors in a TensorFlow checkpoint. */
+/** CRC-32C (Castagnoli): the checksum of blocks and tensors in a TensorFlow checkpoint. */
 export function crc32c(bytes: Uint8Array, crc = 0): number {
   if (bytes.length >= WORTH_LOADING) byInstruction ??= findInstruction();
   return (byInstruction ?? bySoftware)(bytes, crc);
 }
 
-/** The processor's own CRC-32C, if it gives the known check of "123456789"; else ours. */
+/** The processor's own CRC-32C, if it gets the known one of "123456789" right; else ours. */
 function findInstruction(): Crc {
   const addon = loadAddon();
   if (typeof addon === "string" || !addon.crc32c) return bySoftware;
@@ -103,7 +103,7 @@ function findInstruction(): Crc {
 }
 
 /**
- * Undoes the masking that TensorFlow and LevelDB apply to a check before storing it.
+ * Undoes the masking that TensorFlow and LevelDB apply to a CRC before storing it.
  * Source: LevelDB's doc/log_format.md and util/crc32c.h.
  */
 export function unmaskCrc(masked: number): number {
@@ -111,7 +111,7 @@ export function unmaskCrc(masked: number): number {
   return ((rotated >>> 17) | (rotated << 15)) >>> 0;
 }
 
-/** The masking that unmaskCrc() undoes: a check of bytes that hold checks would be weak without it. */
+/** Masks a CRC for storage: a plain CRC over bytes that contain CRCs would be weak. */
 export function maskCrc(crc: number): number {
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }

@@ -6,7 +6,7 @@ import { fileError, makeFolder, syncFolder } from "../system/files.js";
 import { isAtWork, isRunning, type Lock, lockFolder, removeStaleLock } from "../system/lock.js";
 import { randomHex } from "../system/random-hex.js";
 
-/** Two sets put in place at once would leave a mixture: one writer at a time. */
+/** One writer at a time: two sets put in place at once would mix. */
 const LOCK = { file: ".writing.lock", name: "gpt2 command" };
 
 /** How a set of files is written. */
@@ -16,13 +16,13 @@ export interface WriteSetOptions {
   readonly signal?: AbortSignal;
   /** Small files that are put in place together with the weights: name -> content. */
   readonly companions?: ReadonlyMap<string, Uint8Array>;
-  /** Files of the folder that go when the new ones come: an older model's. */
+  /** Tells which of the folder's files the new ones replace besides those of the same name: an older model's. */
   readonly isOld?: (name: string) => boolean;
 }
 
 /**
- * Files that belong together and are put in a folder together: each is written next to its place, and all are renamed at
- * the end. Until then, and after a failure, the folder's own files are untouched.
+ * Files that belong together: each is written beside its place, and all are renamed at the end. Until then, and after a
+ * failure, the folder's own files are untouched.
  */
 export class FileSet {
   /** Names of finished files. */
@@ -36,7 +36,7 @@ export class FileSet {
   ) {}
 
   /**
-   * Begins a set, and repairs what a killed process left in the folder.
+   * Begins a set, after repairing what a killed process left in the folder.
    * @throws UserError when another process is writing a set there
    */
   static async begin(folder: string): Promise<FileSet> {
@@ -91,7 +91,7 @@ export class FileSet {
   async append(bytes: Uint8Array): Promise<void> {
     const { file, path } = this.current as { file: FileHandle; path: string };
     try {
-      await file.writeFile(bytes); // goes on where the last one ended
+      await file.writeFile(bytes); // appends: the handle keeps its position
     } catch (error) {
       throw fileError("write", path, error);
     }
@@ -120,9 +120,9 @@ export class FileSet {
 
   /**
    * Puts all files in place.
-   * @param key the file without which the others are nothing: an old one goes first, the new one comes last,
-   *   so that a power cut in between leaves nothing that looks whole
-   * @param isOld files of the folder that go when the new set does not name them
+   * @param key the file without which the others are useless: the old one is moved away first and the new one comes
+   *   last, so that a power cut in between leaves nothing that looks whole
+   * @param isOld tells which other files of the folder go
    * @throws UserError; every file is then back where it was
    */
   async commit(key: string, isOld: (name: string) => boolean): Promise<void> {
@@ -162,7 +162,7 @@ export class FileSet {
     await this.lock.release().catch(() => undefined);
   }
 
-  /** Removes what was written and is not in place. */
+  /** Removes what was written but not put in place. */
   async discard(): Promise<void> {
     await this.current?.file.close().catch(() => undefined);
     this.current = undefined;
@@ -187,12 +187,12 @@ function keyFirst(names: readonly string[], key: string): string[] {
   return [...names].sort((a, b) => Number(b === key) - Number(a === key));
 }
 
-/** `model.json.123-0123abcd.old.part` -> the name, the set that put it aside or was writing it, and which. */
+/** `model.json.123-0123abcd.old.part` -> the file's name, its set, and whether the set moved it aside. */
 const PART = /^(.+)\.(\d+-[0-9a-f]{8})(\.old)?\.part$/;
 
 /**
- * Repairs a folder in which a process was killed while putting a set in place: the old files come back, unless the new
- * ones were all there already. Does nothing while a process is at work, or if the folder cannot be written.
+ * Repairs a folder whose writer was killed while putting a set in place: the old files come back unless all new ones
+ * were in place. Does nothing while a writer is running, or if the folder is read-only.
  */
 export function restoreInterrupted(folder: string): void {
   try {
@@ -201,13 +201,13 @@ export function restoreInterrupted(folder: string): void {
     tidy(folder);
     removeStaleLock(folder, LOCK);
   } catch {
-    // Whoever reads the folder next says what is wrong with it.
+    // Whoever reads the folder next reports what is wrong with it.
   }
 }
 
 /**
- * Restores files that were put aside and removes parts, of sets whose process is gone. A set that was being put in
- * place lacks its key until the end, so a part of it is left as long as it is not whole.
+ * Restores the files that dead processes moved aside, and removes their parts. A set's key is renamed last, so a set
+ * without parts was put in place completely.
  */
 function tidy(folder: string): void {
   const sets = new Map<string, { old: string[]; parts: string[] }>();
@@ -228,7 +228,7 @@ function tidy(folder: string): void {
   }
 }
 
-/** Whether another process may still be writing what has this number. Ours writes one set a folder: a new one. */
+/** Whether another process, still running, may be writing the set with this number; this process begins a new one. */
 function isOther(pid: number): boolean {
   return pid !== process.pid && isRunning(pid);
 }

@@ -1,16 +1,15 @@
-/** A type of numbers that can be read as float32. */
+/** A number type that can be read as float32. */
 export interface FloatType {
   readonly name: string;
   /** Bytes per value. */
   readonly width: number;
   /**
-   * Turns stored values (little-endian, aligned to their width) into float32; without it the stored bytes are
-   * float32 already.
+   * Converts stored values (little-endian, aligned to their width) to float32; absent where they are float32 already.
    */
   readonly decode?: (bytes: Uint8Array, target: Float32Array) => void;
 }
 
-/** Stored values (little-endian, aligned to their width) as float32: in the same memory where they are that. */
+/** Stored values (little-endian, aligned to their width) as float32; a view of the bytes where they are float32. */
 export function asFloat32(bytes: Uint8Array, { width, decode }: FloatType): Float32Array {
   const length = bytes.length / width;
   if (!decode) return new Float32Array(bytes.buffer, bytes.byteOffset, length);
@@ -45,10 +44,7 @@ export const FLOAT16: FloatType = {
     decodeFloat16(new Uint16Array(bytes.buffer, bytes.byteOffset, target.length), target),
 };
 
-/** The least magnitude that rounds to infinity in float16: halfway between 65504, its largest, and 65536. */
-export const FLOAT16_OVERFLOW = 65520;
-
-/** Value of every float16, by its 16 bits; made when first needed. */
+/** The value of every float16, by its 16 bits; built when first needed. */
 let decoded: Float32Array | undefined;
 
 function decodeTable(): Float32Array {
@@ -66,7 +62,7 @@ function decodeTable(): Float32Array {
   return table;
 }
 
-/** Turns float16 values (their bits) into float32, exactly: target[i] is the value of source[i]. */
+/** Converts float16 bits to float32 exactly: target[i] = value of source[i]. [n] -> [n] */
 export function decodeFloat16(source: Uint16Array, target: Float32Array): void {
   decoded ??= decodeTable();
   const table = decoded;
@@ -74,10 +70,8 @@ export function decodeFloat16(source: Uint16Array, target: Float32Array): void {
 }
 
 /**
- * Rounds float32 values to the nearest float16, a tie to the even one (IEEE 754): target[i] becomes the bits
- * of source[i].
- * @returns the index of the first value too large for float16 (infinity included), or -1; target is then
- *   complete up to that index only
+ * Rounds float32 values to the nearest float16, ties to even (IEEE 754): target[i] = bits of source[i]. [n] -> [n]
+ * @returns the index of the first value too large for float16 (infinity included), where writing stopped; or -1
  */
 export function encodeFloat16(source: Float32Array, target: Uint16Array): number {
   const bits = new Uint32Array(source.buffer, source.byteOffset, source.length);
@@ -87,17 +81,18 @@ export function encodeFloat16(source: Float32Array, target: Uint16Array): number
     const sign = (bits[i] >>> 16) & 0x8000;
     const magnitude = bits[i] & 0x7fffffff;
     if (magnitude >= 0x38800000) {
+      // From 65520 on, halfway between float16's largest value, 65504, and 65536, values round to infinity.
       if (magnitude >= 0x477ff000) {
         if (magnitude <= 0x7f800000) return i;
         target[i] = sign | 0x7e00; // not a number
         continue;
       }
-      // The exponent's bias goes from 127 to 15 and 13 bits of the fraction go; a carry runs into the exponent.
+      // The exponent's bias drops from 127 to 15 and 13 fraction bits are rounded off, carrying into the exponent.
       const rebiased = magnitude - (112 << 23);
       target[i] = sign | ((rebiased + 0x0fff + ((rebiased >>> 13) & 1)) >>> 13);
     } else {
-      // Below 2^-14 float16 counts in steps of 2^-24, which is what a float32 between 0.5 and 1 can hold:
-      // adding 0.5 rounds as wanted, and leaves the number of steps in the lowest bits.
+      // Below 2^-14 float16 has steps of 2^-24, as float32 has between 0.5 and 1: adding 0.5 rounds to such a
+      // step and leaves the number of steps in the lowest bits.
       sum[0] = Math.abs(source[i]) + 0.5;
       target[i] = sign | (sumBits[0] - 0x3f000000);
     }

@@ -1,5 +1,5 @@
-// The .bin files of karpathy/llm.c. Source: its train_gpt2.py and train_gpt2.cu: a head of 256 numbers of 32 bits, then
-// every tensor as PyTorch's nn.Linear has it, those of one kind together for all layers.
+// The .bin files of karpathy/llm.c: a header of 256 int32 numbers, then the tensors in PyTorch's layout, each kind for all
+// layers together. Source: its train_gpt2.py and train_gpt2.cu.
 import { type Hparams, isModelSize } from "../model/hparams.js";
 import { sizeOf } from "../model/parameters.js";
 import { BFLOAT16, FLOAT32 } from "./floats.js";
@@ -9,7 +9,7 @@ import type { StoredTensor } from "./stored-tensors.js";
 export const LLMC_MAGIC = 20240326;
 const HEAD_BYTES = 1024;
 
-/** What a file holds: its sizes, and its tensors under Hugging Face's names. */
+/** A file's sizes, and its tensors under Hugging Face's names. */
 export interface LlmcFile {
   /** n_vocab is the number of the embedding's rows. */
   readonly hparams: Hparams;
@@ -18,8 +18,8 @@ export interface LlmcFile {
 }
 
 /**
- * Reads the head of an llm.c file of version 3 (float32) or 5 (bfloat16).
- * @throws FormatError when it is of another version, or its sizes do not fit the file's
+ * Reads the header of an llm.c file of version 3 (float32) or 5 (bfloat16).
+ * @throws FormatError when it has another version, or sizes that do not match the file's
  */
 export async function readLlmc(file: OpenFile): Promise<LlmcFile> {
   const head = await file.bytes(0, HEAD_BYTES);
@@ -33,7 +33,7 @@ export async function readLlmc(file: OpenFile): Promise<LlmcFile> {
   if (!type) throw new FormatError(`its version is ${version}, and 3 (float32) and 5 (bfloat16) are read`);
   const sizes = [n_ctx, n_tokens, n_layer, n_head, n_embd, rows];
   const fits = sizes.every(isModelSize) && n_embd % n_head === 0 && rows >= n_tokens;
-  // Before a list of tensors is made: a head may speak of millions of layers.
+  // Checked before tensors are listed: a damaged header may claim millions of layers.
   const values = (rows + n_ctx + 2) * n_embd + n_layer * (12 * n_embd * n_embd + 13 * n_embd);
   if (!fits || HEAD_BYTES + values * type.width !== file.size) {
     throw new FormatError(`its sizes (${sizes.join(", ")}) do not fit its ${file.size} bytes`);

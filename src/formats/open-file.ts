@@ -3,7 +3,7 @@ import { UserError } from "../system/errors.js";
 import { fileError } from "../system/files.js";
 import { refuseLfsPointer } from "../system/lfs.js";
 
-/** Why some bytes were not read, as the end of a sentence; whoever knows the file's name makes a UserError of it. */
+/** Why bytes cannot be read, as the end of a sentence; readFormat() makes it a UserError that names the file. */
 export class FormatError extends Error {
   override name = "FormatError";
 }
@@ -16,7 +16,7 @@ export class OpenFile {
     private readonly handle: FileHandle,
   ) {}
 
-  /** @throws FormatError when the file does not reach that far */
+  /** @throws FormatError when the file ends before them */
   async bytes(position: number, length: number): Promise<Buffer> {
     if (!(length >= 0 && position >= 0 && position + length <= this.size))
       throw new FormatError("it is cut off");
@@ -31,8 +31,8 @@ export class OpenFile {
 }
 
 /**
- * Opens a file, reads what it says of itself and closes it.
- * @param format what it should be, for messages, e.g. "safetensors"
+ * Opens a file, parses its header and closes it.
+ * @param format the expected format, for messages, e.g. "safetensors"
  * @throws UserError that names the file when it is missing, cannot be read, or `parse` throws a FormatError
  */
 export async function readFormat<T>(
@@ -42,7 +42,7 @@ export async function readFormat<T>(
 ): Promise<T> {
   let handle: FileHandle | undefined;
   try {
-    const size = await fileSize(path, "name the folder of a model"); // first: opening a pipe would wait for a writer
+    const size = await fileSize(path, "name the folder of a model"); // first, because opening a pipe waits for a writer
     handle = await open(path, "r");
     return await parse(new OpenFile(path, size, handle));
   } catch (error) {
@@ -59,9 +59,9 @@ export async function readFormat<T>(
 }
 
 /**
- * The bytes of a file.
- * @param next the next step for what is not a file
- * @throws UserError when it is missing or no file
+ * A file's size in bytes.
+ * @param next the next step when it is not a regular file
+ * @throws UserError when it is missing or not a regular file
  */
 export async function fileSize(path: string, next: string): Promise<number> {
   const found = await stat(path).catch((error) => {

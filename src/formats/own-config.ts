@@ -1,17 +1,17 @@
 import type { Hparams } from "../model/hparams.js";
 
-/** What a file says of its model itself, so that it needs no config.json. */
+/** What a file says about its own model, which then needs no config.json. */
 export interface OwnConfig {
   readonly hparams: Hparams;
-  /** Tokens of the vocabulary, which may be fewer than the embedding's rows. */
+  /** Tokens in the vocabulary; the embedding may have more rows. */
   readonly n_tokens: number;
-  /** Whether linear layers and LayerNorms have one. */
+  /** Whether linear layers and LayerNorms have biases. */
   readonly hasBiases: boolean;
-  /** The program that wrote it. */
+  /** The program that wrote the file. */
   readonly origin: string;
-  /** Where the file says it, for messages. */
+  /** The part of the file that says so, for messages. */
   readonly place: string;
   readonly notices: readonly string[];
-  /** What nanoGPT calls the text that it was trained on; its characters may be listed in a folder of that name. */
+  /** nanoGPT's name of the training text; a folder of that name may list its characters. */
   readonly dataset?: unknown;
 }

@@ -5,22 +5,22 @@ import { type ByteRange, readRanges } from "./byte-ranges.js";
 import type { Crc } from "./crc.js";
 import { asFloat32, type FloatType } from "./floats.js";
 
-/** A tensor whose values are in files. */
+/** A tensor stored in files. */
 export interface StoredTensor extends TensorInfo {
   /**
-   * Where its values stand, one after the other; more of them than the shape has, where only the first are meant. Where
-   * they stand nowhere, they are 0.
+   * Where its values are, in order. There may be more of them than the shape has: only the first count. Without ranges
+   * they are 0.
    */
   readonly ranges: readonly ByteRange[];
-  /** How they are stored; undefined where they are not numbers that are read. */
+  /** How they are stored; undefined for a type that cannot be read. */
   readonly type: FloatType | undefined;
-  /** The checksum of all bytes in `ranges`, if the file has one. */
+  /** The checksum of all bytes in `ranges`, if the format stores one. */
   readonly crc?: number | undefined;
-  /** Values from one index of an axis to the next, where they do not follow one another in the order of the shape. */
+  /** Values from one index of each axis to the next; absent for row-major order. */
   readonly strides?: readonly number[];
 }
 
-/** How the tensors of a format are checked. */
+/** How a format checks its tensors. */
 export interface Checksum {
   /** E.g. "CRC-32C". */
   readonly name: string;
@@ -29,14 +29,14 @@ export interface Checksum {
   readonly next: string;
 }
 
-/** Tensors in files, and how to read them. */
+/** Tensors in files, ready to be read. */
 export interface StoredTensors<T extends StoredTensor = StoredTensor> extends ScannableSource {
   readonly tensors: ReadonlyMap<string, T>;
 }
 
 /**
- * A source of tensors that stand in files. Several may be read at the same time; no file stays open between reads.
- * @param path what messages name
+ * A source of tensors stored in files. Several may be read at once; no file stays open between reads.
+ * @param path named in messages
  * @param checksum compared whenever a tensor that has one is read
  */
 export function storedTensors<T extends StoredTensor>(
@@ -53,7 +53,7 @@ export function storedTensors<T extends StoredTensor>(
       { next: "save the model in one of them" },
     );
   };
-  /** Reads a tensor's stored bytes as readRanges() does, and compares their checksum at the end, if there is one. */
+  /** Reads a tensor's stored bytes as readRanges() does, then verifies their checksum, if there is one. */
   const readBytes = async (
     name: string,
     { ranges, crc: wanted }: StoredTensor,
@@ -68,12 +68,12 @@ export function storedTensors<T extends StoredTensor>(
     });
     if (check && crc !== wanted) {
       const where = ranges[0]?.path ?? path;
-      throw new UserError(`${where} is damaged: the checksum of ${shorten(name)} does not fit`, {
+      throw new UserError(`${where} is damaged: the checksum of ${shorten(name)} does not match`, {
         next: check.next,
       });
     }
   };
-  /** The first values as they are stored, in their order there. */
+  /** Reads the first target.length values in stored order. */
   const readStored = async (name: string, tensor: Readable, target: Float32Array): Promise<void> => {
     const { type, ranges } = tensor;
     if (ranges.length === 0) target.fill(0);
@@ -129,19 +129,19 @@ export function firstRows<T extends StoredTensor>(tensor: T, rows: number): T {
   return { ...tensor, shape: [rows, ...tensor.shape.slice(1)] };
 }
 
-/** The tensor of two axes, one for the other. */
+/** The transpose of a matrix, read through swapped strides. [rows, columns] -> [columns, rows] */
 export function transposed<T extends StoredTensor>(tensor: T): T {
   const [rows, columns] = tensor.shape;
   const [down, across] = tensor.strides ?? [columns, 1];
   return { ...tensor, shape: [columns, rows], strides: [across, down] };
 }
 
-/** Values from a tensor's first to its last, both counted, where they are stored. */
+/** Stored values from a tensor's first to its last, both included. */
 export function spanOf(shape: readonly number[], strides: readonly number[]): number {
   return shape.includes(0) ? 0 : shape.reduce((sum, n, axis) => sum + (n - 1) * strides[axis], 1);
 }
 
-/** Puts stored values in the order of the shape: its last axis is the fastest. */
+/** Puts stored values in row-major order. */
 function inOrder(
   stored: Float32Array,
   shape: readonly number[],
@@ -161,8 +161,8 @@ function inOrder(
 }
 
 /**
- * The source; reading a tensor fails where a value is not a finite number.
- * @param fault what is thrown then, for the tensor's name
+ * The same source, except that reading a tensor with a value that is not finite fails.
+ * @param fault makes the error from the tensor's name
  */
 export function finiteSource(source: WeightSource, fault: (name: string) => UserError): WeightSource {
   return {
@@ -172,7 +172,7 @@ export function finiteSource(source: WeightSource, fault: (name: string) => User
     read: async (name, target) => {
       await source.read(name, target);
       let sum = 0;
-      for (let i = 0; i < target.length; i++) sum += target[i] - target[i]; // 0, or NaN for all that is not finite
+      for (let i = 0; i < target.length; i++) sum += target[i] - target[i]; // x - x is 0, or NaN if x is not finite
       if (sum !== 0) throw fault(name);
     },
   };

@@ -13,16 +13,14 @@ export interface TensorChunk {
   readonly isLast: boolean;
 }
 
-/**
- * The names of a source's tensors in the order of their bytes, which is the order of TensorFlow's checkpoints.
- */
+/** The names of a source's tensors in byte order, as TensorFlow's checkpoints have them. */
 export function namesInOrder(source: WeightSource): string[] {
   return [...source.tensors.keys()].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }
 
 /**
- * Reads tensors one after the other and hands their values on in chunks. One tensor at a time is in memory.
- * A tensor without values comes as one empty chunk.
+ * Reads tensors in turn and yields their values in chunks, holding one tensor in memory.
+ * A tensor without values gives one empty chunk.
  * @throws the signal's reason on an abort; whatever the source throws
  */
 export async function* tensorChunks(

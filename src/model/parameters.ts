@@ -64,7 +64,7 @@ export function countParameters(hparams: Hparams): number {
  * @throws UserError that names the first mismatch
  */
 export function checkParameters(hparams: Hparams, source: WeightSource): void {
-  const hint = "hparams.json and the weights are not of the same model";
+  const hint = "hparams.json and the weights belong to different models";
   let stored = 0;
   for (const { shape } of source.tensors.values()) stored += sizeOf(shape);
   const wanted = countParameters(hparams);

@@ -84,7 +84,7 @@ export async function loadVocabulary(folder: string, { n_vocab }: Hparams): Prom
   if (encoder.n_vocab > n_vocab) {
     const [file] = vocabulary.keys();
     throw new UserError(
-      `${folder}: ${file} has ${encoder.n_vocab} tokens and hparams.json ${n_vocab}: they are not of the same model`,
+      `${folder}: ${file} has ${encoder.n_vocab} tokens and hparams.json ${n_vocab}: they belong to different models`,
     );
   }
   return { vocabulary, encoder, isOwn };

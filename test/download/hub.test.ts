@@ -438,7 +438,7 @@ describe("a hub that refuses", () => {
     without("config.json", "model.safetensors", "spiece.model");
     await fails(
       fetch(),
-      /^the tokenizer of someone\/tiny is SentencePiece's spiece\.model alone, which is not read here: put a tokenizer/,
+      /^someone\/tiny has no tokenizer but SentencePiece's spiece\.model, which cannot be read here: put a tokenizer/,
     );
     without("adapter_config.json", "adapter_model.safetensors");
     await fails(fetch(), /is an adapter, not a model/);

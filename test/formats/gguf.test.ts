@@ -285,7 +285,7 @@ describe("what is another model, or damaged", () => {
     ],
     "a type that is not read": [
       withTensors(([first]) => Object.assign(first as object, { type: 23 })),
-      /has the type number 23: take the file in one of F32, F16, /,
+      /has the type number 23: get the file in one of F32, F16, /,
     ],
     "another shape": [
       withTensors((tensors) => tensors.find(({ name }) => name === "blk.0.ffn_up.weight")?.dims.reverse()),
@@ -314,7 +314,7 @@ describe("what is another model, or damaged", () => {
     ],
     "a shard called otherwise": [
       withValue("split.count", 2, Buffer.of(2, 0)),
-      /is one of 2 shards: give it its own name again/,
+      /is one of 2 shards: rename it to/,
     ],
   };
   for (const [what, [parts, message]] of Object.entries(cases)) {
@@ -349,7 +349,7 @@ describe("what is another model, or damaged", () => {
     });
     await assert.rejects(
       writeGguf(fresh(), { ...micro, encoder: other }, options),
-      /the tokens \[7,399\], and a GGUF file has a place for bos alone: choose another format/,
+      /the tokens \[7,399\] before every prompt, and a GGUF file can name only bos: choose another format/,
     );
   });
 

@@ -175,9 +175,9 @@ test("a checkpoint whose tensors share their bytes, or have long names or shapes
   write(["model/a", entry], ["model/b", entry]);
   await refuses(() => openCheckpoint(folder), /has 212096 bytes where its index describes tensors of 240000/);
   write([`model/${"\u009b\n".repeat(3000)}`, { ...entry, size: 1 }]);
-  await refuses(() => openCheckpoint(folder), /does not fit its shape/);
+  await refuses(() => openCheckpoint(folder), /does not match its shape/);
   write(["model/a", { ...entry, shape: Array(5000).fill(1) }]);
-  await refuses(() => openCheckpoint(folder), /does not fit its shape \[1, .* \.\.\. \(5000 sizes\)\]/);
+  await refuses(() => openCheckpoint(folder), /does not match its shape \[1, .* \.\.\. \(5000 sizes\)\]/);
 });
 
 test("checkpoint: a name that no file can have", async () => {

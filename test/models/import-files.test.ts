@@ -91,7 +91,7 @@ describe("files of llm.c", () => {
     mkdirSync(join(file, ".."));
     writeFileSync(file, Buffer.concat([head, values].map(({ buffer }) => Buffer.from(buffer))));
     const { target, notices } = await imported(file);
-    assert.match(notices.join("\n"), /OpenAI's vocabulary is taken\n.*the last 47 are cut off/);
+    assert.match(notices.join("\n"), /using OpenAI's vocabulary\n.*the last 47 are cut off/);
     assert.equal((await tensorsOf(target)).get("model/wte")?.length, 50257 * n_embd);
   });
 
@@ -165,7 +165,7 @@ describe("nanoGPT's ckpt.pt", () => {
     await refuses(edited("n_layerq", "n_layerK"), /cannot read|no valid n_layer|its model_args/);
     await refuses(
       folderWith("torch/ckpt.pt", "ckpt.pt", []),
-      /nanoGPT's file has a vocabulary of 448 tokens/,
+      /nanoGPT's file has 448 tokens but no vocabulary/,
     );
   });
 });
@@ -287,10 +287,10 @@ describe("a file of weights with its config.json beside it", () => {
   test("without it, or no weights at all: one line with the next step", async () => {
     await refuses(
       folderWith("torch/zip.bin", "pytorch_model.bin"),
-      /pytorch_model\.bin has no config\.json beside it, which says the model's sizes: fetch it, too/,
+      /pytorch_model\.bin has no config\.json beside it to give the model's sizes: fetch it, too/,
     );
     await refuses(join(FIXTURES, "f32/config.json"), /config\.json is a file: name the folder that holds it/);
-    await refuses(folderWith("f32/merges.txt", "a.bin"), /cannot read .*a\.bin as a file of PyTorch/);
+    await refuses(folderWith("f32/merges.txt", "a.bin"), /cannot read .*a\.bin as a PyTorch file/);
     await refuses(folderWith("torch/attack.bin", "a.bin", ["config.json", ...TOKENIZER]), /posix\.system/);
   });
 

@@ -126,7 +126,7 @@ describe("Hugging Face's files", () => {
     const target = fresh();
     const { notices } = await importModel(join(FIXTURES, "bf16"), target, { dtype: "float32" });
     assert.deepEqual(notices, [
-      'added to the vocabulary: "<|start of text|>", "[PAD]"; each is one token wherever a prompt has it',
+      'added to the vocabulary: "<|start of text|>", "[PAD]"; each is one token wherever it occurs in a prompt',
     ]);
     for (const [name, values] of await tensorsOf(target)) {
       const original = ORIGINAL.get(name) as Float32Array;
@@ -172,7 +172,7 @@ describe("Hugging Face's files", () => {
       [
         "f32",
         (f) => editWeights(f, ({ header }) => rename(header, "lm_head.weight", "v_head.summary.weight")),
-        [/left out, as text needs none of it: v_head/],
+        [/left out, as generating text does not need it: v_head/],
       ],
       [
         "f16",
@@ -249,7 +249,7 @@ const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] 
   [
     "f32",
     (f) => renameSync(join(f, "model.safetensors"), join(f, "pytorch_model.bin")),
-    /pytorch_model\.bin as a file of PyTorch: .*cut off/,
+    /pytorch_model\.bin as a PyTorch file: .*cut off/,
   ],
   ["f32", (f) => rmSync(join(f, "vocab.json")), /vocab\.json is missing next to merges\.txt/],
   ["f32", (f) => rmSync(join(f, "merges.txt")), /merges\.txt is missing next to vocab\.json/],
@@ -269,7 +269,7 @@ const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] 
   [
     "bf16",
     (f) => writeFileSync(join(f, "added_tokens.json"), '{"[PAD]": 401, "<s>": 12}'),
-    /added token "<s>" \(12\) is another one in vocab\.json/,
+    /added token "<s>" \(12\) conflicts with vocab\.json/,
   ],
   [
     "bf16",

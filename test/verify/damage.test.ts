@@ -29,7 +29,7 @@ const spoilt = (change: (folder: string) => void) => (): string => {
 /** A way to spoil a model, and the checks that fail then, each with what it says. */
 type Damage = [string, () => Promise<string> | string, Readonly<Record<string, RegExp>>];
 
-const AT_ODDS = /hparams\.json and the weights are not of the same model/;
+const AT_ODDS = /hparams\.json and the weights belong to different models/;
 const damages: Damage[] = [
   [
     "one flipped bit in the checkpoint's data",
@@ -38,7 +38,7 @@ const damages: Damage[] = [
     }),
     {
       "checkpoint: checksums":
-        /^1 of 40: .*data-00000-of-00001 is damaged: the checksum of model\/\S+ does not fit/,
+        /^1 of 40: .*data-00000-of-00001 is damaged: the checksum of model\/\S+ does not match/,
     },
   ],
   [
@@ -63,7 +63,8 @@ const damages: Damage[] = [
       return folder;
     },
     {
-      "weights: checksums": /^1 of 40: .*shard1of1\.bin is damaged: the checksum of model\/\S+ does not fit/,
+      "weights: checksums":
+        /^1 of 40: .*shard1of1\.bin is damaged: the checksum of model\/\S+ does not match/,
     },
   ],
   [
@@ -104,7 +105,7 @@ const damages: Damage[] = [
       for (const name of ["encoder.json", "vocab.bpe"])
         cpSync(join(SHAKESPEARE.folder, name), join(folder, name));
     }),
-    { vocabulary: /encoder\.json has 1024 tokens and hparams\.json 400: they are not of the same model/ },
+    { vocabulary: /encoder\.json has 1024 tokens and hparams\.json 400: they belong to different models/ },
   ],
   [
     "another model's merges",

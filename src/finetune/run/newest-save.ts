@@ -49,7 +49,7 @@ async function checkSave(folder: string): Promise<Pick<Save, "progress" | "base"
     const bytes = await readFile(path).catch((error) => {
       throw fileError("read", path, error);
     });
-    if (crc32(bytes) !== wanted) throw new UserError(`${path} is damaged: its checksum does not fit`);
+    if (crc32(bytes) !== wanted) throw new UserError(`${path} is damaged: its checksum does not match`);
   }
   const weights = await openWeights(folder);
   const base = await folderBase(folder, progress.base);

@@ -71,7 +71,7 @@ export async function readRun(
   if (json?.format !== FORMAT) throw new UserError(`${path} was written by another version of gpt2`);
   const { progress, files } = json;
   if (!isObject(progress) || !isObject(files) || checkOf({ progress, files }) !== json.crc32) {
-    throw new UserError(`${path} is damaged: its checksum does not fit`);
+    throw new UserError(`${path} is damaged: its checksum does not match`);
   }
   // A save may come from anywhere, its checksum too: no file outside its folder is read or replaced.
   const odd = Object.keys(files).find((name) => !/^\w[\w.-]*$/.test(name));

@@ -1,4 +1,4 @@
-// GGUF, the files of llama.cpp and ollama: a head with metadata and the places of tensors, then their bytes.
+// GGUF, the format of llama.cpp and ollama: a header with metadata and the offsets of tensors, then their bytes.
 // Source: ggml/docs/gguf.md.
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { showShape, sizeOf } from "../../model/parameters.js";
@@ -12,7 +12,7 @@ import { type BlockType, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q
 /** How every GGUF file begins. */
 export const GGUF_MAGIC = Buffer.from("GGUF");
 
-/** Whether a path leads to a file that begins like GGUF, whatever its name; ollama's names do not show it. */
+/** Whether a file begins like GGUF, whatever its name: ollama names its files by their hash. */
 export async function isGguf(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined);
   if (!found?.isFile()) return false;
@@ -26,15 +26,15 @@ export async function isGguf(path: string): Promise<boolean> {
   }
 }
 
-/** The head of a GPT-2's file is 2 to 3 MB, mostly vocabulary. */
+/** A GPT-2's header has 2 to 3 MB, mostly vocabulary. */
 const HEAD_LIMIT = 128 << 20;
 const HEAD_STEP = 8 << 20;
-/** Values, items of lists and tensors in a head, all together: a GPT-2 has some 200,000. */
+/** Values, list items and tensors in a header, all told: a GPT-2 has some 200,000. */
 const COUNT_LIMIT = 4_000_000;
 const RANK_LIMIT = 4;
 const ALIGNMENT = 32;
 
-/** A type of tensor: values in blocks, or numbers one by one. */
+/** How a tensor's values are stored: in blocks, or one by one. */
 interface StoredType {
   readonly name: string;
   /** Values per block. */
@@ -51,7 +51,7 @@ const plain = (name: string, float: FloatType): StoredType => ({
   decode: float.decode ?? ((bytes, target) => target.set(asFloat32(bytes, float))),
 });
 
-/** The types that are read, as files number them. */
+/** The types that can be read, by their numbers in files. */
 const TYPES: ReadonlyMap<number, StoredType | BlockType> = new Map([
   [0, plain("F32", FLOAT32)],
   [1, plain("F16", FLOAT16)],
@@ -69,19 +69,19 @@ const TYPES: ReadonlyMap<number, StoredType | BlockType> = new Map([
 ]);
 const KNOWN_TYPES = [...TYPES.values()].map(({ name }) => name).join(", ");
 
-/** A value of the file's head; lists of one type. */
+/** A metadata value; a list's items have one type. */
 export type GgufValue = number | bigint | boolean | string | readonly GgufValue[];
 
-/** A tensor of a GGUF file: its shape in the order of rows and columns, the reverse of the file's own. */
+/** A tensor of a GGUF file. Its shape is [rows, columns], the reverse of the file's order. */
 export interface GgufTensor extends TensorInfo {
   /** The shard that holds it. */
   readonly path: string;
-  /** First byte in it. */
+  /** Its first byte in the shard. */
   readonly offset: number;
   readonly type: StoredType;
 }
 
-/** The head of a GGUF file, or of all shards of one. */
+/** The header of a GGUF file, or of all its shards. */
 export interface GgufHead {
   readonly path: string;
   readonly values: ReadonlyMap<string, GgufValue>;
@@ -92,14 +92,14 @@ export interface GgufHead {
 export const FETCH_AGAIN = "fetch the file again";
 
 /**
- * Reads the head of a GGUF file of version 2 or 3. Every size and place is checked against the file's size.
- * @throws UserError that names the file when it is missing, cut off, damaged, or has a type that is not read
+ * Reads the header of a GGUF file of version 2 or 3. Checks every size and offset against the file's size.
+ * @throws UserError that names the file when it is missing, cut off, damaged, or has a type that cannot be read
  */
 export function readGgufHead(path: string): Promise<GgufHead> {
   return readFormat(path, "GGUF", readHead);
 }
 
-/** Reads as much of the file as its head takes. */
+/** Reads the beginning of the file, ever more of it until the header is complete. */
 async function readHead(file: OpenFile): Promise<GgufHead> {
   const { size } = file;
   for (let length = Math.min(size, HEAD_STEP); ; length = Math.min(size, 4 * length)) {
@@ -109,7 +109,7 @@ async function readHead(file: OpenFile): Promise<GgufHead> {
     } catch (error) {
       const isMore = error instanceof EndOfBytes && length < size;
       if (!isMore) throw error;
-      if (length >= HEAD_LIMIT) throw new FormatError("its head is larger than any GPT-2's");
+      if (length >= HEAD_LIMIT) throw new FormatError("its header is larger than any GPT-2's");
     }
   }
 }
@@ -122,7 +122,7 @@ class EndOfBytes extends FormatError {
 
 class Cursor {
   at = 0;
-  /** How many values, items and tensors may still come: no small file may ask for gigabytes. */
+  /** How many values, items and tensors may still come, lest a small file ask for gigabytes. */
   private left = COUNT_LIMIT;
   constructor(private readonly bytes: Buffer) {}
 
@@ -136,11 +136,12 @@ class Cursor {
   u32 = (): number => this.bytes.readUInt32LE(this.take(4));
   u64(): number {
     const value = this.bytes.readBigUInt64LE(this.take(8));
-    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new FormatError("it has a size beyond all files");
+    if (value > BigInt(Number.MAX_SAFE_INTEGER))
+      throw new FormatError("it states a size larger than any file");
     return Number(value);
   }
 
-  /** A number of things that follow. */
+  /** The number of items that follow. */
   count(): number {
     const n = this.u64();
     if (n > this.left) throw new FormatError("it lists more than any GPT-2's file");
@@ -189,7 +190,7 @@ class Cursor {
   }
 
   private list(depth: number): GgufValue[] {
-    if (depth > 2) throw new FormatError("it has lists of lists of lists");
+    if (depth > 2) throw new FormatError("its lists are nested too deep");
     const type = this.u32();
     const items: GgufValue[] = [];
     for (let left = this.count(); left > 0; left--) items.push(this.value(type, depth + 1));
@@ -204,7 +205,7 @@ function parseHead(cursor: Cursor, { path, size }: OpenFile): GgufHead {
   const version = cursor.u32();
   if (version !== 2 && version !== 3) {
     const what = (version & 0xffff) === 0 ? "its numbers are big-endian" : `its version is ${version}`;
-    throw new FormatError(`${what}, and little-endian files of version 2 and 3 are read`);
+    throw new FormatError(`${what}; only little-endian files of version 2 or 3 can be read`);
   }
   const n_tensors = cursor.count();
   const n_values = cursor.count();
@@ -218,7 +219,7 @@ function parseHead(cursor: Cursor, { path, size }: OpenFile): GgufHead {
   for (let i = 0; i < n_tensors; i++) {
     const name = cursor.text();
     const rank = cursor.u32();
-    if (rank > RANK_LIMIT) throw new FormatError(`the tensor ${quote(name)} has ${rank} sizes`);
+    if (rank > RANK_LIMIT) throw new FormatError(`the tensor ${quote(name)} has ${rank} dimensions`);
     const dims = Array.from({ length: rank }, () => cursor.u64());
     described.push({ name, dims, number: cursor.u32(), offset: cursor.u64() });
   }
@@ -233,7 +234,7 @@ function parseHead(cursor: Cursor, { path, size }: OpenFile): GgufHead {
     const type = TYPES.get(number);
     if (!type) {
       throw new UserError(`${path}: ${shorten(name)} has the type number ${number}`, {
-        next: `take the file in one of ${KNOWN_TYPES}`,
+        next: `get the file in one of ${KNOWN_TYPES}`,
       });
     }
     const shape = dims.reverse();
@@ -252,9 +253,8 @@ function parseHead(cursor: Cursor, { path, size }: OpenFile): GgufHead {
 const VALUES_AT_ONCE = 1 << 19;
 
 /**
- * Reads the first rows of a tensor and hands them on, some whole rows at a time; a vector is one row. The format has no
- * checksums.
- * @param visit gets values that are valid during the call, and how many rows went before
+ * Reads the first rows of a tensor, several whole rows at a time; a vector is one row. The format has no checksums.
+ * @param visit called with values that are valid during the call, and the number of rows before them
  * @throws UserError when the file cannot be read or ends early
  */
 export async function readRows(

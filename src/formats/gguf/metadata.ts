@@ -2,21 +2,21 @@ import { isModelSize } from "../../model/hparams.js";
 import { quote, UserError } from "../../system/errors.js";
 import { FETCH_AGAIN, type GgufHead, type GgufValue } from "./gguf-file.js";
 
-/** A file's metadata by type; whatever has another type than asked for is refused by its name. */
+/** A file's metadata, read by name and type; a value of another type is refused by name. */
 export class Metadata {
   constructor(private readonly head: Pick<GgufHead, "path" | "values">) {}
 
-  /** @throws UserError when there is one and it is no text */
+  /** @throws UserError when the value is not text */
   text(name: string): string | undefined {
     return this.#get(name, "a text", (value) => typeof value === "string");
   }
 
-  /** @throws UserError when there is one and it is no number */
+  /** @throws UserError when the value is not a number */
   number(name: string): number | undefined {
     return this.#get(name, "a number", (value) => typeof value === "number");
   }
 
-  /** A positive whole number. @throws UserError when there is one and it is something else */
+  /** A size of the model. @throws UserError when the value is not a positive whole number */
   size(name: string): number | undefined {
     const value = this.head.values.get(name);
     const n = typeof value === "bigint" ? Number(value) : value;
@@ -25,28 +25,29 @@ export class Metadata {
     throw this.#wrong(name, "a positive whole number");
   }
 
-  /** A size that no model is without. @throws UserError when it is missing or something else */
+  /** A required size. @throws UserError when it is missing or not a positive whole number */
   neededSize(name: string): number {
     return this.size(name) ?? this.#missing(name);
   }
 
-  /** The id of a token. @throws UserError when there is one and it is something else */
+  /** @throws UserError when the value is not a token's id */
   id(name: string): number | undefined {
     return this.#get(name, "the id of a token", (value) => Number.isInteger(value) && (value as number) >= 0);
   }
 
+  /** false where it is missing. @throws UserError when the value is not a boolean */
   flag(name: string): boolean {
     return this.#get<boolean>(name, "true or false", (value) => typeof value === "boolean") ?? false;
   }
 
-  /** @throws UserError when it is missing or something else */
+  /** A required list. @throws UserError when it is missing or not a list of texts */
   neededTexts(name: string): readonly string[] {
     const isTexts = (value: GgufValue): boolean =>
       Array.isArray(value) && value.every((item) => typeof item === "string");
     return this.#get<readonly string[]>(name, "a list of texts", isTexts) ?? this.#missing(name);
   }
 
-  /** @throws UserError when there is one and it is something else */
+  /** @throws UserError when the value is not a list of numbers */
   numbers(name: string): readonly number[] | undefined {
     return this.#get(
       name,

@@ -1,6 +1,6 @@
 import { LM_HEAD } from "../../model/parameters.js";
 
-/** What llama.cpp calls the parts of a layer. */
+/** llama.cpp's names for the parts of a layer. */
 const PARTS: Readonly<Record<string, string>> = {
   ln_1: "attn_norm",
   "attn/c_attn": "attn_qkv",
@@ -11,8 +11,7 @@ const PARTS: Readonly<Record<string, string>> = {
 };
 
 /**
- * The name of a parameter in a GGUF file: "model/h0/attn/c_attn/w" -> "blk.0.attn_qkv.weight". Weights of linear layers
- * are [n_out, n_in] there.
+ * The name of a parameter in a GGUF file: "model/h0/attn/c_attn/w" -> "blk.0.attn_qkv.weight".
  * Source: llama.cpp's gguf-py/gguf/tensor_mapping.py.
  */
 export function ggufName(name: string): string {
@@ -24,7 +23,7 @@ export function ggufName(name: string): string {
   return layer === undefined ? `output_norm.${suffix}` : `blk.${layer}.${PARTS[part]}.${suffix}`;
 }
 
-/** A shape as a GGUF file has it: [1, n_in, n_out] -> [n_out, n_in]. */
+/** A parameter's shape in a GGUF file, where linear layers are transposed: [1, n_in, n_out] -> [n_out, n_in]. */
 export function ggufShape(shape: readonly number[]): readonly number[] {
   return shape.length === 3 ? [shape[2], shape[1]] : shape;
 }

@@ -12,12 +12,12 @@ import { ggufName, ggufShape } from "./names.js";
 import { readGgufTokenizer } from "./tokenizer.js";
 import { transpose } from "./transpose.js";
 
-/** llama.cpp's name for a part of a file, and its number and theirs. */
+/** llama.cpp's name for a shard: its stem, its number and how many there are. */
 const SHARD = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
 const WTE = "model/wte";
 
 /**
- * Opens a GGUF file of llama.cpp's or ollama's, whole or in shards, whatever its types. Tensors are read one by one.
+ * Opens a GGUF file of llama.cpp or ollama, whole or in shards. Tensors are read one by one.
  * @param path the file, or any of its shards
  * @throws UserError when it is missing or damaged, or is not a GPT-2
  */
@@ -44,7 +44,7 @@ export async function openGguf(path: string): Promise<ForeignModel> {
   return { hparams, source, vocabulary, special: encoder.special, notices, origin: "GGUF" };
 }
 
-/** Files of before 2025 have the embedding twice, once as the output matrix: then the model has one for both. */
+/** Files from before 2025 repeat the embedding as the output matrix: drops the copy, so that one matrix serves as both. */
 async function withoutRepeatedHead(head: GgufHead): Promise<GgufHead> {
   const [output, wte] = [LM_HEAD, WTE].map((name) => head.tensors.get(ggufName(name)));
   if (!output || !wte || !(await isSameMatrix(output, wte))) return head;
@@ -53,15 +53,15 @@ async function withoutRepeatedHead(head: GgufHead): Promise<GgufHead> {
   return { ...head, tensors };
 }
 
-/** The file's head; of a file in shards the first one's values and the tensors of all. */
+/** The file's header; for shards, the first one's metadata and the tensors of all. */
 async function readShards(path: string): Promise<GgufHead> {
   const one = await readGgufHead(path);
   const count = new Metadata(one).number("split.count") ?? 1;
-  if (count <= 1) return one; // 0 where shards were put together
+  if (count <= 1) return one; // 0 after shards were joined
   const [, stem, , total] = SHARD.exec(basename(path)) ?? [];
   if (Number(total) !== count) {
     throw new UserError(`${path} is one of ${count} shards`, {
-      next: `give it its own name again, NAME-00001-of-${pad(count)}.gguf, next to the others`,
+      next: `rename it to NAME-00001-of-${pad(count)}.gguf, next to the others`,
     });
   }
   const tensors = new Map<string, GgufTensor>();
@@ -83,9 +83,9 @@ async function readShards(path: string): Promise<GgufHead> {
 const pad = (n: number): string => String(n).padStart(5, "0");
 
 /**
- * What the file says of its network, in our terms.
- * Source: llama.cpp's src/llama-model.cpp, LLM_ARCH_GPT2: its activation is GPT-2's own, and scores are scaled as usual.
- * @param n_tokens in the file's list, which has one for each row of the embedding
+ * The hyperparameters that the file states. The activation and the scaling of scores are always GPT-2's.
+ * Source: llama.cpp's src/llama-model.cpp, LLM_ARCH_GPT2.
+ * @param n_tokens tokens in the file's list, one per row of the embedding
  */
 function readHparams({ path, tensors }: GgufHead, metadata: Metadata, n_tokens: number): Hparams {
   const sizes = {
@@ -115,16 +115,16 @@ function readHparams({ path, tensors }: GgufHead, metadata: Metadata, n_tokens: 
   return {
     ...sizes,
     n_inner: metadata.size("gpt2.feed_forward_length") ?? 4 * n_embd,
-    layer_norm_epsilon: Number(epsilon.toPrecision(7)), // what float32 has made of 1e-5 is 1e-5
+    layer_norm_epsilon: Number(epsilon.toPrecision(7)), // float32's nearest to 1e-5 is meant as 1e-5
     tie_word_embeddings: !tensors.has(ggufName(LM_HEAD)),
   };
 }
 
-/** @param n_vocab this many rows of the matrices of tokens are read */
+/** @param n_vocab rows of the embedding and the output matrix to read */
 function openSource(head: GgufHead, hparams: Hparams, n_vocab: number): WeightSource {
   const { path } = head;
   const rest = new Map(head.tensors);
-  // Before a list of names is made: a file may speak of millions of layers.
+  // Checked before names are listed: a damaged file may claim millions of layers.
   if (rest.size < 12 * hparams.n_layer) {
     throw new UserError(`${path} has ${rest.size} tensors, too few for ${hparams.n_layer} layers`, {
       next: FETCH_AGAIN,
@@ -166,7 +166,7 @@ function openSource(head: GgufHead, hparams: Hparams, n_vocab: number): WeightSo
   };
 }
 
-/** @param shape as we have it: [1, n_in, n_out] for a linear layer, which is [n_out, n_in] in the file */
+/** @param shape OpenAI's: a linear layer is [1, n_in, n_out], and [n_out, n_in] in the file */
 async function readInto(target: Float32Array, tensor: GgufTensor, shape: readonly number[]): Promise<void> {
   if (shape.length === 3) {
     const [, n_in, n_out] = shape;
@@ -182,7 +182,7 @@ async function readInto(target: Float32Array, tensor: GgufTensor, shape: readonl
 const isSameShape = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((n, axis) => n === b[axis]);
 
-/** Whether two matrices have the same values, whatever they are stored as: their hashes as float32 are the same. */
+/** Whether two matrices have the same values, however stored: compares hashes of their float32 values. */
 async function isSameMatrix(a: GgufTensor, b: GgufTensor): Promise<boolean> {
   return isSameShape(a.shape, b.shape) && (await digest(a)) === (await digest(b));
 }

@@ -1,20 +1,20 @@
-// The blocks in which ggml keeps quantised values, and their values as float32, rounded as ggml rounds them: a product
-// of a float16 scale and a small integer is exact in float32, and what is left is one rounding a value.
+// ggml's blocks of quantized values, decoded to float32 with ggml's rounding: a float16 scale times a small integer is
+// exact in float32, which leaves one rounding per value.
 // Source: ggml/src/ggml-common.h (the blocks' layouts) and ggml-quants.c (dequantize_row_...).
 import { decodeFloat16, encodeFloat16 } from "../floats.js";
 
-/** A way to keep values in blocks. */
+/** A type that stores values in blocks. */
 export interface BlockType {
   readonly name: string;
   /** Values per block. */
   readonly values: number;
   /** Bytes per block. */
   readonly bytes: number;
-  /** Writes the values of whole blocks to `target`: target.length of them. */
+  /** Decodes whole blocks into `target`, target.length values. */
   decode(blocks: Uint8Array, target: Float32Array): void;
 }
 
-/** A type of which every block is decoded by itself: the block begins at byte `b`, its values go to `y` and on. */
+/** A type that decodes block by block, from byte `b` on to target[y] and on. */
 function blockType(
   name: string,
   values: number,
@@ -34,7 +34,7 @@ function blockType(
 const half = new Uint16Array(1);
 const single = new Float32Array(1);
 
-/** The float16 at a place, as float32. */
+/** The float16 at a byte offset, as float32. */
 function float16At(bytes: Uint8Array, at: number): number {
   half[0] = bytes[at] | (bytes[at + 1] << 8);
   decodeFloat16(half, single);
@@ -43,15 +43,15 @@ function float16At(bytes: Uint8Array, at: number): number {
 
 const signed = (byte: number): number => (byte << 24) >> 24;
 
-/** A float16 scale, 32 signed bytes. */
+/** A float16 scale, then 32 signed bytes. */
 export const Q8_0 = blockType("Q8_0", 32, 34, (blocks, b, target, y) => {
   const d = float16At(blocks, b);
   for (let i = 0; i < 32; i++) target[y + i] = d * signed(blocks[b + 2 + i]);
 });
 
 /**
- * 32 values of 4 or 5 bits: a scale, for some types a minimum, for 5 bits four bytes with the fifth bits, then the low 4
- * bits of each, where byte i has those of the values i and i + 16. Without a minimum zero is in the middle.
+ * 32 values of 4 or 5 bits: a scale, a minimum in some types, four bytes of fifth bits in 5-bit types, then the low 4
+ * bits, byte i with those of values i and i + 16. Without a minimum, values are centred on zero.
  */
 function smallBlocks(name: string, bits: 4 | 5, hasMinimum: boolean): BlockType {
   const highs = hasMinimum ? 4 : 2;
@@ -73,7 +73,7 @@ export const Q4_1 = smallBlocks("Q4_1", 4, true);
 export const Q5_0 = smallBlocks("Q5_0", 5, false);
 export const Q5_1 = smallBlocks("Q5_1", 5, true);
 
-/** 16 bytes of scales (4 bits) and minima (4 bits), 64 of values of 2 bits, float16 scales of the scales and minima. */
+/** 16 bytes of 4-bit scales and 4-bit minima, 64 bytes of 2-bit values, float16 scales of the scales and the minima. */
 export const Q2_K = blockType("Q2_K", 256, 84, (blocks, b, target, y) => {
   const d = float16At(blocks, b + 80);
   const least = float16At(blocks, b + 82);
@@ -84,7 +84,7 @@ export const Q2_K = blockType("Q2_K", 256, 84, (blocks, b, target, y) => {
   }
 });
 
-/** 32 bytes of third bits, 64 of values' low 2 bits, 12 with 16 scales of 6 bits, a float16 scale of the scales. */
+/** 32 bytes of third bits, 64 bytes of low 2 bits, 12 bytes with sixteen 6-bit scales, a float16 scale of the scales. */
 export const Q3_K = blockType("Q3_K", 256, 110, (blocks, b, target, y) => {
   const d = float16At(blocks, b + 108);
   for (let part = 0; part < 16; part++) {
@@ -100,8 +100,8 @@ export const Q3_K = blockType("Q3_K", 256, 110, (blocks, b, target, y) => {
 });
 
 /**
- * 256 values of 4 or 5 bits: float16 scales of the scales and of the minima, eight of each in 6 bits, for 5 bits 32 bytes
- * with the fifth bits, then the low 4 bits.
+ * 256 values of 4 or 5 bits: float16 scales of the scales and the minima, eight 6-bit scales and eight 6-bit minima, 32
+ * bytes of fifth bits in the 5-bit type, then the low 4 bits.
  */
 function kBlocks(name: string, bits: 4 | 5): BlockType {
   const lows = bits === 5 ? 48 : 16;
@@ -123,7 +123,7 @@ function kBlocks(name: string, bits: 4 | 5): BlockType {
 export const Q4_K = kBlocks("Q4_K", 4);
 export const Q5_K = kBlocks("Q5_K", 5);
 
-/** The 6 bits of a scale: the first four whole, the others in two parts. */
+/** The i-th 6-bit scale: the first four are whole, the others split in two. */
 const scaleOf = (bytes: Uint8Array, at: number, i: number): number =>
   i < 4 ? bytes[at + i] & 63 : (bytes[at + i + 4] & 15) | ((bytes[at + i - 4] >> 6) << 4);
 
@@ -134,7 +134,7 @@ const minimumOf = (bytes: Uint8Array, at: number, i: number): number =>
 export const Q6_K = blockType("Q6_K", 256, 210, (blocks, b, target, y) => {
   const d = float16At(blocks, b + 208);
   for (let i = 0; i < 256; i++) {
-    const part = (i >> 5) & 3; // of the four parts of a half
+    const part = (i >> 5) & 3; // of the four quarters of a half
     const low = (blocks[b + 64 * (i >> 7) + (i & 63)] >> (part < 2 ? 0 : 4)) & 15;
     const high = (blocks[b + 128 + 32 * (i >> 7) + (i & 31)] >> (2 * part)) & 3;
     target[y + i] = d * signed(blocks[b + 192 + (i >> 4)]) * ((low | (high << 4)) - 32);
@@ -142,11 +142,11 @@ export const Q6_K = blockType("Q6_K", 256, 210, (blocks, b, target, y) => {
 });
 
 /**
- * Rounds values to Q8_0 as ggml does: scale = largest magnitude / 127, kept as float16; values divided by the scale
- * as it was before, to the nearest, ties away from zero.
+ * Quantizes values to Q8_0 as ggml does: scale = largest magnitude / 127, stored as float16; values are divided by the
+ * scale before its rounding and rounded to the nearest, ties away from zero.
  * Source: quantize_row_q8_0_ref.
- * @param values a multiple of 32 of them
- * @returns the index of the first value that makes its block's scale too large for float16, or -1
+ * @param values their number is a multiple of 32
+ * @returns the index of the first value whose block has a scale too large for float16, or -1
  */
 export function encodeQ8_0(values: Float32Array, target: Uint8Array): number {
   for (let y = 0, b = 0; y < values.length; y += 32, b += 34) {

@@ -12,7 +12,7 @@ import { quote, UserError } from "../../system/errors.js";
 import { FETCH_AGAIN } from "./gguf-file.js";
 import type { Metadata } from "./metadata.js";
 
-/** The kinds of tokens. Source: llama.cpp's gguf-py/gguf/constants.py, TokenType. */
+/** The types of tokens. Source: llama.cpp's gguf-py/gguf/constants.py, TokenType. */
 export const TOKEN_TYPE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5 } as const;
 
 const PLAIN: ReadonlySet<number> = new Set([TOKEN_TYPE.unknown, TOKEN_TYPE.control, TOKEN_TYPE.userDefined]);
@@ -24,22 +24,22 @@ export const ENDS = [
   "tokenizer.ggml.eom_token_id",
 ] as const;
 
-/** A vocabulary as OpenAI's two files have it. */
+/** A vocabulary in the form of OpenAI's two files. */
 export interface GgufTokenizer {
   /** Text of encoder.json. */
   readonly encoderJson: Buffer;
   /** Text of vocab.bpe. */
   readonly vocabBpe: Buffer;
   readonly encoder: Encoder;
-  /** How many tokens at the end of the file's list stand for nothing; they are not in the vocabulary. */
+  /** Unused tokens at the end of the file's list, which are left out of the vocabulary. */
   readonly n_unused: number;
 }
 
 /**
  * Reads the tokenizer of a GGUF file: byte-level BPE that splits a text as GPT-2 does.
  * Source: llama.cpp's src/llama-vocab.cpp.
- * @param path the file's, for messages
- * @throws UserError that names the value which is another tokenizer's, or wrong
+ * @param path the file's path, for messages
+ * @throws UserError that names the value when it is wrong or belongs to another tokenizer
  */
 export async function readGgufTokenizer(metadata: Metadata, path: string): Promise<GgufTokenizer> {
   const refuse = (name: string, value: string, wanted: string): never => {
@@ -49,13 +49,13 @@ export async function readGgufTokenizer(metadata: Metadata, path: string): Promi
   };
   const model = metadata.text("tokenizer.ggml.model") ?? "";
   if (model !== "gpt2") refuse("tokenizer.ggml.model", model, "gpt2");
-  // Files of before 2024-05 do not say how a text is split.
+  // Files from before 2024-05 do not say how a text is split.
   const pre = metadata.text("tokenizer.ggml.pre") ?? "gpt-2";
   if (pre !== "gpt-2") refuse("tokenizer.ggml.pre", pre, "gpt-2");
   const listed = metadata.neededTexts("tokenizer.ggml.tokens");
   const types = metadata.numbers("tokenizer.ggml.token_type") ?? listed.map(() => TOKEN_TYPE.normal);
   if (types.length !== listed.length) {
-    throw new UserError(`${path}: it has ${listed.length} tokens and ${types.length} kinds of them`, {
+    throw new UserError(`${path}: it has ${listed.length} tokens and ${types.length} token types`, {
       next: FETCH_AGAIN,
     });
   }
@@ -64,7 +64,7 @@ export async function readGgufTokenizer(metadata: Metadata, path: string): Promi
   const added = new Map<string, AddedToken>();
   const ids = new Map<string, number>();
   for (const [id, text] of listed.slice(0, n_vocab).entries()) {
-    // Those that no merge makes are written as they are.
+    // Tokens that no merge makes are stored as plain text.
     const isPlain = PLAIN.has(types[id]);
     const token = isPlain ? inByteCharacters(text) : text;
     if (ids.has(token)) {
@@ -91,7 +91,7 @@ export async function readGgufTokenizer(metadata: Metadata, path: string): Promi
   return { ...files, encoder, n_unused: listed.length - n_vocab };
 }
 
-/** OpenAI's own two files, which are read fastest, where these are their tokens and merges. */
+/** OpenAI's own two files, which load fastest, if the tokens and merges are theirs. */
 async function openAiFiles(
   ids: ReadonlyMap<string, number>,
   merges: readonly string[],
@@ -105,7 +105,7 @@ async function openAiFiles(
   return isSame ? { encoderJson, vocabBpe } : undefined;
 }
 
-/** How the model means its tokens: where a text begins and ends, if that is not OpenAI's way. */
+/** Which tokens begin and end a text, where the model differs from OpenAI's. */
 function specialTokens(
   metadata: Metadata,
   n_vocab: number,

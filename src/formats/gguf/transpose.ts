@@ -1,10 +1,10 @@
-/** What is read and what is written of such a square stay in the processor's cache. */
+/** A square of this size, read and written, stays in the processor's cache. */
 const SQUARE = 32;
 
 /**
- * Copies a matrix, or a part of a larger one, into another, rows to columns: to[c, r] = from[r, c].
- * @param from [n_rows, fromWidth], of which the first n_columns columns are copied
- * @param to [n_columns, toWidth], whose first n_rows columns are written
+ * Transposes a matrix, or part of a larger one: to[c, r] = from[r, c].
+ * @param from [n_rows, fromWidth]; its first n_columns columns are read
+ * @param to [n_columns, toWidth]; its first n_rows columns are written
  */
 export function transpose(
   from: Float32Array,

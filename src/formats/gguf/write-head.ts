@@ -5,10 +5,10 @@ import { quote, UserError } from "../../system/errors.js";
 import { GGUF_MAGIC } from "./gguf-file.js";
 import { ENDS, TOKEN_TYPE } from "./tokenizer.js";
 
-/** What a file's head says of its model. */
+/** What a file's header says of its model. */
 export interface ModelToDescribe {
   readonly hparams: Hparams;
-  /** The vocabulary's files: vocab.bpe has its merges. */
+  /** The vocabulary's files; vocab.bpe has the merges. */
   readonly vocabulary: ReadonlyMap<string, Uint8Array>;
   readonly encoder: Pick<
     Encoder,
@@ -16,12 +16,12 @@ export interface ModelToDescribe {
   >;
 }
 
-/** A tensor of a file. */
+/** A tensor to list in the header. */
 export interface TensorToDescribe {
   readonly name: string;
-  /** Rows and columns, the reverse of the order in the file. */
+  /** [rows, columns], the reverse of the file's order. */
   readonly shape: readonly number[];
-  /** The type's number. */
+  /** ggml's number of the type. */
   readonly type: number;
   readonly bytes: number;
 }
@@ -29,21 +29,21 @@ export interface TensorToDescribe {
 /** Tensors begin at a multiple of this. */
 const GGUF_ALIGNMENT = 32;
 
-/** Options that a GGUF file of a GPT-2 has no place for: they are as in OpenAI's. */
+/** Options that a GGUF file of a GPT-2 cannot state: llama.cpp assumes OpenAI's values. */
 const FIXED = ["activation_function", "scale_attn_weights", "scale_attn_by_inverse_layer_idx"] as const;
 
 const VERSION = 3;
-/** Of ggml's blocks: the second since there are any. */
+/** The second layout of ggml's blocks. */
 const QUANTIZATION_VERSION = 2;
 
-/** The zero bytes that pad this many to the alignment. */
+/** Zero bytes that pad `length` bytes to the alignment. */
 export function padding(length: number): Buffer {
   return Buffer.alloc((GGUF_ALIGNMENT - (length % GGUF_ALIGNMENT)) % GGUF_ALIGNMENT);
 }
 
 /**
- * A file's bytes before its first tensor, with the metadata that llama.cpp's convert_hf_to_gguf.py writes of a GPT-2.
- * @param fileType as llama.cpp numbers what most tensors are
+ * A file's bytes before its first tensor, with the metadata that llama.cpp's convert_hf_to_gguf.py writes for a GPT-2.
+ * @param fileType llama.cpp's number for the type of most tensors
  * @throws UserError when the model has more tokens that end a text than the format has places for
  */
 export function ggufHead(
@@ -71,8 +71,8 @@ export function ggufHead(
 }
 
 /**
- * What llama.cpp has a value for.
- * @throws UserError when the model computes something that llama.cpp does not compute for a GPT-2
+ * The metadata of the network.
+ * @throws UserError when llama.cpp cannot compute this variant of GPT-2
  */
 function networkValues(hparams: Hparams, name: string, fileType: number): Buffer[] {
   const { n_ctx, n_embd, n_head, n_layer } = hparams;
@@ -104,12 +104,12 @@ function tokenizerValues({ encoder, vocabulary }: ModelToDescribe): Buffer[] {
   const ends = special.eos.length > 0 ? special.eos : endOfText === undefined ? [] : [endOfText];
   if (ends.length > ENDS.length) {
     throw new UserError(
-      `the model has ${ends.length} tokens that end a text, and a GGUF file holds ${ENDS.length} at most`,
+      `the model has ${ends.length} tokens that end a text, and a GGUF file holds at most ${ENDS.length}`,
     );
   }
   if (special.begin.length > 1 || (special.begin.length === 1 && special.begin[0] !== startOfText)) {
     throw new UserError(
-      `before every prompt the model has the tokens ${quote(special.begin, 60)}, and a GGUF file has a place for bos alone`,
+      `the model puts the tokens ${quote(special.begin, 60)} before every prompt, and a GGUF file can name only bos`,
       { next: "choose another format" },
     );
   }
@@ -143,7 +143,7 @@ function tokenizerValues({ encoder, vocabulary }: ModelToDescribe): Buffer[] {
   ];
 }
 
-/** The types of values. */
+/** Types of metadata values. */
 const U32 = 4;
 const I32 = 5;
 const F32 = 6;

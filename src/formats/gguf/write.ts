@@ -10,7 +10,7 @@ import { encodeQ8_0, Q8_0 } from "./quantized.js";
 import { transpose } from "./transpose.js";
 import { ggufHead, type ModelToDescribe, padding } from "./write-head.js";
 
-/** How matrices are stored; vectors and positions are float32 always, as llama.cpp has them. */
+/** How matrices are stored; vectors and position embeddings are always float32, as in llama.cpp. */
 export const GGUF_DTYPES = ["float32", "float16", "q8_0"] as const;
 export type GgufDtype = (typeof GGUF_DTYPES)[number];
 
@@ -25,17 +25,17 @@ export interface WriteGgufOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Of each type: the number of a file that has most tensors in it, its own number, and bytes for how many values. */
+/** For each type: the file type, the tensor type, values per block and bytes per block. */
 const STORED = {
   float32: { file: 0, type: 0, values: 1, bytes: 4 },
   float16: { file: 1, type: 1, values: 1, bytes: 2 },
   q8_0: { file: 7, type: 8, values: Q8_0.values, bytes: Q8_0.bytes },
 } as const;
 
-/** A tensor that is written. */
+/** A tensor to write. */
 interface Written {
   readonly name: string;
-  /** As we have it. */
+  /** OpenAI's. */
   readonly shape: readonly number[];
   readonly dtype: GgufDtype;
   readonly bytes: number;
@@ -43,10 +43,11 @@ interface Written {
 
 /**
  * Writes a model as one GGUF file for llama.cpp and ollama, with the names and shapes of llama.cpp's
- * convert_hf_to_gguf.py. One tensor at a time is in memory; the file is written beside its place and renamed.
+ * convert_hf_to_gguf.py. Holds one tensor in memory; the file is written beside its place and renamed.
  * @param model its parameters under OpenAI's names
- * @returns bytes of its tensors
- * @throws UserError when the source or the disk fails, or a value does not fit the type; the signal's reason on an abort
+ * @returns the bytes of its tensors
+ * @throws UserError when the source or the disk fails, or a value is too large for the type; the signal's reason on an
+ *   abort
  */
 export async function writeGguf(
   path: string,
@@ -80,7 +81,7 @@ export async function writeGguf(
   return total;
 }
 
-/** How a parameter is written: in the type that was asked for where it is a matrix whose rows are whole blocks. */
+/** How a parameter is stored: in the wanted type if it is a matrix whose rows are whole blocks. */
 function written(name: string, shape: readonly number[], wanted: GgufDtype): Written {
   const isPlain = shape.length === 1 || name === "model/wpe";
   const isWhole = (ggufShape(shape).at(-1) as number) % Q8_0.values === 0;
@@ -89,28 +90,28 @@ function written(name: string, shape: readonly number[], wanted: GgufDtype): Wri
   return { name, shape, dtype, bytes: (sizeOf(shape) / values) * bytes };
 }
 
-/** A tensor's bytes as the file has them, some whole rows at a time; each piece is valid until the next is asked for. */
+/** A tensor's bytes in the file, several whole rows at a time; each chunk is valid until the next is requested. */
 async function* encoded(source: WeightSource, { name, shape, dtype }: Written): AsyncGenerator<Uint8Array> {
   const values = new Float32Array(sizeOf(shape));
   await source.read(name, values);
-  const isLinear = shape.length === 3; // [1, n_in, n_out], which becomes [n_out, n_in]
+  const isLinear = shape.length === 3; // [1, n_in, n_out] -> [n_out, n_in]
   const width = ggufShape(shape).at(-1) as number;
   const n_rows = values.length / width;
   const atOnce = Math.min(n_rows, Math.max(1, Math.floor(CHUNK_VALUES / width)));
-  const turned = new Float32Array(isLinear ? atOnce * width : 0);
+  const transposed = new Float32Array(isLinear ? atOnce * width : 0);
   const room = new Uint8Array(((atOnce * width) / STORED[dtype].values) * STORED[dtype].bytes);
   for (let first = 0; first < n_rows; first += atOnce) {
     const n = Math.min(atOnce, n_rows - first);
     let rows = values.subarray(first * width, (first + n) * width);
     if (isLinear) {
-      rows = turned.subarray(0, n * width);
+      rows = transposed.subarray(0, n * width);
       transpose(values.subarray(first), n_rows, rows, width, width, n);
     }
     yield encode(name, rows, dtype, room);
   }
 }
 
-/** The values as the type has them: in the beginning of `room`, or float32 in their own memory. */
+/** The values' bytes in the type: at the start of `room`, or for float32 a view of the values. */
 function encode(name: string, values: Float32Array, dtype: GgufDtype, room: Uint8Array): Uint8Array {
   if (dtype === "float32") return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   const target = room.subarray(0, (values.length / STORED[dtype].values) * STORED[dtype].bytes);

@@ -18,13 +18,13 @@ interface LoraPair {
   b?: StoredTensor;
 }
 
-/** What changes nothing: an option of adapter_config.json that is not used. */
+/** Whether an option of adapter_config.json is off. */
 const isUnused = (value: unknown): boolean =>
   value == null ||
   value === false ||
   (typeof value === "object" && Object.keys(value as object).length === 0);
 
-/** Options that make an adapter more than w + scale a b. */
+/** Options that make an adapter compute something other than w + scale a b. */
 const OTHER = [
   "use_dora",
   "modules_to_save",
@@ -35,11 +35,11 @@ const OTHER = [
 ];
 
 /**
- * The base with an adapter of PEFT merged: LoRA on the linear layers, beside the base in its folder.
+ * The base model with PEFT's LoRA adapter from the same folder merged into its linear layers.
  * Source: peft's tuners/lora/layer.py, get_delta_weight and its scaling.
  * @param names the folder's files
- * @returns the base as it is where the folder has no adapter
- * @throws UserError when the adapter is of another kind, or not of this base
+ * @returns the base itself if the folder has no adapter
+ * @throws UserError when the adapter is of another kind or for another base
  */
 export async function withAdapter(
   folder: string,
@@ -63,7 +63,9 @@ export async function withAdapter(
     const fits = `${a?.shape}` === `${[r, n_in]}` && `${b?.shape}` === `${[n_out, r]}`;
     if (!fits) {
       const shapes = [a, b].map((each) => (each ? showShape(each.shape) : "nothing")).join(" and ");
-      throw new UserError(`${join(folder, name)}: ${key} has LoRA of ${shapes}, which does not fit its base`);
+      throw new UserError(
+        `${join(folder, name)}: ${key} has LoRA of ${shapes}, which does not match its base`,
+      );
     }
   }
   const notices = [`LoRA of ${pairs.size} matrices is merged`];
@@ -71,7 +73,7 @@ export async function withAdapter(
   return { source: { path: at, tensors, read, close: () => base.close() }, notices };
 }
 
-/** LoRA's rank, and alpha / r or alpha / sqrt(r). @throws UserError for what is more than that */
+/** LoRA's rank r and its scale, alpha / r or alpha / sqrt(r). @throws UserError for any other adapter */
 function scaleOf(json: unknown, path: string): { scale: number; r: number } {
   const config = (typeof json === "object" && json !== null ? json : {}) as Readonly<Record<string, unknown>>;
   const refuse = (what: string): never => {
@@ -87,7 +89,7 @@ function scaleOf(json: unknown, path: string): { scale: number; r: number } {
   return { r, scale: lora_alpha / (use_rslora === true ? Math.sqrt(r) : r) };
 }
 
-/** LoRA's matrices by the name of the weights they change. */
+/** LoRA's matrices, by the name of the weights they change. */
 async function openPairs(path: string, n_layer: number): Promise<Map<string, LoraPair>> {
   const file = await (path.endsWith(".bin") ? openTorchFile(path) : openSafetensors(path));
   const pairs = new Map<string, LoraPair>();
@@ -98,7 +100,7 @@ async function openPairs(path: string, n_layer: number): Promise<Map<string, Lor
       );
     if (!found || Number(found[1]) >= n_layer) {
       const shown = quote(name, 60);
-      throw new UserError(`${path}: ${shown} is no LoRA of a linear layer of this model`, { next: NEXT });
+      throw new UserError(`${path}: ${shown} is not LoRA for a linear layer of this model`, { next: NEXT });
     }
     const key = `model/h${Number(found[1])}/${found[2].replace(".", "/")}/w`;
     const pair = pairs.get(key) ?? {};
@@ -108,7 +110,7 @@ async function openPairs(path: string, n_layer: number): Promise<Map<string, Lor
   return pairs;
 }
 
-/** target += scale a b, each value rounded once. target [n_in, n_out], a [r, n_in], b [n_out, r] */
+/** target += scale (b a)^T, each value rounded once. target [n_in, n_out], a [r, n_in], b [n_out, r] */
 async function add({ a, b }: LoraPair, scale: number, target: Float32Array): Promise<void> {
   const [rank, n_in] = (a as StoredTensor).shape;
   const n_out = target.length / n_in;

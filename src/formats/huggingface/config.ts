@@ -11,19 +11,19 @@ import { FETCH_AGAIN as NEXT, quote, UserError } from "../../system/errors.js";
 import { isObject } from "../../system/json.js";
 import { parseJson } from "./json.js";
 
-/** What a config.json of Hugging Face's GPT-2 says. */
+/** What Hugging Face's config.json says of a GPT-2. */
 export interface Config {
-  /** n_vocab is the number of rows of the embedding, which may be more than the tokenizer has tokens. */
+  /** n_vocab counts the embedding's rows; the tokenizer may have fewer tokens. */
   readonly hparams: Hparams;
-  /** The token that a text begins from, where one is named. */
+  /** The token that a text begins from, if any is named. */
   readonly bos: number | undefined;
-  /** The tokens that end a text; none where none is named. */
+  /** The tokens that end a text; empty if none is named. */
   readonly eos: readonly number[];
   /** What the user should know, one line each. */
   readonly notices: readonly string[];
 }
 
-/** The activations' names in transformers' activations.py, where they are not ours; the first three are OpenAI's. */
+/** Activations that transformers' activations.py also knows by other names; the first three are OpenAI's. */
 const OTHER_NAMES: Readonly<Record<string, Activation>> = {
   gelu_fast: "gelu_new",
   gelu_pytorch_tanh: "gelu_new",
@@ -32,7 +32,7 @@ const OTHER_NAMES: Readonly<Record<string, Activation>> = {
   swish: "silu",
 };
 
-/** The sizes: OpenAI's name, Hugging Face's, its general one, which goes before it, and the default. */
+/** Each size: OpenAI's name, GPT-2's name at Hugging Face, the general name, which takes precedence, and the default. */
 const SIZES = [
   ["n_vocab", "vocab_size", undefined, 50257],
   ["n_ctx", "n_positions", "max_position_embeddings", 1024],
@@ -42,11 +42,11 @@ const SIZES = [
 ] as const;
 
 /**
- * Reads config.json: sizes under either of their names, defaults where a field is missing, as transformers does.
- * (reorder_and_upcast_attn changes the order of a product's factors alone, for float16.)
+ * Reads config.json as transformers does: sizes under either name, defaults for missing fields.
+ * (reorder_and_upcast_attn, ignored here, only reorders a product for float16.)
  * Source: transformers' models/gpt2/configuration_gpt2.py.
  * @param file the file's path, for messages
- * @throws UserError when it is of another kind of model, or of a GPT-2 that computes what none here does
+ * @throws UserError for another kind of model, or a GPT-2 that computes something not supported here
  */
 export function parseConfig(json: string, file: string): Config {
   const values = parseJson(json, file);
@@ -54,7 +54,7 @@ export function parseConfig(json: string, file: string): Config {
   checkKind(values, file);
   const sizes = SIZES.map(([ours, theirs, general, usual]) => {
     const name = general !== undefined && values[general] != null ? general : theirs;
-    // Files of 2019 may have n_ctx alone.
+    // Files from 2019 may have only n_ctx.
     const value = values[name] ?? (ours === "n_ctx" ? values.n_ctx : undefined) ?? usual;
     if (!isModelSize(value)) {
       const fault = `${file}: ${name} must be a positive whole number, not ${show(value)}`;
@@ -67,36 +67,36 @@ export function parseConfig(json: string, file: string): Config {
   if (n_embd % n_head !== 0) {
     throw new UserError(`${file}: n_embd ${n_embd} is not a multiple of n_head ${n_head}`, { next: NEXT });
   }
-  // Nothing of the code is looked at; what it changes may be what config.json says, or more.
+  // The code is not read: it may compute anything.
   const notices =
     values.auto_map == null
       ? []
-      : ["config.json names code of the model's own (auto_map): it is read as a GPT-2"];
+      : ["config.json names custom code (auto_map), which is ignored: the model is read as a GPT-2"];
   return { hparams, bos: tokenIds(values.bos_token_id).at(0), eos: tokenIds(values.eos_token_id), notices };
 }
 
-/** @throws UserError for a model that is no GPT-2, has parts that no GPT-2 here has, or whose weights are no numbers */
+/** @throws UserError for a model that is not a GPT-2, has unsupported parts, or has quantized weights */
 function checkKind(values: Readonly<Record<string, unknown>>, file: string): void {
   const refuse = (what: string, next?: string): never => {
     throw new UserError(`${file}: ${what}`, { next: next ?? "only a GPT-2 can be imported" });
   };
-  // Files of 2019 have no model_type; what their fields are called says it.
+  // Files from 2019 have no model_type, but GPT-2's own field names.
   const isOld = values.model_type === undefined && "n_embd" in values && "n_layer" in values;
   if (values.model_type !== "gpt2" && !isOld) refuse(`model_type is ${show(values.model_type)}`);
   for (const name of ["add_cross_attention", "is_encoder_decoder"])
     if (values[name] != null && values[name] !== false) refuse(`${name} is ${show(values[name])}`);
   const pruned = values.pruned_heads;
   if (typeof pruned === "object" && pruned !== null && Object.keys(pruned).length > 0)
-    refuse(`pruned_heads is ${show(pruned)}`, "import the model as it was before heads were pruned");
+    refuse(`pruned_heads is ${show(pruned)}`, "import the model from before its heads were pruned");
   const quantized = values.quantization_config;
   if (quantized != null) {
     const { quant_method } = quantized as { quant_method?: unknown };
     const how = quant_method === undefined ? "" : ` (quant_method ${show(quant_method)})`;
-    refuse(`its weights are quantized${how}`, "import the model that was quantized");
+    refuse(`its weights are quantized${how}`, "import the original model");
   }
 }
 
-/** The options in which the model differs from OpenAI's. */
+/** Options that config.json sets. */
 function optionsOf(values: Readonly<Record<string, unknown>>, file: string): Partial<Architecture> {
   const options: Record<string, unknown> = {};
   for (const [name, { accepts, words }] of Object.entries(ARCHITECTURE_RULES)) {
@@ -114,19 +114,19 @@ function optionsOf(values: Readonly<Record<string, unknown>>, file: string): Par
   return options;
 }
 
-/** The ids in a field that holds one, a list, or none. */
+/** The ids in a field that holds one id, a list, or none. */
 export const tokenIds = (value: unknown): readonly number[] => [value].flat().filter(isId);
 
 const isId = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0;
 
-/** Any value of the file in a message: short and on one line. */
+/** A value for a message: short and on one line. */
 function show(value: unknown): string {
   return value === undefined ? "missing" : quote(value, 60);
 }
 
 /**
- * The config.json of a model: the fields that transformers asks for, and no more.
- * @param tokens the ids of the tokens that a text begins from and ends with
+ * The config.json of a model, with only the fields that transformers needs.
+ * @param tokens ids of the tokens that begin and end a text
  */
 export function configJson(
   hparams: Hparams,
@@ -144,7 +144,7 @@ export function configJson(
     n_layer,
     ...architectureOf(hparams),
     n_inner: unlikeOpenAi(hparams).n_inner ?? null,
-    // Without these two, transformers takes OpenAI's 50256, an id that a smaller vocabulary does not have.
+    // Without these two, transformers uses OpenAI's 50256, which a smaller vocabulary lacks.
     ...tokens,
     torch_dtype: "float32",
   };

@@ -3,7 +3,7 @@ import { readSmallFileIfThere } from "../../system/files.js";
 import { parseJson as parse } from "../../system/json.js";
 import { decodeText } from "../../system/text-encoding.js";
 
-/** The largest of these files, a tokenizer.json, has a few MB. */
+/** The largest such file, a tokenizer.json, has a few MB. */
 const LIMIT = 32 << 20;
 
 /**

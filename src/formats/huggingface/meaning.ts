@@ -1,11 +1,11 @@
-// What a tokenizer's tokens are for, of whatever kind it is.
+// What a tokenizer's special tokens are for, whatever its kind.
 import type { Encoder } from "../../encoder/encoder.js";
 import { type AddedToken, addedToken, type SpecialTokens } from "../../encoder/special-tokens.js";
 import { FETCH_AGAIN, quote, UserError } from "../../system/errors.js";
 import { isObject } from "../../system/json.js";
 import { type TokenizerFiles, templateOf } from "./tokenizer-files.js";
 
-/** A vocabulary as a model folder of ours has it. */
+/** A tokenizer in the form that our model folders store. */
 export interface Tokenizer {
   /** Its files, by their names: encoder.json and vocab.bpe, or tokenizer.json. */
   readonly vocabulary: ReadonlyMap<string, Buffer>;
@@ -13,22 +13,22 @@ export interface Tokenizer {
   readonly notices: readonly string[];
 }
 
-/** Added tokens, as far as the model knows them. */
+/** Added tokens that have a row in the model's embedding. */
 export interface PlacedTokens {
-  /** By their texts, in the order of their ids. */
+  /** By text, in order of id. */
   readonly added: Map<string, AddedToken>;
   readonly notices: string[];
-  /** The vocabulary lacked some, or some are left out. */
+  /** Whether the vocabulary lacked some, or some were left out. */
   readonly isChanged: boolean;
 }
 
 /**
  * Puts added tokens into a vocabulary.
- * @param ids its tokens; those that it lacks are added
- * @param n_vocab rows of the embedding: a token beyond them, which the model cannot read, is left out
+ * @param ids the vocabulary's tokens; missing ones are added
+ * @param n_vocab rows of the embedding; tokens beyond them are left out
  * @param file the vocabulary's, for messages
- * @param written a token's text as the vocabulary writes it
- * @throws UserError when a token's id is another one's there
+ * @param written turns a token's text into the vocabulary's spelling
+ * @throws UserError when a token has another token's id
  */
 export function placeAdded(
   files: TokenizerFiles,
@@ -49,7 +49,7 @@ export function placeAdded(
       }
       if (taken.has(token.id) || ids.has(name)) {
         throw new UserError(
-          `${files.folder}: the added token ${show(text)} (${token.id}) is another one in ${file}`,
+          `${files.folder}: the added token ${show(text)} (${token.id}) conflicts with ${file}`,
           { next: FETCH_AGAIN },
         );
       }
@@ -61,13 +61,13 @@ export function placeAdded(
   }
   const notices: string[] = [];
   if (known.length > 0) {
-    notices.push(`added to the vocabulary: ${list(known)}; each is one token wherever a prompt has it`);
+    notices.push(`added to the vocabulary: ${list(known)}; each is one token wherever it occurs in a prompt`);
   }
   if (unknown.length > 0) notices.push(`left out, as the model has no embedding for them: ${list(unknown)}`);
   return { added, notices, isChanged: known.length > 0 || unknown.length > 0 };
 }
 
-/** Added tokens, and those of the vocabulary that have a part: a prompt's text that spells them means them. */
+/** Added tokens, and the vocabulary's tokens with a role: in a prompt, their text stands for the token. */
 export function withMarks(
   added: ReadonlyMap<string, AddedToken>,
   { special }: TokenizerFiles,
@@ -83,7 +83,7 @@ export function withMarks(
   return new Map([...all].sort(([, a], [, b]) => a.id - b.id));
 }
 
-/** What the tokens are for, as far as the tokenizer's own files say. */
+/** What the special tokens are for, according to the tokenizer's own files. */
 export function meaning(
   { config, single, roles }: TokenizerFiles,
   added: ReadonlyMap<string, AddedToken>,
@@ -104,13 +104,13 @@ export function meaning(
   };
 }
 
-/** A few of several texts. */
+/** The first eight texts, and how many more there are. */
 function list(texts: readonly string[]): string {
   const more = texts.length > 8 ? `, and ${texts.length - 8} more` : "";
   return texts.slice(0, 8).map(show).join(", ") + more;
 }
 
-/** Any value of a file in a message: short and on one line. */
+/** A file's value for a message: short and on one line. */
 export function show(value: unknown): string {
   return quote(value, 60);
 }

@@ -1,7 +1,7 @@
 /**
- * The name of a parameter in Hugging Face's GPT-2, without the `transformer.` of the models that have a head:
- * "model/h0/attn/c_attn/w" -> "h.0.attn.c_attn.weight". The values are the same, in the same order: both keep
- * the weights of linear layers as [n_in, n_out]; OpenAI's have a leading 1.
+ * The name of a parameter in Hugging Face's GPT-2, without the `transformer.` of models with a head:
+ * "model/h0/attn/c_attn/w" -> "h.0.attn.c_attn.weight". The values have the same order: both store linear weights
+ * as [n_in, n_out], OpenAI's with a leading 1.
  * Source: transformers' load_tf_weights_in_gpt2.
  */
 export function huggingFaceName(name: string): string {
@@ -14,26 +14,26 @@ export function huggingFaceName(name: string): string {
     .replaceAll("/", ".");
 }
 
-/** What the models with a head put before their parameters' names. */
+/** The prefix of parameters in models with a head. */
 export const PREFIX = "transformer.";
 
 /** The output matrix, which has no prefix. */
 export const HEAD = "lm_head.weight";
 
-/** What programs put before the names, one upon another: a model with a head, its wrapper, torch.compile, DataParallel. */
+/** Prefixes, in any combination, of models with a head, their wrappers, torch.compile and DataParallel. */
 export const PREFIXES = /^(?:(?:transformer|model|module|_orig_mod)\.)+/;
 
-/** A shape as Hugging Face has it: [1, n_in, n_out] -> [n_in, n_out]. */
+/** A parameter's shape at Hugging Face: [1, n_in, n_out] -> [n_in, n_out]. */
 export function huggingFaceShape(shape: readonly number[]): readonly number[] {
   return shape.length === 3 ? shape.slice(1) : shape;
 }
 
-/** Masks that older versions stored as tensors: every model's are the same. */
+/** Whether a tensor is an attention mask, which older versions stored and every model shares. */
 export function isMask(name: string): boolean {
   return /^h\.\d+\.attn\.(bias|masked_bias)$/.test(name);
 }
 
-/** Heads beside the one that predicts the next token: for scoring, classes, answers and choices. */
+/** Whether a tensor belongs to a head for something other than the next token: classes, answers, choices, rewards. */
 export function isOtherHead(name: string): boolean {
   return /^(v_head|score|classifier|qa_outputs|multiple_choice_head)\./.test(name);
 }

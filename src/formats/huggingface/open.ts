@@ -16,13 +16,13 @@ import { openFile, openFiles } from "./weight-files.js";
 import { openParameters } from "./weights.js";
 
 const CONFIG = "config.json";
-/** What OpenAI's 50,257 tokens are filled up to: multiples of 8, 16 ... 1024, which is quick on a GPU. */
+/** OpenAI's 50,257 tokens padded to multiples of 8, 16 ... 1024, which GPUs compute faster. */
 const PADDED: readonly number[] = [50264, 50272, 50304, 50432, 50688, 51200];
 
 /**
- * Opens a folder with config.json, the weights as safetensors or PyTorch's files, and a tokenizer.
- * @param file the one of the folder's files that has the weights; nanoGPT's and llm.c's need no config.json
- * @throws UserError when a file is missing or damaged, or the model is no GPT-2 or computes what none here does
+ * Opens a folder with config.json, weights as safetensors or PyTorch's files, and a tokenizer.
+ * @param file the folder's file with the weights, if one was named; nanoGPT's and llm.c's need no config.json
+ * @throws UserError when a file is missing or damaged, or the model is not a GPT-2 or not supported here
  */
 export async function openHuggingFace(folder: string, file?: string): Promise<ForeignModel> {
   const single = file === undefined ? undefined : await openFile(join(folder, file));
@@ -35,7 +35,7 @@ export async function openHuggingFace(folder: string, file?: string): Promise<Fo
   const { n_vocab } = encoder;
   if (n_vocab > hparams.n_vocab) {
     throw new UserError(
-      `${folder}: the tokenizer has ${n_vocab} tokens and ${own?.place ?? CONFIG} a vocab_size of ${hparams.n_vocab}: they are not of the same model`,
+      `${folder}: the tokenizer has ${n_vocab} tokens and ${own?.place ?? CONFIG} a vocab_size of ${hparams.n_vocab}: they belong to different models`,
     );
   }
   const opened = await openParameters(single ?? (await openFiles(folder)), hparams, n_vocab);
@@ -60,7 +60,7 @@ export async function openHuggingFace(folder: string, file?: string): Promise<Fo
   };
 }
 
-/** A model's settings and its tokenizer. */
+/** A model's config and tokenizer. */
 interface Description {
   readonly config: Config;
   readonly tokenizer: Tokenizer;
@@ -70,7 +70,7 @@ async function describedByConfig(folder: string, file: string | undefined): Prom
   const path = join(folder, CONFIG);
   const json = await readSmallText(path);
   if (json === undefined && file !== undefined) {
-    throw new UserError(`${join(folder, file)} has no ${CONFIG} beside it, which says the model's sizes`, {
+    throw new UserError(`${join(folder, file)} has no ${CONFIG} beside it to give the model's sizes`, {
       next: "fetch it, too",
     });
   }
@@ -79,7 +79,7 @@ async function describedByConfig(folder: string, file: string | undefined): Prom
   return { config, tokenizer: await tokenizerOf(folder, config, json) };
 }
 
-/** Its tokenizer is nanoGPT's list of characters, OpenAI's where the sizes say so, or what lies beside it. */
+/** A file that states its own config. Its tokenizer lies beside it, is nanoGPT's list of characters, or is OpenAI's. */
 async function describedByFile(folder: string, own: OwnConfig): Promise<Description> {
   const { hparams, n_tokens, notices, origin } = own;
   const tokenizer =
@@ -88,12 +88,12 @@ async function describedByFile(folder: string, own: OwnConfig): Promise<Descript
   if (tokenizer) return { config: { hparams, notices, bos: undefined, eos: [] }, tokenizer };
   const orCharacters = origin === NANOGPT ? ", or the meta.pkl of its dataset" : "";
   throw new UserError(
-    `${origin}'s file has a vocabulary of ${n_tokens} tokens, which is not OpenAI's, and does not bring it`,
+    `${origin}'s file has ${n_tokens} tokens but no vocabulary, and OpenAI's has another size`,
     { next: `put its vocab.json and merges.txt, or its tokenizer.json${orCharacters}, next to it` },
   );
 }
 
-/** @returns undefined where nanoGPT's meta.pkl is not there, or is another model's */
+/** @returns undefined if nanoGPT's meta.pkl is missing or another model's */
 async function characterTokenizer(
   folder: string,
   { n_tokens, origin, dataset }: OwnConfig,
@@ -108,7 +108,7 @@ async function characterTokenizer(
   };
 }
 
-/** The config with the tokens that generation_config.json names, which decides where texts begin and end. */
+/** The config, with the beginning and end of a text as generation_config.json, which takes precedence, names them. */
 async function withGeneration(folder: string, config: Config): Promise<Config> {
   const json = await readJson(join(folder, "generation_config.json"));
   if (typeof json !== "object" || json === null) return config;
@@ -118,7 +118,7 @@ async function withGeneration(folder: string, config: Config): Promise<Config> {
   return { ...config, bos: bos ?? config.bos, eos: eos.length > 0 ? eos : config.eos };
 }
 
-/** The tokenizer's own, but with the tokens that config.json begins and ends a text with, where it has them. */
+/** The tokenizer's special tokens, with the beginning and end of a text from config.json where it names them. */
 function meantTokens(encoder: Encoder, bos: number | undefined, eos: readonly number[]): SpecialTokens {
   const { n_vocab, special, endOfText } = encoder;
   const isToken = (id: number | undefined): id is number => id !== undefined && id < n_vocab;
@@ -126,7 +126,7 @@ function meantTokens(encoder: Encoder, bos: number | undefined, eos: readonly nu
   const own = eos.filter(isToken);
   const ends = own.length > 0 ? own : itsEnds;
   const start = isToken(bos) ? bos : itsStart;
-  // What a text begins from where nothing is said.
+  // The default beginning of a text.
   const usual = rest.begin.at(-1) ?? ends.at(0) ?? endOfText;
   const isMark = (id: number): boolean => ends.includes(id) || id === start;
   return {
@@ -139,7 +139,7 @@ function meantTokens(encoder: Encoder, bos: number | undefined, eos: readonly nu
   };
 }
 
-/** The folder's tokenizer; a model that says it has OpenAI's vocabulary need not bring one. */
+/** The folder's tokenizer; OpenAI's if it has none and the config matches. */
 async function tokenizerOf(folder: string, config: Config, json: string): Promise<Tokenizer> {
   const own = await readTokenizer(folder, config.hparams.n_vocab);
   if (own) return own;
@@ -148,11 +148,11 @@ async function tokenizerOf(folder: string, config: Config, json: string): Promis
   throw noTokenizer(folder, await readdir(folder));
 }
 
-/** The files of which one has a tokenizer that is read. */
+/** Files that hold a tokenizer we can read. */
 const TOKENIZERS = ["tokenizer.json", "aitextgen.tokenizer.json", "vocab.json", "vocab.txt"];
 
 /**
- * The line for a model without a tokenizer that can be read.
+ * The error for a model without a tokenizer that can be read.
  * @param place the folder or repository
  * @param names of the files there
  */
@@ -163,21 +163,18 @@ function noTokenizer(place: string, names: readonly string[]): UserError {
       next: "it needs vocab.json and merges.txt, a tokenizer.json or a vocab.txt; fetch them, too",
     });
   }
-  return new UserError(
-    `the tokenizer of ${place} is SentencePiece's ${pieces} alone, which is not read here`,
-    {
-      next: "put a tokenizer.json beside it; in Python, transformers' AutoTokenizer writes one: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
-    },
-  );
+  return new UserError(`${place} has no tokenizer but SentencePiece's ${pieces}, which cannot be read here`, {
+    next: "put a tokenizer.json beside it; in Python, transformers' AutoTokenizer writes one: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+  });
 }
 
-/** SentencePiece's file, where nothing else has the tokenizer. */
+/** SentencePiece's file, if it is the only tokenizer. */
 function sentencePieceAlone(names: readonly string[]): string | undefined {
   if (names.some((name) => TOKENIZERS.includes(name))) return undefined;
   return names.find((name) => /^(spiece|spm|tokenizer|sentencepiece[\w.-]*)\.model$/.test(name));
 }
 
-/** Refuses a repository for its tokenizer before anything of it is fetched. @throws UserError */
+/** @throws UserError when a repository has no tokenizer we can read; called before anything is fetched */
 export function checkTokenizerFiles(repository: string, names: readonly string[]): void {
   if (sentencePieceAlone(names) !== undefined) throw noTokenizer(repository, names);
 }
@@ -189,11 +186,11 @@ async function openAiTokenizer(): Promise<Tokenizer> {
   return {
     encoder: await Encoder.load(vocabulary, openAi),
     vocabulary,
-    notices: ["it brings no tokenizer: OpenAI's vocabulary is taken"],
+    notices: ["it has no tokenizer: using OpenAI's vocabulary"],
   };
 }
 
-/** Whether sizes and special tokens are those of OpenAI's vocabulary, and no other tokenizer is named. */
+/** Whether sizes and special tokens match OpenAI's vocabulary, and no other tokenizer is named. */
 function speaksOfOpenAi(
   { n_vocab, endOfText }: Encoder,
   { hparams, bos, eos }: Config,

@@ -8,7 +8,7 @@ import { readJson, readSmallText } from "./json.js";
 import { meaning, placeAdded, type Tokenizer, withMarks } from "./meaning.js";
 import { readAdded, type SingleFile, type TokenizerFiles } from "./tokenizer-files.js";
 
-/** The parts that BertTokenizer's tokens have where no file names others. */
+/** BertTokenizer's special tokens, unless a file names others. */
 const BERT_MARKS = [
   ["pad_token", "[PAD]"],
   ["unk_token", "[UNK]"],
@@ -18,10 +18,10 @@ const BERT_MARKS = [
 ] as const;
 
 /**
- * Reads a tokenizer that is not GPT-2's: WordPiece, Unigram, BPE of characters, each with its normaliser.
- * @param single describes it
- * @param n_vocab rows of the embedding: an added token beyond them is left out
- * @throws UserError when the description is damaged, or has a part that is not known
+ * Reads a tokenizer other than GPT-2's: WordPiece, Unigram or BPE of characters, with its normalizer.
+ * @param single the tokenizer.json
+ * @param n_vocab rows of the embedding; added tokens beyond them are left out
+ * @throws UserError when the file is damaged or has an unknown part
  */
 export async function readOtherTokenizer(
   files: TokenizerFiles,
@@ -42,7 +42,7 @@ export async function readOtherTokenizer(
   const isWhole = !isChanged && [...added].every(([text, { id }]) => described.get(text) === id);
   const text = isWhole ? single.text : JSON.stringify({ ...single.json, added_tokens: listed(added) });
   if (JSON.stringify(normalizer).includes('"Precompiled"')) {
-    notices.push("its normalizer is a table of SentencePiece's, which is taken for the usual one, nmt_nfkc");
+    notices.push("its normalizer is a SentencePiece table, assumed to be the usual one, nmt_nfkc");
   }
   const marked = withMarks(added, files, (token) => ids.get(token));
   const special = { ...meaning({ ...files, single }, marked), add_prefix_space: false };
@@ -50,15 +50,15 @@ export async function readOtherTokenizer(
   return { vocabulary, encoder: await Encoder.load(vocabulary, folder, special), notices };
 }
 
-/** Added tokens as tokenizer.json has them. */
+/** Added tokens in the form of tokenizer.json. */
 function listed(added: ReadonlyMap<string, AddedToken>): Json[] {
   return [...added].map(([content, { id, ...flags }]) => ({ id, content, ...flags }));
 }
 
 /**
- * The tokenizer of a vocab.txt: BERT's WordPiece, as many Chinese GPT-2s have it. Source: transformers'
+ * The tokenizer of a vocab.txt: BERT's WordPiece, which many Chinese GPT-2s use. Source: transformers'
  * models/bert/tokenization_bert.py and BertConverter in convert_slow_tokenizer.py.
- * @returns undefined where the folder has no such file
+ * @returns undefined if the folder has no such file
  * @throws UserError when another tokenizer is named
  */
 export async function readWordPiece(
@@ -72,7 +72,7 @@ export async function readWordPiece(
   const described = await readJson(join(folder, "config.json"));
   const type = config.tokenizer_class ?? (isObject(described) ? described.tokenizer_class : undefined);
   if (type != null && type !== "BertTokenizer" && type !== "BertTokenizerFast") {
-    throw new UserError(`${path}: its tokenizer is ${quote(type, 60)}, and only BertTokenizer's is read`, {
+    throw new UserError(`${path}: its tokenizer is ${quote(type, 60)}, and only BertTokenizer can be read`, {
       next: "put its tokenizer.json there",
     });
   }
@@ -115,7 +115,7 @@ export async function readWordPiece(
   return { ...files, single, added: await readAdded(folder, config, single) };
 }
 
-/** What BERT puts around a text, where the vocabulary has both tokens. */
+/** The tokens that BERT puts around a text, if the vocabulary has both. */
 function template(
   cls: string | undefined,
   sep: string | undefined,

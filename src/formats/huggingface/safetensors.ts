@@ -10,9 +10,9 @@ import { FormatError, type OpenFile, readFormat } from "../open-file.js";
 import { type StoredTensor, type StoredTensors, storedTensors } from "../stored-tensors.js";
 import { namesInOrder, tensorChunks } from "../tensor-chunks.js";
 
-/** Eight bytes at the beginning: the length of the header. */
+/** The header's length, in the file's first eight bytes. */
 const PREFIX_BYTES = 8;
-/** The header of the largest GPT-2 has 60 KB. */
+/** The largest GPT-2's header has 60 KB. */
 const HEADER_LIMIT = 4 << 20;
 const RANK_LIMIT = 8;
 const FLOAT_TYPES: ReadonlyMap<string, FloatType> = new Map([
@@ -23,10 +23,10 @@ const FLOAT_TYPES: ReadonlyMap<string, FloatType> = new Map([
 ]);
 
 /**
- * Opens a safetensors file: a header in JSON that names tensors and their places, then their bytes. It has no checksums.
- * Every size and place is checked against the file's size before anything is read.
+ * Opens a safetensors file: a JSON header with the tensors' names and offsets, then their bytes, without checksums.
+ * Checks every size and offset against the file's size before it reads anything.
  * Source: github.com/huggingface/safetensors, "Format".
- * @throws UserError that names the file when it is missing, cut off, or something else
+ * @throws UserError that names the file when it is missing, cut off or not safetensors
  */
 export function openSafetensors(path: string): Promise<StoredTensors> {
   return readFormat(path, "safetensors", async (file) => storedTensors(path, await readHeader(file)));
@@ -37,7 +37,7 @@ async function readHeader(file: OpenFile): Promise<Map<string, StoredTensor>> {
   if (size < PREFIX_BYTES) throw new FormatError(`it has ${size} bytes`);
   const length = Number((await file.bytes(0, PREFIX_BYTES)).readBigUInt64LE());
   if (length > HEADER_LIMIT) {
-    throw new FormatError(`it says that its header has ${length} bytes, so it is another kind of file`);
+    throw new FormatError(`it claims a header of ${length} bytes, so it is another kind of file`);
   }
   const data = PREFIX_BYTES + length;
   if (data > size) {
@@ -78,25 +78,25 @@ interface Described {
   readonly data_offsets: readonly [number, number];
 }
 
-/** What is wrong with the description of a tensor whose bytes should lie among `room` bytes, or undefined. */
+/** What is wrong with a tensor's entry, or undefined. @param room bytes of data in the file */
 function faultOf(value: unknown, room: number): string | undefined {
   if (!isObject(value)) return "is not described";
   const { dtype, shape, data_offsets } = value;
   if (typeof dtype !== "string" || !/^\w{1,20}$/.test(dtype)) return "has no type";
   if (!Array.isArray(shape) || shape.length > RANK_LIMIT || !shape.every(isSize)) return "has no valid shape";
   if (!Array.isArray(data_offsets) || data_offsets.length !== 2 || !data_offsets.every(isSize)) {
-    return "has no valid place";
+    return "has no valid offsets";
   }
   const [begin, end] = data_offsets as [number, number];
   if (begin > end || end > room) return "lies outside the file; perhaps it is cut off";
   const width = FLOAT_TYPES.get(dtype)?.width;
   if (width !== undefined && sizeOf(shape as number[]) * width !== end - begin) {
-    return `has ${end - begin} bytes, which does not fit ${dtype} of the shape ${showShape(shape as number[])}`;
+    return `has ${end - begin} bytes, which does not match ${dtype} of the shape ${showShape(shape as number[])}`;
   }
   return undefined;
 }
 
-/** The format lets no tensors overlap, and no bytes stand between or behind them. */
+/** The format allows no overlaps, no gaps and no bytes after the tensors. */
 function checkPlaces(places: readonly ByteRange[], data: number, size: number): void {
   let end = data;
   for (const { offset, length } of [...places].sort((a, b) => a.offset - b.offset || a.length - b.length)) {
@@ -106,14 +106,13 @@ function checkPlaces(places: readonly ByteRange[], data: number, size: number): 
   if (end !== size) throw new FormatError(`it has ${size} bytes where its header describes ${end}`);
 }
 
-/** Its header is padded so that the tensors begin at a multiple of this. */
+/** The header is padded so that the tensors begin at a multiple of this. */
 const ALIGNMENT = 8;
 
 /**
- * Writes tensors as one safetensors file of float32, in the order of their names. One tensor at a time is in
- * memory; everything is written beside its place and put there when it is complete.
+ * Writes tensors as one safetensors file of float32, in order of their names, with one tensor in memory at a time.
  * Source: github.com/huggingface/safetensors, "Format".
- * @returns number of bytes of weights
+ * @returns the bytes of its tensors
  * @throws UserError when the source or the disk fails; the signal's reason on an abort
  */
 export async function writeSafetensors(
@@ -139,9 +138,9 @@ export async function writeSafetensors(
   return total;
 }
 
-/** The length of the header in eight bytes, and the header. */
+/** The header, after its length in eight bytes; and the bytes of all tensors. */
 function describe(source: WeightSource, names: readonly string[]): { header: Buffer; total: number } {
-  // Its reader in transformers asks which framework's order of numbers it is.
+  // transformers refuses a file that does not name its framework.
   const entries: [string, unknown][] = [["__metadata__", { format: "pt" }]];
   let total = 0;
   for (const name of names) {

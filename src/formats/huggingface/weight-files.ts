@@ -10,7 +10,7 @@ import { type StoredTensors, storedTensors } from "../stored-tensors.js";
 import { readJson } from "./json.js";
 import { openSafetensors } from "./safetensors.js";
 
-/** A model's files of tensors. */
+/** A model's weight files. */
 export interface WeightFiles {
   /** Its name in messages. */
   readonly path: string;
@@ -23,12 +23,12 @@ interface Form {
   readonly single: string;
   readonly index: string;
   readonly shard: RegExp;
-  /** Plain names that a list may give: it may come from anywhere. */
+  /** The only file names accepted from an index, which may come from anywhere. */
   readonly named: RegExp;
   readonly open: (path: string) => Promise<StoredTensors>;
 }
 
-/** safetensors before PyTorch's own files: a folder that has both has the same in both. */
+/** safetensors first: a folder that also has PyTorch's files has the same weights in them. */
 const FORMS: readonly Form[] = [
   {
     single: "model.safetensors",
@@ -46,7 +46,7 @@ const FORMS: readonly Form[] = [
   },
 ];
 
-/** The files of a folder. @throws UserError when none are there, or one is damaged or missing */
+/** Opens a folder's weight files. @throws UserError when there are none, or one is damaged or missing */
 export async function openFiles(folder: string): Promise<WeightFiles> {
   const names = await readdir(folder);
   for (const form of FORMS) {
@@ -60,7 +60,7 @@ export async function openFiles(folder: string): Promise<WeightFiles> {
   throw missing(folder, names);
 }
 
-/** Shards as a list names them. */
+/** The shards that an index names. */
 async function openIndex(folder: string, { index, named, open }: Form): Promise<WeightFiles> {
   const path = join(folder, index);
   const map = ((await readJson(path)) as { weight_map?: unknown } | null)?.weight_map;
@@ -81,7 +81,7 @@ async function openIndex(folder: string, { index, named, open }: Form): Promise<
   return { path, files: [...shards.values()] };
 }
 
-/** Shards without a list of them: their names say how many there are. */
+/** Shards without an index: their names say how many there are. */
 async function openShards(
   folder: string,
   names: readonly string[],
@@ -99,30 +99,30 @@ async function openShards(
   return { path: folder, files };
 }
 
-/** The line for a folder without weights that can be read: what is there instead, and the next step. */
+/** The error for a folder without weights that can be read. */
 function missing(folder: string, names: readonly string[]): UserError {
   const other = names.find((name) => /\.(pt|pth|ckpt|h5|msgpack|onnx)$/.test(name));
   const found = other === undefined ? "" : ` (${other} cannot be read here)`;
   return new UserError(
-    `${folder} has a config.json and neither model.safetensors nor pytorch_model.bin${found}`,
+    `${folder} has a config.json but neither model.safetensors nor pytorch_model.bin${found}`,
     { next: "fetch one of them, too" },
   );
 }
 
 /**
- * Opens one file of weights, which its first bytes tell: safetensors, PyTorch's, nanoGPT's ckpt.pt or llm.c's .bin.
+ * Opens a weight file, telling its format by its first bytes: safetensors, PyTorch's, nanoGPT's ckpt.pt or llm.c's .bin.
  * @throws UserError when it is missing, damaged or none of these
  */
 export async function openFile(path: string): Promise<WeightFiles> {
-  const head = await readFormat(path, "a file of weights", (file) => file.bytes(0, Math.min(file.size, 9)));
+  const head = await readFormat(path, "a weight file", (file) => file.bytes(0, Math.min(file.size, 9)));
   if (head.length >= 4 && head.readUInt32LE() === LLMC_MAGIC) {
-    return readFormat(path, "a file of llm.c", async (file) => {
+    return readFormat(path, "an llm.c file", async (file) => {
       const { hparams, n_tokens, tensors } = await readLlmc(file);
-      const own = { hparams, n_tokens, hasBiases: true, origin: "llm.c", place: "its head", notices: [] };
+      const own = { hparams, n_tokens, hasBiases: true, origin: "llm.c", place: "its header", notices: [] };
       return { path, files: [storedTensors(path, tensors)], own };
     });
   }
-  // A header in JSON begins after its length, and neither an archive nor a pickle has a brace there.
+  // safetensors has its JSON header after 8 bytes of length; archives and pickles have no brace there.
   if (head[8] === 0x7b || path.endsWith(".safetensors"))
     return { path, files: [await openSafetensors(path)] };
   const file = await openTorchFile(path);

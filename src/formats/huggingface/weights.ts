@@ -16,7 +16,7 @@ interface Found extends StoredTensor {
 
 /** The weights of a folder, under OpenAI's names. */
 export interface OpenedWeights {
-  /** With tie_word_embeddings as the weights have it. */
+  /** tie_word_embeddings says what the weights show. */
   readonly hparams: Hparams;
   readonly source: WeightSource;
   readonly notices: readonly string[];
@@ -24,9 +24,9 @@ export interface OpenedWeights {
 
 /**
  * Finds the parameters of a GPT-2 in its files, with or without a head.
- * @param hparams as config.json, or the file itself, has them
- * @param n_vocab so many rows of the embedding are read, at most hparams.n_vocab
- * @throws UserError when a tensor is missing, has another shape, or is no part of a GPT-2
+ * @param hparams from config.json or the file itself
+ * @param n_vocab rows of the embedding to read, at most hparams.n_vocab
+ * @throws UserError when a tensor is missing, has another shape, or does not belong to a GPT-2
  */
 export async function openParameters(
   { path, files, own }: WeightFiles,
@@ -43,7 +43,7 @@ export async function openParameters(
     }
   }
   const tensors = new Map<string, Found>();
-  // Before a list of names is made: a config.json may speak of millions of layers.
+  // Checked before names are listed: a config.json may claim millions of layers.
   if (found.size < (own?.hasBiases === false ? 6 : 12) * hparams.n_layer) {
     throw new UserError(
       `${path} has ${found.size} tensors, too few for the ${hparams.n_layer} layers of ${describedBy}`,
@@ -60,7 +60,7 @@ export async function openParameters(
     const stored =
       found.get(theirs) ?? (own?.hasBiases === false && name.endsWith("/b") ? zeros(path, shape) : undefined);
     if (!stored)
-      throw new UserError(`${path} has no tensor ${theirs}: it is not of the model of ${describedBy}`);
+      throw new UserError(`${path} has no tensor ${theirs}: ${describedBy} describes another model`);
     const tensor =
       isLinear && shape.length === 3 && stored.shape.length === 2
         ? { ...stored, ...transposed(stored) }
@@ -79,9 +79,9 @@ export async function openParameters(
 }
 
 /**
- * Whether the embedding is the output matrix, too: where config.json says so, and where a matrix of its own is not
- * there or the same.
- * @param found a head that equals the embedding is taken out @param notices is told what is missing
+ * Whether the embedding is also the output matrix: there is no other, or it is equal.
+ * @param found loses a head that equals the embedding
+ * @param notices gets a line if the head is missing
  * @throws UserError when config.json and the weights contradict each other
  */
 async function checkHead(
@@ -93,20 +93,20 @@ async function checkHead(
   const { tie_word_embeddings } = architectureOf(hparams);
   const [head, wte] = [found.get(HEAD), found.get("wte.weight")];
   if (!head || !wte) {
-    if (!tie_word_embeddings) notices.push(`it has no ${HEAD}: wte.weight is the output matrix, too`);
+    if (!tie_word_embeddings) notices.push(`it has no ${HEAD}: wte.weight is used as the output matrix`);
     return true;
   }
   const isSame = `${head.shape}` === `${wte.shape}` && (await areEqual(head, wte));
   if (!isSame && tie_word_embeddings) {
     throw new UserError(`${path}: ${HEAD} differs from wte.weight, and tie_word_embeddings is true`, {
-      next: "if the model has an output matrix of its own, set tie_word_embeddings to false in config.json",
+      next: "if the model has its own output matrix, set tie_word_embeddings to false in config.json",
     });
   }
   if (isSame) found.delete(HEAD);
   return isSame;
 }
 
-/** What is stored beside the parameters: masks, and heads that are left out. @returns a line on these */
+/** Checks that what is left are masks and other heads. @returns a line about the heads */
 function leftOut(rest: ReadonlyMap<string, Found>, path: string): string[] {
   const heads = [...rest.keys()].filter((name) => !isMask(name));
   const other = heads.find((name) => !isOtherHead(name));
@@ -114,10 +114,12 @@ function leftOut(rest: ReadonlyMap<string, Found>, path: string): string[] {
     throw new UserError(`${path}: ${show(other)} is not a parameter of a GPT-2`, {
       next: "this model cannot be imported",
     });
-  return heads.length > 0 ? [`left out, as text needs none of it: ${heads.map(show).join(", ")}`] : [];
+  return heads.length > 0
+    ? [`left out, as generating text does not need it: ${heads.map(show).join(", ")}`]
+    : [];
 }
 
-/** Whether weights are [n_out, n_in], as PyTorch's nn.Linear has them; Hugging Face's GPT-2 and OpenAI's have [n_in, n_out]. */
+/** Whether linear weights are [n_out, n_in], as in PyTorch's nn.Linear; Hugging Face's GPT-2 and OpenAI's are [n_in, n_out]. */
 function hasLinear(found: ReadonlyMap<string, Found>, { n_embd, n_inner = 4 * n_embd }: Hparams): boolean {
   const shapeOf = (name: string): string => `${found.get(`h.0.${name}.weight`)?.shape}`;
   return (
@@ -125,12 +127,12 @@ function hasLinear(found: ReadonlyMap<string, Found>, { n_embd, n_inner = 4 * n_
   );
 }
 
-/** A bias that is left out, and so is 0. */
+/** A missing bias, which is 0. */
 function zeros(file: string, shape: readonly number[]): Found {
   return { file, shape, dtype: FLOAT32.name, type: FLOAT32, ranges: [] };
 }
 
-/** The tensor with OpenAI's shape: linear layers have an axis of length 1 before theirs. */
+/** The tensor with OpenAI's shape, which adds a leading 1 to linear layers. [n_in, n_out] -> [1, n_in, n_out] */
 function reshaped(tensor: Found, shape: readonly number[]): Found {
   const strides = tensor.strides && [
     ...Array<number>(shape.length - tensor.shape.length).fill(0),
@@ -139,13 +141,13 @@ function reshaped(tensor: Found, shape: readonly number[]): Found {
   return { ...tensor, shape, ...(strides && { strides }) };
 }
 
-/** Whether two tensors have the same values; PyTorch's files mostly have one place for both. */
+/** Whether two tensors have the same values; in PyTorch's files they mostly share their bytes. */
 async function areEqual(a: StoredTensor, b: StoredTensor): Promise<boolean> {
   const isSame = isDeepStrictEqual([a.ranges, a.strides, a.type], [b.ranges, b.strides, b.type]);
   return isSame || (await digest(a)) === (await digest(b));
 }
 
-/** What tells one matrix from another, whatever the type it is stored in: the hash of its values as float32. */
+/** The hash of a matrix's values as float32, whatever the type they are stored in. */
 async function digest(tensor: StoredTensor): Promise<string> {
   const hash = createHash("sha256");
   await storedTensors("", new Map([["", tensor]])).scan("", (values) =>

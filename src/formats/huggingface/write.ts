@@ -10,12 +10,12 @@ import { HEAD, huggingFaceName, huggingFaceShape, PREFIX } from "./names.js";
 import { writeSafetensors } from "./safetensors.js";
 import { templateOf } from "./tokenizer-files.js";
 
-/** What is written. */
+/** A model to write. */
 export interface ToWrite {
   readonly hparams: Hparams;
   /** Parameters under OpenAI's names. */
   readonly source: WeightSource;
-  /** The vocabulary's files, by the names that a model folder of ours has for them. */
+  /** The vocabulary's files, by their names in our model folders. */
   readonly vocabulary: ReadonlyMap<string, Uint8Array>;
   readonly encoder: Pick<Encoder, "endOfText" | "startOfText" | "special" | "decode">;
 }
@@ -26,27 +26,27 @@ const THEIR_NAMES: ReadonlyMap<string, string> = new Map([
   ["vocab.bpe", "merges.txt"],
 ]);
 
-/** The tokens that end a text, as config.json has them: one, or a list. */
+/** The token that ends a text, or a list of several, for config.json. */
 function eosOf({ endOfText, special }: ToWrite["encoder"]): number | readonly number[] | null {
   return special.eos.length > 1 ? special.eos : (endOfText ?? null);
 }
 
-/** The tokens that transformers is to find in a text: OpenAI's `<|endoftext|>` is one there in any case. */
+/** The tokens that transformers recognizes in a text, OpenAI's `<|endoftext|>` included. */
 function addedTokens(encoder: ToWrite["encoder"]): SpecialTokens["added"] {
   const { special, endOfText } = encoder;
   if (special.added.size > 0 || endOfText === undefined) return special.added;
   return new Map([[encoder.decode([endOfText]), addedToken(endOfText, { special: true })]]);
 }
 
-/** Whether a tokenizer.json puts tokens before a text itself. */
+/** Whether tokenizer.json itself puts tokens before a text. */
 function hasTemplate(tokenizer: Uint8Array | undefined): boolean {
   const json: unknown = tokenizer && JSON.parse(Buffer.from(tokenizer).toString());
   return isObject(json) && templateOf(json.post_processor).begin.length > 0;
 }
 
 /**
- * Writes a model as Hugging Face's transformers loads it (GPT2LMHeadModel, GPT2Tokenizer), all or nothing.
- * A head that is the embedding is not written.
+ * Writes a model for Hugging Face's transformers (GPT2LMHeadModel, GPT2Tokenizer), all or nothing.
+ * A head tied to the embedding is not written.
  * @returns the file of weights and the bytes of its tensors
  */
 export async function writeHuggingFace(
@@ -57,7 +57,7 @@ export async function writeHuggingFace(
   const { endOfText, startOfText, special: tokens } = encoder;
   const other = vocabulary.get(TOKENIZER_FILE);
   const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`);
-  // Left out, transformers would add <|endoftext|> to a vocabulary that lacks it.
+  // Without these, transformers adds <|endoftext|> to a vocabulary that lacks it.
   const added = [...addedTokens(encoder)];
   const text = (id: number | undefined): string | null =>
     added.find(([, token]) => token.id === id)?.[0] ?? null;

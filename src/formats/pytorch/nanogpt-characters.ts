@@ -7,26 +7,26 @@ import { FormatError } from "../open-file.js";
 import { unpickle } from "./pickle.js";
 
 const META = "meta.pkl";
-/** Every character of Unicode would take 3 MB. */
+/** All of Unicode's characters would take 3 MB. */
 const META_BYTES = 4 << 20;
 
 /** A vocabulary of characters. */
 export interface Characters {
-  /** tokenizer.json: each character is a token, and nothing else is. */
+  /** The text of a tokenizer.json whose tokens are the characters. */
   readonly tokenizer: string;
   /** Texts begin from a line feed, as with nanoGPT's sample.py. */
   readonly special: SpecialTokens;
   readonly n_tokens: number;
-  /** Of the meta.pkl. */
+  /** The path of meta.pkl. */
   readonly path: string;
 }
 
 /**
- * Reads a model's meta.pkl: beside its ckpt.pt, or where nanoGPT has it, in data/DATASET beside the run's folder.
- * @param folder of the ckpt.pt
- * @param dataset as the ckpt.pt names it
- * @returns undefined where there is none
- * @throws UserError when it is damaged, or no vocabulary of characters
+ * Reads a model's meta.pkl: beside its ckpt.pt, or where nanoGPT keeps it, in data/DATASET beside the run's folder.
+ * @param folder the ckpt.pt's
+ * @param dataset the name that ckpt.pt gives
+ * @returns undefined if there is none
+ * @throws UserError when it is damaged, or not a vocabulary of characters
  */
 export async function readCharacters(folder: string, dataset: unknown): Promise<Characters | undefined> {
   const places = [join(folder, META)];

@@ -6,7 +6,7 @@ import type { TorchFile } from "./torch-file.js";
 
 export const NANOGPT = "nanoGPT";
 
-/** The settings, and the names of those that are sizes here. */
+/** nanoGPT's names for the sizes, and ours. */
 const SIZES = {
   vocab_size: "n_vocab",
   block_size: "n_ctx",
@@ -17,8 +17,8 @@ const SIZES = {
 const KNOWN: readonly unknown[] = [...Object.keys(SIZES), "bias", "dropout"];
 
 /**
- * What nanoGPT's file says of its model; undefined where it is another program's.
- * @throws UserError when a setting is missing, or unknown: a changed nanoGPT may compute anything
+ * What nanoGPT's file says of its model; undefined for another program's file.
+ * @throws UserError when a setting is missing or unknown: a modified nanoGPT may compute anything
  */
 export function nanoGptConfig({ path, extra }: TorchFile): OwnConfig | undefined {
   const settings = extra.get("model_args");
@@ -48,7 +48,7 @@ export function nanoGptConfig({ path, extra }: TorchFile): OwnConfig | undefined
     origin: NANOGPT,
     place: "its model_args",
     notices: [
-      "its GELU is taken as nanoGPT computes it since 2023 (exact, with erf); the file does not say which it was trained with",
+      "its GELU is assumed to be nanoGPT's since 2023 (exact, with erf); the file does not say which it was trained with",
     ],
   };
 }

@@ -1,22 +1,22 @@
-// Python's pickle as far as files of tensors use it. A pickle is a program for a stack machine that may name any
-// function of Python and call it; this one knows no functions but those its caller gives, and runs nothing else.
+// The part of Python's pickle that files of tensors use. A pickle is a program for a stack machine that may call any
+// Python function; this one calls only those its caller provides.
 // Source: CPython's Lib/pickletools.py describes every opcode.
 
 import { shorten } from "../../system/errors.js";
 import { FormatError } from "../open-file.js";
 
-/** A function that a pickle may call, named as the pickle names it: "torch._utils _rebuild_tensor_v2". */
+/** A function that a pickle may call, e.g. "torch._utils _rebuild_tensor_v2". */
 export type Callable = (...args: readonly unknown[]) => unknown;
 
 /** What a pickle may refer to. */
 export interface PickleWorld {
-  /** The functions and classes by "module name"; undefined refuses the name. */
+  /** The function or class with this "module name"; undefined refuses it. */
   global(name: string): Callable | undefined;
   /** The value of a persistent id. */
   persistent(id: unknown): unknown;
 }
 
-/** A tuple: Python tells it from a list, and so does torch. */
+/** A tuple, which torch distinguishes from a list. */
 export class Tuple {
   constructor(readonly items: readonly unknown[]) {}
 }
@@ -24,13 +24,13 @@ export class Tuple {
 /** The bytes end before the pickle does. */
 export class EndOfPickle extends FormatError {}
 
-/** The largest GPT-2 with its optimizer's state takes a tenth of it; a value of a step may take hundreds of bytes. */
+/** Ten times what the largest GPT-2 takes with its optimizer; each step may make a value of hundreds of bytes. */
 const STEP_LIMIT = 1_000_000;
 const MARK = Symbol("mark");
 
 /**
- * Reads one pickle. Dictionaries become Maps, tuples Tuples, whole numbers numbers or bigints.
- * @returns the value, and where the pickle ends in `bytes`
+ * Reads one pickle. Dictionaries become Maps, tuples Tuples, integers numbers or bigints.
+ * @returns the value, and the pickle's end in `bytes`
  * @throws FormatError when it is damaged, or asks for something that is not in `world`
  */
 export function unpickle(bytes: Buffer, start: number, world: PickleWorld): { value: unknown; end: number } {
@@ -63,7 +63,7 @@ class Machine {
     }
   }
 
-  /** Goes on by `length` bytes. @returns where they begin */
+  /** Skips `length` bytes. @returns where they begin */
   take(length: number): number {
     const from = this.at;
     if (!(length >= 0 && length <= this.bytes.length - from)) throw new EndOfPickle("it is cut off");
@@ -96,10 +96,10 @@ class Machine {
     return line;
   }
 
-  /** A whole number of `length` bytes, two's complement, little-endian. */
+  /** A little-endian two's complement integer of `length` bytes. */
   long(length: number): number | bigint {
     if (length === 0) return 0;
-    if (length > 32) throw new FormatError("it has a number of too many digits");
+    if (length > 32) throw new FormatError("it has a number with too many digits");
     const raw = this.raw(length);
     let value = 0n;
     for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(raw[i]);
@@ -120,7 +120,7 @@ class Machine {
     return this.stack[this.stack.length - 1];
   }
 
-  /** What stands above the last mark, which goes too. */
+  /** Pops everything above the last mark, and the mark. */
   popMark(): unknown[] {
     const mark = this.stack.lastIndexOf(MARK);
     if (mark < 0) throw new FormatError("its stack has no mark");
@@ -142,7 +142,7 @@ class Machine {
   }
 
   global(module: unknown, name: unknown): void {
-    // Not made a text: a list that holds itself many times over would fill the memory.
+    // Never converted to text: a list that contains itself over and over would fill the memory.
     if (typeof module !== "string" || typeof name !== "string") throw new FormatError("it asks for no name");
     const full = `${module} ${name}`;
     const found = this.world.global(full);
@@ -179,7 +179,7 @@ class Machine {
   }
 }
 
-/** A dictionary of a list of keys and values in turn. */
+/** A dictionary from alternating keys and values. */
 function dictionary(items: readonly unknown[]): Map<unknown, unknown> {
   if (items.length % 2 !== 0) throw new FormatError("it has a key without a value");
   const map = new Map<unknown, unknown>();
@@ -187,7 +187,7 @@ function dictionary(items: readonly unknown[]): Map<unknown, unknown> {
   return map;
 }
 
-/** The opcodes that torch's pickles of any version use, and those of their numbers, texts and containers. */
+/** The opcodes in torch's pickles of any version, and the related ones for numbers, texts and containers. */
 const STEPS: ReadonlyMap<number, (m: Machine) => void> = new Map([
   [0x80, (m) => void m.uint8()], // PROTO
   [0x95, (m) => void m.uint64()], // FRAME
@@ -232,7 +232,7 @@ const STEPS: ReadonlyMap<number, (m: Machine) => void> = new Map([
   [0x93, (m) => m.global(...(m.popMany(2) as [unknown, unknown]))], // STACK_GLOBAL
   [0x52, (m) => m.reduce()], // REDUCE
   [0x81, (m) => m.reduce()], // NEWOBJ
-  // What a state_dict carries as attributes (versions of its modules) says nothing of its tensors.
+  // A state_dict's attributes (module versions) say nothing about its tensors.
   [0x62, (m) => void m.pop()], // BUILD
   [0x51, (m) => m.persistent(m.pop())], // BINPERSID
   [0x71, (m) => m.put(m.uint8())], // BINPUT
@@ -247,7 +247,7 @@ function appendMarked(m: Machine): void {
   m.append(items);
 }
 
-/** A number written as text; protocol 0 writes True as 01. */
+/** A number stored as text; protocol 0 writes True as 01. */
 function textNumber(text: string): number | boolean {
   if (text === "01") return true;
   if (text === "00") return false;

@@ -8,14 +8,14 @@ import { type StoredTensor, type StoredTensors, spanOf, storedTensors } from "..
 import { type Callable, EndOfPickle, type PickleWorld, Tuple, unpickle } from "./pickle.js";
 import { listZip, locate, type StoredEntry } from "./zip.js";
 
-/** The pickle of the largest GPT-2's state has 200 kB; a whole trainer's some more. */
+/** The largest GPT-2's pickle has 200 kB; a trainer's has somewhat more. */
 const PICKLE_LIMIT = 16 << 20;
 const PICKLE_STEP = 1 << 18;
 const RANK_LIMIT = 8;
-/** How a file of torch before 1.6 begins: the pickle of its magic number. */
+/** The beginning of a file from before torch 1.6: its magic number, pickled. */
 const LEGACY_MAGIC = Buffer.from("80028a0a6cfc9c46f9206aa85019", "hex");
 
-/** A type of storage: its name in messages, bytes a value, and how it is read where it is read at all. */
+/** A storage type: its name in messages, bytes per value, and its decoder if it can be read. */
 interface StorageType {
   readonly dtype: string;
   readonly width: number;
@@ -35,9 +35,9 @@ const STORAGE_TYPES: ReadonlyMap<string, StorageType> = new Map([
   ["torch BoolStorage", { dtype: "bool", width: 1 }],
 ]);
 
-/** Memory that tensors share parts of, by the key under which the file has it. */
+/** Memory that tensors share, identified by its key in the file. */
 class Storage {
-  /** Where its bytes begin in the file; of a legacy file known only when all is read. */
+  /** Where its bytes begin in the file; in a legacy file known only once everything is parsed. */
   place = -1;
   constructor(
     readonly key: string,
@@ -55,19 +55,19 @@ class Tensor {
   ) {}
 }
 
-/** A file of torch's that tensors can be read from; the format has no checksums of them. */
+/** An open torch file; the format has no checksums of tensors. */
 export interface TorchFile extends StoredTensors {
-  /** What the file has beside its tensors, e.g. nanoGPT's "model_args"; dictionaries are Maps. */
+  /** What the file holds besides tensors, e.g. nanoGPT's "model_args"; dictionaries are Maps. */
   readonly extra: ReadonlyMap<unknown, unknown>;
 }
 
 /**
- * Opens a file that torch.save wrote, as a zip archive or in the form of torch before 1.6. Only its list of tensors is
- * read; nothing that it says is run.
- * @throws UserError that names the file when it is missing, cut off, something else, or asks for code to be run
+ * Opens a file that torch.save wrote, a zip archive or the older form from before torch 1.6. Reads only its list of
+ * tensors and runs none of its code.
+ * @throws UserError that names the file when it is missing, cut off, not torch's, or wants code to be run
  */
 export function openTorchFile(path: string): Promise<TorchFile> {
-  return readFormat(path, "a file of PyTorch", async (file) => {
+  return readFormat(path, "a PyTorch file", async (file) => {
     const head = await file.bytes(0, Math.min(file.size, LEGACY_MAGIC.length));
     const root = head.equals(LEGACY_MAGIC) ? await readLegacy(file) : await readArchive(file);
     const state = stateOf(root);
@@ -81,7 +81,7 @@ export function openTorchFile(path: string): Promise<TorchFile> {
   });
 }
 
-/** The object that a zip archive holds, its storages placed. */
+/** The object in a zip archive, with its storages located. */
 async function readArchive(file: OpenFile): Promise<unknown> {
   const entries = await listZip(file);
   const pickle = [...entries.keys()].find((name) => /^[^/]+\/data\.pkl$/.test(name));
@@ -107,7 +107,7 @@ async function readArchive(file: OpenFile): Promise<unknown> {
   return value;
 }
 
-/** The object that a file of torch before 1.6 holds: five pickles, then the storages one after the other. */
+/** The object in a file from before torch 1.6: five pickles, then the storages in turn. */
 async function readLegacy(file: OpenFile): Promise<unknown> {
   for (let length = PICKLE_STEP; ; length *= 8) {
     try {
@@ -118,12 +118,12 @@ async function readLegacy(file: OpenFile): Promise<unknown> {
   }
 }
 
-/** @param bytes the file's first ones */
+/** @param bytes the beginning of the file */
 async function parseLegacy(file: OpenFile, bytes: Buffer): Promise<unknown> {
   const { size } = file;
   const plain: PickleWorld = { global: () => undefined, persistent: () => undefined };
   let at = 0;
-  for (let i = 0; i < 3; i++) at = unpickle(bytes, at, plain).end; // magic number, version, the writer's machine
+  for (let i = 0; i < 3; i++) at = unpickle(bytes, at, plain).end; // magic number, version, the writer's platform
   const world = new World();
   const object = unpickle(bytes, at, world);
   const keys = unpickle(bytes, object.end, plain);
@@ -145,7 +145,7 @@ async function parseLegacy(file: OpenFile, bytes: Buffer): Promise<unknown> {
   return object.value;
 }
 
-/** What a pickle of torch's may refer to: tensors, their storages, dictionaries; plain names where only types are. */
+/** What torch's pickles may refer to: tensors, storages, dictionaries and types. */
 class World implements PickleWorld {
   readonly storages = new Map<string, Storage>();
   private readonly types = new Map<Callable, StorageType>();
@@ -177,7 +177,7 @@ class World implements PickleWorld {
   }
 }
 
-/** The functions that a pickle of tensors calls. Types that only stand in tables can be named and not called. */
+/** The functions that pickles of tensors call. Other types can be named but not called. */
 const FUNCTIONS: ReadonlyMap<string, Callable> = new Map([
   ["collections OrderedDict", () => new Map()],
   ["torch._utils _rebuild_tensor", rebuildTensor],
@@ -205,10 +205,10 @@ function rebuildTensor(storage: unknown, offset: unknown, size: unknown, stride:
   return new Tensor(storage, offset, shape, steps);
 }
 
-/** Names under which programs keep a model's state beside other things. */
+/** Keys under which programs store a model's state among other things. */
 const STATES = ["model", "state_dict", "model_state_dict", "module"];
 
-/** The dictionary of tensors: the object itself, or what it has under one of the usual names. */
+/** The dictionary of tensors: the object itself, or its entry under one of the usual keys. */
 function stateOf(root: unknown): ReadonlyMap<unknown, unknown> | undefined {
   const isState = (value: unknown): value is ReadonlyMap<unknown, unknown> =>
     value instanceof Map && [...value.values()].some((each) => each instanceof Tensor);
@@ -216,7 +216,7 @@ function stateOf(root: unknown): ReadonlyMap<unknown, unknown> | undefined {
   return inner ?? (isState(root) ? root : undefined);
 }
 
-/** Whether the values stand in the storage one after the other, in the order of the shape. */
+/** Whether the values are contiguous and in row-major order. */
 function isContiguous(shape: readonly number[], stride: readonly number[]): boolean {
   let expected = 1;
   for (let axis = shape.length - 1; axis >= 0; axis--) {

@@ -1,16 +1,16 @@
 import { shorten } from "../../system/errors.js";
 import { FormatError, type OpenFile } from "../open-file.js";
 
-/** A file in an archive as the archive's list has it. */
+/** A file in an archive's central directory. */
 export interface ListedEntry {
   readonly name: string;
-  /** Where the header before its bytes begins. */
+  /** Offset of the header before its bytes. */
   readonly header: number;
   readonly length: number;
   readonly isCompressed: boolean;
 }
 
-/** Where an entry's bytes are in the archive. */
+/** The place of an entry's bytes in the archive. */
 export interface StoredEntry {
   readonly offset: number;
   readonly length: number;
@@ -21,11 +21,11 @@ const COMMENT_LIMIT = 65535;
 const LOCATOR_BYTES = 20;
 const ENTRY_BYTES = 46;
 const LOCAL_BYTES = 30;
-/** The list of the largest GPT-2's tensors has 100 kB. */
+/** The largest GPT-2's directory has 100 kB. */
 const DIRECTORY_LIMIT = 8 << 20;
 
 /**
- * The entries of a zip archive, also beyond 4 GiB (zip64), by their names.
+ * The entries of a zip archive, by name, beyond 4 GiB too (zip64).
  * Source: PKWARE's APPNOTE.TXT, sections 4.3 and 4.5.3.
  * @throws FormatError when it is cut off or damaged
  */
@@ -42,7 +42,7 @@ export async function listZip(file: OpenFile): Promise<Map<string, ListedEntry>>
     if (end > length) throw damaged();
     const name = directory.toString("utf8", at + ENTRY_BYTES, nameEnd);
     const [, stored, header] = zip64Fields(directory.subarray(nameEnd, end), [
-      directory.readUInt32LE(at + 24), // the size as it was, which is the stored one
+      directory.readUInt32LE(at + 24), // the uncompressed size, equal to the stored one
       directory.readUInt32LE(at + 20),
       directory.readUInt32LE(at + 42),
     ]);
@@ -54,7 +54,7 @@ export async function listZip(file: OpenFile): Promise<Map<string, ListedEntry>>
 
 const damaged = (): FormatError => new FormatError("its list of files is damaged");
 
-/** Where the list of files is. */
+/** Finds the central directory. */
 async function findDirectory(file: OpenFile): Promise<{ offset: number; length: number; count: number }> {
   const { size } = file;
   const tailBytes = Math.min(size, END_BYTES + COMMENT_LIMIT + LOCATOR_BYTES);
@@ -80,7 +80,7 @@ async function findDirectory(file: OpenFile): Promise<{ offset: number; length: 
   };
 }
 
-/** Fields of 32 bits, each replaced by the next one of 64 bits where it is all ones. */
+/** 32-bit fields, each replaced by the next 64-bit one where it is all ones. */
 function zip64Fields(extra: Buffer, fields: readonly number[]): number[] {
   let zip64: Buffer = Buffer.alloc(0);
   for (let at = 0; at + 4 <= extra.length; ) {
@@ -97,7 +97,7 @@ function zip64Fields(extra: Buffer, fields: readonly number[]): number[] {
 }
 
 /**
- * Finds an entry's bytes, which stand behind a header of their own.
+ * Finds an entry's bytes, which follow their own header.
  * @throws FormatError when they lie outside the file or are compressed: torch compresses nothing
  */
 export async function locate(

@@ -5,20 +5,20 @@ import { FOOTER_BYTES, readTable } from "./table.js";
 import { MessageWriter, messageFields } from "./wire.js";
 import { writeTable } from "./write-table.js";
 
-/** A tensor as described by the index. */
+/** A tensor's entry in the index. */
 export interface BundleEntry {
   /** TensorFlow's number of the type (tensorflow/core/framework/types.proto), e.g. 1 for float32. */
   readonly dtype: number;
   /** Undefined when the number of dimensions is unknown. */
   readonly shape: readonly number[] | undefined;
-  /** Which data file holds the values. */
+  /** The data file that holds the values. */
   readonly shard: number;
-  /** First byte in the data file. */
+  /** Its first byte in the data file. */
   readonly offset: number;
   readonly size: number;
   /** Masked CRC-32C of the stored bytes. */
   readonly maskedCrc: number;
-  /** Stored in parts under other names. */
+  /** Whether it is stored in parts under other names. */
   readonly sliced: boolean;
 }
 
@@ -30,14 +30,14 @@ export interface BundleIndex {
   readonly entries: ReadonlyMap<string, BundleEntry>;
 }
 
-/** The index of the largest GPT-2 has 21 KB. */
+/** The largest GPT-2's index has 21 KB. */
 const INDEX_LIMIT = 4 << 20;
 const SHARD_LIMIT = 100_000; // five digits in the data files' names
 
 /**
  * Reads the index of a TensorFlow V2 checkpoint, `<prefix>.index`.
  * Source: TensorFlow's core/protobuf/tensor_bundle.proto.
- * @throws UserError that names the file when it is missing, cut off, altered or something else
+ * @throws UserError that names the file when it is missing, cut off, altered or not an index
  */
 export async function readIndex(path: string): Promise<BundleIndex> {
   const bytes = await readSmallFile(path, INDEX_LIMIT, DOWNLOAD_AGAIN);
@@ -75,7 +75,7 @@ function parseIndex(bytes: Uint8Array): BundleIndex {
   return { shards, entries };
 }
 
-/** BundleHeaderProto -> number of data files. */
+/** BundleHeaderProto -> the number of data files. */
 function parseHeader(bytes: Uint8Array): number {
   let shards = 0;
   for (const field of messageFields(bytes)) {
@@ -116,7 +116,7 @@ function parseEntry(bytes: Uint8Array): BundleEntry {
   return entry;
 }
 
-/** TensorShapeProto -> sizes of the dimensions. */
+/** TensorShapeProto -> the shape. */
 function parseShape(bytes: Uint8Array): readonly number[] | undefined {
   const shape: number[] = [];
   for (const { number, value, bytes: dimension } of messageFields(bytes)) {
@@ -130,9 +130,9 @@ function parseShape(bytes: Uint8Array): readonly number[] | undefined {
 }
 
 /**
- * The bytes of an index file, `<prefix>.index`: what readIndex() reads.
+ * The bytes of an index file, `<prefix>.index`, as readIndex() reads it.
  * Source: TensorFlow's core/protobuf/tensor_bundle.proto.
- * @param blockSize bytes after which a block of the table is closed; TensorFlow's own by default
+ * @param blockSize bytes after which a block of the table is closed; default: TensorFlow's
  */
 export function writeIndex({ shards, entries }: BundleIndex, blockSize?: number): Buffer {
   const rows = [...entries].map(([name, entry]) => ({ key: Buffer.from(name), value: entryMessage(entry) }));
@@ -140,7 +140,7 @@ export function writeIndex({ shards, entries }: BundleIndex, blockSize?: number)
   return writeTable([{ key: Buffer.alloc(0), value: headerMessage(shards) }, ...rows], blockSize);
 }
 
-/** BundleHeaderProto; the numbers are little-endian, which is 0 and left out. */
+/** BundleHeaderProto; little-endian is 0, and so left out. */
 function headerMessage(shards: number): Buffer {
   const version = new MessageWriter().varint(1, 1).finish(); // written by producer 1
   return new MessageWriter().varint(1, shards).bytes(3, version).finish();

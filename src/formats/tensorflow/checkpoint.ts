@@ -19,14 +19,14 @@ const FLOAT_TYPES: ReadonlyMap<number, FloatType> = new Map([
   [19, FLOAT16],
 ]);
 const INDEX = ".index";
-/** The text file `checkpoint` has a few lines; a page of an error saved under its name may have more. */
+/** The text file `checkpoint` has a few lines; an error page saved under its name may have more. */
 const STATE_LIMIT = 1 << 20;
-/** Far above any name that a training gives its checkpoints, folders before it included. */
+/** Far more than any checkpoint's path. */
 const PATH_LIMIT = 4096;
-/** No file system has longer names, and `.index` is yet to come. */
+/** File systems allow 255, and `.index` is added. */
 const NAME_LIMIT = 249;
 
-/** Whether a folder looks as if it held a checkpoint; openCheckpoint says whether it is a sound one. */
+/** Whether a folder seems to hold a checkpoint; openCheckpoint() checks it. */
 export async function hasCheckpoint(folder: string): Promise<boolean> {
   try {
     return (await readdir(folder)).some((name) => name === "checkpoint" || name.endsWith(INDEX));
@@ -36,9 +36,9 @@ export async function hasCheckpoint(folder: string): Promise<boolean> {
 }
 
 /**
- * Finds the checkpoint of a folder: the newest one by its file `checkpoint`, or the only `*.index`.
- * @returns the path that the names of the checkpoint's files begin with, always inside the folder
- * @throws UserError when there is none, or there are several and nothing says which one is meant
+ * Finds a folder's checkpoint: the newest according to its file `checkpoint`, or the only `*.index`.
+ * @returns the prefix of the paths of the checkpoint's files, always inside the folder
+ * @throws UserError when there is none, or there are several and nothing says which is meant
  */
 export async function findCheckpoint(folder: string): Promise<string> {
   let names: string[];
@@ -61,12 +61,12 @@ export async function findCheckpoint(folder: string): Promise<string> {
     });
   }
   throw new UserError(
-    `${folder} holds ${indexes.length} checkpoints and no file named checkpoint that says which one is meant`,
+    `${folder} holds ${indexes.length} checkpoints and no file named checkpoint that says which is meant`,
     { next: "move the others away" },
   );
 }
 
-/** The file `checkpoint` names a save that is gone, while there are others. */
+/** The error when the file `checkpoint` names a save that is gone and others are there. */
 function staleState(folder: string, named: string, indexes: readonly string[]): UserError {
   const others = indexes.map((name) => shorten(name.slice(0, -INDEX.length)));
   const [other] = others;
@@ -76,17 +76,17 @@ function staleState(folder: string, named: string, indexes: readonly string[]): 
   });
 }
 
-/** The prefix that the text file `checkpoint` names, relative to its folder. */
+/** The prefix that the text file `checkpoint` names, as a path in its folder. */
 async function readState(path: string, folder: string): Promise<string> {
   const text = decodeText(await readSmallFile(path, STATE_LIMIT, AGAIN));
   const quoted = /^\s*model_checkpoint_path:\s*"((?:[^"\\\n]|\\.)*)"/m.exec(text)?.[1];
   const named = quoted && unescapeC(quoted);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: a path with such characters is no path
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: no path contains such characters
   const isPath = named && !/[\0-\x1f]/.test(named) && !/^\.*$/.test(win32.basename(named));
   if (!isPath || named.length > PATH_LIMIT) {
     throw new UserError(`${path} does not say which checkpoint ${folder} holds`, { next: AGAIN });
   }
-  // Checkpoints are moved: a path that leads elsewhere stands for a file of that name in this folder.
+  // Checkpoints get moved: a path elsewhere means a file of that name in this folder.
   const relative = normalize(named);
   const outside = isAbsolute(named) || win32.isAbsolute(named) || relative.startsWith("..");
   const inside = outside ? win32.basename(named) : relative;
@@ -110,9 +110,9 @@ function unescapeC(text: string): string {
 }
 
 /**
- * Opens a TensorFlow V2 checkpoint to read a model's parameters from. Tensors that are not parameters (the optimizer's,
- * counters, strings) are left out. Data files are read piece by piece, never held whole.
- * @throws UserError that names the file when one is missing, too short, altered, or something else
+ * Opens a TensorFlow V2 checkpoint to read a model's parameters. Tensors that are not parameters (the optimizer's,
+ * counters, strings) are left out. Data files are read in chunks.
+ * @throws UserError that names the file when one is missing, too short, altered or of another kind
  */
 export async function openCheckpoint(folder: string): Promise<StoredTensors> {
   const prefix = await findCheckpoint(folder);
@@ -133,7 +133,7 @@ export async function openCheckpoint(folder: string): Promise<StoredTensors> {
   return storedTensors(path, stored, { name: "CRC-32C", update: crc32c, next: AGAIN });
 }
 
-/** An optimizer keeps its values under names that go on from the parameter's: model/wte/Adam. */
+/** Optimizers append to the parameter's name: model/wte/Adam. */
 function isParameter(name: string, index: BundleIndex): boolean {
   if (!name.startsWith("model/") || /\/Adam(_1)?$/.test(name)) return false;
   for (let end = name.lastIndexOf("/"); end > 0; end = name.lastIndexOf("/", end - 1)) {
@@ -163,7 +163,7 @@ function describe(
   if (!shape || sizeOf(shape) * type.width !== size) {
     const wanted = shape ? showShape(shape) : "unknown shape";
     throw new UserError(
-      `${index}: ${shorten(name)} has ${size} bytes, which does not fit its shape ${wanted}`,
+      `${index}: ${shorten(name)} has ${size} bytes, which does not match its shape ${wanted}`,
       { next: AGAIN },
     );
   }
@@ -171,7 +171,7 @@ function describe(
   return { shape, dtype: type.name, type, ranges, crc: unmaskCrc(maskedCrc) };
 }
 
-/** Checks that every data file reaches as far as the index says, and that no byte of it stands for two tensors. */
+/** Checks that every data file is as long as the index says, and that tensors do not share bytes. */
 async function checkDataFiles(stored: ReadonlyMap<string, StoredTensor>): Promise<void> {
   const ends = new Map<string, { end: number; sum: number }>();
   for (const { path, offset, length } of [...stored.values()].flatMap(({ ranges }) => ranges)) {

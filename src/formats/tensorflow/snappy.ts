@@ -1,10 +1,10 @@
 import { FormatError } from "../open-file.js";
 
 /**
- * The plain bytes of a compressed block.
+ * Decompresses a block.
  * Source: google/snappy's format_description.txt.
- * @param limit bytes that it may have
- * @throws FormatError when it is no such stream, has another length than it says, or is longer than allowed
+ * @param limit the most bytes it may decompress to
+ * @throws FormatError when it is damaged, its length is not what it states, or it exceeds the limit
  */
 export function uncompressBlock(stored: Uint8Array, limit: number): Uint8Array {
   const fail = (reason: string): never => {
@@ -25,7 +25,7 @@ export function uncompressBlock(stored: Uint8Array, limit: number): Uint8Array {
     if (byte < 128) break;
     if (scale === 128 ** 4) fail("its length does not end");
   }
-  // What a stream makes beyond its own length or the limit is counted and goes nowhere.
+  // Bytes beyond the stated length or the limit are counted but not stored.
   const plain = new Uint8Array(Math.min(length, limit));
   let made = 0;
   while (at < stored.length) {
@@ -39,7 +39,7 @@ export function uncompressBlock(stored: Uint8Array, limit: number): Uint8Array {
       const size = (tag & 3) === 1 ? (upper & 7) + 4 : upper + 1;
       const back = (tag & 3) === 1 ? (tag >> 5) * 256 + little(1) : little((tag & 3) === 2 ? 2 : 4);
       if (back === 0 || back > made) fail("it copies from before its beginning");
-      // One byte at a time: a copy may reach into what it writes itself.
+      // One byte at a time: a copy may overlap its own output.
       for (const end = made + size; made < end; made++) plain[made] = plain[made - back];
     }
   }

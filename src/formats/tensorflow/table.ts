@@ -3,7 +3,7 @@ import { FormatError } from "../open-file.js";
 import { uncompressBlock } from "./snappy.js";
 import { ByteReader } from "./wire.js";
 
-/** A key with its value, both as bytes. */
+/** A key and its value, as bytes. */
 export interface TableEntry {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
@@ -12,16 +12,16 @@ export interface TableEntry {
 export const FOOTER_BYTES = 48;
 const TRAILER_BYTES = 5;
 const MAGIC = [0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb];
-/** All blocks together when they are plain; the index of the largest GPT-2 has 21 KB, its optimizer's two more. */
+/** All blocks together, decompressed; the largest GPT-2's index has 21 KB, three times that with its optimizer's tensors. */
 const PLAIN_LIMIT = 32 << 20;
 /** The largest GPT-2 has 580 tensors. */
 const ENTRY_LIMIT = 100_000;
-/** All keys together; those of the largest GPT-2 take 15 KB. */
+/** All keys together; the largest GPT-2's take 15 KB. */
 const KEY_LIMIT = 64 << 20;
 
 /**
- * Reads a sorted string table (LevelDB's table format, as TensorFlow writes it): every block's check, the
- * bounds of every entry and the order of the keys are verified.
+ * Reads a sorted string table (LevelDB's table format, as TensorFlow writes it). Verifies every block's checksum, every
+ * entry's bounds and the order of the keys.
  * Source: LevelDB's doc/table_format.md; TensorFlow's core/lib/io/format.cc and block.cc.
  * @param file the whole file
  * @returns all entries, in order of their keys
@@ -30,7 +30,7 @@ const KEY_LIMIT = 64 << 20;
 export function readTable(file: Uint8Array): TableEntry[] {
   const footer = file.subarray(Math.max(0, file.length - FOOTER_BYTES));
   if (footer.length < FOOTER_BYTES || MAGIC.some((byte, i) => footer[40 + i] !== byte)) {
-    throw new FormatError("it does not end as such a file does; perhaps it is cut off");
+    throw new FormatError("it does not end with a table's footer; perhaps it is cut off");
   }
   const blocks = file.subarray(0, file.length - FOOTER_BYTES);
   const handles = new ByteReader(footer.subarray(0, 40));
@@ -51,28 +51,28 @@ export function readTable(file: Uint8Array): TableEntry[] {
   return entries;
 }
 
-/** Reads the blocks of a file, each of them once. */
+/** Reads the blocks of a file, each at most once. */
 class BlockReader {
-  /** Bytes of all blocks so far: as they stand in the file, and plain. */
+  /** Bytes of all blocks so far: in the file, and decompressed. */
   private stored = 0;
   private plain = 0;
 
   constructor(private readonly blocks: Uint8Array) {}
 
-  /** The plain bytes of the block whose place (offset, size) the reader stands before. */
+  /** Reads a block. @param handle at the block's offset and size @returns its bytes, decompressed */
   read(handle: ByteReader): Uint8Array {
     const { blocks } = this;
     const offset = handle.varint();
     const size = handle.varint();
     if (offset + size + TRAILER_BYTES > blocks.length) throw new FormatError("a block lies outside the file");
-    // A small file that names one large block a million times would keep us busy for hours.
+    // A small file that names one large block a million times would take hours.
     this.stored += size + TRAILER_BYTES;
     if (this.stored > blocks.length) throw new FormatError("it has the same block more than once");
     const stored = blocks.subarray(offset, offset + size);
     const trailer = new ByteReader(blocks.subarray(offset + size, offset + size + TRAILER_BYTES));
     const [type] = trailer.take(1);
     if (crc32c(blocks.subarray(offset, offset + size + 1)) !== unmaskCrc(trailer.fixed32())) {
-      throw new FormatError("the checksum of a block does not fit");
+      throw new FormatError("the checksum of a block does not match");
     }
     if (type === 0) return stored;
     if (type !== 1) throw new FormatError(`compression ${type} is unknown`);
@@ -82,7 +82,7 @@ class BlockReader {
   }
 }
 
-/** Entries, then the offsets of those that do not share a prefix (32 bits each), then their number. */
+/** Parses entries, the offsets of those that share no prefix (32 bits each), and the number of these. */
 function parseBlock(block: Uint8Array): TableEntry[] {
   if (block.length < 4) throw new FormatError("a block is too short");
   const restarts = new ByteReader(block.subarray(block.length - 4)).fixed32();
@@ -96,7 +96,8 @@ function parseBlock(block: Uint8Array): TableEntry[] {
     const shared = reader.varint();
     const unshared = reader.varint();
     const valueLength = reader.varint();
-    if (shared > (previous?.length ?? 0)) throw new FormatError("a key shares more than there is");
+    if (shared > (previous?.length ?? 0))
+      throw new FormatError("a key shares more bytes than the key before it has");
     const rest = reader.take(unshared);
     keyBytes = countKeyBytes(keyBytes, { length: shared + unshared });
     const key = new Uint8Array(shared + unshared);
@@ -110,7 +111,7 @@ function parseBlock(block: Uint8Array): TableEntry[] {
   return entries;
 }
 
-/** Shared prefixes could make a small file's keys fill the memory. */
+/** Shared prefixes could make the keys of a small file fill the memory. */
 function countKeyBytes(before: number, key: { readonly length: number }): number {
   if (before + key.length > KEY_LIMIT) throw new FormatError("its keys are too long");
   return before + key.length;

@@ -1,6 +1,6 @@
 import { FormatError } from "../open-file.js";
 
-/** Reads integers and byte strings from the front of some bytes. Whatever is missing is a FormatError. */
+/** Reads integers and byte strings in sequence. Throws FormatError when bytes are missing. */
 export class ByteReader {
   position = 0;
 
@@ -10,7 +10,7 @@ export class ByteReader {
     return this.position >= this.bytes.length;
   }
 
-  /** A base-128 number of at most 64 bits; beyond 2^53 (negative ones included) it is refused. */
+  /** A base-128 varint of at most 64 bits. @throws FormatError beyond 2^53, negative numbers included */
   varint(): number {
     let value = 0;
     for (let scale = 1; scale < 2 ** 64; scale *= 128) {
@@ -24,13 +24,13 @@ export class ByteReader {
     throw new FormatError("a number has no end");
   }
 
-  /** A little-endian number of 32 bits, unsigned. */
+  /** An unsigned little-endian 32-bit number. */
   fixed32(): number {
     const [a, b, c, d] = this.take(4);
     return (a | (b << 8) | (c << 16) | (d << 24)) >>> 0;
   }
 
-  /** The next bytes, not copied. */
+  /** A view of the next bytes. */
   take(length: number): Uint8Array {
     const end = this.position + length;
     if (end > this.bytes.length) throw new FormatError("it ends in the middle of a value");
@@ -40,7 +40,7 @@ export class ByteReader {
   }
 }
 
-/** One field of a protocol buffer message: varint and fixed32 fields have a value, the others bytes. */
+/** A field of a protocol buffer message: varint and fixed32 fields have a value, the others bytes. */
 export interface Field {
   readonly number: number;
   readonly value: number;
@@ -50,8 +50,8 @@ export interface Field {
 const NONE = new Uint8Array(0);
 
 /**
- * The fields of a protocol buffer message, in order. A field of another wire type than its reader expects
- * comes with value 0 or without bytes.
+ * The fields of a protocol buffer message, in order. A field of a wire type that its reader does not expect has value
+ * 0 or no bytes.
  * Source: protobuf.dev, "Encoding".
  */
 export function* messageFields(bytes: Uint8Array): Generator<Field> {
@@ -68,13 +68,13 @@ export function* messageFields(bytes: Uint8Array): Generator<Field> {
   }
 }
 
-/** Gathers bytes that become a part of a file. Integers are little-endian; see ByteReader for the other way. */
+/** Collects bytes to write; ByteReader reads them back. Integers are little-endian. */
 export class ByteWriter {
   private bytes = Buffer.alloc(256);
-  /** Number of bytes so far. */
+  /** Bytes so far. */
   length = 0;
 
-  /** A base-128 number, 0 to 2^53 - 1. */
+  /** A base-128 varint, 0 to 2^53 - 1. */
   varint(value: number): this {
     let rest = value;
     for (; rest >= 128; rest = Math.floor(rest / 128)) this.byte((rest % 128) | 128);
@@ -100,7 +100,7 @@ export class ByteWriter {
     return this;
   }
 
-  /** A copy of everything. */
+  /** A copy of all bytes. */
   finish(): Buffer {
     return Buffer.from(this.bytes.subarray(0, this.length));
   }
@@ -113,7 +113,7 @@ export class ByteWriter {
   }
 }
 
-/** Writes the fields of a protocol buffer message; as proto3 has it, a field that is 0 is left out. */
+/** Writes the fields of a protocol buffer message; as in proto3, fields of 0 are left out. */
 export class MessageWriter {
   private readonly writer = new ByteWriter();
 
@@ -127,7 +127,7 @@ export class MessageWriter {
     return this;
   }
 
-  /** A message within the message; an empty one is written too. */
+  /** A nested message; an empty one is written too. */
   bytes(field: number, content: Uint8Array): this {
     this.writer
       .varint(8 * field + 2)

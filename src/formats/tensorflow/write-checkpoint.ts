@@ -9,23 +9,21 @@ import type { BundleEntry } from "./bundle.js";
 import { writeIndex } from "./bundle.js";
 
 export interface WriteCheckpointOptions extends WriteSetOptions {
-  /** Bytes after which a block of the index is closed; for tests. */
+  /** Bytes after which a block of the index is closed, for tests. */
   readonly blockSize?: number;
 }
 
 /** The text file that names a folder's newest checkpoint. */
 export const CHECKPOINT_STATE = "checkpoint";
-/** TensorFlow's number of the type. */
+/** TensorFlow's number for the type. */
 const FLOAT32 = 1;
 
 /**
- * Writes a model's tensors as a TensorFlow V2 checkpoint: `<prefix>.index`, `<prefix>.data-00000-of-00001` and
- * the text file `checkpoint`, the same bytes as TensorFlow's. One tensor at a time is in memory. A `.meta` file,
- * the graph, is not written: programs that load GPT-2 build their own graph and read names and values alone.
- * Everything is written beside its place and put there when it is complete: a failure or an abort leaves the
- * folder as it was.
+ * Writes a model's tensors as a TensorFlow V2 checkpoint, byte for byte as TensorFlow does: `<prefix>.index`,
+ * `<prefix>.data-00000-of-00001` and the text file `checkpoint`. Holds one tensor in memory. Writes no graph (`.meta`):
+ * programs that load GPT-2 build their own. A failure or an abort leaves the folder as it was.
  * @param prefix a plain file name, e.g. "model-500"
- * @returns number of bytes of weights
+ * @returns the bytes of the weights
  * @throws UserError when the source or the disk fails; the signal's reason on an abort
  */
 export async function writeCheckpoint(
@@ -46,7 +44,7 @@ export async function writeCheckpoint(
   return bytes;
 }
 
-/** Writes every tensor as float32, in the order of the names' bytes; what the index says of them. */
+/** Writes every tensor as float32, in byte order of their names. @returns their entries in the index */
 async function writeTensors(
   source: WeightSource,
   files: FileSet,
@@ -79,7 +77,7 @@ async function writeTensors(
   return entries;
 }
 
-/** A text-format protocol buffer (CheckpointState): bytes beyond plain ASCII as octal escapes. */
+/** A CheckpointState in protocol buffer text format, with bytes beyond ASCII as octal escapes. */
 function stateText(prefix: string): string {
   const escaped = [...Buffer.from(prefix)]
     .map((byte) =>

@@ -2,26 +2,26 @@ import { crc32c, maskCrc } from "../crc.js";
 import type { TableEntry } from "./table.js";
 import { ByteWriter } from "./wire.js";
 
-/** TensorFlow closes a block that has reached this many bytes. Source: core/lib/io/table_options.h. */
+/** TensorFlow closes a block once it has this many bytes. Source: core/lib/io/table_options.h. */
 const BLOCK_SIZE = 256 << 10;
-/** A key is written whole every so many entries; the others share the beginning of the one before. */
+/** Every 16th key is written whole; the others share a prefix with the key before. */
 const RESTART_INTERVAL = 16;
 const HANDLES_BYTES = 40;
 const MAGIC = Buffer.from("57fb808b247547db", "hex");
 
 /**
- * Writes a sorted string table as TensorFlow does, byte for byte: plain blocks of data, an empty block of
- * metadata, the block of their places, the footer.
+ * Writes a sorted string table, byte for byte as TensorFlow does: uncompressed data blocks, an empty metadata block, the
+ * index block, the footer.
  * Source: LevelDB's doc/table_format.md; TensorFlow's core/lib/io/table_builder.cc and block_builder.cc.
- * @param entries in strictly increasing order of their keys' bytes
- * @throws RangeError when they are not
+ * @param entries in strictly increasing byte order of their keys
+ * @throws RangeError when they are not in order
  */
 export function writeTable(entries: Iterable<TableEntry>, blockSize = BLOCK_SIZE): Buffer {
   const file = new ByteWriter();
   const places = new Block(1);
   let data = new Block(RESTART_INTERVAL);
   let last: Uint8Array | undefined;
-  /** The place of a closed block whose last key is `last`; its entry waits for the key that follows. */
+  /** The handle of a closed block whose last key is `last`; its index entry also needs the next key. */
   let closed: Buffer | undefined;
   const close = (): void => {
     closed = seal(file, data.finish());
@@ -44,7 +44,7 @@ export function writeTable(entries: Iterable<TableEntry>, blockSize = BLOCK_SIZE
   return file.append(handles).append(MAGIC).finish();
 }
 
-/** A block being filled: entries, then the offsets of those whose keys are whole. */
+/** A block being filled: entries, then the offsets of those with whole keys. */
 class Block {
   private readonly writer = new ByteWriter();
   private readonly restarts = [0];
@@ -57,7 +57,7 @@ class Block {
     return this.writer.length === 0;
   }
 
-  /** Bytes that finish() would give. */
+  /** Bytes that finish() would return. */
   get size(): number {
     return this.writer.length + 4 * this.restarts.length + 4;
   }
@@ -86,7 +86,7 @@ class Block {
   }
 }
 
-/** Appends a block to the file with its type (0: not compressed) and check; returns its place. */
+/** Appends a block with its type (0: uncompressed) and checksum. @returns its handle: offset and size */
 function seal(file: ByteWriter, block: Buffer): Buffer {
   const place = new ByteWriter().varint(file.length).varint(block.length).finish();
   file
@@ -102,21 +102,21 @@ function commonLength(a: Uint8Array, b: Uint8Array): number {
   return length;
 }
 
-/** A short key that is not below a block's last key and below the next block's first one. */
+/** A short key >= a block's last key and < the next block's first. */
 function separator(last: Uint8Array, next: Uint8Array): Uint8Array {
   const at = commonLength(last, next);
   if (at < last.length && last[at] < 255 && last[at] + 1 < next[at]) return cutAndRaised(last, at);
   return last;
 }
 
-/** A short key that is not below the last one of all. */
+/** A short key >= the last one. */
 function successor(last: Uint8Array): Uint8Array {
   const at = last.findIndex((byte) => byte !== 255);
   return at < 0 ? last : cutAndRaised(last, at);
 }
 
 function cutAndRaised(key: Uint8Array, at: number): Uint8Array {
-  const cut = Uint8Array.from(key.subarray(0, at + 1)); // a copy: the slice of a Buffer would be none
+  const cut = Uint8Array.from(key.subarray(0, at + 1)); // a copy, which Buffer's slice() would not be
   cut[at] += 1;
   return cut;
 }

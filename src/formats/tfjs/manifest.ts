@@ -2,14 +2,14 @@ import { sizeOf } from "../../model/parameters.js";
 import { quote, UserError } from "../../system/errors.js";
 import { isObject, isSize, type Json, parseJson } from "../../system/json.js";
 
-/** The file that describes the others. */
+/** The file that describes the weight files. */
 export const MANIFEST = "model.json";
 /** tfjs's own converter cuts weights into files of this size. */
 export const SHARD_BYTES = 4 << 20;
 /** The next step for damaged weights. */
 export const AGAIN = "convert or download the model again";
 
-/** Name of one file of weights; shards count from 1. */
+/** The name of a weight file; shards count from 1. */
 export function shardName(shard: number, shards: number): string {
   return `group1-shard${shard}of${shards}.bin`;
 }
@@ -19,7 +19,7 @@ export function isShardName(name: string): boolean {
   return /^group1-shard\d+of\d+\.bin$/.test(name);
 }
 
-/** How values are stored: whole, or rounded to the nearest float16. */
+/** How values are stored: unchanged, or rounded to float16. */
 export type WeightsDtype = "float32" | "float16";
 
 /** Bytes per stored value. */
@@ -38,7 +38,7 @@ export interface ManifestEntry {
   readonly quantization?: { readonly dtype: "float16"; readonly original_dtype?: "float32" };
 }
 
-/** Files (names, or "folder/name" of one folder below) and the tensors whose bytes follow one another in them. */
+/** Files ("name", or "folder/name" one folder down) and the tensors stored in them, in order. */
 export interface ManifestGroup {
   readonly paths: readonly string[];
   readonly weights: readonly ManifestEntry[];
@@ -54,10 +54,10 @@ export interface Manifest {
 }
 
 /**
- * Checks the text of a model.json, which may come from anywhere: types, names, shapes, and that its files lie in
- * its own folder or one folder below.
- * @param path of the file, for messages
- * @throws UserError that names what does not fit
+ * Parses a model.json from anywhere: checks types, names and shapes, and that its files are in its own folder or one
+ * below.
+ * @param path the file's path, for messages
+ * @throws UserError that names what is wrong
  */
 export function parseManifest(text: string, path: string): Manifest {
   const fail = (reason: string): never => {
@@ -102,10 +102,9 @@ export function parseManifest(text: string, path: string): Manifest {
 }
 
 /**
- * The model.json that describes from one folder above what this one describes beside it: every path gets the
- * folder's name before it, all else stays.
- * @param text of a model.json that has been read with openWeights
- * @param folder its folder's name
+ * A model.json for the folder above: the same, with the folder's name before every path.
+ * @param text of a model.json that openWeights() accepts
+ * @param folder the name of its folder
  */
 export function manifestFromAbove(text: string, folder: string): string {
   const manifest = JSON.parse(text) as Manifest & Json;
@@ -120,7 +119,7 @@ function groupsOf(checked: Json): readonly ManifestGroup[] {
   return checked.weightsManifest as readonly ManifestGroup[];
 }
 
-/** What is wrong with the description of a tensor, or undefined. */
+/** What is wrong with a tensor's entry, or undefined. */
 function faultOf(weight: unknown): string | undefined {
   if (!isObject(weight)) return "a weight is not an object";
   const { name, shape, dtype, quantization } = weight;
@@ -128,7 +127,7 @@ function faultOf(weight: unknown): string | undefined {
   if (!Array.isArray(shape) || !shape.every(isSize)) return `${quote(name)} has no valid shape`;
   if (!Number.isSafeInteger(sizeOf(shape as number[]) * 4)) return `${quote(name)} is too large`;
   if (dtype !== "float32") return `${quote(name)} has the type ${quote(dtype)}, which is not float32`;
-  // tfjs looks for the key, not its value: a quantization of null must not pass for none.
+  // tfjs checks for the key, not the value: null is not the same as absent.
   if (!("quantization" in weight)) return undefined;
   if (isObject(quantization) && quantization.dtype === "float16") return undefined;
   const kind = isObject(quantization) ? quantization.dtype : quantization;
@@ -145,14 +144,14 @@ function isUint32(value: unknown): value is number {
 }
 
 /**
- * A name that leads to this folder and nowhere else, on every system: Windows leaves out dots and spaces at the
- * end, and has devices in every folder.
+ * Whether a name stays in its folder on every system: Windows drops trailing dots and spaces, and has device names in
+ * every folder.
  */
 function isPlainName(value: string): boolean {
   return !/[\p{Cc}/\\:]|[. ]$|^$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/iu.test(value);
 }
 
-/** A file in this folder, "name", or in a folder of it, "folder/name", as tf.io reads it. */
+/** Whether a path is a file in this folder, "name", or one below, "folder/name", as tf.io reads it. */
 function isNear(value: unknown): value is string {
   if (typeof value !== "string" || value.length > 255) return false;
   const names = value.split("/");

@@ -11,10 +11,10 @@ import { fileSize } from "../open-file.js";
 import { type StoredTensor, type StoredTensors, storedTensors } from "../stored-tensors.js";
 import { AGAIN, MANIFEST, type ManifestGroup, parseManifest, SHARD_BYTES, storedBytes } from "./manifest.js";
 
-/** The model.json of the largest GPT-2 has 120 KB. */
+/** The largest GPT-2's model.json has 120 KB. */
 const MANIFEST_LIMIT = 4 << 20;
 
-/** Whether a folder holds tfjs weights; openWeights says whether they are sound. */
+/** Whether a folder seems to hold tfjs weights; openWeights() checks them. */
 export async function hasWeights(folder: string): Promise<boolean> {
   try {
     return (await stat(join(folder, MANIFEST))).isFile();
@@ -24,9 +24,9 @@ export async function hasWeights(folder: string): Promise<boolean> {
 }
 
 /**
- * Opens tfjs weights (model.json and the files it names) to read tensors from. Several tensors may be read at
- * the same time. Each one's checksum is verified where model.json carries them, as ours does.
- * @throws UserError when model.json or a file is missing, too short, altered, or of another kind
+ * Opens tfjs weights: model.json and the files it names. Several tensors may be read at once. Checksums are verified
+ * if model.json has them, as ours does.
+ * @throws UserError when model.json or a file is missing, too short, altered or of another kind
  */
 export async function openWeights(folder: string): Promise<StoredTensors> {
   const path = join(folder, MANIFEST);
@@ -54,7 +54,7 @@ export async function openWeights(folder: string): Promise<StoredTensors> {
   return storedTensors(path, tensors, checks && { name: "CRC-32", update: crc32, next: AGAIN });
 }
 
-/** The files of a group with their sizes, which must add up to the tensors' bytes. */
+/** A group's files with their sizes. @throws UserError when these do not add up to the tensors' bytes */
 async function measureShards(group: ManifestGroup, folder: string, manifest: string): Promise<ByteRange[]> {
   const shards = await Promise.all(
     group.paths.map(async (name): Promise<ByteRange> => {
@@ -66,19 +66,19 @@ async function measureShards(group: ManifestGroup, folder: string, manifest: str
   const wanted = group.weights.reduce((sum, entry) => sum + storedBytes(entry), 0);
   if (found !== wanted) {
     for (const { path } of shards) await refuseLfsPointer(path);
-    // Cut as tfjs's converter and ours do, every file's size is known: the one that differs can be named.
+    // In files of the usual size, as tfjs's converter and ours write, the altered one can be named.
     const usual = shards.length === Math.ceil(wanted / SHARD_BYTES);
     const odd = shards.find(({ length }, i) => length !== Math.min(SHARD_BYTES, wanted - i * SHARD_BYTES));
     const name = (usual && odd?.path) || manifest;
     throw new UserError(
-      `${name} is cut off or altered (the files of weights have ${found} bytes where ${MANIFEST} describes ${wanted})`,
+      `${name} is cut off or altered (the weight files have ${found} bytes where ${MANIFEST} describes ${wanted})`,
       { next: AGAIN },
     );
   }
   return shards;
 }
 
-/** The parts of the files that hold `bytes` bytes from `first` on, counted through all files. */
+/** The ranges of the files that hold `bytes` bytes from byte `first` of their concatenation. */
 function cut(shards: readonly ByteRange[], first: number, bytes: number): ByteRange[] {
   const parts: ByteRange[] = [];
   let start = 0;

@@ -4,7 +4,7 @@ import type { WeightSource } from "../../model/weight-source.js";
 import { option, UserError } from "../../system/errors.js";
 import { crc32 } from "../crc.js";
 import { FileSet, type WriteSetOptions } from "../file-set.js";
-import { encodeFloat16, FLOAT16_OVERFLOW } from "../floats.js";
+import { encodeFloat16 } from "../floats.js";
 import { CHUNK_VALUES } from "../tensor-chunks.js";
 import {
   isShardName,
@@ -25,12 +25,11 @@ export interface WriteOptions extends WriteSetOptions {
 }
 
 /**
- * Writes a model's tensors as tfjs weights: model.json and files of 4 MiB, which tf.io loads as they are.
- * One tensor at a time is in memory. Everything is written beside its place and put there when it is complete:
- * a failure or an abort leaves the folder as it was.
- * @returns number of bytes of weights
- * @throws UserError when the source or the disk fails, or a value does not fit into float16; the signal's
- *   reason on an abort
+ * Writes a model's tensors as tfjs weights: model.json and files of 4 MiB, as tf.io loads them. Holds one tensor in
+ * memory. A failure or an abort leaves the folder as it was.
+ * @returns the bytes of the weights
+ * @throws UserError when the source or the disk fails, or a value is too large for float16; the signal's reason on an
+ *   abort
  */
 export async function writeWeights(
   folder: string,
@@ -52,7 +51,7 @@ export async function writeWeights(
   return total;
 }
 
-/** Writes every tensor; returns their checksums. */
+/** Writes every tensor. @returns their checksums */
 async function writeTensors(
   source: WeightSource,
   shards: ShardWriter,
@@ -87,8 +86,8 @@ function toHalves(name: string, values: Float32Array, halves: Uint16Array): Uint
   const target = halves.subarray(0, values.length);
   const beyond = encodeFloat16(values, target);
   if (beyond >= 0) {
-    throw new UserError(`${name} holds ${values[beyond]}, and float16 ends before ${FLOAT16_OVERFLOW}`, {
-      next: `use ${option("dtype", "float32")}`,
+    throw new UserError(`${name} holds ${values[beyond]}, which is too large for float16`, {
+      next: `choose ${option("dtype", "float32")}`,
     });
   }
   return bytesOf(target);
@@ -113,15 +112,15 @@ function describe(
     format: "weights",
     generatedBy: "TensorFlow checkpoint",
     convertedBy: "gpt2",
-    modelTopology: null, // weights only: the network is the program's
+    modelTopology: null, // weights only: programs bring the network
     weightsManifest: [{ paths, weights }],
     userDefinedMetadata: { crc32: checks },
   };
 }
 
-/** Cuts a stream of bytes into files of SHARD_BYTES. */
+/** Splits a stream of bytes into files of SHARD_BYTES. */
 class ShardWriter {
-  /** Number of files that `total` bytes make. */
+  /** How many files `total` bytes fill. */
   readonly count: number;
   private shard = 0;
   /** Bytes in the current file. */

@@ -103,9 +103,9 @@ test("what is not LoRA of these layers is refused by name", async () => {
     [folderWith({ ...CONFIG, bias: "all" }, file), /bias is "all"/],
     [
       folderWith({ ...CONFIG, r: 3 }, file),
-      /h0\/attn\/c_attn\/w has LoRA of \[2, 32\] and \[96, 2\], which does not fit/,
+      /h0\/attn\/c_attn\/w has LoRA of \[2, 32\] and \[96, 2\], which does not match/,
     ],
-    [folderWith(CONFIG, other), /"base_model\.model\.score\.weight" is no LoRA of a linear layer/],
+    [folderWith(CONFIG, other), /"base_model\.model\.score\.weight" is not LoRA for a linear layer/],
     [folderWith(CONFIG, file, ""), /a PEFT adapter without its base: put config\.json/],
   ];
   for (const [folder, message] of cases)

@@ -170,15 +170,15 @@ export function indexTarget(): Target {
     },
     run,
     reached: [
-      /checksum of a block does not fit/,
+      /checksum of a block does not match/,
       /a block lies outside the file/,
-      /shares more than there is/,
+      /shares more bytes than the key before it has/,
       /keys are not in order/,
       /a number is too large/,
       /a number has no end/,
       /wire type \d is unknown/,
       /ends in the middle of a value/,
-      /does not fit its shape/,
+      /does not match its shape/,
       /unknown shape/,
       /stored in slices/,
       /is not UTF-8/,
@@ -189,7 +189,7 @@ export function indexTarget(): Target {
       /where its index describes \d+:/,
       /where its index describes tensors of/,
       /compression \d+ is unknown/,
-      /the checksum of \S+ does not fit/,
+      /the checksum of \S+ does not match/,
     ],
   };
 }

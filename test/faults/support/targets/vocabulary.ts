@@ -150,7 +150,7 @@ export function tokenizerTarget(): Target {
       /the id of/,
       /an added token has no text or no id/,
       /in another file/,
-      /is another one in/,
+      /conflicts with/,
       /it may be cut short/,
     ],
   };
