@@ -1,16 +1,16 @@
 import type { AddedToken, SpecialTokens } from "./special-tokens.js";
 
-/** Whitespace as Rust's regular expressions have it, in which Hugging Face's tokenizers find added tokens. */
+/** Whitespace in Rust's regular expressions, with which Hugging Face's tokenizers find added tokens. */
 const SPACES_BEFORE = /\p{White_Space}*$/u;
 const SPACES_BEHIND = /^\p{White_Space}*/u;
 const WORD = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
-/** So far a text is looked at for a word: as far as one character reaches. */
+/** UTF-16 units that one character may take. */
 const CHARACTER = 2;
 
-/** A text cut at added tokens: what stands between them, and their ids. */
+/** A text cut at added tokens: the texts between them, and their ids. */
 export type Cut = readonly (string | number)[];
 
-/** What finds one set of added tokens: where several begin at one place, the longest. */
+/** Finds one set of added tokens; of several that begin at one place, the longest. */
 class Finder {
   readonly #pattern: RegExp;
 
@@ -40,16 +40,16 @@ class Finder {
   }
 }
 
-/** Whether a letter, digit or the like stands right before or behind. */
+/** Whether a letter, digit or the like directly precedes or follows. */
 function isInWord(text: string, start: number, end: number): boolean {
-  // Not by a pattern that ends in $: in Node 26.10 none of these finds a character of two code units there.
+  // Not by a pattern ending in $: in Node 26.10 those miss a character of two code units.
   const before = [...text.slice(Math.max(0, start - CHARACTER), start)].at(-1) ?? "";
   return WORD.test(before) || WORD.test(text.slice(end, end + CHARACTER));
 }
 
 /**
- * Finds added tokens in a text as Hugging Face's tokenizers do: first those that are looked for in the text as it is,
- * then, between them, those that are looked for in the normalised text.
+ * Finds added tokens in a text as Hugging Face's tokenizers do: first those matched against the text itself, then,
+ * between them, those matched against the normalized text.
  * Source: github.com/huggingface/tokenizers, added_vocabulary.rs.
  */
 export class AddedTokens {
@@ -57,7 +57,7 @@ export class AddedTokens {
   readonly #normalized: Finder | undefined;
   readonly #normalize: (text: string) => string;
 
-  /** @param normalize what the tokenizer does to a text before anything else; byte-level BPE does nothing */
+  /** @param normalize the tokenizer's normalizer; byte-level BPE has none */
   constructor(added: SpecialTokens["added"], normalize: (text: string) => string = (text) => text) {
     const finder = (tokens: readonly (readonly [string, AddedToken])[]): Finder | undefined =>
       tokens.length > 0 ? new Finder(new Map(tokens)) : undefined;
@@ -72,7 +72,7 @@ export class AddedTokens {
     this.#normalize = normalize;
   }
 
-  /** @returns normalised texts, and ids */
+  /** @returns normalized texts, and ids */
   cut(text: string): Cut {
     return (this.#exact?.cut(text) ?? [text]).flatMap((part) => {
       if (typeof part !== "string") return part;

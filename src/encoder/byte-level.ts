@@ -6,15 +6,15 @@ import type { SpecialTokens } from "./special-tokens.js";
 import { pieceEnd } from "./split.js";
 import type { Vocabulary } from "./vocabulary.js";
 
-/** Up to 12 UTF-16 units V8 copies a slice; a longer one in the cache would keep its whole text in memory. */
+/** V8 copies slices of up to 12 UTF-16 units; a longer one in the cache would keep its whole text in memory. */
 const CACHED_LENGTH = 12;
 const CACHED_PIECES = 1 << 15;
-/** Pieces of up to this many bytes are merged in memory that is kept. */
+/** Pieces of up to this many bytes are merged in reused memory. */
 const SCRATCH = 1024;
 
 /**
- * Text <-> ids, byte-level BPE: the ids are those of OpenAI's encoder (openai/gpt-2 src/encoder.py).
- * The time is nearly linear in the text, whatever it is.
+ * Text <-> ids by byte-level BPE, with the ids of OpenAI's encoder (openai/gpt-2 src/encoder.py), in nearly linear time
+ * for any text.
  */
 export class ByteLevel implements Codec {
   readonly n_vocab: number;
@@ -58,14 +58,14 @@ export class ByteLevel implements Codec {
     }
   }
 
-  /** Appends a piece's ids, one at a time: as arguments of one push, megabytes would overflow the stack. */
+  /** Appends a piece's ids one at a time: as arguments of a single push, a million would overflow the stack. */
   #encodePiece(piece: string, ids: number[]): void {
     const cached = this.#cache.get(piece);
     if (cached) {
       for (const id of cached) ids.push(id);
       return;
     }
-    const room = 3 * piece.length; // UTF-8 takes at most three bytes for a UTF-16 unit
+    const room = 3 * piece.length; // UTF-8 takes at most three bytes per UTF-16 unit
     const bytes = room <= SCRATCH ? this.#scratchBytes : new Uint8Array(room);
     const n = this.#utf8.encodeInto(piece, bytes).written;
     const tokens = room <= SCRATCH ? this.#scratchTokens : new Int32Array(n);
@@ -107,7 +107,7 @@ export class ByteLevel implements Codec {
     return this.#token(id).slice();
   }
 
-  /** The bytes of an id, in the memory of all tokens. */
+  /** The bytes of an id, a view into the memory of all tokens. */
   #token(id: number): Uint8Array {
     if (Number.isInteger(id) && id >= 0 && id < this.n_vocab) {
       return this.#bytes.subarray(this.#offsets[id]!, this.#offsets[id + 1]!);
@@ -116,7 +116,7 @@ export class ByteLevel implements Codec {
   }
 }
 
-/** WHATWG's replacement of invalid bytes is Python's; ignoreBOM means that a leading U+FEFF is kept. */
+/** Replaces invalid bytes as Python does; ignoreBOM keeps a leading U+FEFF. */
 function newTextDecoder(): InstanceType<typeof TextDecoder> {
   return new TextDecoder("utf-8", { ignoreBOM: true });
 }

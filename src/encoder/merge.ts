@@ -1,22 +1,22 @@
 import { PriorityQueue } from "./priority-queue.js";
 
-/** The merges in order of rank: two tokens that become one. Each column: [merges]. */
+/** The merges in order of rank: `left` and `right` become `result`. Each column is [n_merges]. */
 export interface Merges {
   readonly left: Int32Array;
   readonly right: Int32Array;
   readonly result: Int32Array;
-  /** What the Merger would make of them to look pairs up, where it is there already: [pairSlots(merges), 3]. */
+  /** pairTable() of these merges, if it exists already: [pairSlots(n_merges), 3]. */
   readonly table?: Int32Array;
 }
 
-/** How many slots the Merger's table has for a number of merges: a power of two. */
+/** The number of slots in the table for n merges: a power of two. */
 export function pairSlots(merges: number): number {
   let slots = 16;
   while (slots < 2 * merges) slots *= 2;
   return slots;
 }
 
-/** Where the slot begins that holds a pair, or the free one where it belongs; assembly/vocabulary/ does the same. */
+/** The start of the slot that holds a pair, or else of the free slot for it; assembly/vocabulary/ does the same. */
 function slotOf(table: Int32Array, left: number, right: number): number {
   const slots = table.length / 3;
   const hash = Math.imul(Math.imul(left, 0x9e3779b1) ^ right, 0x85ebca6b);
@@ -27,7 +27,7 @@ function slotOf(table: Int32Array, left: number, right: number): number {
   return at;
 }
 
-/** The table in which a Merger looks pairs up. Where a pair comes twice, the later rank holds, as in the original. */
+/** The hash table of pairs and ranks. For a pair listed twice the later rank counts, as in OpenAI's encoder. */
 export function pairTable({ left, right }: Merges): Int32Array {
   const table = new Int32Array(3 * pairSlots(left.length)).fill(-1);
   for (let rank = 0; rank < left.length; rank++) {
@@ -36,19 +36,19 @@ export function pairTable({ left, right }: Merges): Int32Array {
   return table;
 }
 
-/** Up to this many bytes the simple loop is faster than the bookkeeping of the long one. */
+/** Up to this many bytes the simple loop is faster than mergeLong's bookkeeping. */
 const SHORT = 48;
 
 /**
- * Byte pair encoding: again and again, the adjacent pair that stands first in the list of merges is replaced
- * by its result, at all its places from left to right, until no pair is left that could be merged.
+ * Byte pair encoding: repeatedly replaces the adjacent pair of the lowest rank by its result, everywhere from left to
+ * right, until no pair can be merged.
  * Source: Sennrich et al. 2016 (arXiv:1508.07909); openai/gpt-2 src/encoder.py.
  */
 export class Merger {
-  /** Open addressing: [left, right, rank] a slot, left -1 where it is free. */
+  /** Open addressing: each slot is [left, right, rank], with left -1 in a free one. */
   readonly #slots: Int32Array;
   readonly #merges: Merges;
-  /** For each rank the places in the piece where its pair waits; all undefined between two pieces. */
+  /** For each rank, the places in the piece where its pair waits; all undefined between pieces. */
   readonly #places: (number[] | undefined)[];
 
   constructor(merges: Merges) {
@@ -57,16 +57,16 @@ export class Merger {
     this.#places = new Array(merges.left.length).fill(undefined);
   }
 
-  /** Place of a pair in the list of merges, -1 where it is not in it. */
+  /** A pair's place in the list of merges; -1 if it is not there. */
   #rankOf(left: number, right: number): number {
     return this.#slots[slotOf(this.#slots, left, right) + 2]!;
   }
 
   /**
    * Merges the tokens of one piece in place.
-   * @param ids the piece's bytes as tokens at the front: [n or more]
-   * @param n how many
-   * @returns how many tokens remain; they stand at the front of ids
+   * @param ids the tokens of the piece's bytes come first: [>= n]
+   * @param n the number of bytes
+   * @returns the number of tokens that remain at the front of ids
    */
   merge(ids: Int32Array, n: number): number {
     return n <= SHORT ? this.#mergeShort(ids, n) : this.#mergeLong(ids, n);
@@ -95,7 +95,7 @@ export class Merger {
     }
   }
 
-  /** The same in O(n log n): tokens in a linked list, and for every rank the places where its pair waits. */
+  /** The same in O(n log n): a linked list of tokens, and for every rank the places where its pair waits. */
   #mergeLong(ids: Int32Array, n: number): number {
     const next = new Int32Array(n);
     const previous = new Int32Array(n);
@@ -125,8 +125,8 @@ export class Merger {
       const result = merges.result[rank]!;
       const waiting = places[rank]!;
       places[rank] = undefined;
-      // From left to right, without sorting: a token comes of the same rounds wherever it stands, so all places
-      // of its pair were noted in one sweep.
+      // Already in order from left to right: all places of a pair are noted in one sweep, because a token is made
+      // in the same round wherever it occurs.
       for (const place of waiting) {
         const second = next[place]!;
         // An earlier merge may have taken either half.

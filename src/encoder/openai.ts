@@ -7,11 +7,11 @@ import { UserError } from "../system/errors.js";
 import { pairTable } from "./merge.js";
 import { parseVocabulary, type Vocabulary } from "./vocabulary.js";
 
-/** OpenAI's vocabulary as the Encoder needs it, written by the build (scripts/bake-vocabulary.ts) beside this module. */
+/** OpenAI's vocabulary in the Encoder's form; the build (scripts/bake-vocabulary.ts) writes it beside this module. */
 const BAKED = new URL("openai.bin", import.meta.url);
 /** Bytes of encoder.json and of vocab.bpe, the id of <|endoftext|>, and the length of each of ARRAYS. */
 const HEADER = 9;
-/** Behind it stands the SHA-256 of the two files. */
+/** After the header comes the SHA-256 of the two files. */
 const SUM = 32;
 const ARRAYS = ["offsets", "byteIds", "left", "right", "result", "table"] as const;
 
@@ -49,8 +49,7 @@ export function bakeVocabulary(): void {
 }
 
 /**
- * OpenAI's vocabulary, where these are the very bytes of OpenAI's two files: in a millisecond or two, where reading
- * them takes tens.
+ * OpenAI's vocabulary, if the files are OpenAI's byte for byte: takes a millisecond or two where parsing takes tens.
  * @returns undefined for any other files
  */
 export function bakedVocabulary(encoderJson: Buffer, vocabBpe: Buffer): Vocabulary | undefined {
@@ -75,6 +74,6 @@ export function bakedVocabulary(encoderJson: Buffer, vocabBpe: Buffer): Vocabula
       endOfText: endOfText === -1 ? undefined : endOfText,
     };
   } catch {
-    return undefined; // no such file, or a damaged one: the two files themselves are there
+    return undefined; // missing or damaged: the two files will be parsed instead
   }
 }

@@ -1,12 +1,12 @@
 import { PriorityQueue } from "./priority-queue.js";
 
-/** Two tokens that stand side by side. */
+/** Two adjacent tokens. */
 export interface Pair {
   readonly left: number;
   readonly right: number;
-  /** How often, over all pieces. */
+  /** How often they occur in all pieces. */
   count: number;
-  /** Where the left one stands, or once stood, in ascending order. */
+  /** Where the left one is, or once was, in ascending order. */
   places: number[];
 }
 
@@ -19,12 +19,12 @@ interface Queued {
 const NONE = -1;
 
 /**
- * Pieces of a text as tokens, and how often each pair of tokens stands side by side. A merge changes the counts
- * of the pairs around it and no others, so the time of all merges together is nearly linear in the pieces.
+ * A text's pieces as tokens, and the count of every adjacent pair. A merge changes only the counts of pairs around it,
+ * so all merges together take time nearly linear in the pieces.
  * Source of the method: Sennrich et al. 2016 (arXiv:1508.07909), section 3.2.
  */
 export class PairCounts {
-  /** [n_symbols]: the token at each place, NONE where it was merged into the one before it. */
+  /** [n_symbols]: the token at each place; NONE after it was merged into the one before. */
   readonly #ids: Int32Array;
   readonly #next: Int32Array;
   readonly #previous: Int32Array;
@@ -42,10 +42,10 @@ export class PairCounts {
   );
 
   /**
-   * @param ids the tokens of all pieces, one after the other; it is changed
-   * @param ends where each piece ends
-   * @param weights how often each piece stands in the text
-   * @param limit every id, later ones too, is below it
+   * @param ids the tokens of all pieces in turn: [n_symbols]; merges change it
+   * @param ends where each piece ends: [n_pieces]
+   * @param weights how often each piece occurs in the text: [n_pieces]
+   * @param limit above every id, later ones included
    */
   constructor(ids: Int32Array, ends: Int32Array, weights: readonly number[], limit: number) {
     this.#ids = ids;
@@ -66,21 +66,21 @@ export class PairCounts {
     for (const pair of this.#pairs.values()) this.#queue.push({ pair, count: pair.count });
   }
 
-  /** The pair that stands most often, the smaller ids first; undefined where none stands `least` times. */
+  /** The most frequent pair, of equals the one with the smaller ids; undefined if none occurs `least` times. */
   best(least: number): Pair | undefined {
     for (let queued = this.#queue.pop(); queued; queued = this.#queue.pop()) {
       const { pair, count } = queued;
       if (pair.count < least) continue;
       if (count === pair.count) return pair;
-      this.#queue.push({ pair, count: pair.count }); // it has become fewer: its turn comes later
+      this.#queue.push({ pair, count: pair.count }); // its count has fallen: it waits for its turn
     }
     return undefined;
   }
 
   /**
-   * Merges a pair at all its places, in each piece from left to right. All pairs that this makes have the new
-   * token in them, so their places are found in one sweep, in order, and later merges only take from them.
-   * @param result an id that is not used yet
+   * Merges a pair at all its places, in each piece from left to right. Every new pair contains the new token, so one
+   * sweep finds its places in order, and later merges only remove some.
+   * @param result an unused id
    */
   merge(pair: Pair, result: number): void {
     const { left, right, places } = pair;

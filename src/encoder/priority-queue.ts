@@ -3,7 +3,7 @@ export class PriorityQueue<T> {
   readonly #items: T[] = [];
   readonly #isBefore: (a: T, b: T) => boolean;
 
-  /** @param isBefore whether a is to be taken out before b */
+  /** @param isBefore whether a leaves the queue before b */
   constructor(isBefore: (a: T, b: T) => boolean) {
     this.#isBefore = isBefore;
   }
@@ -20,7 +20,7 @@ export class PriorityQueue<T> {
     items[i] = item;
   }
 
-  /** Takes the first one out; undefined where there is none. */
+  /** Removes the first one; undefined if the queue is empty. */
   pop(): T | undefined {
     const items = this.#items;
     const first = items[0];

@@ -7,7 +7,7 @@ interface Exported {
   readonly value: number;
 }
 
-/** What assembly/vocabulary/ exports. Where things are is said in bytes. */
+/** The exports of assembly/vocabulary/. Places are byte offsets. */
 interface Scanner {
   readonly memory: WebAssembly.Memory;
   reserve(length: number): number;
@@ -25,23 +25,23 @@ interface Scanner {
   readonly result: Exported;
 }
 
-/** Larger files are no vocabulary that is worth the memory. */
+/** No vocabulary worth the memory has larger files. */
 const LONGEST = 1 << 26;
 const LINE_FEED = 10;
 const VERSION = Buffer.from("#version");
 
 let compiled: WebAssembly.Module | undefined;
 
-/** A new one with its own memory, which goes with it. */
+/** A new scanner with its own memory, which is freed with it. */
 function newScanner(): Scanner {
   compiled ??= new WebAssembly.Module(readFileSync(new URL("scan.wasm", import.meta.url)));
   return new WebAssembly.Instance(compiled, {}).exports as unknown as Scanner;
 }
 
 /**
- * What parseVocabulary makes of the same two files, without a string or an object a token. It is WebAssembly, as a
- * process that has just started would still interpret JavaScript when all is read.
- * @returns undefined for anything unexpected, wrong or only unusual: parseVocabulary knows what to say of it
+ * The same as parseVocabulary() without a string or object per token, in WebAssembly: in a new process, JavaScript
+ * would still be interpreted by the time everything is read.
+ * @returns undefined for anything wrong or unusual, which parseVocabulary() then reads or reports
  */
 export function scanVocabulary(encoderJson: Uint8Array, vocabBpe: Uint8Array): Vocabulary | undefined {
   if (typeof WebAssembly === "undefined") return undefined; // node --jitless
@@ -51,14 +51,14 @@ export function scanVocabulary(encoderJson: Uint8Array, vocabBpe: Uint8Array): V
   try {
     return scan(newScanner(), encoderJson, vocabBpe.subarray(secondLine));
   } catch (error) {
-    // Without memory for it: the parser may do with less, or says what is wrong.
+    // Out of memory: the parser may need less, or reports what is wrong.
     if (error instanceof RangeError || (error as Error).name === "RuntimeError") return undefined;
     throw error;
   }
 }
 
 function scan(scanner: Scanner, encoderJson: Uint8Array, mergeLines: Uint8Array): Vocabulary | undefined {
-  /** A copy in the scanner's memory, with zeros behind it. */
+  /** A copy in the scanner's memory, followed by zeros. */
   const place = (bytes: Uint8Array): number => {
     const at = scanner.reserve(bytes.length + 8);
     new Uint8Array(scanner.memory.buffer).set(bytes, at);
@@ -74,7 +74,7 @@ function scan(scanner: Scanner, encoderJson: Uint8Array, mergeLines: Uint8Array)
   const slots = pairSlots(scanner.merges.value);
   const table = scanner.tableOfPairs(slots);
 
-  // Nothing is reserved from here on, so the buffer stays.
+  // Nothing is reserved from here on, so the buffer stays valid.
   const { buffer } = scanner.memory;
   const column = (at: number, length: number): Int32Array => new Int32Array(buffer, at, length).slice();
   const n = scanner.merges.value;

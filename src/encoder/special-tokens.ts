@@ -2,43 +2,43 @@ import { isDeepStrictEqual } from "node:util";
 import { quote, UserError } from "../system/errors.js";
 import { isObject, isSize, parseJson } from "../system/json.js";
 
-/** The file of a model folder that says what its vocabulary does not: OpenAI's own models have none. */
+/** A model folder's file about its special tokens; OpenAI's own models have none. */
 export const TOKENS_FILE = "tokens.json";
-/** The file of a model folder whose tokenizer is not GPT-2's byte-level BPE, instead of encoder.json and vocab.bpe. */
+/** A model folder's tokenizer if it is not GPT-2's byte-level BPE, instead of encoder.json and vocab.bpe. */
 export const TOKENIZER_FILE = "tokenizer.json";
-/** A tokens.json of some hundred tokens has a few KB. */
+/** A tokens.json of a hundred tokens has a few KB. */
 export const TOKENS_BYTES = 4 << 20;
 
-/** A token that was added to a vocabulary, which is found in a text before anything else. */
+/** A token added to a vocabulary, found in a text before anything else. */
 export interface AddedToken {
   readonly id: number;
-  /** It marks something and is no text: it is left out of what is printed. */
+  /** It is a mark, not text, and so is not printed. */
   readonly special: boolean;
-  /** The whitespace before it belongs to it. */
+  /** It takes the whitespace before it. */
   readonly lstrip: boolean;
-  /** The whitespace behind it belongs to it. */
+  /** It takes the whitespace after it. */
   readonly rstrip: boolean;
   /** It does not match inside a word. */
   readonly single_word: boolean;
-  /** It is looked for in the normalised text, after those that are not. */
+  /** It is matched against the normalized text, after those that are not. */
   readonly normalized: boolean;
 }
 
-/** How a model means its tokens, where that is not OpenAI's way. */
+/** What a model's special tokens are for, where it differs from OpenAI's. */
 export interface SpecialTokens {
-  /** The token from which a text begins; undefined: the one that ends it. */
+  /** The token that a text begins from; undefined: the one that ends it. */
   readonly bos?: number;
-  /** The tokens that end a text. Empty: `<|endoftext|>`, where the vocabulary has it. */
+  /** The tokens that end a text. Empty: `<|endoftext|>`, if the vocabulary has it. */
   readonly eos: readonly number[];
-  /** What stands before every prompt. */
+  /** The tokens before every prompt. */
   readonly begin: readonly number[];
-  /** Tokens that were added to the vocabulary: wherever a prompt has this text, it is this one token. */
+  /** Tokens added to the vocabulary, by the text that stands for them in a prompt. */
   readonly added: ReadonlyMap<string, AddedToken>;
-  /** A text is read as if a space stood before it, unless one does. */
+  /** Whether a text is encoded with a space before it, unless it begins with one. */
   readonly add_prefix_space: boolean;
 }
 
-/** OpenAI's way. */
+/** OpenAI's models. */
 export const NO_SPECIAL_TOKENS: SpecialTokens = {
   eos: [],
   begin: [],
@@ -46,7 +46,7 @@ export const NO_SPECIAL_TOKENS: SpecialTokens = {
   add_prefix_space: false,
 };
 
-/** Whether these say anything that the vocabulary does not say. */
+/** Whether these differ from OpenAI's. */
 export function isSpecial(tokens: SpecialTokens): boolean {
   return !isDeepStrictEqual(tokens, NO_SPECIAL_TOKENS);
 }
@@ -54,7 +54,7 @@ export function isSpecial(tokens: SpecialTokens): boolean {
 const FLAGS = ["special", "lstrip", "rstrip", "single_word", "normalized"] as const;
 type Flags = Partial<Record<(typeof FLAGS)[number], unknown>>;
 
-/** An added token with Hugging Face's defaults: one that is not special is looked for in the normalised text. */
+/** An added token with Hugging Face's defaults: unless special, it is matched against the normalized text. */
 export function addedToken(id: number, flags: Flags = {}): AddedToken {
   const special = flags.special === true;
   return {
@@ -68,9 +68,9 @@ export function addedToken(id: number, flags: Flags = {}): AddedToken {
 }
 
 /**
- * Reads a tokens.json.
- * @param path for messages
- * @throws UserError when a value is not what it must be
+ * Parses a tokens.json.
+ * @param path its path, for messages
+ * @throws UserError when a value is invalid
  */
 export function parseSpecialTokens(json: string, path: string): SpecialTokens {
   const wrong = (what: string): UserError =>
@@ -97,7 +97,7 @@ export function parseSpecialTokens(json: string, path: string): SpecialTokens {
   return { ...(bos !== undefined && { bos }), eos, begin, added: table, add_prefix_space };
 }
 
-/** An added token as tokens.json has it: its id or, where a flag is not the default, a table. */
+/** An added token's entry in tokens.json: its id, or an object if a flag is not the default. */
 function written(token: AddedToken): unknown {
   const plain = addedToken(token.id, { special: token.special });
   const flags = FLAGS.filter((flag) => token[flag] !== plain[flag] || (flag === "special" && token.special));

@@ -4,38 +4,38 @@ import { PairCounts } from "./pair-counts.js";
 import { pieceEnd } from "./split.js";
 import { BYTE_CHARACTERS, END_OF_TEXT, MERGES_VERSION } from "./vocabulary.js";
 
-/** A vocabulary as the two files of a model's folder. */
+/** A vocabulary, as a model folder's two files. */
 export interface TrainedVocabulary {
   /** The text of encoder.json. */
   readonly encoderJson: string;
   /** The text of vocab.bpe. */
   readonly vocabBpe: string;
-  /** How many tokens it has: fewer than were asked for where no pair stands twice in the texts any more. */
+  /** Its number of tokens: fewer than requested if no pair was left that occurs twice. */
   readonly n_vocab: number;
 }
 
 export interface TrainVocabularyOptions {
   readonly signal?: AbortSignal;
-  /** Called now and then with the tokens that there are, of how many. */
+  /** Called now and then with the number of tokens so far, and the number wanted. */
   readonly onProgress?: (tokens: number, n_vocab: number) => void;
 }
 
-/** A pair that stands only once is no use as a token. So does the paper's own program. */
+/** A pair that occurs once is useless as a token; the paper's program has the same limit. */
 const LEAST = 2;
-/** Different pieces that are counted, of a text that repeats itself so little that 100 MB of English are far from it. */
+/** The most different pieces counted; 100 MB of English have far fewer. */
 const MOST_PIECES = 1 << 23;
-/** After this many milliseconds others have their turn: a signal, a progress bar. */
+/** Milliseconds of work before signals and the progress bar get a turn. */
 const TURN = 50;
-/** Up to 12 UTF-16 units V8 copies a slice; a longer one would keep its whole text in memory. */
+/** V8 copies slices of up to 12 UTF-16 units; a longer one would keep its whole text in memory. */
 const COPIED_LENGTH = 12;
 
 /**
- * Makes a byte-level BPE vocabulary: beginning with the 256 bytes, the pair of tokens that stands side by side
- * most often becomes a token, again and again; among equals, the pair of the smaller ids. Pairs never cross the
- * borders of GPT-2's pieces. The same text gives the same vocabulary, whatever the order of its documents.
+ * Trains a byte-level BPE vocabulary: starting from the 256 bytes, the most frequent adjacent pair becomes a token, again
+ * and again; among equals, the pair with the smaller ids. Pairs never cross GPT-2's pieces. The same texts give the same
+ * vocabulary in any order.
  * Source: Sennrich et al. 2016 (arXiv:1508.07909); the files are in the format of openai/gpt-2.
  * @param texts no token crosses from one to the next
- * @param n_vocab how many tokens, the 256 bytes and `<|endoftext|>`, the last one, among them
+ * @param n_vocab the number of tokens, including the 256 bytes and `<|endoftext|>`, the last one
  * @throws UsageError when n_vocab is below 257
  */
 export async function trainVocabulary(
@@ -45,12 +45,12 @@ export async function trainVocabulary(
 ): Promise<TrainedVocabulary> {
   if (!Number.isInteger(n_vocab) || n_vocab < 257) {
     throw new UsageError(
-      `a vocabulary has 257 tokens at least (256 bytes and ${END_OF_TEXT}), not ${n_vocab}`,
+      `a vocabulary has at least 257 tokens (256 bytes and ${END_OF_TEXT}), not ${n_vocab}`,
     );
   }
   const { signal, onProgress } = options;
   const rest = pauses(signal);
-  // As in OpenAI's encoder.json: the bytes in the order of the characters that stand for them.
+  // As in OpenAI's encoder.json, bytes come in the order of their characters.
   const tokens = [...BYTE_CHARACTERS].sort();
   const byteIds = Int32Array.from(BYTE_CHARACTERS, (character) => tokens.indexOf(character));
   const pairs = pairsOf(await countPieces(texts, rest), byteIds, n_vocab);
@@ -61,8 +61,7 @@ export async function trainVocabulary(
     if (!pair) break;
     const [left, right] = [tokens[pair.left]!, tokens[pair.right]!];
     merges.push(`${left} ${right}`);
-    // No other pair has made this token: no merge crossed its borders, so what stands in them was always merged
-    // in the same order.
+    // No other pair has made this token: no merge crossed its borders, so its bytes always merged in the same order.
     pairs.merge(pair, tokens.push(left + right) - 1);
   }
   tokens.push(END_OF_TEXT);
@@ -74,7 +73,7 @@ export async function trainVocabulary(
   };
 }
 
-/** Lets others have their turn when it is time, after a word to them. */
+/** A function that reports progress and lets others have a turn when it is time. */
 function pauses(signal: AbortSignal | undefined): (report?: () => void) => Promise<void> | void {
   let since = Date.now();
   return (report) => {
@@ -87,7 +86,7 @@ function pauses(signal: AbortSignal | undefined): (report?: () => void) => Promi
   };
 }
 
-/** How often each piece stands in the texts; where they are too many, those that were met once are forgotten. */
+/** How often each piece occurs in the texts; when there are too many, those seen once are forgotten. */
 async function countPieces(
   texts: AsyncIterable<string> | Iterable<string>,
   rest: () => Promise<void> | void,
@@ -114,7 +113,7 @@ function copyOf(text: string): string {
   return Buffer.from(text, "utf16le").toString("utf16le");
 }
 
-/** The pieces in bytes, each as the id of its token. */
+/** The pieces, with each byte as the id of its token. */
 function pairsOf(counts: ReadonlyMap<string, number>, byteIds: Int32Array, n_vocab: number): PairCounts {
   let n = 0;
   for (const piece of counts.keys()) n += Buffer.byteLength(piece);
@@ -129,7 +128,7 @@ function pairsOf(counts: ReadonlyMap<string, number>, byteIds: Int32Array, n_voc
   return new PairCounts(ids, ends, [...counts.values()], n_vocab);
 }
 
-/** As Python's json.dumps writes it, ASCII alone: a reader may take the file for any encoding. */
+/** JSON as Python's json.dumps writes it, in ASCII, so that it reads the same in any encoding. */
 function toJson(tokens: readonly string[]): string {
   const entries = tokens.map((token, id) => `${JSON.stringify(token)}: ${id}`);
   return `{${entries.join(", ")}}`.replace(

@@ -3,9 +3,9 @@ import { DOWNLOAD_OR_RENAME as NEXT, quote as quoteValue, UserError } from "../s
 import { isObject, parseJson } from "../system/json.js";
 import type { Merges } from "./merge.js";
 
-/** The two files of a byte-level BPE vocabulary, in numbers. */
+/** A byte-level BPE vocabulary, as numbers. */
 export interface Vocabulary {
-  /** The bytes of all tokens, one after another; those of an id are at offsets[id] to offsets[id + 1]. */
+  /** The bytes of all tokens in turn; those of an id are at [offsets[id], offsets[id + 1]). */
   readonly bytes: Uint8Array;
   /** [n_vocab + 1] */
   readonly offsets: Uint32Array;
@@ -13,11 +13,11 @@ export interface Vocabulary {
   readonly byteIds: Int32Array;
   /** In order of rank. */
   readonly merges: Merges;
-  /** The id of `<|endoftext|>`, where the vocabulary has it. */
+  /** The id of `<|endoftext|>`, if the vocabulary has it. */
   readonly endOfText: number | undefined;
 }
 
-/** What a vocabulary's two files are called: encoder.json and vocab.bpe are OpenAI's names. */
+/** The names of a vocabulary's two files; OpenAI's are encoder.json and vocab.bpe. */
 export interface VocabularyNames {
   readonly encoder: string;
   readonly merges: string;
@@ -35,7 +35,7 @@ export const BYTE_CHARACTERS: readonly string[] = (() => {
     return String.fromCharCode(printable ? byte : stranger++);
   });
 })();
-/** The byte of each of these characters' codes, -1 for any other below U+0180. */
+/** The byte of each of these characters' codes; -1 for any other below U+0180. */
 export const BYTE_OF = new Int16Array(0x180).fill(-1);
 for (const [byte, character] of BYTE_CHARACTERS.entries()) BYTE_OF[character.charCodeAt(0)] = byte;
 
@@ -49,16 +49,16 @@ export const END_OF_TEXT = "<|endoftext|>";
 /** The first line of vocab.bpe. */
 export const MERGES_VERSION = "#version: 0.2\n";
 
-/** A piece of a file in quotes, short enough for one line of a message. */
+/** Quotes part of a file, short enough for a message. */
 function quote(text: string): string {
   return quoteValue(text, 60);
 }
 
 /**
- * Reads encoder.json (token -> id) and vocab.bpe (a version line, then one merge a line, best first).
- * @param where the folder that holds them, for messages
- * @param options names: what the two are called there, for messages; added: ids of tokens that no merge makes
- * @throws UserError that names the file and the first thing in it that is wrong
+ * Parses encoder.json (token -> id) and vocab.bpe (a version line, then one merge per line, best first).
+ * @param where their folder, for messages
+ * @param options names: the files' names, for messages; added: ids of tokens that no merge makes
+ * @throws UserError that names the file and the first thing wrong in it
  */
 export function parseVocabulary(
   encoderJson: string,
@@ -81,7 +81,7 @@ export function parseVocabulary(
   return { bytes, offsets, byteIds, merges, endOfText: ids.get(END_OF_TEXT) };
 }
 
-/** A Map and no object: "__proto__" and "constructor" are tokens like any other. */
+/** A Map, not an object: "__proto__" and "constructor" are tokens like any other. */
 function parseIds(json: string, file: string): Map<string, number> {
   const table = parseJson(json, file, NEXT);
   if (!isObject(table)) throw new UserError(`${file} is not a table of tokens and their ids`, { next: NEXT });
@@ -92,8 +92,8 @@ function parseIds(json: string, file: string): Map<string, number> {
     const id = table[token];
     if (typeof id !== "number" || !Number.isInteger(id) || id < 0 || id >= tokens.length) {
       throw new UserError(
-        `${file}: the id of ${quote(token)} must be a whole number from 0 to ${tokens.length - 1}, ` +
-          `not ${quoteValue(id, 40)}: ${NEXT}`,
+        `${file}: the id of ${quote(token)} must be a whole number from 0 to ${tokens.length - 1}, not ${quoteValue(id, 40)}`,
+        { next: NEXT },
       );
     }
     if (taken[id])
@@ -119,8 +119,8 @@ function parseTokens(ids: ReadonlyMap<string, number>, file: string): Pick<Vocab
       const byte = BYTE_OF[token.charCodeAt(i)] ?? -1;
       if (byte < 0) {
         throw new UserError(
-          `${file}: the token ${quote(token)} has a character that stands for no byte, ` +
-            `so this is no vocabulary of a GPT-2: ${NEXT}`,
+          `${file}: the token ${quote(token)} has a character that stands for no byte, so this is not a GPT-2's vocabulary`,
+          { next: NEXT },
         );
       }
       bytes[end++] = byte;
@@ -164,7 +164,7 @@ function parseMerges(
     merges.result.push(result);
     merged[result] = 1;
   }
-  // A file that was cut at the end of a line looks whole; its missing merges would give other ids, silently.
+  // A file cut off at the end of a line looks whole, and its missing merges would silently give other ids.
   for (const [token, id] of ids) {
     if (token.length > 1 && !merged[id] && !added.has(id) && !/^[<[]/.test(token)) {
       throw new UserError(`${file} has no merge that makes the token ${quote(token)}; it may be cut short`, {

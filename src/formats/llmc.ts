@@ -28,9 +28,10 @@ export async function readLlmc(file: OpenFile): Promise<LlmcFile> {
     head.byteOffset,
     8,
   );
-  if (magic !== LLMC_MAGIC) throw new FormatError("it does not begin as a file of llm.c does");
+  if (magic !== LLMC_MAGIC) throw new FormatError("it is not an llm.c file");
   const type = version === 3 ? FLOAT32 : version === 5 ? BFLOAT16 : undefined;
-  if (!type) throw new FormatError(`its version is ${version}, and 3 (float32) and 5 (bfloat16) are read`);
+  if (!type)
+    throw new FormatError(`its version is ${version}; only 3 (float32) and 5 (bfloat16) can be read`);
   const sizes = [n_ctx, n_tokens, n_layer, n_head, n_embd, rows];
   const fits = sizes.every(isModelSize) && n_embd % n_head === 0 && rows >= n_tokens;
   // Checked before tensors are listed: a damaged header may claim millions of layers.

@@ -278,7 +278,7 @@ describe("what is another model, or damaged", () => {
       withValue("tokenizer.ggml.tokens", 9, listBytes(Array.from({ length: 400 }, () => "a"))),
       /the tokens 0 and 1 are both "a"/,
     ],
-    "fewer tokens": [withValue("tokenizer.ggml.tokens", 9, listBytes(["a"])), /1 tokens and 400 kinds/],
+    "fewer tokens": [withValue("tokenizer.ggml.tokens", 9, listBytes(["a"])), /1 tokens and 400 token types/],
     "merges that are none": [
       withValue("tokenizer.ggml.merges", 9, listBytes(["a"])),
       /"a" is not two tokens with a space between/,

@@ -220,7 +220,7 @@ const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] 
       [
         "quantization_config",
         { quant_method: "gptq" },
-        /quantized \(quant_method "gptq"\): import the model that/,
+        /quantized \(quant_method "gptq"\): import the original model/,
       ],
       ["n_head", 5, /n_embd 32 is not a multiple of n_head 5/],
       ["n_head", "4", /n_head must be a positive whole number, not "4"/],
@@ -244,7 +244,7 @@ const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] 
   [
     "f32",
     (f) => rmSync(join(f, "model.safetensors")),
-    /config\.json and neither model\.safetensors nor pytorch_model\.bin/,
+    /config\.json but neither model\.safetensors nor pytorch_model\.bin/,
   ],
   [
     "f32",
@@ -365,9 +365,9 @@ const REFUSED: readonly (readonly [string, (folder: string) => void, RegExp])[] 
   [
     "micro",
     (f) => ["vocab.bpe", "encoder.json"].map((name) => rmSync(join(f, name))),
-    /OpenAI's 50257 tokens are not its own: its hparams\.json says 400: put the model's two files there/,
+    /cannot use OpenAI's 50257 tokens: its hparams\.json says 400: put the model's two files there/,
   ],
-  ["micro", (f) => editJson(join(f, "hparams.json"), (h) => (h["n_layer"] = 2)), /same model/],
+  ["micro", (f) => editJson(join(f, "hparams.json"), (h) => (h["n_layer"] = 2)), /different models/],
   [
     "micro",
     (f) => writeFileSync(join(f, "checkpoint"), 'model_checkpoint_path: "model-7"\n'),

@@ -128,7 +128,7 @@ const damages: Damage[] = [
     }),
     {
       vocabulary:
-        /no encoder\.json and vocab\.bpe, and OpenAI's 50257 tokens are not its own: its hparams\.json says 400/,
+        /no encoder\.json and vocab\.bpe, and cannot use OpenAI's 50257 tokens: its hparams\.json says 400/,
     },
   ],
   [

@@ -1,24 +1,24 @@
 import { UserError } from "../../system/errors.js";
 import { readSmallFileIfThere, replaceFile } from "../../system/files.js";
 import { isObject, isSize } from "../../system/json.js";
+import { ANOTHER_FILE } from "./resume-record.js";
 
 /** What has been measured so far. */
 export interface Sums {
   /** Tokens or texts. */
   readonly done: number;
-  /** The sum of their log-probabilities, added in order: the same number however often it was interrupted. */
+  /** The sum of their log-probabilities, added in order, so that interruptions do not change it. */
   readonly logprob: number;
-  /** Last words that were found. */
+  /** Last words predicted right. */
   readonly found: number;
 }
 
-/** What the sums are of: the same in every run that goes on. */
+/** What was measured, which must be the same when a run continues. */
 export type Measured = Readonly<Record<string, string | number | boolean>>;
 
 const NOTHING: Sums = { done: 0, logprob: 0, found: 0 };
 const MAX_BYTES = 100_000;
 const SAVE_MS = 10_000;
-const ANOTHER = "choose another file for --resume";
 
 /** The file of `evaluate --resume`: its sums, written every few seconds and at the end. */
 export class EvaluationState {
@@ -34,15 +34,15 @@ export class EvaluationState {
   }
 
   /**
-   * Reads the sums, where there are some.
+   * Reads the sums, if the file exists.
    * @param path undefined: nothing is read or written
-   * @throws UserError when the file is something else, or of another text, model or options
+   * @throws UserError when it is another kind of file, or of another text, model or options
    */
   static async open(path: string | undefined, measured: Measured): Promise<EvaluationState> {
     if (path === undefined || path === "") return new EvaluationState(undefined, measured, NOTHING);
-    const bytes = await readSmallFileIfThere(path, MAX_BYTES, ANOTHER);
+    const bytes = await readSmallFileIfThere(path, MAX_BYTES, ANOTHER_FILE);
     const state = new EvaluationState(path, measured, bytes ? readSums(bytes, path, measured) : NOTHING);
-    if (!bytes) await state.write(); // a place that cannot be written to shows before the work
+    if (!bytes) await state.write(); // a place that cannot be written to shows before the work begins
     return state;
   }
 
@@ -55,7 +55,7 @@ export class EvaluationState {
     if (performance.now() - this.savedAt >= SAVE_MS) await this.save();
   }
 
-  /** Writes what has been measured since the last time. */
+  /** Writes the sums if they have changed. */
   async save(): Promise<void> {
     if (this.saved !== this.current) await this.write();
   }
@@ -85,11 +85,11 @@ function readSums(bytes: Buffer, path: string, measured: Measured): Sums {
   const names = [...new Set([...Object.keys(before), ...Object.keys(measured)])];
   const other = names.filter((name) => before[name] !== measured[name]);
   if (other.length > 0)
-    throw new UserError(`${path} holds what was measured with another ${other.join(" and ")}`, {
-      next: ANOTHER,
+    throw new UserError(`${path} was measured with another ${other.join(" and ")}`, {
+      next: ANOTHER_FILE,
     });
   return { done, logprob, found };
 }
 
 const notOurs = (path: string): UserError =>
-  new UserError(`${path} was not written by evaluate --resume`, { next: ANOTHER });
+  new UserError(`${path} was not written by evaluate --resume`, { next: ANOTHER_FILE });

@@ -5,14 +5,14 @@ import { findModelFolder, isPath, missingModel } from "../../models/store.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { tell } from "../terminal/output.js";
 
-/** The model a command asks for, loaded; offers to download it where it is known, missing, and someone can answer. */
+/** Loads the model a command names. If it is missing but can be downloaded, asks first, where someone can answer. */
 export async function loadNamedModel(options: GeneratingOptions, signal?: AbortSignal): Promise<LoadedModel> {
   const folder = await modelFolder(options.model_name, options.models_dir);
   const { loadFolder } = await import("../../models/folder.js"); // tokenize needs no engine
   return loadFolder(folder, { ...options, signal, onNotice: (line) => tell(`warning: ${line}`) });
 }
 
-/** The folder of the model with this name or path, which may have been downloaded just now. */
+/** The folder of the model with this name or path, downloaded if the user agrees. */
 export async function modelFolder(name: string, models_dir: string | undefined): Promise<string> {
   return findModelFolder(name, models_dir) ?? (await offered(name, models_dir));
 }

@@ -23,12 +23,12 @@ export interface PromptsOptions extends GeneratingOptions, NumberingOptions, Fil
   readonly sample_delim: string;
 }
 
-/** A prompt of the file with the options that hold for it. */
+/** A prompt of the file, with its options. */
 interface OwnPrompt extends PromptEntry {
   readonly options: PromptsOptions;
 }
 
-/** What a prompt cannot have of its own: which samples there are, and how many are computed at once. */
+/** What a prompt cannot set for itself: the number of samples, and of those computed at once. */
 const SHARED = ["nsamples", "batch_size"];
 
 /** The file's prompts of this shard. */
@@ -40,14 +40,14 @@ async function promptsOf(command: Command, file: string, options: PromptsOptions
   const all = entries.map((entry) => {
     const given = entry.own.map((each) => [each.name, parseSetting(command, each)] as const);
     const own: PromptsOptions = { ...options, ...Object.fromEntries(given) };
-    const fault = faultOfBeams({ ...own, nsamples: undefined }); // that is num_return's here
+    const fault = faultOfBeams({ ...own, nsamples: undefined }); // here num_return sets it
     if (fault) throw new UsageError(`${entry.own[0]?.where ?? file}: ${fault.reason}`, fault);
     return { ...entry, options: own };
   });
   return all.filter((_, k) => k % shard.n === shard.i - 1);
 }
 
-/** What a file of samples is told of the prompts, to know its own again. */
+/** What a file of samples needs to recognize its prompts. */
 function runOf(prompts: readonly OwnPrompt[]): RunPrompts {
   const places = new Map(prompts.map(({ number }, index) => [number, index]));
   const own = prompts
@@ -65,7 +65,7 @@ function runOf(prompts: readonly OwnPrompt[]): RunPrompts {
   };
 }
 
-/** What is printed before a sample: a line with its prompt's number, or --sample_delim, and the prompt. */
+/** The text before a sample: a line with its prompt's number, or --sample_delim; then the prompt. */
 function layoutOf(
   command: Command,
   { nsamples, include_prefix, sample_delim }: PromptsOptions,
@@ -92,7 +92,7 @@ export async function generatePrompts(
   const files = await openSink(command, { ...options, shard: undefined }, runOf(prompts));
   return writeOnce(options, files, async ({ seed, ...writing }) => {
     const done = samplesByPrompt(files?.done);
-    // A seed is chosen, and told, only if a prompt has none of its own.
+    // A seed is chosen, and shown, only if a prompt sets none.
     const isSearch = searchesBeams(options);
     const common = isSearch || prompts.every((each) => each.options.seed !== undefined) ? 0 : seed();
     const count = prompts.length * numberSamples({ first_sample }, nsamples).count;

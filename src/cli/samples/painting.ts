@@ -6,8 +6,8 @@ import type { ColorWhen } from "../terminal/paint.js";
 import type { Sink } from "./sink.js";
 
 /**
- * Knows which part of a sample's text came from which token. What is shown lags behind what is drawn: a character may
- * take several tokens, and the beginning of a stop text is held back.
+ * Maps a sample's text to its tokens. What is shown lags behind what is drawn: a character may take several tokens, and
+ * the beginning of a stop text is held back.
  */
 export class Painting {
   readonly #reader = new PieceReader<DrawnToken>();

@@ -5,17 +5,17 @@ import { readTextFile, withUnixLines } from "../terminal/input.js";
 
 /** A prompt of a file. */
 export interface PromptEntry {
-  /** From 1: its line, or its row of a table below the head. */
+  /** Its line, or its row below a table's header, from 1. */
   readonly number: number;
   readonly prompt: string;
-  /** Options of its own, as they would be typed. */
+  /** The options it sets, as typed. */
   readonly own: readonly OwnOption[];
 }
 
 export interface OwnOption {
   readonly name: string;
   readonly texts: readonly string[];
-  /** The file and the line. */
+  /** The file and line, for messages. */
   readonly where: string;
 }
 
@@ -25,11 +25,11 @@ export interface PromptsFileOptions {
   readonly template?: string;
   /** The field or column that is the prompt. */
   readonly column?: string;
-  /** The options that a line may have of its own. */
+  /** The options that a line may set. */
   readonly ownNames: readonly string[];
 }
 
-/** A line's or row's fields by their names. */
+/** The fields of a line or row, by name. */
 interface PromptRecord {
   readonly number: number;
   readonly where: string;
@@ -39,9 +39,9 @@ interface PromptRecord {
 const FIELD = "prompt";
 
 /**
- * Reads a file of prompts: a .jsonl with an object a line, a .csv or .tsv with names in its first row, and of any other
- * name a text with a prompt a line. Blank lines are left out.
- * @throws UserError that names the file and the line of what is wrong
+ * Reads a file of prompts: a .jsonl with an object per line, a .csv or .tsv with names in its first row, or any other file
+ * with a prompt per line. Blank lines are skipped.
+ * @throws UserError that names the file and line where something is wrong
  */
 export async function readPrompts(file: string, options: PromptsFileOptions): Promise<PromptEntry[]> {
   const text = withUnixLines(await readTextFile(file));
@@ -78,7 +78,7 @@ const linesOf = (text: string): { line: string; number: number }[] =>
 function jsonRecords(text: string, file: string): PromptRecord[] {
   return linesOf(text).map(({ line, number }) => {
     const where = `${file}:${number}`;
-    const fields = parseJson(line, where, 'every line is an object such as {"prompt": "Once"}');
+    const fields = parseJson(line, where, 'every line must be an object such as {"prompt": "Once"}');
     if (!isObject(fields)) throw new UserError(`${where} is not an object such as {"prompt": "Once"}`);
     return { number, where, fields };
   });
@@ -113,17 +113,17 @@ function jsonEntry(record: PromptRecord, options: PromptsFileOptions): PromptEnt
   const own = others
     .filter((name) => ownNames.includes(name))
     .map((name) => ({ name, where, texts: optionTexts(fields[name], name, where) }));
-  // A data set has fields of all kinds; a file made for this has none that would go unread.
+  // A dataset may have any fields, but a file made for this command must have none that would go unread.
   const unread = others.find((name) => !ownNames.includes(name));
   if (template === undefined && options.column === undefined && unread !== undefined) {
     throw new UserError(`${where}: there is no option ${quote(unread)}`, {
-      next: `a line has a prompt and options of its own: ${ownNames.join(", ")}`,
+      next: `a line may have a prompt and these options: ${ownNames.join(", ")}`,
     });
   }
   return { number, own, prompt: template === undefined ? fieldOf(record, column) : filled(template, record) };
 }
 
-/** A value of JSON as it would be typed. */
+/** A JSON value as it would be typed. */
 function optionTexts(value: unknown, name: string, where: string): string[] {
   const values = Array.isArray(value) ? (value as unknown[]) : [value];
   return values.map((each) => {

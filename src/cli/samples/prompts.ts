@@ -1,14 +1,14 @@
 import { MAX_COUNT } from "../../sampling/options.js";
 import type { Deciding } from "./resume-record.js";
 
-/** The prompts of a run: one, or those of a file. */
+/** A run's prompts: one, or those of a file. */
 export interface RunPrompts {
   readonly count: number;
-  /** The prompt with this number in its file, or without one: its place in the run, and its own seed if it has one. */
+  /** Finds a prompt by its number in the file (undefined: the only one): its place in the run, and any seed it sets. */
   find(
     prompt_number: number | undefined,
   ): { readonly index: number; readonly prompt: string; readonly seed?: number } | undefined;
-  /** What decides the texts besides the run's options. */
+  /** What determines the texts besides the run's options. */
   readonly deciding?: Deciding;
 }
 
@@ -18,10 +18,10 @@ export const onePrompt = (prompt: string): RunPrompts => ({
   find: (number) => (number === undefined ? { index: 0, prompt } : undefined),
 });
 
-/** A sample's place among those of all prompts: its own number, from 0, if there is one prompt. */
+/** A sample's place among those of all prompts; for a single prompt, its number from 0. */
 export const placeOf = (index: number, sample: number): number => index * MAX_COUNT + sample;
 
-/** The numbers, from 0, of the samples in such places, by their prompts' index. */
+/** The sample numbers, from 0, in such places, by prompt index. */
 export function samplesByPrompt(places: ReadonlySet<number> = new Set()): ReadonlyMap<number, Set<number>> {
   const samples = new Map<number, Set<number>>();
   for (const place of places) {

@@ -5,12 +5,12 @@ import { UserError } from "../../system/errors.js";
 import { readSmallFileIfThere, replaceFile } from "../../system/files.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 
-/** A value that an option has in a record. */
+/** An option's value in a record. */
 type Value = string | number | boolean | readonly string[];
-/** Options that decide a sample's text, by their names. */
+/** Options that determine a sample's text, by name. */
 export type Deciding = Readonly<Record<string, Value>>;
 
-/** What decided the texts of a file's samples, beside their prompt and seed. */
+/** What determined the texts of a file's samples, besides their prompt and seed. */
 export interface ResumeRecord {
   readonly options: Deciding;
   /** See markOf(). */
@@ -19,12 +19,15 @@ export interface ResumeRecord {
 
 const RECORD_BYTES = 1_000_000;
 
-/** Where the record of a file of samples lies. */
+/** The next step for a file of --resume that this run cannot use. */
+export const ANOTHER_FILE = "choose another file for --resume";
+
+/** The path of the record for a file of samples. */
 export const recordPath = (samples: string): string => `${samples}.run.json`;
 
 const OPTIONS = { ...SAMPLING_OPTIONS, ...BEAM_OPTIONS };
 
-/** The options that decide a text, where they are not what they are by default. */
+/** The options that determine a text and are not at their defaults. */
 export function decidingOptions(options: GeneratingOptions): Deciding {
   const deciding: Record<string, Value> = {};
   for (const name of Object.keys(OPTIONS) as (keyof typeof OPTIONS)[]) {
@@ -42,9 +45,9 @@ export function decidingOptions(options: GeneratingOptions): Deciding {
 }
 
 /**
- * A model's fingerprint as far as texts go: of its vocabulary, and of the logits that it computes for a few tokens.
- * Unlike a checksum of its files it is the same in every format and for every engine that computes the same, costs
- * no second reading of the weights, and differs where a precision or another engine makes other texts.
+ * A model's fingerprint: the hash of its vocabulary and of the logits that it computes for a few tokens. Unlike a
+ * checksum of the files, it is the same in every format and every engine that computes the same numbers, differs where
+ * an engine or precision gives other texts, and needs no second reading of the weights.
  */
 export async function markOf({ engine, encoder }: LoadedModel): Promise<string> {
   const { n_vocab, n_ctx } = engine.hparams;
@@ -60,13 +63,12 @@ export async function markOf({ engine, encoder }: LoadedModel): Promise<string> 
 }
 
 /**
- * Reads the record beside a file of samples; undefined where there is none.
+ * Reads the record beside a file of samples; undefined if there is none.
  * @throws UserError when the file of that name is something else
  */
 export async function readRecord(samples: string): Promise<ResumeRecord | undefined> {
   const path = recordPath(samples);
-  const next = "choose another file for --resume";
-  const json = await readSmallFileIfThere(path, RECORD_BYTES, next);
+  const json = await readSmallFileIfThere(path, RECORD_BYTES, ANOTHER_FILE);
   if (!json) return undefined;
   try {
     const record = JSON.parse(json.toString("utf8")) as Partial<ResumeRecord> | null;
@@ -75,7 +77,7 @@ export async function readRecord(samples: string): Promise<ResumeRecord | undefi
   } catch {
     // Not JSON: refused below, like a text of any other kind.
   }
-  throw new UserError(`${path} is not a record written by --resume`, { next });
+  throw new UserError(`${path} is not a record written by --resume`, { next: ANOTHER_FILE });
 }
 
 /** Writes the record beside a file of samples. */
@@ -83,13 +85,13 @@ export async function writeRecord(samples: string, record: ResumeRecord): Promis
   await replaceFile(recordPath(samples), `${JSON.stringify(record, undefined, 2)}\n`);
 }
 
-/** A value for people: that of an option which was not given is the one in --help. */
+/** An option's value for a message; the default if it was not given. */
 function show(name: string, value: Value | undefined): string {
   const initial = (OPTIONS as Readonly<Record<string, SamplingOption | undefined>>)[name]?.initial;
   return value === undefined && initial === undefined ? "not given" : JSON.stringify(value ?? initial);
 }
 
-/** In words, the options that differ; undefined where none does. */
+/** The options that differ, in words; undefined if none do. */
 export function differences(before: Deciding, now: Deciding): string | undefined {
   const names = new Set([...Object.keys(before), ...Object.keys(now)]);
   const different = [...names].filter((name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]));

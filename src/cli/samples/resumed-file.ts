@@ -13,6 +13,7 @@ import type { GeneratingOptions } from "../options/sampling.js";
 import { note, tell } from "../terminal/output.js";
 import { placeOf, type RunPrompts } from "./prompts.js";
 import {
+  ANOTHER_FILE,
   type Deciding,
   decidingOptions,
   differences,
@@ -25,9 +26,7 @@ import {
 import { type Line, sampleLines } from "./sample-lines.js";
 import type { OwnSink } from "./sink.js";
 
-const ANOTHER = "choose another file for --resume";
-
-/** What a file's samples must have in common with those that are to be added. */
+/** What a file's samples must share with those to be added. */
 interface Wanted {
   readonly seed: number | undefined;
   readonly prompts: RunPrompts;
@@ -41,7 +40,7 @@ interface Found {
   readonly lines: readonly Pick<Line, "kind" | "start" | "end">[];
 }
 
-/** A file of samples that a run goes on with. No other process can, until it is closed. */
+/** A file of samples that a run continues, locked against other processes until it is closed. */
 export class ResumedFile implements OwnSink {
   /** Never aborted: a file that cannot be written is an error. */
   readonly closed: AbortSignal = new AbortController().signal;
@@ -52,17 +51,17 @@ export class ResumedFile implements OwnSink {
     private readonly path: string,
     private readonly options: Deciding,
     private readonly record: ResumeRecord | undefined,
-    /** Numbers, from 0, of the samples that are there. */
+    /** Numbers, from 0, of the samples it holds. */
     readonly done: ReadonlySet<number>,
-    /** Of the samples that are there. */
+    /** The seed of the samples it holds. */
     readonly seed: number | undefined,
   ) {}
 
   /**
-   * Takes the file for this process alone, and reads it. Samples that an interruption left unfinished are cut off;
-   * lines that are no samples are moved to a file beside it.
-   * @throws UserError when the file cannot be read or written, another process has it, or it holds samples of
-   *   another seed, prompt or options
+   * Locks and reads the file. Samples that an interruption left unfinished are cut off; lines that are not samples are
+   * moved to a file beside it.
+   * @throws UserError when the file cannot be read or written, another process has it, or its samples have another seed,
+   *   prompt or options
    */
   static async open(typed: string, wanted: Wanted): Promise<ResumedFile> {
     const path = await createdFile(expandPath(typed));
@@ -77,7 +76,7 @@ export class ResumedFile implements OwnSink {
       const other = found.done.size > 0 && record && differences(record.options, wanted.options);
       if (other) {
         throw new UserError(`${path} holds samples of other options (${other})`, {
-          next: `pass the same options, or ${ANOTHER}`,
+          next: `pass the same options, or ${ANOTHER_FILE}`,
         });
       }
       await tidy(path, found);
@@ -91,7 +90,7 @@ export class ResumedFile implements OwnSink {
   }
 
   /**
-   * Checks that the samples in the file are the model's, and records that those to come are.
+   * Checks that the file's samples are this model's, and records that those to come are.
    * @throws UserError when they are another model's
    */
   async accept(model: LoadedModel): Promise<void> {
@@ -104,7 +103,7 @@ export class ResumedFile implements OwnSink {
       } else if (this.record.model !== mark) {
         throw new UserError(
           `${this.path} holds samples of another model, or of this one with another --precision or --backend`,
-          { next: ANOTHER },
+          { next: ANOTHER_FILE },
         );
       } else return;
     }
@@ -126,13 +125,13 @@ export class ResumedFile implements OwnSink {
   }
 }
 
-/** The file's own path, behind links; it is made where it is missing. @throws UserError when it is not a file */
+/** The file's path with links resolved; creates a missing file. @throws UserError when it is not a regular file */
 async function createdFile(path: string): Promise<string> {
   try {
     const file = await open(path, "a+");
     try {
       if (!(await file.stat()).isFile())
-        throw new UserError(`${path} is not a regular file`, { next: ANOTHER });
+        throw new UserError(`${path} is not a regular file`, { next: ANOTHER_FILE });
     } finally {
       await file.close();
     }
@@ -142,7 +141,7 @@ async function createdFile(path: string): Promise<string> {
   }
 }
 
-/** Reads all lines. @throws UserError when they are samples of another run, or the file was never one of samples */
+/** Reads all lines. @throws UserError when they are another run's samples, or not samples at all */
 async function readSamples(path: string, { seed, prompts }: Wanted): Promise<Found> {
   const done = new Set<number>();
   const lines: Found["lines"][number][] = [];
@@ -154,16 +153,16 @@ async function readSamples(path: string, { seed, prompts }: Wanted): Promise<Fou
       const { sample } = line;
       const own = prompts.find(sample.prompt_number);
       if (sample.prompt !== own?.prompt)
-        throw new UserError(`${path} holds samples of another prompt`, { next: ANOTHER });
+        throw new UserError(`${path} holds samples of another prompt`, { next: ANOTHER_FILE });
       const wanted = own.seed ?? known;
       if (wanted !== undefined && sample.seed !== undefined && sample.seed !== wanted) {
         throw new UserError(`${path} holds samples of seed ${sample.seed}`, {
-          next: `pass --seed ${sample.seed}, or ${ANOTHER}`,
+          next: `pass --seed ${sample.seed}, or ${ANOTHER_FILE}`,
         });
       }
       if (own.seed === undefined) known ??= sample.seed;
       const place = placeOf(own.index, sample.sample - 1);
-      if (done.has(place)) kind = "odd"; // a second time
+      if (done.has(place)) kind = "odd"; // a duplicate
       done.add(place);
     }
     const last = lines.at(-1);
@@ -171,12 +170,12 @@ async function readSamples(path: string, { seed, prompts }: Wanted): Promise<Fou
     else lines.push({ kind, start, end });
   }
   if (done.size === 0 && lines.some(({ kind }) => kind === "odd")) {
-    throw new UserError(`${path} holds something other than samples`, { next: ANOTHER });
+    throw new UserError(`${path} holds something other than samples`, { next: ANOTHER_FILE });
   }
   return { done, seed: known, lines };
 }
 
-/** Leaves only whole samples in the file; odd lines go to the end of another one beside it. */
+/** Keeps only whole samples in the file; appends odd lines to another file beside it. */
 async function tidy(path: string, { lines }: Found): Promise<void> {
   const kept = lines.filter(({ kind }) => kind === "sample");
   const odd = lines.filter(({ kind }) => kind === "odd");
@@ -192,10 +191,10 @@ async function tidy(path: string, { lines }: Found): Promise<void> {
     }
     await appendFile(aside, bytes.at(-1) === 10 ? bytes : Buffer.concat([bytes, Buffer.from("\n")]));
   }
-  if (odd.length > 0) tell(`warning: ${path} had lines that are not samples: they were moved to ${aside}`);
+  if (odd.length > 0) tell(`warning: moved lines of ${path} that are not samples to ${aside}`);
   const whole = kept.at(-1)?.end ?? 0;
   if (kept.length <= 1 && (kept[0]?.start ?? 0) === 0) {
-    // All that goes stands at the end.
+    // Everything to remove is at the end.
     const file = await open(path, "r+");
     try {
       await file.truncate(whole);
@@ -227,8 +226,8 @@ async function tidy(path: string, { lines }: Found): Promise<void> {
 }
 
 /**
- * The file of --resume, when it is asked for.
- * @throws UsageError when --format text was typed beside it
+ * Opens the file of --resume, if given.
+ * @throws UsageError when --format text was typed too
  */
 export async function openResumed(
   command: Command,

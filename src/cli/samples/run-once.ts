@@ -13,7 +13,7 @@ import { run } from "./run.js";
 import type { SamplesPage } from "./samples-page.js";
 import type { Layout, OwnSink, Sink } from "./sink.js";
 
-/** The options' seed, or a random one that the user is told. */
+/** The seed in the options, or a random one, which a note shows. */
 export function chooseSeed(options: GeneratingOptions): number {
   if (options.seed !== undefined) return options.seed;
   const seed = randomSeed();
@@ -21,16 +21,16 @@ export function chooseSeed(options: GeneratingOptions): number {
   return seed;
 }
 
-/** What there is to write samples with. */
+/** What is needed to write samples. */
 export interface Writing {
   readonly model: LoadedModel;
   readonly output: Sink;
-  /** Chosen when it is asked for: a file of prompts may have seeds of its own. */
+  /** Chosen on the first call: a file of prompts may set all seeds itself. */
   readonly seed: () => number;
   readonly signal: AbortSignal;
 }
 
-/** Loads the model, writes samples of one prompt until they are done or Ctrl-C is pressed; see writeOnce(). */
+/** Loads the model and writes samples of one prompt until they are done or Ctrl-C is pressed; see writeOnce(). */
 export async function runOnce(
   options: GeneratingOptions & NumberingOptions & FileOptions,
   prompt: string,
@@ -59,8 +59,8 @@ export async function pageOf(
 }
 
 /**
- * Loads the model and lets samples be written until they are done or Ctrl-C is pressed.
- * @param files where the samples go instead of standard output
+ * Loads the model and runs work that writes samples, until it is done or Ctrl-C is pressed.
+ * @param files take the samples instead of standard output
  * @returns the exit code
  */
 export async function writeOnce(
@@ -86,13 +86,13 @@ export async function writeOnce(
           await model.engine.dispose();
         }
       } catch (error) {
-        if (error !== signal.reason) throw error; // loading was given up
+        if (error !== signal.reason) throw error; // loading was interrupted
       } finally {
         await files?.close();
       }
       await stdout.finish();
     },
-    // A lock that is left stands in the way of the next run, on another machine for half a minute.
+    // A lock left behind blocks the next run; on another machine, for half a minute.
     files?.done ? ENDING : undefined,
   );
   return signal.aborted ? EXIT.interrupted : EXIT.done;

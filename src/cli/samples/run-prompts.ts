@@ -18,7 +18,7 @@ export interface NumberedPrompt {
   readonly number: number;
   readonly prompt: string;
   readonly options: GeneratingOptions & { readonly seed: number };
-  /** Which of its samples are written. */
+  /** Which of its samples to write. */
   readonly numbering: Numbering;
 }
 
@@ -37,9 +37,9 @@ export interface PromptsRun {
   readonly signal: AbortSignal;
 }
 
-/** So many batches' worth of samples may be begun beyond the oldest unfinished one: bounds what waits to be printed. */
+/** Batches' worth of samples that may begin after the oldest unfinished one: limits what waits to be printed. */
 const LOOKAHEAD = 32;
-/** For prompts that begin alike, as those of a template do. */
+/** Cache for prompts that begin alike, as a template's do. */
 const CACHE_MEGABYTES = 64;
 
 /** One sample of one prompt. */
@@ -55,7 +55,7 @@ function* jobsOf(prompts: readonly NumberedPrompt[]): Generator<Job, void, void>
   }
 }
 
-/** Writes a whole sample. @param position in this run, from 1 @param paints whether it is coloured */
+/** Writes a whole sample. @param position in this run, from 1 @param paints whether text is coloured */
 export async function writeRecord(
   { output, format, before, page }: PromptsRun,
   record: SampleRecord,
@@ -76,15 +76,15 @@ export async function writeRecord(
   await output.end?.(position, record.finish_reason);
 }
 
-/** A prompt's tokens; what is cut of them is told. */
+/** A prompt's tokens; warns of those cut off. */
 export function idsOf(model: LoadedModel, { prompt, number, options: { special } }: NumberedPrompt) {
   const onNotice = (line: string): void => tell(`warning: prompt ${number}: ${line}`);
   return promptIds(model, prompt, { special, onNotice });
 }
 
 /**
- * Writes the samples of many prompts, in the order of the prompts, whatever order they are done in. Each is what
- * `generate` writes for its prompt alone: the batch is made of different prompts' samples.
+ * Writes the samples of many prompts in the order of the prompts, whichever are done first. A batch mixes prompts, and
+ * each sample is what `generate` writes for its prompt alone.
  */
 export async function runPrompts(run: PromptsRun): Promise<void> {
   const { model, output, prompts, batch_size } = run;
@@ -99,7 +99,7 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
     cache_megabytes: CACHE_MEGABYTES,
   });
   const jobs = jobsOf(prompts);
-  /** Samples that are done, by their position from 1, until those before them are. */
+  /** Finished samples that wait for earlier ones, by position from 1. */
   const done = new Map<number, { readonly record: SampleRecord; readonly tokens: readonly DrawnToken[] }>();
   const started = performance.now();
   let [begun, written, tokens] = [0, 0, 0];
@@ -148,7 +148,7 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
     let next = jobs.next();
     while (!signal.aborted && !failure) {
       for (; !next.done && begun - written < most; next = jobs.next()) start(next.value, ++begun);
-      if (written === begun) break; // all are written, and there are no more
+      if (written === begun) break; // all are written, and no more will begin
       const sample = done.get(written + 1);
       if (!sample) {
         await new Promise<void>((resolve) => (wake = resolve));

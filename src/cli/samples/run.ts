@@ -16,7 +16,7 @@ import type { SamplesPage } from "./samples-page.js";
 import type { Layout, SampleRecord, Sink } from "./sink.js";
 import { mostOf, toldTokens } from "./told-tokens.js";
 
-/** What one run of samples needs beside the options. */
+/** What one run of samples needs besides the options. */
 export interface Run {
   readonly model: LoadedModel;
   readonly output: Sink;
@@ -24,33 +24,33 @@ export interface Run {
   readonly seed: number;
   /** The prompt's text; "" begins from the end-of-text token. */
   readonly prompt: string;
-  /** Stands before the prompt, and stays there when the context is full; "" or undefined: nothing does. */
+  /** Kept before the prompt, even when the context is full; "" or undefined for none. */
   readonly pin?: string;
-  /** The conversation that the prompt is the next line of; its last sample is the answer. */
+  /** The conversation that the prompt continues; its last sample is the answer. */
   readonly turns?: Turns;
-  /** Numbers, from 0, of samples that are there already. */
+  /** Numbers, from 0, of samples that exist already. */
   readonly done?: ReadonlySet<number>;
   /** Ends the run. */
   readonly signal: AbortSignal;
-  /** Called when a sample has been written, instead of one note at the end of the run. */
+  /** Called after each sample, instead of one note at the end of the run. */
   readonly onSample?: (
     record: SampleRecord,
     seconds: number,
     tokens: readonly DrawnToken[],
   ) => void | Promise<void>;
-  /** How many of each token's likeliest alternatives onSample is told, at least. */
+  /** The fewest alternatives per token that onSample gets. */
   readonly explain?: number;
   /** Where samples go besides. */
   readonly page?: SamplesPage;
 }
 
-/** The number of tokens and the time they took, in words. */
+/** The number of tokens and their speed, in words. */
 export function showSpeed(tokens: number, seconds: number): string {
   const rate = seconds > 0 ? tokens / seconds : 0;
   return `${countOf(tokens, "token")}, ${rate.toFixed(1)} tokens per second`;
 }
 
-/** The events of a beam search, which is loaded for it alone. */
+/** The events of a beam search, whose module is loaded only here. */
 async function searched(
   { engine, encoder }: LoadedModel,
   prompt: readonly number[],
@@ -61,7 +61,7 @@ async function searched(
   return beamSamples(engine, encoder, prompt, { ...options, num_beams, length_penalty, num_return });
 }
 
-/** Writes samples to the output as they come: the one loop behind interactive, unconditional and generate. */
+/** Writes samples as they come: the loop behind interactive, unconditional and generate. */
 export async function run(
   options: GeneratingOptions & NumberingOptions,
   { model, output, layout, seed, prompt, pin, turns, signal, onSample, explain, page, done }: Run,
@@ -87,7 +87,7 @@ export async function run(
   const events = isSearch
     ? await searched(model, ids, { ...options, ...wanted })
     : sample(model.engine, model.encoder, ids, drawing);
-  const keepsText = !isText || Boolean(onSample ?? turns ?? page); // else a sample may be too long for memory
+  const keepsText = !isText || Boolean(onSample ?? turns ?? page); // else one may be too long for memory
   const started = performance.now();
   let total = 0;
   let current = -1;

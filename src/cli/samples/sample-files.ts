@@ -7,7 +7,7 @@ import { note, tell } from "../terminal/output.js";
 import { checkOutFile } from "./out-file.js";
 import type { OwnSink } from "./sink.js";
 
-/** A file that samples are being written to: under a name that says so, until it is whole. */
+/** A file of samples, named as unfinished until it is complete. */
 class SampleFile {
   private bytes = 0;
 
@@ -17,7 +17,7 @@ class SampleFile {
     readonly path: string,
   ) {}
 
-  /** Begins the file of this path. An unfinished one that an earlier run left stays. */
+  /** Begins this file. An unfinished one from an earlier run stays. */
   static async create(path: string): Promise<SampleFile> {
     for (let count = 1; ; count++) {
       const unfinished = unfinishedName(path, count);
@@ -27,8 +27,8 @@ class SampleFile {
   }
 
   /**
-   * Begins a file with a name that no other has, the given one or with _2, _3, ... added. Programs that run at
-   * the same time agree by the unfinished file: whoever made it has the name.
+   * Begins a file with a new name: the given one, or with _2, _3, ... appended. Whichever program creates the unfinished
+   * file has the name.
    */
   static async createNumbered(folder: string, name: string, extension: string): Promise<SampleFile> {
     for (let count = 1; ; count++) {
@@ -38,7 +38,7 @@ class SampleFile {
       const file = await openNew(unfinished);
       if (!file) continue;
       const begun = new SampleFile(file, unfinished, path);
-      // Between the two looks another program may have finished its own.
+      // Between the two checks another program may have finished a file of this name.
       if (!(await exists(path))) return begun;
       await begun.leave();
     }
@@ -47,14 +47,14 @@ class SampleFile {
   async write(text: string): Promise<void> {
     const bytes = Buffer.from(text);
     try {
-      await this.file.writeFile(bytes); // goes on where the last one ended
+      await this.file.writeFile(bytes); // appends: the handle keeps its position
     } catch (error) {
       throw fileError("write", this.unfinished, error);
     }
     this.bytes += bytes.length;
   }
 
-  /** Gives the file its name. @throws UserError when a file of that name has come there and must not go */
+  /** Gives the file its name. @throws UserError when that name was taken meanwhile and may not be overwritten */
   async finish(overwrite: boolean): Promise<void> {
     try {
       await this.file.sync();
@@ -69,7 +69,7 @@ class SampleFile {
     }
   }
 
-  /** Closes the file as it is; an empty one goes. @returns its path, undefined where nothing is left */
+  /** Closes the unfinished file; removes an empty one. @returns its path, undefined if it was removed */
   async leave(): Promise<string | undefined> {
     await this.file.close().catch(() => undefined);
     if (this.bytes > 0) return this.unfinished;
@@ -84,7 +84,7 @@ function unfinishedName(path: string, count: number): string {
   return join(dir, `${name}.unfinished${count > 1 ? `-${count}` : ""}${ext}`);
 }
 
-/** Opens a file that is not there yet; undefined where it is. */
+/** Creates and opens a file; undefined if it exists. */
 async function openNew(path: string): Promise<FileHandle | undefined> {
   try {
     return await open(path, "wx");
@@ -94,20 +94,20 @@ async function openNew(path: string): Promise<FileHandle | undefined> {
   }
 }
 
-/** Samples that go to files. */
+/** Writes samples to files. */
 export class SampleFiles implements OwnSink {
   /** Never aborted: a file that cannot be written is an error. */
   readonly closed: AbortSignal = new AbortController().signal;
   private current: SampleFile | undefined;
   private isInterrupted = false;
-  /** An interrupted file stays the last one: what was begun of the next is dropped. */
+  /** After an interrupted file, no more follow: the beginning of the next is dropped. */
   private isOver = false;
 
   /**
-   * @param perFile how many samples a file has; the last one may have fewer
-   * @param count how many all files have
+   * @param perFile samples per file; the last may have fewer
+   * @param count samples in all files
    * @param create begins the next file
-   * @param overwrite whether a file of the same name goes
+   * @param overwrite whether a file of the same name is replaced
    */
   private constructor(
     private readonly perFile: number,
@@ -116,7 +116,7 @@ export class SampleFiles implements OwnSink {
     private readonly overwrite: boolean,
   ) {}
 
-  /** Files named by the time they are begun, as gpt-2-simple's, in a folder, which is made. */
+  /** Files in a folder, named after the time they begin, as gpt-2-simple's. Creates the folder. */
   static async inFolder(
     folder: string,
     { perFile, count, extension }: { perFile: number; count: number; extension: string },
@@ -129,12 +129,12 @@ export class SampleFiles implements OwnSink {
 
   /**
    * One file for all samples.
-   * @throws UserError when it is there already and must not go, or cannot be made
+   * @throws UserError when it exists and may not be overwritten, or cannot be created
    */
   static async oneFile(path: string, count: number, overwrite: boolean): Promise<SampleFiles> {
     await checkOutFile(path, "--out", overwrite);
     const files = new SampleFiles(count, count, () => SampleFile.create(path), overwrite);
-    files.current = await files.create(); // before the model is loaded: a folder that is missing shows at once
+    files.current = await files.create(); // before the model is loaded, so that a missing folder shows at once
     return files;
   }
 

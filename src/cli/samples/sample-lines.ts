@@ -1,23 +1,23 @@
 import { createReadStream } from "node:fs";
 
-/** What every line begins with that the program writes as jsonl. */
+/** How every line of jsonl begins that the program writes. */
 const BEGINNING = Buffer.from('{"sample":');
 
-/** A sample that a file of jsonl holds. */
+/** A sample in a jsonl file. */
 export interface SampleLine {
   /** Counts from 1. */
   readonly sample: number;
-  /** Where the prompt stands in its file; undefined where there is one prompt alone. */
+  /** The prompt's number in its file; undefined for a single prompt. */
   readonly prompt_number?: number;
-  /** Undefined where nothing was drawn: of a beam search. */
+  /** Undefined for a beam search, which draws nothing. */
   readonly seed?: number;
   readonly prompt: string;
 }
 
 /**
- * A line of a file of samples, and its bytes [start, end) with the newline.
- * - sample: whole
- * - begun: one of ours that an interruption left: it is written again
+ * A line of a file of samples, and its bytes [start, end), newline included.
+ * - sample: a complete sample
+ * - begun: a sample that was interrupted, to be written again
  * - odd: anything else
  */
 export type Line = { readonly start: number; readonly end: number } & (
@@ -25,7 +25,7 @@ export type Line = { readonly start: number; readonly end: number } & (
   | { readonly kind: "begun" | "odd" }
 );
 
-/** The sample of a line; undefined where it is none, "interrupted" where it was stopped before its end. */
+/** A line's sample; "interrupted" if it was stopped before its end; undefined if it is not a sample. */
 function parseSample(text: string): SampleLine | "interrupted" | undefined {
   try {
     const line = JSON.parse(text) as Partial<SampleLine & { finish_reason: string; text: string }> | null;
@@ -43,7 +43,7 @@ function parseSample(text: string): SampleLine | "interrupted" | undefined {
   }
 }
 
-/** The lines of a file of samples, in order; of them at most the last has no newline. */
+/** The lines of a file of samples, in order; the last may lack its newline. */
 export async function* sampleLines(path: string): AsyncGenerator<Line> {
   let rest: Buffer[] = [];
   let start = 0;

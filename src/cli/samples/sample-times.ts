@@ -1,8 +1,8 @@
 import type { SampleEvent } from "../../sampling/sample.js";
 
-/** Measures how long samples take that are written side by side: each from when its place in the batch was free. */
+/** Measures how long the samples of a batch take, each from when its place in the batch became free. */
 export class SampleTimes {
-  /** When places became free that no sample has taken yet. */
+  /** When the free places became free. */
   private readonly free: number[];
   private readonly began = new Map<number, number>();
   private readonly took = new Map<number, number>();
@@ -11,7 +11,7 @@ export class SampleTimes {
     this.free = new Array<number>(batch_size).fill(performance.now());
   }
 
-  /** Passes the core's events on, as they come and not in order of the samples, and looks at the clock. */
+  /** Passes on events in the order they come, not that of the samples, and notes the time. */
   async *watch(events: AsyncIterable<SampleEvent>): AsyncGenerator<SampleEvent, void, void> {
     for await (const event of events) {
       const now = performance.now();
@@ -26,7 +26,7 @@ export class SampleTimes {
     }
   }
 
-  /** The seconds that a sample which has ended took; they are forgotten. */
+  /** The seconds that a finished sample took; may be asked once. */
   take(sample: number): number {
     const seconds = this.took.get(sample) ?? Number.NaN;
     this.took.delete(sample);

@@ -12,8 +12,8 @@ interface PromptJob extends BeamJob {
 }
 
 /**
- * Writes the texts that beam searches find for many prompts, in the order of the prompts. Each is what `generate`
- * finds for its prompt alone: batch_size prompts are searched at once.
+ * Writes the texts that beam searches find for many prompts, in the order of the prompts. Searches batch_size prompts at
+ * once; each text is what `generate` finds for its prompt alone.
  */
 export async function searchPrompts(run: PromptsRun): Promise<void> {
   const { model, output, prompts, batch_size } = run;

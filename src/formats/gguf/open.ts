@@ -44,7 +44,7 @@ export async function openGguf(path: string): Promise<ForeignModel> {
   return { hparams, source, vocabulary, special: encoder.special, notices, origin: "GGUF" };
 }
 
-/** Files from before 2025 repeat the embedding as the output matrix: drops the copy, so that one matrix serves as both. */
+/** Drops the copy of the embedding that files from before 2025 have as their output matrix. */
 async function withoutRepeatedHead(head: GgufHead): Promise<GgufHead> {
   const [output, wte] = [LM_HEAD, WTE].map((name) => head.tensors.get(ggufName(name)));
   if (!output || !wte || !(await isSameMatrix(output, wte))) return head;

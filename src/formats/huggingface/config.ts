@@ -32,7 +32,7 @@ const OTHER_NAMES: Readonly<Record<string, Activation>> = {
   swish: "silu",
 };
 
-/** Each size: OpenAI's name, GPT-2's name at Hugging Face, the general name, which takes precedence, and the default. */
+/** Each size: OpenAI's name, Hugging Face's for GPT-2, its general one, which takes precedence, and the default. */
 const SIZES = [
   ["n_vocab", "vocab_size", undefined, 50257],
   ["n_ctx", "n_positions", "max_position_embeddings", 1024],

@@ -126,7 +126,7 @@ export interface Template {
   readonly end: readonly number[];
 }
 
-/** The tokens that tokenizer.json's post-processor puts around a text. Source: github.com/huggingface/tokenizers, processors. */
+/** The tokens that a post-processor puts around a text. Source: github.com/huggingface/tokenizers, processors. */
 export function templateOf(processor: unknown): Template {
   const none: Template = { begin: [], end: [] };
   if (!isObject(processor)) return none;

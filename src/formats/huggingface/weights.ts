@@ -119,7 +119,7 @@ function leftOut(rest: ReadonlyMap<string, Found>, path: string): string[] {
     : [];
 }
 
-/** Whether linear weights are [n_out, n_in], as in PyTorch's nn.Linear; Hugging Face's GPT-2 and OpenAI's are [n_in, n_out]. */
+/** Whether linear weights are [n_out, n_in], as in nn.Linear; OpenAI's and Hugging Face's GPT-2 have [n_in, n_out]. */
 function hasLinear(found: ReadonlyMap<string, Found>, { n_embd, n_inner = 4 * n_embd }: Hparams): boolean {
   const shapeOf = (name: string): string => `${found.get(`h.0.${name}.weight`)?.shape}`;
   return (

@@ -12,7 +12,7 @@ export interface TableEntry {
 export const FOOTER_BYTES = 48;
 const TRAILER_BYTES = 5;
 const MAGIC = [0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb];
-/** All blocks together, decompressed; the largest GPT-2's index has 21 KB, three times that with its optimizer's tensors. */
+/** All blocks together, decompressed; the largest GPT-2's index has 21 KB, or three times that with its optimizer. */
 const PLAIN_LIMIT = 32 << 20;
 /** The largest GPT-2 has 580 tensors. */
 const ENTRY_LIMIT = 100_000;

@@ -50,7 +50,7 @@ const COMMON = [
   /stack runs empty/,
   /outside its storage/,
   /cut off/,
-  /two ways|no storage of numbers/,
+  /two ways|not a storage of numbers/,
 ];
 
 /** An archive: its pickle, and its list of files. */

@@ -152,7 +152,7 @@ export function safetensorsTarget(): Target {
       /another kind of file/,
       /and the file \d+, so it is cut off/,
       /not UTF-8/,
-      /only F32, F16, BF16 and F64 are read/,
+      /only floating-point types are read/,
     ],
   };
 }
