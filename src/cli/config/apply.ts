@@ -4,31 +4,31 @@ import { repeats } from "../options/parse.js";
 import { type ConfigFile, readConfigFiles, type Section, type Setting, userConfigPath } from "./file.js";
 import { displaces, holdsFor, isTextCommand, refusal } from "./rules.js";
 
-/** Gives a program that has the options of some of its commands; without names, of all. */
+/** Makes a program with the options of the named commands; without names, of all. */
 export type Define = (names?: readonly string[]) => Promise<Command>;
 
-/** Settings of one source. */
+/** The settings of one source. */
 type Layer = readonly Setting[];
 
-/** An option by its name in files: `recompute` for --recompute and --no-recompute. */
+/** Finds an option by its name in files: `recompute` for --recompute and --no-recompute. */
 export const optionNamed = (command: Command, name: string): Option | undefined =>
   command.options.find((option) => option.attributeName() === name && !option.negate);
 
-/** The names of a command's options as files have them. */
+/** The names of a command's options, as in files. */
 const namesOf = (command: Command): string[] => [
   ...new Set(command.options.filter(({ negate }) => !negate).map((option) => option.attributeName())),
 ];
 
-/** The variable that gives an option a value. */
+/** The environment variable that sets an option. */
 export const variableOf = (name: string): string => `GPT2_${name.toUpperCase()}`;
 
 /**
- * Gives a command's options the values that files and the environment say, where none was typed. From the nearest:
- * the command line, the environment, the preset, the file in the current folder, the user's; in a file the command's
- * own section, then what stands at the top.
+ * Sets a command's options that were not typed from the environment and files. The nearest source counts: the command
+ * line, the environment, the preset, the file in the current folder, the user's file; within a file, the command's
+ * section before the top level.
  * @param commands the names of all commands
- * @returns the settings that hold, by their options' names
- * @throws UsageError that names file and line, or the variable, of a name or a value that is wrong
+ * @returns the settings in effect, by option name
+ * @throws UsageError that names the file and line, or the variable, of a wrong name or value
  */
 export async function applyConfig(
   command: Command,
@@ -36,7 +36,7 @@ export async function applyConfig(
   define: Define,
 ): Promise<ReadonlyMap<string, Setting>> {
   const held = new Map<string, Setting>();
-  if (command.options.length === 0) return held; // a script for the shell's start must not depend on it
+  if (command.options.length === 0) return held; // completion scripts, run at a shell's start, must not depend on it
   const layers = await layersFor(command, await configFilesFor(command.name(), commands), define);
   const nearer = typedSettings(command);
   for (const settings of layers) {
@@ -52,12 +52,12 @@ export async function applyConfig(
   return held;
 }
 
-/** The files that count for a command, the nearest first: that of the current folder only where nothing is written. */
+/** A command's files, nearest first: the one in the current folder counts only for commands that write nothing. */
 export async function configFilesFor(command: string, commands: readonly string[]): Promise<ConfigFile[]> {
   return readConfigFiles({ commands, withLocal: isTextCommand(command) });
 }
 
-/** What was typed. */
+/** The settings typed on the command line. */
 function typedSettings(command: Command): Setting[] {
   return namesOf(command)
     .filter((name) => command.getOptionValueSource(name) === "cli")
@@ -93,7 +93,7 @@ async function layersFor(
   return [variables, preset?.settings.filter(holds) ?? [], ...layers];
 }
 
-/** The names that options have, without loading more commands than the question takes. */
+/** Looks up option names, loading no more commands than needed. */
 class KnownNames {
   private all: Promise<ReadonlySet<string>> | undefined;
 
@@ -117,7 +117,7 @@ class KnownNames {
 
 const namesOfAll = (program: Command): ReadonlySet<string> => new Set(program.commands.flatMap(namesOf));
 
-/** What the environment says of a command's options; an empty variable says nothing. */
+/** The environment's settings for a command; an empty variable is ignored. */
 function environment(command: Command): Setting[] {
   return namesOf(command).flatMap((name) => {
     const text = process.env[variableOf(name)];
@@ -126,7 +126,7 @@ function environment(command: Command): Setting[] {
   });
 }
 
-/** @throws UsageError where the file of a folder that may be anybody's is about a command that writes or fetches */
+/** @throws UsageError when the current folder's file, which may be anybody's, is about a command that writes or fetches */
 function checkSections({ commands }: ConfigFile): void {
   for (const [name, { where }] of commands) {
     if (isTextCommand(name)) continue;
@@ -136,7 +136,7 @@ function checkSections({ commands }: ConfigFile): void {
   }
 }
 
-/** @throws UsageError where a file may not set this */
+/** @throws UsageError when this source may not set this option */
 function checkSetting(
   { name, texts, where }: Setting,
   isLocal: boolean,
@@ -154,13 +154,13 @@ function checkSetting(
     const next = isLocal ? `type it, or put it into ${userConfigPath()}` : `type --${name}`;
     throw new UsageError(`${where}: ${name} ${fault}`, { next });
   }
-  // Windows would log in to whatever machine such a path names.
+  // Windows would log in to the machine that such a path names.
   if (isLocal && texts.some((text) => /^[\\/]{2}/.test(text)) && /name|dir/.test(name)) {
     throw new UsageError(`${where}: ${name} must not be on another machine, as ${quote(texts[0])} is`);
   }
 }
 
-/** The preset that is asked for; undefined where none is. @throws UsageError where there is none of that name */
+/** The chosen preset; undefined for none. @throws UsageError when no preset has that name */
 function presetFor(
   command: Command,
   layers: readonly Layer[],
@@ -187,12 +187,12 @@ function presetFor(
   );
 }
 
-/** Sets an option as if its value had been typed. @throws UsageError that says where a wrong value stands */
+/** Sets an option as if its value had been typed. @throws UsageError that says where a wrong value is */
 function setOption(command: Command, setting: Setting): void {
   command.setOptionValueWithSource(setting.name, parseSetting(command, setting), "config");
 }
 
-/** The value of an option as it is when it is typed. @throws UsageError that says where a wrong value stands */
+/** Parses a setting as if it had been typed. @throws UsageError that says where a wrong value is */
 export function parseSetting(command: Command, setting: Setting): unknown {
   const option = optionNamed(command, setting.name);
   if (!option) return undefined;
@@ -217,7 +217,7 @@ function parseTexts(option: Option, texts: readonly string[]): unknown {
 const YES = ["true", "on", "yes", "1"];
 const NO = ["false", "off", "no", "0"];
 
-/** The value of an option that takes none on the command line. */
+/** The value of an option that takes none when typed. */
 function flag(name: string, text: string): boolean {
   const word = text.toLowerCase();
   if (YES.includes(word)) return true;

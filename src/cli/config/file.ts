@@ -6,31 +6,31 @@ import { messageOf, quote, UsageError } from "../../system/errors.js";
 import { readSmallFile } from "../../system/files.js";
 import { decodeText } from "../../system/text-encoding.js";
 
-/** A value that an option is given elsewhere than on the command line. */
+/** A value for an option from outside the command line. */
 export interface Setting {
   /** The option's name, with underscores: "top_k". */
   readonly name: string;
-  /** As it would be typed; several where the option may be repeated, "true" or "false" for one without a value. */
+  /** As typed; several for an option that may be repeated, "true" or "false" for one without a value. */
   readonly texts: readonly string[];
-  /** Where it stands: "/home/me/.config/gpt2/config.yaml:3" or "$GPT2_TOP_K". */
+  /** Where it comes from: "/home/me/.config/gpt2/config.yaml:3" or "$GPT2_TOP_K". */
   readonly where: string;
 }
 
-/** A file of defaults. Names and values are not checked yet: that needs the options' definitions. */
+/** A file of defaults, with names and values unchecked: that needs the options' definitions. */
 export interface ConfigFile {
-  /** As messages name it. */
+  /** The path, as messages show it. */
   readonly path: string;
-  /** It lies in the current folder, and may be anybody's. */
+  /** Whether it is in the current folder, and so may be anybody's. */
   readonly isLocal: boolean;
-  /** What stands at the top, for every command that has the option. */
+  /** The top level: for every command that has the option. */
   readonly plain: readonly Setting[];
-  /** What stands under a command's name. */
+  /** Sections under a command's name. */
   readonly commands: ReadonlyMap<string, Section>;
-  /** What stands under a name below `presets`. */
+  /** Sections under `presets`, by name. */
   readonly presets: ReadonlyMap<string, Section>;
 }
 
-/** Options under a name. */
+/** The options under a name. */
 export interface Section {
   readonly where: string;
   readonly settings: readonly Setting[];
@@ -47,10 +47,10 @@ export function userConfigPath(): string {
 }
 
 /**
- * The files of defaults that are there: the nearest first. None where $GPT2_NO_CONFIG is set.
- * @param commands names that head a section of a file
- * @param withLocal whether that of the current folder counts
- * @throws UsageError that names the file and the line where one is not as it must be
+ * Reads the files of defaults that exist, nearest first; none if $GPT2_NO_CONFIG is set.
+ * @param commands names that head sections
+ * @param withLocal whether to read the current folder's
+ * @throws UsageError that names the file and line of anything wrong
  */
 export async function readConfigFiles({
   commands,
@@ -73,7 +73,7 @@ async function readConfigFile(
   commands: readonly string[],
 ): Promise<ConfigFile> {
   const text = decodeText(await readSmallFile(path, MAX_BYTES, "it must be a file of options"));
-  const { LineCounter, parseDocument } = await import("yaml"); // only where there is such a file
+  const { LineCounter, parseDocument } = await import("yaml"); // loaded only if there is a file
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const [fault] = document.errors;
@@ -101,7 +101,7 @@ interface Entry {
   readonly where: string;
 }
 
-/** Reads the parts of one file. */
+/** Reads one file's settings. */
 class SettingsReader {
   private constructor(
     private readonly yaml: typeof import("yaml"),
@@ -113,7 +113,7 @@ class SettingsReader {
     return new SettingsReader(await import("yaml"), path, lines);
   }
 
-  /** The names and values of a mapping; none of an empty one. */
+  /** The names and values of a mapping, which may be empty. */
   entries(node: unknown, where: string): Entry[] {
     const { isMap, isScalar } = this.yaml;
     if (node === null || (isScalar(node) && node.value === null)) return [];
@@ -138,7 +138,7 @@ class SettingsReader {
     return { name, where, texts: values.map((each) => this.text(name, each, where)) };
   }
 
-  /** A value as it would be typed: `0.70` stays `0.70`. */
+  /** A value as typed: `0.70` stays `0.70`. */
   private text(name: string, value: Node | null, where: string): string {
     const { isScalar, isMap } = this.yaml;
     if (isMap(value))

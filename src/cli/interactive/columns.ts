@@ -1,8 +1,8 @@
 const GAP = "  ";
-/** Narrower columns cannot be read: then one stands below the other. */
+/** In a narrower terminal than two columns of this width, texts are stacked. */
 const NARROWEST = 24;
 
-/** A text's lines, broken between words where they are longer than a width. */
+/** A text's lines, with those longer than a width broken between words. */
 function wrap(text: string, width: number): string[] {
   return text.split("\n").flatMap((line) => {
     const lines: string[] = [];
@@ -18,8 +18,8 @@ function wrap(text: string, width: number): string[] {
 }
 
 /**
- * Texts side by side under their numbers, or one below the other where the terminal is too narrow.
- * @param width characters of a row
+ * Texts side by side under their numbers, or stacked if the terminal is too narrow.
+ * @param width characters in a row
  */
 export function sideBySide(texts: readonly string[], width: number): string[] {
   const column = Math.floor((width - GAP.length * (texts.length - 1)) / texts.length);

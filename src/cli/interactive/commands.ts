@@ -18,13 +18,13 @@ import {
   type Work,
 } from "./writing.js";
 
-/** What happens next: some work, leaving, or asking again. */
+/** What happens next: work, leaving, or another prompt. */
 export type Next = Work | "leave" | "ask";
 
 interface Command {
   readonly usage: string;
   readonly help: string;
-  /** @throws UserError: its line is shown, and the session continues */
+  /** @throws UserError, which is shown; the session continues */
   run(argument: string, session: Session): Next | Promise<Next>;
 }
 
@@ -34,7 +34,7 @@ export const prompting =
   (session, { signal }) =>
     session.answer({ ...ask, prompt }, signal);
 
-/** For commands that take nothing. */
+/** @throws UsageError when a command without arguments gets one */
 function takesNothing(command: string, argument: string): void {
   if (argument !== "") throw new UsageError(`/${command} takes no arguments`);
 }
@@ -66,12 +66,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   undo: {
     usage: "/undo",
-    help: "take the last step back: a prompt and its sample, a /load, an /edit",
+    help: "undo the last step: a prompt and its sample, a /load, an /edit",
     run: async (argument, session): Promise<Next> => {
       takesNothing("undo", argument);
       await session.undo();
       const { lastText: text } = session;
-      note(text === undefined ? "nothing is left: type a prompt" : `back to: ${ending(text)}`);
+      note(text === undefined ? "nothing left: type a prompt" : `back to: ${ending(text)}`);
       return "ask";
     },
   },
@@ -229,7 +229,7 @@ const NAMES = Object.keys(COMMANDS)
   .map((name) => `/${name}`)
   .join(", ");
 
-/** What can be typed, line by line. */
+/** The lines that /help prints. */
 export function help(): string[] {
   const usages = Object.values(COMMANDS);
   const width = Math.max(...usages.map(({ usage }) => usage.length));
@@ -241,7 +241,7 @@ export function help(): string[] {
   ];
 }
 
-/** Does some work; if it fails, its line is shown and the session continues. */
+/** Does some work; shows a UserError, and the session continues. */
 export async function attempt(work: Work, session: Session, stage: Stage): Promise<void> {
   try {
     await work(session, stage);
@@ -251,7 +251,7 @@ export async function attempt(work: Work, session: Session, stage: Stage): Promi
   }
 }
 
-/** Obeys a typed line: does a command at once, or returns the work it asks for, such as answering a prompt. */
+/** Obeys a typed line: runs a command at once, or returns the work to do, such as answering a prompt. */
 export async function obey(line: string, session: Session): Promise<Next> {
   if (!line.startsWith("/")) return prompting(line);
   if (line.startsWith("//")) return prompting(line.slice(1));

@@ -6,7 +6,7 @@ import { UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
 import { decodeText } from "../../system/text-encoding.js";
 
-/** Starts the editor on a file and waits for its end; its exit code. The shell reads the words of $EDITOR. */
+/** Runs the editor on a file, by the shell, as $EDITOR may have arguments. @returns its exit code */
 function runEditor(editor: string, file: string): Promise<number | null> {
   const child =
     process.platform === "win32"
@@ -16,9 +16,9 @@ function runEditor(editor: string, file: string): Promise<number | null> {
 }
 
 /**
- * Lets the person change a text in $VISUAL or $EDITOR. A newline that the editor puts at the end is none of it.
- * @returns the text as it is then; undefined where the editor ended with an error, as when it was told to give up
- * @throws UserError when there is no editor, or no place for the text
+ * Lets the user edit a text in $VISUAL or $EDITOR. A newline that the editor appends does not count.
+ * @returns the edited text; undefined if the editor failed, as vim does on :cq
+ * @throws UserError when no editor is set, or the text cannot be written
  */
 export async function editText(text: string): Promise<string | undefined> {
   const editor = process.env["VISUAL"] || process.env["EDITOR"];

@@ -15,11 +15,11 @@ import { messageOf, UserError } from "../../system/errors.js";
 import { fileError, makeFolder } from "../../system/files.js";
 import { tryLock } from "../../system/lock.js";
 
-/** So many lines are kept. */
+/** The most lines kept. */
 const KEPT = 1000;
-/** A longer one, such as a pasted book, is not kept for the next session. */
+/** A longer line, such as a pasted book, is kept only for this session. */
 const LONGEST = 20_000;
-/** Nobody works on the file for longer: a lock of this age, whose process cannot be seen, was left by a crash. */
+/** Writing never takes this long: an older lock whose process cannot be found was left by a crash. */
 const STALE_MS = 5000;
 const PATIENCE_MS = 500;
 const PAUSE_MS = 10;
@@ -30,16 +30,16 @@ export function historyPath(): string {
 }
 
 /**
- * What was typed in this session and in earlier ones. The file holds one JSON string a line, the newest last,
- * and is its user's alone (mode 600). Several sessions add to it at the same time. A history that cannot be read
- * or written is complained of once and lasts as long as the session.
+ * What was typed in this session and earlier ones. The file has a JSON string per line, newest last, and mode 600.
+ * Several sessions may append to it at once. If it cannot be read or written, it says so once, and the history lasts
+ * only for the session.
  */
 export class History {
   private readonly recalled: string[] = [];
 
   /**
    * @param path its file; undefined: nothing is read or written
-   * @param complain told why the history is not kept
+   * @param complain told why the history cannot be kept
    */
   constructor(
     private path: string | undefined,
@@ -53,12 +53,12 @@ export class History {
     });
   }
 
-  /** What can be recalled, newest first. */
+  /** The entries to recall, newest first. */
   get entries(): readonly string[] {
     return this.recalled;
   }
 
-  /** Adds what was typed, unless it is empty or the newest entry already. */
+  /** Adds what was typed, unless it is empty or repeats the newest entry. */
   add(entry: string): void {
     if (entry.trim() === "" || entry === this.recalled[0]) return;
     this.recalled.unshift(entry);
@@ -79,7 +79,7 @@ export class History {
   }
 }
 
-/** The file's text; none where there is no file. */
+/** The file's text; "" if there is no file. */
 function read(file: string): string {
   try {
     return readFileSync(file, "utf8");
@@ -91,7 +91,7 @@ function read(file: string): string {
 
 const linesOf = (text: string): string[] => text.split("\n").filter((line) => line !== "");
 
-/** The text of a line; undefined for one that is not ours. Control characters would reach the terminal. */
+/** A line's text without control characters, which would reach the terminal; undefined for a line that is not ours. */
 function parseEntry(line: string): string | undefined {
   try {
     const value: unknown = JSON.parse(line);
@@ -102,7 +102,7 @@ function parseEntry(line: string): string | undefined {
   }
 }
 
-/** Adds a line; where that makes too many, the file is written anew without the oldest. */
+/** Appends a line; when there are too many, rewrites the file without the oldest. */
 function append(file: string, line: string): void {
   makeFolder(dirname(file), 0o700);
   const release = waitForLock(file);
@@ -110,14 +110,14 @@ function append(file: string, line: string): void {
     const before = read(file);
     const lines = linesOf(before);
     if (release && lines.length >= KEPT) {
-      // Only with the lock: what another session adds between reading and renaming would be lost.
+      // Only with the lock, or a line that another session appends meanwhile would be lost.
       rewrite(file, [...lines, line].slice(-KEPT));
       return;
     }
     const handle = openSync(file, "a", 0o600);
     try {
       fchmodSync(handle, 0o600);
-      // In one write, so that lines of several sessions do not mix; behind a line that a crash left unfinished.
+      // In one write, so that sessions' lines do not mix; on a new line if a crash left one unfinished.
       writeSync(handle, `${before === "" || before.endsWith("\n") ? "" : "\n"}${line}\n`);
     } finally {
       closeSync(handle);
@@ -128,7 +128,7 @@ function append(file: string, line: string): void {
 }
 
 function rewrite(file: string, lines: readonly string[]): void {
-  const place = realpathSync(file); // it may be a link to a file kept elsewhere
+  const place = realpathSync(file); // resolves a link to a file kept elsewhere
   const beside = `${place}.${process.pid}.part`;
   try {
     writeFileSync(beside, `${lines.join("\n")}\n`, { mode: 0o600 });
@@ -138,7 +138,7 @@ function rewrite(file: string, lines: readonly string[]): void {
   }
 }
 
-/** Takes the lock of the file, waiting for a little while; undefined where another session keeps it. */
+/** Takes the file's lock, waiting briefly; undefined if another session keeps it. */
 function waitForLock(file: string): (() => void) | undefined {
   const work = { file: `${basename(file)}.lock`, name: "session", staleMs: STALE_MS };
   for (let waited = 0; waited < PATIENCE_MS; waited += PAUSE_MS) {

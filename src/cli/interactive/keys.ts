@@ -2,28 +2,28 @@ import { Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import { PasteSplitter, type Piece } from "./paste.js";
 
-/** A marker or a key of several bytes comes within this time, even over a slow line. */
+/** The bytes of a marker or key arrive within this time, even over a slow connection. */
 const MARKER_MS = 100;
-/** Text of this length came at once and is no key: it is inserted at once, too. */
+/** Text of this length that arrives at once is not typed: it is inserted at once, too. */
 const LONG = 32;
 const CTRL_C = "\x03";
 const CTRL_Z = "\x1a";
 
-/** What the keys cannot tell readline. */
+/** Keys that readline cannot handle. */
 export interface KeyHandlers {
-  /** Ctrl-C while the keys are kept. */
+  /** Ctrl-C while keys are held back. */
   interrupt(): void;
-  /** Text to put where the cursor is, as it is. */
+  /** Text to insert at the cursor as it is. */
   insert(text: string): void;
-  /** A paste, as the terminal sent it. */
+  /** Pasted text, as the terminal sent it. */
   paste(text: string): void;
-  /** Ctrl-Z: the program is to be stopped until fg. */
+  /** Ctrl-Z: stop the program until fg. */
   suspend(): void;
 }
 
 /**
- * Stands between the terminal and readline. Keys that are typed ahead are kept until they are wanted, so that
- * they do not come between the words of a sample; Ctrl-C and Ctrl-Z work at once. Pastes go another way.
+ * Sits between the terminal and readline. Holds keys typed ahead until they are wanted, so that they do not echo amid a
+ * sample; Ctrl-C and Ctrl-Z work at once. Pastes bypass readline.
  */
 export class Keys extends Readable {
   private readonly decoder = new StringDecoder("utf8");
@@ -31,9 +31,9 @@ export class Keys extends Readable {
   private kept: (Piece | "end")[] = [];
   private isOpen = false;
   private timer: NodeJS.Timeout | undefined;
-  /** Called when something has come. */
+  /** Called when something arrives. */
   private wake: () => void = () => {};
-  /** Counts the calls of next(): only the last one's waits. */
+  /** Counts calls of next(): only the last one waits. */
   private turn = 0;
 
   constructor(
@@ -44,13 +44,13 @@ export class Keys extends Readable {
     this.start();
   }
 
-  /** readline switches the terminal by this: with it every key comes at once. */
+  /** Called by readline; in raw mode every key arrives at once. */
   setRawMode(isRaw: boolean): this {
     this.terminal.setRawMode(isRaw);
     return this;
   }
 
-  /** Lets keys through until close() is called, which readline's "line" event does. */
+  /** Lets keys through until close(), which readline's "line" event calls. */
   open(): void {
     this.isOpen = true;
     this.flow();
@@ -60,7 +60,7 @@ export class Keys extends Readable {
     this.isOpen = false;
   }
 
-  /** Waits for a single key, which readline does not get; undefined at the end of the input and at cancel(). */
+  /** Waits for one key, which readline does not see; undefined at the end of the input or after cancel(). */
   async next(): Promise<string | undefined> {
     const turn = ++this.turn;
     for (;;) {
@@ -73,7 +73,7 @@ export class Keys extends Readable {
       if (piece === undefined) {
         await new Promise<void>((resolve) => (this.wake = resolve));
       } else if (piece.type === "keys" && piece.text !== "") {
-        // Escape alone, or an arrow key and the like: what begins with Escape is one key.
+        // What begins with Escape is one key: Escape itself, an arrow key or the like.
         const [key] = piece.text.startsWith("\x1b") ? [piece.text] : piece.text;
         this.kept.unshift({ type: "keys", text: piece.text.slice(key.length) });
         return key;
@@ -81,13 +81,13 @@ export class Keys extends Readable {
     }
   }
 
-  /** Ends the wait of next(). */
+  /** Ends next()'s wait. */
   cancel(): void {
     this.turn++;
     this.wake();
   }
 
-  /** Lets go of the terminal: nothing is kept. */
+  /** Releases the terminal, and drops keys held back. */
   stop(): void {
     clearTimeout(this.timer);
     this.kept = [];
@@ -104,7 +104,7 @@ export class Keys extends Readable {
   private readonly receive = (bytes: Buffer): void => {
     clearTimeout(this.timer);
     const text = this.decoder.write(bytes);
-    // A Ctrl-C that comes alone is a key, even where the end of a paste was lost.
+    // Ctrl-C alone is a key, even if the end of a paste was lost.
     if (text === CTRL_C && this.splitter.isPasting) this.accept(this.splitter.flush());
     this.accept(this.splitter.push(text));
     if (this.splitter.isWaiting) this.timer = setTimeout(() => this.accept(this.splitter.flush()), MARKER_MS);
@@ -123,13 +123,13 @@ export class Keys extends Readable {
       this.flow();
     }
     this.wake();
-    // Not before the line that came with them is being answered.
+    // Only once the line that came with them is being answered.
     if (!this.isOpen) setImmediate(() => this.takeInterrupts());
   }
 
-  /** Acts on the keys that do not wait. */
+  /** Acts on keys that cannot wait. */
   private takeInterrupts(): void {
-    if (this.isOpen) return; // readline has them by now
+    if (this.isOpen) return; // readline has them already
     for (const [i, piece] of this.kept.entries()) {
       if (piece === "end" || piece.type === "paste") continue;
       // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the keys
@@ -153,7 +153,7 @@ export class Keys extends Readable {
       } else if (piece.type === "paste") {
         this.handlers.paste(piece.text);
       } else {
-        // No further than the next Enter: what stands behind it may have to wait.
+        // Only up to the next Enter: what follows may have to wait.
         const [line] = /^[^\r\n]*(\r\n|\r|\n|$)/.exec(piece.text) ?? [piece.text];
         if (line.length < piece.text.length)
           this.kept.unshift({ type: "keys", text: piece.text.slice(line.length) });
@@ -162,9 +162,9 @@ export class Keys extends Readable {
     }
   }
 
-  /** Hands keys to readline, one by one: it puts several at once behind the line's end, wherever the cursor is. */
+  /** Passes keys to readline one by one: it appends several at once to the line, wherever the cursor is. */
   private type(text: string): void {
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: keys that are no text
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: keys, not text
     const [, long, rest] = /^([^\x00-\x1f\x7f]*)([\r\n]*)$/.exec(text) ?? ["", "", text];
     const isLong = long.length >= LONG;
     if (isLong) this.handlers.insert(long);

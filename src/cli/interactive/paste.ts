@@ -1,19 +1,19 @@
 /**
- * Bracketed paste: a terminal that was asked to puts markers around what is pasted, so that it can be told from
- * what is typed (xterm's control sequences, "Bracketed Paste Mode").
+ * Bracketed paste: on request, a terminal puts markers around pasted text to distinguish it from typed text (xterm's
+ * control sequences, "Bracketed Paste Mode").
  */
 export const PASTE_ON = "\x1b[?2004h";
 export const PASTE_OFF = "\x1b[?2004l";
 const BEGIN = "\x1b[200~";
 const END = "\x1b[201~";
 
-/** A part of what comes from a terminal. */
+/** A part of a terminal's input. */
 export interface Piece {
   readonly type: "keys" | "paste";
   readonly text: string;
 }
 
-/** How many characters at a text's end may be the beginning of the marker. */
+/** How many characters at a text's end may begin the marker. */
 function begunMarker(text: string, marker: string): number {
   for (let n = Math.min(marker.length - 1, text.length); n > 0; n--) {
     if (text.endsWith(marker.slice(0, n))) return n;
@@ -21,14 +21,14 @@ function begunMarker(text: string, marker: string): number {
   return 0;
 }
 
-/** Takes what comes from a terminal apart, however the markers are cut. */
+/** Separates a terminal's input into keys and pastes, even if chunks cut a marker. */
 export class PasteSplitter {
-  /** The text of the paste that has begun. */
+  /** The text of an unfinished paste. */
   private pasted: string | undefined;
-  /** What may become a marker. */
+  /** Characters that may begin a marker. */
   private held = "";
 
-  /** Takes the next text; the pieces that it makes whole. */
+  /** Takes the next input. @returns the pieces it completes */
   push(text: string): Piece[] {
     const pieces: Piece[] = [];
     let rest = this.held + text;
@@ -49,17 +49,17 @@ export class PasteSplitter {
     }
   }
 
-  /** Whether what was held back waits to become a marker or a key of its own, such as Escape. */
+  /** Whether characters are held back that may become a marker, or a key such as Escape. */
   get isWaiting(): boolean {
     return this.held !== "" && this.pasted === undefined;
   }
 
-  /** Whether a paste has begun and not ended. */
+  /** Whether a paste is unfinished. */
   get isPasting(): boolean {
     return this.pasted !== undefined;
   }
 
-  /** Ends all waiting: what was held back becomes keys, a paste that was begun is taken as it is. */
+  /** Stops waiting: what was held back becomes keys, and an unfinished paste ends. */
   flush(): Piece[] {
     const { held } = this;
     this.held = "";
@@ -78,8 +78,8 @@ export class PasteSplitter {
 }
 
 /**
- * The text that a paste stands for: lines end in \n (terminals send \r), what would move the cursor or change the
- * terminal is left out, and so is a newline at the very end, which comes with every line that is copied whole.
+ * A paste as text: with \n for the \r that terminals send, without control characters that would move the cursor or
+ * change the terminal, and without a final newline, which comes with every line copied whole.
  */
 export function pastedText(text: string): string {
   const lines = text.replace(/\r\n?/g, "\n");

@@ -8,48 +8,48 @@ import { isObject, isSize } from "../../system/json.js";
 import { type Lock, lockFolder } from "../../system/lock.js";
 import type { SampleRecord } from "../samples/sink.js";
 
-/** A step of a session: a text, and what the model wrote behind it. */
+/** A step of a session: a text, and what the model wrote after it. */
 export interface Step {
-  /** What was typed, loaded or edited; the whole text so far where the step went on from it. */
+  /** What was typed, loaded or edited; the whole text so far if the step continued it. */
   readonly prompt: string;
   readonly samples: readonly SampleRecord[];
-  /** With --turns: the tokens that were said and answered. */
+  /** With --turns: the tokens said and answered. */
   readonly turns?: readonly (readonly number[])[];
 }
 
-/** What a session's file holds. */
+/** The contents of a session's file. */
 export interface SessionState {
   readonly steps: readonly Step[];
-  /** See /pin; "" where nothing is pinned. */
+  /** See /pin; "" if nothing is pinned. */
   readonly pin: string;
 }
 
-/** The text that stands behind a step. */
+/** A step's whole text: its prompt and last sample. */
 export const textOf = ({ prompt, samples }: Step): string => prompt + (samples.at(-1)?.text ?? "");
 
 const KIND = "gpt2 session 1";
 const MAX_BYTES = 1_000_000_000;
 const ANOTHER = "choose another name for --session";
 
-/** Where a session's file lies: in the user's data folder, or at the path that was typed. */
+/** The path of a session's file: in the user's data folder, or as typed. */
 export function sessionPath(typed: string): string {
   if (isPath(typed)) return resolve(expandPath(typed));
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: names must not have them
   if (typed === "" || /[\0-\x1f:]/.test(typed))
-    throw new UsageError(`--session must be a name or the path of a file, not ${JSON.stringify(typed)}`);
+    throw new UsageError(`--session must be a name or a file's path, not ${JSON.stringify(typed)}`);
   return join(envPaths("gpt2", { suffix: "" }).data, "sessions", `${typed}.json`);
 }
 
-/** A session's file. No other process has it until it is closed. */
+/** A session's file, locked against other processes until it is closed. */
 export class SessionFile {
   private constructor(
     readonly path: string,
     private readonly lock: Lock,
-    /** What it held when it was opened. */
+    /** Its contents when it was opened. */
     readonly state: SessionState,
   ) {}
 
-  /** @throws UserError when another process has it, it cannot be read, or it is something else */
+  /** @throws UserError when another process has it, it cannot be read, or it is not a session's file */
   static async open(typed: string): Promise<SessionFile> {
     const path = sessionPath(typed);
     const folder = dirname(path);
@@ -62,7 +62,7 @@ export class SessionFile {
       await removeUnfinished(path);
       const bytes = await readSmallFileIfThere(path, MAX_BYTES, ANOTHER);
       const file = new SessionFile(path, lock, bytes ? parse(bytes, path) : { steps: [], pin: "" });
-      if (!bytes) await file.write(file.state); // a place that cannot be written to shows at once
+      if (!bytes) await file.write(file.state); // so that a place that cannot be written to shows at once
       return file;
     } catch (error) {
       await lock.release();
@@ -70,7 +70,7 @@ export class SessionFile {
     }
   }
 
-  /** Writes all of it beside its place and renames it. @throws UserError when that fails: the old file is still there */
+  /** Replaces the file as a whole. @throws UserError when that fails; the old file is then untouched */
   async write(state: SessionState): Promise<void> {
     await this.lock.check();
     await replaceFile(this.path, format(state), 0o600);
@@ -81,7 +81,7 @@ export class SessionFile {
   }
 }
 
-/** Removes what a write left that was killed before it could give its file the name: the lock says that none is at it. */
+/** Removes files left by killed writes; under the lock, no other write is running. */
 async function removeUnfinished(path: string): Promise<void> {
   for (const name of await listFolder(dirname(path))) {
     const isOurs = name.startsWith(`${basename(path)}.`) && /\.[0-9a-f]{8}\.part$/.test(name);
@@ -89,7 +89,7 @@ async function removeUnfinished(path: string): Promise<void> {
   }
 }
 
-/** What a step's file entry leaves out is what the step before ends with, and what its samples share. */
+/** The file's text. A step's entry leaves out the text before it, and what its samples share. */
 function format({ steps, pin }: SessionState): string {
   const entries = steps.map(({ prompt, samples, turns }, i) => ({
     ...(i === 0 || prompt !== textOf(steps[i - 1]) ? { prompt } : {}),

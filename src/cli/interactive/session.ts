@@ -14,22 +14,22 @@ import type { Settings } from "./settings.js";
 export const PROMPT = "Model prompt >>> ";
 const CLOSING = `${"=".repeat(80)}\n`;
 
-/** What answering one prompt needs beside the options. */
+/** What answering a prompt needs besides the options. */
 export interface Question {
   readonly model: LoadedModel;
   readonly output: Output;
   readonly seed: number;
   readonly prompt: string;
-  /** Stands before the prompt and stays when the context is full. */
+  /** Kept before the prompt, even when the context is full. */
   readonly pin?: string;
-  /** The conversation that the prompt belongs to. */
+  /** The conversation that the prompt continues. */
   readonly turns?: Turns;
   readonly signal: AbortSignal;
   readonly onSample?: Run["onSample"];
   readonly explain?: number;
 }
 
-/** Why the model cannot read the prompt: a vocabulary of characters lacks one of its own. */
+/** Why the model cannot read the prompt; undefined if it can. A vocabulary of characters may lack one. */
 function unreadable({ model, prompt }: Question): string | undefined {
   try {
     model.encoder.encode(prompt);
@@ -40,7 +40,7 @@ function unreadable({ model, prompt }: Question): string | undefined {
   }
 }
 
-/** Answers one prompt as the original does. Every prompt starts again from the seed: the same prompt, the same text. */
+/** Answers one prompt as the original does. Every prompt starts from the seed again: same prompt, same text. */
 export async function answer(options: GeneratingOptions, question: Question): Promise<void> {
   const { output, prompt } = question;
   if (prompt === "") {
@@ -66,20 +66,20 @@ const ENDINGS: Readonly<Record<SampleRecord["finish_reason"], string>> = {
   interrupted: "interrupted",
 };
 
-/** What is asked of the model: a prompt, and the seed where it is not the session's. */
+/** A request to the model: a prompt, and a seed if it is not the session's. */
 export interface Ask {
   readonly prompt: string;
   readonly seed?: number;
 }
 
-/** So many alternatives of each token are kept for /why. */
+/** Alternatives of each token kept for /why. */
 const ALTERNATIVES = 5;
 
-/** A person's session: what was asked, what came of it. */
+/** An interactive session: its steps, its settings, and how to go on. */
 export class Session {
   #steps: Step[];
   #pin: string;
-  /** The last sample that was written, and how likely its tokens were. */
+  /** The last sample written, and how likely its tokens were. */
   #explained: { readonly record: SampleRecord; readonly tokens: readonly DrawnToken[] } | undefined;
   readonly #candidateTokens = new WeakMap<SampleRecord, readonly DrawnToken[]>();
 
@@ -87,9 +87,9 @@ export class Session {
     readonly settings: Settings,
     readonly model: LoadedModel,
     private readonly output: Output,
-    /** The conversation, where prompts are lines of one. */
+    /** With --turns: the conversation. */
     readonly turns?: Turns,
-    /** Where the session is kept. */
+    /** The file that keeps the session. */
     readonly file?: SessionFile,
   ) {
     const { steps, pin } = file?.state ?? { steps: [], pin: "" };
@@ -98,7 +98,7 @@ export class Session {
     this.#restoreTurns();
   }
 
-  /** Text that stands before every prompt, and stays there when the context is full; "" for none. */
+  /** Text kept before every prompt, even when the context is full; "" for none. */
   get pin(): string {
     return this.#pin;
   }
@@ -108,23 +108,23 @@ export class Session {
     return this.#steps.length;
   }
 
-  /** The last text with its prompt, which /more goes on from; undefined before there is one. */
+  /** The last text with its prompt, which /more continues; undefined at the start. */
   get lastText(): string | undefined {
     const last = this.#steps.at(-1);
     return last && textOf(last);
   }
 
-  /** The last sample; undefined where the last step has none. */
+  /** The last sample; undefined if the last step has none. */
   get lastSample(): SampleRecord | undefined {
     return this.#steps.at(-1)?.samples.at(-1);
   }
 
-  /** The last sample's tokens with their alternatives; undefined where another one was written since. */
+  /** The last sample's tokens with their alternatives; undefined if another was written since. */
   get lastTokens(): readonly TokenLogprob[] | undefined {
     return this.#explained?.record === this.lastSample ? this.#explained?.tokens : undefined;
   }
 
-  /** Answers a prompt; after each sample a line says how it went. */
+  /** Answers a prompt; a note after each sample gives its speed, seed and ending. */
   async answer({ prompt, seed = this.settings.options.seed }: Ask, signal: AbortSignal): Promise<void> {
     const { model, output, settings, turns, pin } = this;
     if (prompt !== "") await this.#add({ prompt, samples: [] });
@@ -143,12 +143,12 @@ export class Session {
     await this.#keep();
   }
 
-  /** Makes a text the one that /more goes on from, as a step of its own. */
+  /** Makes a text the last one, which /more continues, as a step of its own. */
   async begin(text: string): Promise<void> {
     await this.#add({ prompt: text, samples: [] });
   }
 
-  /** Takes the last step back. @throws UsageError where there is none */
+  /** Undoes the last step. @throws UsageError if there is none */
   async undo(): Promise<Step> {
     const last = this.#steps.pop();
     if (!last) throw new UsageError("there is nothing to undo", { next: "type a prompt" });
@@ -158,10 +158,10 @@ export class Session {
   }
 
   /**
-   * Takes the last answer back, to be written with another seed.
-   * @param distance how many seeds further: 1 the next, -1 the one before
-   * @returns what to ask
-   * @throws UsageError where there is no answer, or no such seed
+   * Undoes the last answer, to write it with another seed.
+   * @param distance added to the seed: 1 for the next, -1 for the one before
+   * @returns the request
+   * @throws UsageError if there is no answer, or no such seed
    */
   async retry(distance: number): Promise<Ask> {
     const { lastSample } = this;
@@ -173,8 +173,8 @@ export class Session {
   }
 
   /**
-   * Candidates for the last answer, or for what goes on from a loaded text: the samples 1 to count of its seed.
-   * @throws UsageError where there is nothing to continue
+   * Candidates for the last answer, or for the continuation of a loaded text: samples 1 to `count` of its seed.
+   * @throws UsageError if there is nothing to continue
    */
   async candidates(count: number, signal: AbortSignal): Promise<SampleRecord[]> {
     const last = this.#steps.at(-1);
@@ -199,7 +199,7 @@ export class Session {
     return records;
   }
 
-  /** Takes a candidate for the last answer, and prints it as one. */
+  /** Makes a candidate the last answer, and prints it. */
   async take(record: SampleRecord): Promise<void> {
     this.#change((step) => ({ ...step, samples: [record] }));
     const tokens = this.#candidateTokens.get(record) ?? [];
@@ -214,7 +214,7 @@ export class Session {
     await output.write(`\n${CLOSING}`);
   }
 
-  /** Pins a text; "" takes it away. */
+  /** Pins a text; "" unpins it. */
   async setPin(text: string): Promise<void> {
     this.#pin = text;
     await this.#keep();
@@ -228,10 +228,10 @@ export class Session {
   }
 
   /**
-   * Writes what was asked and what came of it to a file that is not there yet: as it was shown or, where the name
-   * ends in .jsonl, a line a sample as --format jsonl has it.
-   * @returns how many samples were written
-   * @throws UserError when there is such a file, or it cannot be written
+   * Writes prompts and samples to a new file: as they were shown or, if its name ends in .jsonl, in lines as of --format
+   * jsonl.
+   * @returns the number of samples written
+   * @throws UserError when the file exists or cannot be written
    */
   async save(path: string): Promise<number> {
     const answered = this.#steps.filter(({ samples }) => samples.length > 0);
@@ -258,18 +258,18 @@ export class Session {
     if (last) this.#steps.push(change(last));
   }
 
-  /** A conversation is what the steps say. */
+  /** Rebuilds the conversation from the steps. */
   #restoreTurns(): void {
     this.turns?.restore(this.#steps.flatMap(({ turns = [] }) => turns));
   }
 
-  /** Writes the session's file. Where that fails the session goes on: the file still holds what it held before. */
+  /** Writes the session's file. If that fails, warns; the session continues, and the old file is untouched. */
   async #keep(): Promise<void> {
     try {
       await this.file?.write({ steps: this.#steps, pin: this.#pin });
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      tell(`warning: the session was not saved: ${error.message}; it is tried again after the next step`);
+      tell(`warning: the session was not saved: ${error.message}; trying again after the next step`);
     }
   }
 }

@@ -8,14 +8,14 @@ import { trueOrFalse } from "../options/parse.js";
 import { checkBias, type GeneratingOptions } from "../options/sampling.js";
 import { silenceNotes } from "../terminal/output.js";
 
-/** The options that can change without loading anything, in the order in which they are shown. */
+/** The options that can change without loading anything, in the order shown. */
 const CHANGEABLE = [...SAMPLING_NAMES, "format", "color", "quiet"] as const;
 type Changeable = (typeof CHANGEABLE)[number];
 
-/** A session's options: those of the command line, until /set changes them. A seed has been chosen. */
+/** A session's options: the command line's, until /set changes them. The seed has been chosen. */
 export type SessionOptions = GeneratingOptions & { readonly seed: number };
 
-/** Turns a typed value's quotes into texts: `"one" "two\n"`, else all of it is one text. */
+/** The texts in a typed value: `"one" "two\n"` is two, and without quotes all of it is one. */
 function texts(value: string): string[] {
   if (!value.startsWith('"')) return [value];
   const found: string[] = [];
@@ -33,16 +33,16 @@ function texts(value: string): string[] {
   return found;
 }
 
-/** What an option's value is called that was not given. */
+/** How options that were not given are shown. */
 const UNSET: Readonly<Partial<Record<Changeable, string>>> = {
   logprobs: "off",
   bad_words: "none",
   dry_breaker: DRY_DEFAULTS.dry_breaker.map((text) => JSON.stringify(text)).join(" "),
 };
 
-/** The options of a session and how they change. */
+/** A session's options, and how they change. */
 export class Settings {
-  /** @param command what the options were read by, and are still */
+  /** @param command parses the options, from the command line and from /set */
   constructor(
     private readonly command: Command,
     private readonly hparams: Hparams,
@@ -54,8 +54,8 @@ export class Settings {
   }
 
   /**
-   * Changes an option as the command line would; the value `default` means what --help says.
-   * @throws UsageError for an unknown name or a bad value: nothing changes then
+   * Changes an option as the command line would; the value `default` restores the default.
+   * @throws UsageError for an unknown name or a bad value; nothing then changes
    */
   set(typed: string, value: string): void {
     const name = this.find(typed);
@@ -68,7 +68,7 @@ export class Settings {
     if (name === "quiet") silenceNotes(changed.quiet === true);
   }
 
-  /** An option's value in words. */
+  /** An option's value, for people. */
   show(typed: string): string {
     const name = this.find(typed);
     const value = this.current[name];
@@ -84,7 +84,7 @@ export class Settings {
     return String(value);
   }
 
-  /** Every option that can change, and its value. */
+  /** Every option that can change, with its value. */
   list(): string[] {
     const width = Math.max(...CHANGEABLE.map((name) => name.length));
     return CHANGEABLE.map((name) => `${name.padEnd(width)}  ${this.show(name)}`);
@@ -114,7 +114,7 @@ export class Settings {
     if (value === "default") return name === "seed" ? randomSeed() : initial;
     if (!option?.parseArg) return trueOrFalse(name)(value);
     const parse = option.parseArg as (text: string, before: unknown) => unknown;
-    // Those that can be given several times begin anew: what is set is all there is.
+    // /set replaces all values of an option that may be repeated.
     const values =
       name === "stop" || name === "dry_breaker"
         ? texts(value)

@@ -5,18 +5,18 @@ import { History, historyPath } from "./history.js";
 import { PROMPT, type Session } from "./session.js";
 import { Terminal } from "./terminal.js";
 
-/** The line around a prompt of several lines. */
+/** The line that begins and ends a prompt of several lines. */
 const FENCE = '"""';
 const CONTINUED = "... ";
 
 /** Something that was typed or pasted. */
 interface Entry {
   readonly text: string;
-  /** A prompt as it is, whatever it begins with. */
+  /** Whether it is a prompt even if it begins with a slash. */
   readonly isPrompt: boolean;
 }
 
-/** Reads a line, pasted lines or a block; undefined when the person leaves. */
+/** Reads a line, pasted lines or a block; undefined when the user leaves. */
 async function readEntry(terminal: Terminal): Promise<Entry | undefined> {
   for (;;) {
     const reply = await terminal.ask(PROMPT);
@@ -28,7 +28,7 @@ async function readEntry(terminal: Terminal): Promise<Entry | undefined> {
   }
 }
 
-/** The lines up to the one that ends the block; Ctrl-C drops it. */
+/** Reads lines up to the one that ends the block; Ctrl-C drops it. */
 async function readBlock(terminal: Terminal): Promise<string[] | "dropped" | "end"> {
   const lines: string[] = [];
   for (;;) {
@@ -43,20 +43,20 @@ async function readBlock(terminal: Terminal): Promise<string[] | "dropped" | "en
   }
 }
 
-/** How an entry is typed on one line, to be recalled later. */
+/** An entry as typed on one line, to be recalled later. */
 function typed({ text, isPrompt }: Entry): string {
   return isPrompt && text.startsWith("/") && !text.includes("\n") ? `/${text}` : text;
 }
 
-/** A history that is kept between sessions, unless the person does not want that. */
+/** The history, kept between sessions unless the user does not want that. */
 function openHistory(isKept: boolean): History {
   return new History(isKept ? historyPath() : undefined, (line) => tell(`warning: ${line}`));
 }
 
 /**
- * A session on a terminal: asks, answers, asks again. Ctrl-C stops a sample; a second one, while the sample has not
- * come to its end, leaves at once; at the prompt Ctrl-C or Ctrl-D leaves.
- * @param closed aborted when nobody reads the output any more
+ * A session on a terminal: asks, answers, asks again. Ctrl-C stops a sample; a second one before it has stopped leaves
+ * at once; at the prompt, Ctrl-C or Ctrl-D leaves.
+ * @param closed aborted when nobody reads the output any longer
  * @returns the exit code
  */
 export async function talk(session: Session, wantsHistory: boolean, closed: AbortSignal): Promise<number> {

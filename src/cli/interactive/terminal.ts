@@ -2,13 +2,13 @@ import { createInterface, type Interface } from "node:readline";
 import { Keys } from "./keys.js";
 import { PASTE_OFF, PASTE_ON, pastedText } from "./paste.js";
 
-/** What came of a question: a line (or pasted lines), Ctrl-C, or the end: Ctrl-D, or nobody is there any more. */
+/** The reply to a prompt: a line (or pasted lines), Ctrl-C, or the end, by Ctrl-D or a closed terminal. */
 export type Reply =
   | { readonly type: "line"; readonly text: string }
   | { readonly type: "interrupt" }
   | { readonly type: "end" };
 
-/** What readline lets be set, though its types do not say so. */
+/** Properties of readline that can be set, although its types do not say so. */
 interface Editable {
   line: string;
   cursor: number;
@@ -17,24 +17,24 @@ interface Editable {
 }
 
 /**
- * Stands for a newline on the line that is edited. readline edits one line; what it does with a newline in it differs
- * from one version of Node to the next.
+ * Stands for a newline in the line being edited, because readline's handling of newlines differs between versions of
+ * Node.
  */
 const NEWLINE = "\u240a";
 const onOneLine = (text: string): string => text.replaceAll("\n", NEWLINE);
 const asItIs = (line: string): string => line.replaceAll(NEWLINE, "\n");
 
-/** Signals that end the process: the terminal must be left as it was found. */
+/** Signals that end the process, before which the terminal must be restored. */
 const ENDING = ["SIGTERM", "SIGHUP"] as const;
 const isWindows = process.platform === "win32";
-/** Every process of the job, such as npx before gpt2 and a pipe behind it: as the terminal itself would do it. */
+/** kill()'s number for every process of the job, such as npx before gpt2 and a pipe after it, as a terminal does. */
 const JOB = 0;
-/** A stopped process does not wait for this; one that cannot be stopped goes on after it. */
+/** A process that cannot be stopped goes on after this time; a stopped one does not notice it. */
 const STOPPING_MS = 100;
 
 /**
- * The person's terminal: asks for lines, which can be edited and recalled, and takes pasted text whole. Where
- * stderr goes elsewhere, the terminal's own simple editing is used.
+ * The user's terminal: asks for lines, which can be edited and recalled, and takes pasted text whole. If stderr goes
+ * elsewhere, the terminal's own simple editing is used.
  */
 export class Terminal {
   private readonly lines: Interface;
@@ -43,17 +43,17 @@ export class Terminal {
   private readonly replies: Reply[] = [];
   private isAsking = false;
   private isOver = false;
-  /** Another program has the terminal: Ctrl-C is for that one. */
+  /** Whether another program, the editor, has the terminal, and Ctrl-C with it. */
   private isLent = false;
   private isAskingKey = false;
   private wake = (): void => {};
   private stopping: NodeJS.Timeout | undefined;
-  /** readline's own list of what can be recalled, newest first. */
+  /** readline's own list of lines to recall, newest first. */
   private recalled: string[] = [];
 
   /**
-   * @param history lines that can be recalled, newest first
-   * @param onInterrupt called at a Ctrl-C that comes while nothing is asked
+   * @param history lines to recall, newest first
+   * @param onInterrupt called on Ctrl-C while nothing is asked
    */
   constructor(
     history: readonly string[],
@@ -77,7 +77,7 @@ export class Terminal {
       history: history.map(onOneLine),
       historySize: Math.max(history.length, 1) + 1000,
     });
-    // readline's own listener would draw the prompt into a sample, and over what stands above it.
+    // readline's own listener would draw the prompt into a sample, and over the lines above.
     for (const each of process.stderr.listeners("resize")) {
       if (!before.includes(each)) process.stderr.off("resize", each as () => void);
     }
@@ -146,12 +146,12 @@ export class Terminal {
     }
   }
 
-  /** Sets what can be recalled, newest first. */
+  /** Sets the lines to recall, newest first. */
   remember(history: readonly string[]): void {
     this.recalled.splice(0, this.recalled.length, ...history.map(onOneLine));
   }
 
-  /** Gives the terminal back as it was. */
+  /** Restores the terminal. */
   close(): void {
     this.lines.close();
     this.keys?.stop();
@@ -183,14 +183,14 @@ export class Terminal {
     }
     if (this.keys) {
       this.keys.close();
-      // What was typed goes, by the keys for it, so that readline knows.
+      // Deletes what was typed by the keys for it, so that readline knows.
       this.lines.write(null, { ctrl: true, name: "e" });
       this.lines.write(null, { ctrl: true, name: "u" });
     }
     this.reply({ type: "interrupt" });
   };
 
-  /** Puts text where the cursor is, at once; readline would take it character by character. */
+  /** Inserts text at the cursor at once; readline would do so character by character. */
   private insert(text: string): void {
     const edited = this.lines as unknown as Editable;
     const inserted = onOneLine(text);
@@ -200,8 +200,8 @@ export class Terminal {
   }
 
   /**
-   * Draws the line for the new width. Some terminals have broken it anew by now, others have not: so no further up
-   * than both would have it, for what is above is not ours.
+   * Redraws the line for the new width. Some terminals have rewrapped it by now and others have not, so it starts no
+   * higher than either would have it: what is above is not ours.
    */
   private readonly resize = (): void => {
     if (!this.isAsking) return;
@@ -214,24 +214,24 @@ export class Terminal {
     if (this.marksPastes) process.stderr.write(on ? PASTE_ON : PASTE_OFF);
   }
 
-  /** Gives the terminal back and stops, until someone continues the program: Ctrl-Z and fg. */
+  /** Restores the terminal and stops the program until someone continues it: Ctrl-Z and fg. */
   private suspend(whom: number): void {
     if (isWindows) return;
     this.restore();
     this.keys?.setRawMode(false);
     process.off("SIGTSTP", this.stopBySignal);
     process.kill(whom, "SIGTSTP");
-    // Where no shell could continue it, the system does not stop it: then it goes on.
+    // If no shell could continue it, the system does not stop it: then it goes on.
     clearTimeout(this.stopping);
     this.stopping = setTimeout(() => {
-      // A SIGCONT that waits comes first: the line is shown once.
+      // A pending SIGCONT comes first, so that the line is shown once.
       setImmediate(() => this.stopping && this.goOn());
     }, STOPPING_MS);
   }
 
   private readonly stopBySignal = (): void => this.suspend(process.pid);
 
-  /** Takes the terminal again, which may be in any state now, and shows what is asked. */
+  /** Takes the terminal again, whatever its state, and shows the prompt. */
   private readonly goOn = (): void => {
     clearTimeout(this.stopping);
     this.stopping = undefined;
@@ -239,7 +239,7 @@ export class Terminal {
     this.keys?.setRawMode(false).setRawMode(true);
     this.markPastes(true);
     if (!this.isAsking) return;
-    (this.lines as unknown as Editable).prevRows = 0; // others have written since: nothing above is ours
+    (this.lines as unknown as Editable).prevRows = 0; // others have written since: the lines above are not ours
     this.lines.prompt(true);
   };
 
@@ -247,6 +247,6 @@ export class Terminal {
 
   private readonly endBySignal = (signal: NodeJS.Signals): void => {
     this.close();
-    process.kill(process.pid, signal); // nobody listens any more: it ends the process
+    process.kill(process.pid, signal); // without listeners, it ends the process
   };
 }

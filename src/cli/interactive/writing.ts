@@ -7,17 +7,17 @@ import { editText } from "./editor.js";
 import type { Session } from "./session.js";
 import type { Terminal } from "./terminal.js";
 
-/** What work of a session needs: it may take a while, and ask the person. */
+/** What a session's work may use: a signal to stop, and the terminal to ask questions. */
 export interface Stage {
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
   readonly terminal: Terminal;
 }
 
-/** Something that takes a while. @throws UserError: its line is shown, and the session continues */
+/** Work that takes a while. @throws UserError, which is shown; the session continues */
 export type Work = (session: Session, stage: Stage) => Promise<void>;
 
-/** For commands that change a text, which a conversation is not. */
+/** @throws UsageError in a conversation, for commands that change a text */
 export function refuseTurns(command: string, { turns }: Session): void {
   if (turns)
     throw new UsageError(`/${command} continues a text, not a conversation`, { next: "say something" });
@@ -25,29 +25,29 @@ export function refuseTurns(command: string, { turns }: Session): void {
 
 const NOTHING = "there is nothing to continue yet";
 
-/** The last text. @throws UsageError where there is none */
+/** The last text. @throws UsageError if there is none */
 export function lastText({ lastText }: Session, reason = NOTHING): string {
   if (lastText === undefined) throw new UsageError(reason, { next: "type a prompt" });
   return lastText;
 }
 
-/** The end of a text on one line, for people to see where they are. */
+/** The end of a text, on one line, to show where one is. */
 export function ending(text: string): string {
   const LENGTH = 60;
   const characters = [...text.replace(/\s+/g, " ")];
   return characters.length > LENGTH ? `...${characters.slice(-LENGTH).join("")}` : characters.join("");
 }
 
-/** Says how long the text is that the model will continue. */
+/** Notes the length of the text that the model will continue. */
 export function noteText(what: string, text: string, { model, settings }: Session): void {
   const count = textIds(model.encoder, text, settings.options.special).length;
   note(`${what}: ${countOf(count, "token")}, the context has ${model.hparams.n_ctx}; /more continues it`);
 }
 
-/** How many of a text's newest tokens are shown. */
+/** The most tokens shown, the last of a text. */
 const SHOWN_TOKENS = 200;
 
-/** Shows a text's tokens, the newest of a long one. */
+/** Shows a text's last tokens. */
 export function showTokens({ model, settings }: Session, text: string): void {
   const { encoder, hparams } = model;
   const ids = textIds(encoder, text, settings.options.special);
@@ -67,10 +67,10 @@ export function showTokens({ model, settings }: Session, text: string): void {
   tell(`${countOf(ids.length, "token")}; the context has ${hparams.n_ctx}`);
 }
 
-/** One digit takes one. */
+/** So that one digit chooses. */
 export const MOST_CANDIDATES = 9;
 
-/** Candidates for the last sample, of which a key takes one. */
+/** Shows candidates for the last sample, of which a key takes one. */
 export const choose =
   (count: number): Work =>
   async (session, { signal, terminal }) => {
@@ -86,18 +86,18 @@ export const choose =
     }
   };
 
-/** The last text in the person's editor. */
+/** Opens the last text in the user's editor. */
 export const edit: Work = async (session, { terminal }) => {
   const before = lastText(session, "there is nothing to edit yet");
   const after = await terminal.lend(() => editText(before));
-  if (after === undefined) return note("the editor gave up: nothing was changed");
+  if (after === undefined) return note("the editor failed: nothing was changed");
   if (after === before) return note("nothing was changed");
   if (after === "") throw new UsageError("the text is empty", { next: "/undo takes steps back" });
   await session.begin(after);
   noteText("edited", after, session);
 };
 
-/** The part of the context that a pinned text may take: a quarter. The rest is for what is being written. */
+/** A pinned text may take a quarter of the context. */
 const PINNED_PART = 4;
 
 /** Pins a text; "" for none. */
@@ -114,6 +114,6 @@ export async function pin(text: string, session: Session): Promise<void> {
   note(
     text === ""
       ? "nothing is pinned"
-      : `pinned before every prompt (${countOf(count, "token")}); /pin alone takes it away`,
+      : `pinned before every prompt (${countOf(count, "token")}); /pin alone removes it`,
   );
 }

@@ -49,7 +49,7 @@ describe("the writer's loop", posix, () => {
     await session.line("/more");
     assert.deepEqual(await texts(session), [one, one + (await seeded(one, 1))]);
     await session.line("/undo");
-    assert.deepEqual(await session.command("/undo"), ["nothing is left: type a prompt"]);
+    assert.deepEqual(await session.command("/undo"), ["nothing left: type a prompt"]);
     assert.deepEqual(await session.command("/undo"), ["there is nothing to undo: type a prompt"]);
     assert.deepEqual(await session.command("/more"), ["there is nothing to continue yet: type a prompt"]);
     assert.deepEqual(await session.command("/retry"), ["there is no sample to write again: type a prompt"]);
@@ -197,7 +197,7 @@ describe("the writer's loop", posix, () => {
     await session.leave();
     const quitting = await started(OPTIONS, { EDITOR: "false" });
     await quitting.line("of");
-    assert.match(await quitting.line("/edit"), /the editor gave up: nothing was changed/);
+    assert.match(await quitting.line("/edit"), /the editor failed: nothing was changed/);
     assert.deepEqual(await texts(quitting), [before]);
     await quitting.leave();
     const none = await started(OPTIONS, { EDITOR: "", VISUAL: "" });
