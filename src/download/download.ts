@@ -17,15 +17,15 @@ import { below, sourcesOf } from "./hosts.js";
 import type { Timeouts } from "./http.js";
 import { type FileEvent, PATIENCE, type Patience } from "./transfer.js";
 
-/** What happens during a download: a file's events, or a warning that does not end it. */
+/** An event of a download: about a file, or a warning that does not end it. */
 export type DownloadEvent =
   | ({ readonly file: string } & FileEvent)
   | { readonly file: string; readonly type: "warning"; readonly message: string };
 
-/** How to download, and whom to inform. */
+/** How to download. */
 export interface TransferOptions {
   readonly onFile?: (event: DownloadEvent) => void;
-  /** Stops at once; what has arrived is kept for the next time. */
+  /** Stops the download at once; what has arrived is kept for the next time. */
   readonly signal?: AbortSignal;
   readonly retries?: number;
   /** Milliseconds before the first retry. */
@@ -45,7 +45,7 @@ export interface DownloadOptions extends TransferOptions {
 export interface DownloadedFile {
   readonly file: ModelFile;
   readonly bytes: number;
-  /** Whether it was there already. */
+  /** Whether it existed already. */
   readonly skipped: boolean;
 }
 
@@ -82,7 +82,7 @@ export async function downloadModel(
       for (const file of OPENAI_FILES) {
         const result = await fetchFile({
           title: `${file} of ${name}`,
-          owner: `OpenAI's ${known?.name} (a model of your own needs a name of its own)`,
+          owner: `OpenAI's ${known?.name} (give a model of your own another name)`,
           path: join(folder, file),
           urls: sources.map((source) => below(source, file)),
           expected: { most: MOST_BYTES[file], ...known?.files[file] },
@@ -103,7 +103,7 @@ export async function downloadModel(
         }
         files.push({ file, bytes: result.bytes, skipped: result.outcome === "unchanged" });
         bytes += result.fetched;
-        // The host that had this file is asked first for the next.
+        // Ask the host that had this file first for the next one.
         const from = sources.find((source) => result.url && below(source, file).href === result.url.href);
         if (from) sources = [from, ...sources.filter((source) => source !== from)];
       }
@@ -112,7 +112,7 @@ export async function downloadModel(
   return { folder, files, bytes };
 }
 
-/** What the transfers of one download share. */
+/** The options that all transfers of one download share. */
 export function transferOf(options: TransferOptions) {
   const patience: Patience = {
     retries: options.retries ?? PATIENCE.retries,
@@ -124,7 +124,7 @@ export function transferOf(options: TransferOptions) {
   return { patience, signal, onFile: options.onFile ?? (() => undefined), answered: new Set<string>() };
 }
 
-/** Runs a download; an abort ends it with the right message. */
+/** Runs a download; after an abort, throws the message for it. */
 export async function interruptible<T>(
   name: string,
   signal: AbortSignal,
@@ -164,7 +164,7 @@ export async function inFolder(
       await lock.release();
     }
   } catch (error) {
-    // Fails, as it should, if it is not empty.
+    // Removes it only if it is empty.
     if (created) await rmdir(folder).catch(() => undefined);
     throw error;
   }

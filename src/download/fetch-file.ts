@@ -18,8 +18,8 @@ export type FileResult =
   | { readonly outcome: "missing"; readonly reason: string };
 
 /**
- * Fetches one file, resuming where an earlier download stopped, and puts it in place when its size and sha256 are right.
- * A good file that is already there is left alone, a bad one is replaced.
+ * Fetches one file, resuming where an earlier download stopped, and puts it in place once its size and sha256 are right.
+ * Keeps a good file that is already there, and replaces a bad one.
  * @throws UserError that lists every address and what happened there; the signal's reason when it aborts
  */
 export async function fetchFile(job: FileJob): Promise<FileResult> {
@@ -79,7 +79,7 @@ async function commit(transfer: Transfer, url?: URL): Promise<FileResult> {
   return { outcome: "fetched", bytes, fetched, url };
 }
 
-/** All addresses have failed. */
+/** The result after all addresses have failed. @throws UserError unless the file is just missing */
 function failed(job: FileJob, failures: readonly { url: URL; error: TransferError }[]): FileResult {
   const told = failures.map(({ error }) => job.explain?.(error)).find((each) => each !== undefined);
   if (told) throw told;
@@ -104,7 +104,7 @@ async function statOf(path: string): Promise<Stats | undefined> {
   return found;
 }
 
-/** Whether the file in its place is known to be right without asking a host. */
+/** Whether the file in its place is known to be right, without asking a host. */
 async function isKnownGood(job: FileJob, existing: Stats): Promise<boolean> {
   const { bytes, sha256 } = job.expected;
   if (bytes === undefined || existing.size !== bytes) return false;
@@ -113,7 +113,7 @@ async function isKnownGood(job: FileJob, existing: Stats): Promise<boolean> {
   return (await sha256Of(job.path, bytes, { signal: job.signal })) === sha256;
 }
 
-/** Whether an earlier download has all bytes, and ended just before giving them their name. */
+/** Whether an earlier download got all bytes, and stopped just before the rename. */
 async function isWhole({ part, expected }: Transfer): Promise<boolean> {
   const { bytes, sha256 } = expected;
   if (bytes === undefined || sha256 === undefined || part.size < bytes) return false;

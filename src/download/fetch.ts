@@ -1,4 +1,4 @@
-// A model by its name, wherever it comes from, into a folder that every command accepts.
+// Fetches a model by name, wherever it comes from, into a folder that every command accepts.
 import { existsSync } from "node:fs";
 import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -40,16 +40,16 @@ export interface FetchOptions extends TransferOptions {
   readonly models_dir?: string;
   /** The address above the folders of OpenAI's files. */
   readonly baseUrl?: string;
-  /** How the weights are stored. */
+  /** How to store the weights. */
   readonly dtype: WeightsDtype;
   /** Called with the bytes of weights written so far, and their total. */
   readonly onConvert?: (done: number, total: number) => void;
 }
 
-/** A model that is here now. */
+/** A fetched model. */
 export interface Fetched {
   readonly folder: string;
-  /** What was written; undefined if everything was there before. */
+  /** What was written; undefined if everything existed already. */
   readonly written?: Converted;
   /** Which model of the hub it is. */
   readonly hub?: HubRecord;
@@ -58,9 +58,9 @@ export interface Fetched {
 }
 
 /**
- * Fetches a model, checks it and makes it ready: one of OpenAI's, one from a host of the user's own (baseUrl), or one of
- * the Hugging Face hub (USER/NAME, hf:NAME, distilgpt2 ..., each with or without @REVISION). What is already here is not
- * fetched again; unfinished downloads resume.
+ * Fetches a model, checks it and makes it ready to use: one of OpenAI's, one from the user's own host (baseUrl), or one
+ * from the Hugging Face hub (USER/NAME, hf:NAME, distilgpt2 ..., each with or without @REVISION). Fetches only what is
+ * missing, and resumes unfinished downloads.
  * @throws UserError with one line on what failed and the next step, with exit code 130 when the signal aborted
  */
 export async function fetchModel(name: string, options: FetchOptions): Promise<Fetched> {
@@ -69,7 +69,7 @@ export async function fetchModel(name: string, options: FetchOptions): Promise<F
   return fetchOpenAi(name, options);
 }
 
-/** Where OpenAI's models go: the first models folder, by the older name, or by the newer one if that exists. */
+/** The folder for one of OpenAI's models: in the first models folder, under its older name unless the newer exists. */
 function openAiFolder(name: string, models_dir: string | undefined): string {
   const [dir] = modelsDirs(models_dir);
   const own = join(dir, name);
@@ -80,7 +80,7 @@ function openAiFolder(name: string, models_dir: string | undefined): string {
 async function fetchOpenAi(name: string, options: FetchOptions): Promise<Fetched> {
   const folder = openAiFolder(name, options.models_dir);
   const { bytes } = await elsewhere(() => downloadModel(name, folder, options));
-  // A host may send an error page as a file, or too small a size: no checksum in the checkpoint covers these.
+  // A host may have sent an error page, or a cut file: no checksum covers these files.
   await loadVocabulary(folder, await loadHparams(folder));
   if (bytes === 0 && (await isWhole(folder))) return { folder, notices: [] };
   const { dtype, onConvert: onProgress, signal } = options;
@@ -162,12 +162,12 @@ const isAt = (folder: string, { commit }: HubRecord): boolean =>
   isModelFolder(folder) && readHubRecord(folder)?.commit === commit;
 
 /**
- * Where a model of the hub goes: the folder that already has it, else the first of its names that is free.
+ * The folder for a model of the hub: the one that already has it, else the first of its names that is free.
  * @throws UsageError when all are taken
  */
 function hubFolder(model: HubName & { readonly asked?: string }, models_dir: string | undefined): string {
   const [dir] = modelsDirs(models_dir);
-  // The user looks for the name that was typed, not for the hub's present name.
+  // The user knows the name that was typed, not the hub's present one.
   const typed = { ...model, repository: model.asked ?? model.repository };
   const isOther = (name: string): boolean => canonicalName(name) !== undefined || DEMOS.includes(name);
   const places = folderNames(typed, isOther).map((name) => join(dir, name));
@@ -180,7 +180,7 @@ function hubFolder(model: HubName & { readonly asked?: string }, models_dir: str
   });
 }
 
-/** Fetches what is needed from a repository: the small files first, as they show whether the rest is usable. */
+/** Fetches the needed files of a repository, small ones first, because they show whether the rest is usable. */
 async function fetchFiles(
   staging: string,
   record: HubRecord,
@@ -205,7 +205,7 @@ async function fetchFiles(
       ...transfer,
       onEvent: (event) => onFile({ ...event, file } as DownloadEvent),
       next,
-      // A file that is listed but missing is not a refusal: its own message says what happened.
+      // A file that is listed but missing is not a refusal: its own message says so.
       explain: (error) => (error.missing ? undefined : refusal(error, record, hub)),
       beforeCommit: check,
     });
@@ -216,7 +216,7 @@ async function fetchFiles(
   await interruptible(showHubName(record), transfer.signal, () =>
     inFolder(staging, async (check) => {
       if (readHubRecord(staging)?.commit !== commit) {
-        // From another commit: without a sha256, nothing could tell its files from ours.
+        // Of another commit: without a sha256, its files cannot be told from ours.
         for (const file of [...needed.small, ...needed.weights]) {
           if (files.get(file)?.sha256 === undefined) await removeStaged(staging, file);
         }
@@ -256,7 +256,7 @@ function noModel(repository: string, names: readonly string[]): UserError {
   );
 }
 
-/** Imports what was fetched, replacing a model of an older commit in the folder; then removes what was fetched. */
+/** Imports the fetched files, replacing an older commit's model in the folder; then removes them. */
 async function importFrom(
   from: string,
   folder: string,

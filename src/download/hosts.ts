@@ -3,7 +3,7 @@ import { option, UsageError } from "../system/errors.js";
 import { showUrl } from "./http.js";
 
 /**
- * Addresses of a model's folder, in the order to try them.
+ * The addresses of a model's folder, in the order to try them.
  * @param baseUrl the address above the models' folders; default: the catalog's hosts
  * @throws UsageError when the name is not in the catalog and there is no baseUrl, the name could leave its folder, or
  *   the baseUrl is not an http or https address

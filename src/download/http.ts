@@ -4,7 +4,7 @@ import { dispatcherFor, type HttpProxy, proxyFor } from "./proxy.js";
 
 // Every request goes through get(), with undici's own fetch: Node 20's knows no proxies.
 
-/** An address for people: without its query, which may hold a secret. */
+/** An address to show: without its query, which may hold a secret. */
 export function showUrl(url: URL): string {
   return `${url.origin}${url.pathname}`;
 }
@@ -13,7 +13,7 @@ export function showUrl(url: URL): string {
 export interface Timeouts {
   /** From the request to the response's headers, including connecting. */
   readonly headers: number;
-  /** Between two pieces of the body. */
+  /** Between two chunks of the body. */
   readonly idle: number;
 }
 
@@ -22,9 +22,9 @@ export class TransferError extends Error {
   override name = "TransferError";
   /** Whether the same request may succeed a little later. */
   readonly again: boolean;
-  /** The host has no such file. */
+  /** Whether the host has no such file. */
   readonly missing: boolean;
-  /** There was no connection. */
+  /** Whether no connection could be made. */
   readonly unreachable: boolean;
   /** How long the host asked to wait, in milliseconds. */
   readonly retryAfter: number | undefined;
@@ -94,7 +94,7 @@ export async function get(
     }
     if (target.protocol === "https:" && next.protocol === "http:") {
       throw new TransferError(
-        `a redirect from https to ${showUrl(next)}, which is not followed as http is not safe`,
+        `a redirect from https to ${showUrl(next)}, which is not safe and so is not followed`,
       );
     }
     if (next.origin !== target.origin) {
@@ -124,7 +124,7 @@ async function request(
     release();
     controller.abort();
   };
-  /** Waits for one step of the exchange, at most this long. */
+  /** Waits for one step of the exchange, at most `ms` milliseconds. */
   const within = async <T>(ms: number, what: string, step: Promise<T>): Promise<T> => {
     let late = false;
     const timer = setTimeout(() => {
@@ -220,7 +220,7 @@ function networkError(error: unknown, url: URL, proxy: HttpProxy | undefined): T
   const words = messageOf(cause);
   if (words === "bad port") {
     return new TransferError(
-      `port ${url.port} is one of those that fetch never asks, because other services than http use them: serve it at another port`,
+      `port ${url.port} is blocked, because other services than http use it: serve the files at another port`,
       { unreachable: true, cause: error },
     );
   }

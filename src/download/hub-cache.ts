@@ -12,7 +12,7 @@ export function hubHome(env: Environment = process.env): string {
   return env["HF_HOME"] || join(cache, "huggingface");
 }
 
-/** The folder in which they keep repositories. */
+/** The folder where they keep repositories. */
 export function hubCache(env: Environment = process.env): string {
   return env["HF_HUB_CACHE"] || env["HUGGINGFACE_HUB_CACHE"] || join(hubHome(env), "hub");
 }
@@ -25,7 +25,7 @@ export interface Snapshot {
 
 /**
  * Looks for a model in the hub's own cache: models--USER--NAME/snapshots/COMMIT, and refs/REVISION for the commit.
- * @returns undefined if it is not there, or incomplete
+ * @returns undefined if it is missing or incomplete
  */
 export function cachedSnapshot(
   { repository, revision }: HubName,

@@ -1,8 +1,8 @@
 import { CONFIG, HUGGING_FACE_COMPANIONS } from "../models/files.js";
 
-/** Which files of a model on the Hugging Face hub are needed: settings, tokenizer, and the weights once. */
+/** The files needed of a model on the Hugging Face hub: settings, tokenizer, and the weights in one format. */
 export interface NeededFiles {
-  /** Small files that show whether the model can be read at all: they come first. */
+  /** Small files, fetched first because they show whether the model can be read. */
   readonly small: readonly string[];
   readonly weights: readonly string[];
 }
@@ -23,7 +23,7 @@ const FORMS: readonly { readonly index: string; readonly single: string; readonl
 
 /**
  * Chooses the files that are needed from a repository.
- * @param names of the files; those in folders of the repository are ignored
+ * @param names the repository's files; those in folders are ignored
  * @returns undefined if weights are missing, or none can be read
  */
 export function neededFiles(names: readonly string[]): NeededFiles | undefined {

@@ -1,4 +1,4 @@
-// The Hugging Face hub: credentials, what a repository holds, and what a refusal means.
+// The Hugging Face hub: credentials, a repository's files, and what a refusal means.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,7 +11,7 @@ import { delayAfter, type Patience } from "./transfer.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Far more than any list of a repository's files. */
+/** Far more than any repository's list of files. */
 const LIST_BYTES = 64 << 20;
 const TOKEN_BYTES = 4096;
 
@@ -21,7 +21,7 @@ export interface Hub {
   readonly endpoint: string;
   /** Sent with each request; the token in it is never shown. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The variable or file that the token came from. */
+  /** The variable or file that holds the token. */
   readonly tokenFrom: string | undefined;
 }
 
@@ -39,7 +39,7 @@ export function hubOf(env: Environment = process.env): Hub {
   }
   const { token, from } = tokenOf(env);
   if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
-    throw new UsageError(`the token from ${from} has characters that no token has`, {
+    throw new UsageError(`the token from ${from} has characters that tokens never have`, {
       next: "copy it again",
     });
   }
@@ -69,7 +69,7 @@ export function isOffline(env: Environment = process.env): boolean {
   return /^(1|on|yes|true)$/i.test(env["HF_HUB_OFFLINE"] ?? "");
 }
 
-/** What a repository holds at one commit. */
+/** A repository's files at one commit. */
 export interface Listing {
   /** Its present name on the hub. */
   readonly repository: string;
@@ -120,8 +120,7 @@ async function readJson(url: URL, hub: Hub, patience: Patience, signal: AbortSig
     if (answer.status !== 200) throw statusError(answer.status, answer.headers);
     for await (const chunk of answer.chunks()) {
       bytes += chunk.length;
-      if (bytes > LIST_BYTES)
-        throw new TransferError(`more than the ${LIST_BYTES} bytes that a list may have`);
+      if (bytes > LIST_BYTES) throw new TransferError(`a list of more than ${LIST_BYTES} bytes`);
       chunks.push(chunk);
     }
   } finally {
@@ -134,11 +133,11 @@ async function readJson(url: URL, hub: Hub, patience: Patience, signal: AbortSig
   }
 }
 
-/** Reads the hub's answer; what it says of one file cannot lead out of a folder, as names are only compared. */
+/** Parses the hub's answer. Names in it cannot lead out of a folder, because they are only compared. */
 function parseListing(json: unknown, { repository }: HubName, hub: Hub): Listing {
   const { id, sha, siblings } = (json ?? {}) as Readonly<Record<string, unknown>>;
   if (!isCommit(sha) || !Array.isArray(siblings)) {
-    throw new TransferError(`what ${hub.endpoint} answers is not the hub's list of a model's files`);
+    throw new TransferError(`${hub.endpoint} did not answer with the hub's list of a model's files`);
   }
   const files = new Map<string, KnownFile>();
   for (const sibling of siblings as (Readonly<Record<string, unknown>> | null)[]) {

@@ -14,7 +14,7 @@ export interface Origin {
   readonly bytes?: number;
 }
 
-/** Reads a file's sha256 in chunks, so that a 6 GB file takes no memory. */
+/** Hashes a file in chunks, so that a 6 GB file takes no memory. @returns its size */
 async function hashInto(hash: Hash, file: FileHandle, signal: AbortSignal): Promise<number> {
   const buffer = Buffer.allocUnsafe(1 << 20);
   let position = 0;
@@ -28,14 +28,14 @@ async function hashInto(hash: Hash, file: FileHandle, signal: AbortSignal): Prom
 }
 
 /**
- * A file being downloaded: `<path>.part`, with a note on its origin in `<path>.part.json`. Only commit() gives it its
- * name. All methods throw UserError when the disk fails.
+ * A file being downloaded, `<path>.part`, with a note of its origin, `<path>.part.json`. Only commit() gives it its name.
+ * All methods throw UserError when the disk fails.
  */
 export class PartFile {
   readonly path: string;
   readonly part: string;
   private readonly note: string;
-  /** Of the bytes so far; absent if nobody will ask for it. */
+  /** The hash of the bytes so far; absent if it is not needed. */
   private hash: Hash | undefined;
   private bytes = 0;
   private from: Origin | undefined;
@@ -50,7 +50,7 @@ export class PartFile {
   }
 
   /**
-   * Opens what an earlier download left, or starts an empty one.
+   * Opens the part that an earlier download left, or an empty one.
    * @param hashed whether commit() will be given a sha256
    */
   static async open(path: string, hashed: boolean, signal: AbortSignal): Promise<PartFile> {
@@ -76,7 +76,7 @@ export class PartFile {
     }
   }
 
-  /** Number of bytes so far. */
+  /** Bytes so far. */
   get size(): number {
     return this.bytes;
   }
@@ -122,7 +122,7 @@ export class PartFile {
     this.bytes += chunk.length;
   }
 
-  /** The sha256 of the bytes so far in hexadecimal, when the file was opened as hashed. */
+  /** The sha256 of the bytes so far in hexadecimal, if the file was opened as hashed. */
   digest(): string | undefined {
     return this.hash?.copy().digest("hex");
   }
@@ -166,7 +166,7 @@ async function readNote(path: string): Promise<Origin | undefined> {
       bytes: typeof bytes === "number" ? bytes : undefined,
     };
   } catch {
-    // No note, or a truncated one: the bytes' origin is unknown.
+    // Missing or truncated: the bytes' origin is unknown.
     return undefined;
   }
 }

@@ -7,13 +7,13 @@ export interface HttpProxy {
   readonly url: URL;
   /** The header with the user name and password, if there are any. */
   readonly token: string | undefined;
-  /** For people: host and port, and the variable they come from. Never a password. */
+  /** For messages: host, port, and the variable they come from, but never a password. */
   readonly shown: string;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** A variable in lower case, which wins, or upper case, with its name. Empty means no proxy. */
+/** A variable in lower case, which takes precedence, or upper case, with its name. Empty means no proxy. */
 function read(env: Environment, name: string): { name: string; value: string } | undefined {
   for (const each of [name.toLowerCase(), name]) {
     const value = env[each]?.trim();
@@ -24,8 +24,8 @@ function read(env: Environment, name: string): { name: string; value: string } |
 
 /**
  * The proxy for an address, as curl reads the environment: https_proxy or http_proxy, else all_proxy; no_proxy lists the
- * exceptions (see isExcepted). Each in lower or upper case. (undici's EnvHttpProxyAgent knows no all_proxy, does not say
- * which variable it used, reads no_proxy more narrowly, and warns that it is experimental.)
+ * exceptions (see isExcepted). Each may be in lower or upper case. (undici's EnvHttpProxyAgent ignores all_proxy, does
+ * not say which variable it used, reads no_proxy more narrowly, and warns that it is experimental.)
  * @throws UserError when the variable is not a proxy's address; its value, which may hold a password, is not shown
  */
 export function proxyFor(url: URL, env: Environment = process.env): HttpProxy | undefined {
@@ -77,18 +77,18 @@ function isExcepted(url: URL, list: string): boolean {
   });
 }
 
-/** What sends requests, by the proxy's address and login, so that connections are shared. */
+/** Dispatchers by proxy address and login, so that connections are shared. */
 const dispatchers = new Map<string, Dispatcher>();
 
-/** What sends a request: through the proxy, or directly. */
+/** The dispatcher that sends requests through the proxy, or directly. */
 export async function dispatcherFor(proxy: HttpProxy | undefined): Promise<Dispatcher> {
   const key = proxy ? `${proxy.url.href} ${proxy.token}` : "";
   const known = dispatchers.get(key);
   if (known) return known;
-  // Not imported above: it takes a tenth of a second, and most commands send nothing.
+  // Imported here, because it takes a tenth of a second and most commands send nothing.
   const { Agent, ProxyAgent } = await import("undici");
   const { url, token } = proxy ?? {};
-  // http requests go to the proxy as they are; only https needs a tunnel, which many proxies allow to port 443 only.
+  // Only https needs a tunnel, which many proxies allow to port 443 alone; http requests go to the proxy unchanged.
   const dispatcher = url ? new ProxyAgent({ uri: url.href, token, proxyTunnel: false }) : new Agent();
   dispatchers.set(key, dispatcher);
   return dispatcher;

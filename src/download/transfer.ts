@@ -14,13 +14,13 @@ import {
 } from "./http.js";
 import type { Origin, PartFile } from "./part-file.js";
 
-/** What happens to a file, for progress bars and messages. Sizes in bytes. */
+/** An event of a file's download, for progress bars and messages. Sizes in bytes. */
 export type FileEvent =
-  /** An existing file is being read for its sha256. */
+  /** An existing file is being hashed. */
   | { readonly type: "check"; readonly total: number }
   /** Bytes are about to arrive; once per file. `total` is unknown if the host does not say. */
   | { readonly type: "start"; readonly url: string; readonly total?: number; readonly resumedAt: number }
-  /** This many bytes are there; fewer than before if it had to start over. */
+  /** This many bytes have arrived; fewer than before if it had to start over. */
   | { readonly type: "progress"; readonly bytes: number }
   /** It failed and continues after `delay` milliseconds, or starts over or moves to the next host at once. */
   | { readonly type: "retry"; readonly url: string; readonly reason: string; readonly delay: number }
@@ -29,9 +29,9 @@ export type FileEvent =
 
 /** How patient a download is. Times in milliseconds. */
 export interface Patience {
-  /** How often the same host is asked again without progress. */
+  /** Retries at the same host without progress. */
   readonly retries: number;
-  /** Wait before the first retry; it doubles each time, up to 30 seconds. */
+  /** The wait before the first retry, doubled each time, up to 30 seconds. */
   readonly retryDelay: number;
   /** The longest wait that a host may ask for. */
   readonly maxRetryAfter: number;
@@ -64,13 +64,13 @@ export interface FileJob {
   readonly answered: Set<string>;
   /** The next step when every address has failed. */
   readonly next: string;
-  /** What a failure means to whoever asked for the file; by default, its own message is shown. */
+  /** Explains a failure to whoever wants the file; by default its own message is shown. */
   readonly explain?: (error: TransferError) => UserError | undefined;
   /** Called before the file gets its name; throws if it must not. */
   readonly beforeCommit: () => Promise<void>;
 }
 
-/** After this much progress earlier failures are forgotten: a long download may be interrupted many times. */
+/** After this many bytes earlier failures are forgotten, because a long download may be interrupted many times. */
 const PROGRESS = 1 << 20;
 const MAX_DELAY = 30_000;
 
@@ -85,7 +85,7 @@ export interface Transfer extends FileJob {
   fetched: number;
 }
 
-/** Fetches from one address, with retries: the part is then complete and right, or a TransferError is thrown. */
+/** Fetches from one address, with retries, until the part is complete and right. @throws TransferError */
 export async function fetchFrom(url: URL, transfer: Transfer): Promise<"complete" | "unchanged"> {
   const { part, expected, patience, signal, answered } = transfer;
   let failures = 0;
@@ -116,7 +116,7 @@ export async function fetchFrom(url: URL, transfer: Transfer): Promise<"complete
   }
 }
 
-/** How long to wait before the next attempt, in milliseconds: longer after each failure, or as long as the host asks. */
+/** Milliseconds to wait before the next attempt: more after each failure, or what the host asks. */
 export function delayAfter({ retryAfter }: TransferError, failures: number, patience: Patience): number {
   if (retryAfter !== undefined) return Math.min(retryAfter, patience.maxRetryAfter);
   return Math.min(patience.retryDelay * 2 ** failures, MAX_DELAY);
@@ -131,7 +131,7 @@ export function report(transfer: Transfer, url: URL, error: TransferError, delay
 async function attempt(url: URL, transfer: Transfer): Promise<"complete" | "unchanged"> {
   const { part, patience, signal } = transfer;
   const range = await planRange(url, transfer);
-  // With a Range, fetch itself asks for an uncompressed response.
+  // With a Range, fetch itself requests an uncompressed response.
   const headers: Record<string, string> = {
     ...transfer.headers,
     ...(range
@@ -158,7 +158,7 @@ async function attempt(url: URL, transfer: Transfer): Promise<"complete" | "unch
   } finally {
     answer.cancel();
   }
-  // The host now has another file, or none of these bytes: without a part there is no Range next time.
+  // The host has another file now, or fewer bytes: with an empty part, the next request has no Range.
   report(transfer, url, new TransferError("the file has changed there: starting over"), 0);
   await part.empty();
   return attempt(url, transfer);
@@ -179,7 +179,7 @@ async function planRange(
     await part.empty();
     return undefined;
   }
-  // All bytes are there but not verified: the last one is requested again, on condition that nothing changed.
+  // All bytes have arrived unverified: request the last one again, on condition that nothing changed.
   return { offset: part.size === size ? size - 1 : part.size, validator };
 }
 
@@ -241,7 +241,7 @@ async function receive(
   if (total !== undefined) checkSpace(dirname(path), total - part.size);
   const { most = Number.POSITIVE_INFINITY } = transfer.expected;
   if (total !== undefined && total > most) {
-    throw new TransferError(`the host says ${total} bytes, and such a file has at most ${most}`);
+    throw new TransferError(`the host announces ${total} bytes, and such a file has at most ${most}`);
   }
   await part.begin({ url: showUrl(url), bytes: total, ...originOf(answer.headers) });
   if (!transfer.started) onEvent({ type: "start", url: showUrl(url), total, resumedAt: part.size });

@@ -14,15 +14,15 @@ export const MOST_BYTES: Readonly<Record<ModelFile, number>> = {
   "vocab.bpe": 32 << 20,
 };
 
-/** The TensorFlow graph: nothing here reads it, so a host may lack it. */
+/** The TensorFlow graph, which a host may lack: nothing here reads it. */
 export const OPTIONAL_FILE: ModelFile = "model.ckpt.meta";
 
-/** What is known about a file in advance; a host's Content-Length stands in for the rest. */
+/** What is known about a file in advance; the host's Content-Length supplies a missing size. */
 export interface KnownFile {
   readonly bytes?: number;
   /** Lower-case hexadecimal. */
   readonly sha256?: string;
-  /** More than any such file: if a host does not say how long its file is, the download ends here. */
+  /** More bytes than any such file has: where a download stops if the host does not give the length. */
   readonly most?: number;
 }
 
@@ -36,7 +36,7 @@ export interface KnownModel {
   readonly parameters: number;
   readonly hparams?: Hparams;
   readonly files: Readonly<Partial<Record<ModelFile, KnownFile>>>;
-  /** Of its numbers, however they are stored: fingerprint() (src/verify/tensors.ts) of the checkpoint's index. */
+  /** Identifies its numbers, however stored: fingerprint() (src/verify/tensors.ts) of the checkpoint's index. */
   readonly fingerprint?: string;
 }
 

@@ -19,7 +19,7 @@ export interface ConvertOptions {
   readonly dtype: WeightsDtype;
   /** Where the weights go; default: the checkpoint's own folder. */
   readonly out?: string;
-  /** Replaces a model that is in another folder already. */
+  /** Whether to replace a model in another folder. */
   readonly overwrite?: boolean;
   /** Called from time to time with the bytes written so far, and their total. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -30,16 +30,16 @@ export interface ConvertOptions {
 export interface Converted {
   readonly parameters: number;
   readonly tensors: number;
-  /** Of all weights, without model.json. */
+  /** Bytes of all weights, without model.json. */
   readonly bytes: number;
 }
 
 /**
- * Converts a model folder's TensorFlow checkpoint to tfjs weights. It verifies the number of parameters, their names and
- * shapes, and every tensor's checksum. Written to another folder, the embedding has no rows that belong to no token.
- * Converting twice gives the same files; a failure changes nothing.
- * @throws UserError when the folder holds no checkpoint, a damaged one, or another model's, or the other folder is
- *   taken; the signal's reason on an abort
+ * Converts a model folder's TensorFlow checkpoint to tfjs weights, after verifying the number of parameters, their names
+ * and shapes, and every tensor's checksum. In another folder, the embedding loses rows beyond the vocabulary. Converting
+ * twice gives the same files; a failure changes nothing.
+ * @throws UserError when the folder holds no checkpoint, a damaged one or another model's, or the other folder is taken;
+ *   the signal's reason on an abort
  */
 export async function convert(folder: string, options: ConvertOptions): Promise<Converted> {
   const { dtype, out = folder, overwrite = false, onProgress, signal } = options;
@@ -60,7 +60,7 @@ export async function convert(folder: string, options: ConvertOptions): Promise<
         const content = await readSmallFileIfThere(join(folder, name), VOCABULARY_BYTES, DOWNLOAD_AGAIN);
         if (content) companions.set(name, content);
       }
-      // In its own folder the checkpoint stays, with all the rows that hparams.json speaks of.
+      // In its own folder the checkpoint stays, with all rows that hparams.json states.
       if (VOCABULARY.every((name) => companions.has(name)) || companions.has(TOKENIZER_FILE)) {
         const { encoder } = await loadVocabulary(folder, stored);
         ({ hparams, source } = await withoutPadding(stored, checkpoint, encoder));

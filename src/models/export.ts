@@ -12,7 +12,7 @@ import { listFolder, makeFolder, readSmallFileIfThere, refuseLinkedFolder } from
 import { COUNTER, type FolderFormat, isFileOf, isLeftover } from "./files.js";
 import { modelFiles, type OpenFolder, openFolder } from "./folder.js";
 
-/** Formats: for gpt-2-simple and whatever reads OpenAI's files, for transformers, or for llama.cpp and ollama. */
+/** Formats for gpt-2-simple and other readers of OpenAI's files; for transformers; for llama.cpp and ollama. */
 export const EXPORT_FORMATS = ["tensorflow", "huggingface", "gguf"] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
@@ -20,7 +20,7 @@ export interface ExportOptions {
   readonly format: ExportFormat;
   /** How a GGUF file stores matrices (default: float32); the other formats always use float32. */
   readonly dtype?: GgufDtype;
-  /** Replaces an older export of the same format. */
+  /** Whether to replace an older export of the same format. */
   readonly overwrite?: boolean;
   /** Called from time to time with the bytes written so far, and their total. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -33,7 +33,7 @@ export interface Exported {
   readonly path: string;
   readonly parameters: number;
   readonly tensors: number;
-  /** Of all weights. */
+  /** Bytes of all weights. */
   readonly bytes: number;
   /** What the user should know, one line each. */
   readonly notices: readonly string[];
@@ -41,20 +41,19 @@ export interface Exported {
 
 /** A model folder that is being exported. */
 interface Opened extends OpenFolder {
-  /** How many steps a run has made, as its file `counter` says. */
+  /** A run's number of steps, from its file `counter`. */
   readonly step: number | undefined;
 }
 
 /**
- * Writes a model folder's model for other programs.
- * * tensorflow: `checkpoint`, `model-<step>.*` (`model.ckpt.*` for a model that is no run), hparams.json,
+ * Writes a folder's model for other programs, whole or not at all.
+ * * tensorflow: `checkpoint`, `model-<step>.*` (`model.ckpt.*` if it is not a run), hparams.json,
  *   encoder.json, vocab.bpe and a run's counter, as gpt-2-simple leaves them;
  * * huggingface: config.json, model.safetensors in float32, vocab.json and merges.txt (or tokenizer.json) and two
  *   small files;
  * * gguf: one file with everything.
- * It is written whole or not at all.
- * @param out a folder that is not there, is empty or, with overwrite, holds an older export; of GGUF a file that is
- *   not there or, with overwrite, an older one
+ * @param out a folder that is new, empty or, with overwrite, holds an older export; for GGUF, a new file or, with
+ *   overwrite, an older GGUF file
  * @throws UserError when the model is damaged or the folder holds something else; the signal's reason on an abort
  */
 export async function exportModel(folder: string, out: string, options: ExportOptions): Promise<Exported> {
@@ -93,16 +92,16 @@ const WRITERS: Readonly<Record<ExportFormat, Writer>> = {
     const bytes = await writeGguf(out, model, { dtype, name, overwrite, onProgress, signal });
     const notices =
       model.encoder.endOfText === undefined
-        ? ["no token of the vocabulary ends a text: llama.cpp takes token 11 to do so"]
+        ? ["no token of the vocabulary ends a text: llama.cpp will use token 11"]
         : [];
     return { path: out, bytes, notices };
   },
 };
 
-/** @throws UserError where the model's tokenizer is none that the readers of a format have */
+/** @throws UserError when a format's readers lack the model's tokenizer */
 function refuseTokenizer(reader: string, { vocabulary }: Opened): void {
   if (!vocabulary.has(TOKENIZER_FILE)) return;
-  throw new UserError(`${reader} knows byte-level BPE alone, and this model has another tokenizer`, {
+  throw new UserError(`${reader} supports only byte-level BPE, and this model has another tokenizer`, {
     next: `pass ${option("format", "huggingface")}`,
   });
 }
@@ -116,7 +115,7 @@ async function writeTensorFlow(
   refuseTokenizer("OpenAI's code", model);
   const [own] = Object.keys(unlikeOpenAi(hparams));
   if (own !== undefined)
-    throw new UserError(`OpenAI's code knows no ${own}, and this model has its own`, {
+    throw new UserError(`OpenAI's code has no ${own} option, and this model sets it`, {
       next: `pass ${option("format", "huggingface")}`,
     });
   const companions = modelFiles(hparams, model, encoder.special);
@@ -127,7 +126,7 @@ async function writeTensorFlow(
   return { path: join(out, CHECKPOINT_STATE), bytes };
 }
 
-/** Whether the export may be this file. @returns false: there is no folder of its own */
+/** Checks that the export may be this file. @returns false: it makes no folder */
 async function checkFile(out: string, overwrite: boolean): Promise<false> {
   const found = await stat(out).catch(() => undefined);
   const fail = (reason: string, next = `choose another ${option("out")}`): never => {
@@ -143,7 +142,7 @@ async function checkFile(out: string, overwrite: boolean): Promise<false> {
   return false;
 }
 
-/** Whether the export may go there. @returns whether the folder is not there yet */
+/** Checks that the export may go there. @returns whether the folder is new */
 async function checkOut(
   folder: string,
   out: string,
@@ -178,7 +177,7 @@ async function openToExport(folder: string): Promise<Opened> {
   return { ...(await openFolder(folder)), step };
 }
 
-/** The number in a run's file `counter`; undefined where there is none. */
+/** The number in a run's file `counter`; undefined if there is none. */
 async function readCounter(path: string): Promise<number | undefined> {
   const bytes = await readSmallFileIfThere(path, 1 << 10, "begin the run again");
   if (!bytes) return undefined;

@@ -1,5 +1,5 @@
-// The names of the files that a model folder may hold, format by format: everything that finds, counts, replaces or
-// removes a model's files uses these.
+// The names of the files that a model folder may hold, by format, for everything that finds, counts, replaces or removes
+// them.
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { TOKENIZER_FILE, TOKENS_FILE } from "../encoder/special-tokens.js";
@@ -16,12 +16,12 @@ export const OPENAI_FILES = [
 ] as const;
 
 export const HPARAMS = "hparams.json";
-/** A vocabulary: the ids of the tokens, and the merges. */
+/** A vocabulary: the tokens' ids, and the merges. */
 export const VOCABULARY = ["encoder.json", "vocab.bpe"] as const;
-/** A file with the number of steps of a run, as gpt-2-simple writes it. */
+/** A file with a run's number of steps, as gpt-2-simple writes it. */
 export const COUNTER = "counter";
 
-/** Which model of the Hugging Face hub a folder holds, and at which commit. */
+/** Says which model of the Hugging Face hub a folder holds, at which commit. */
 export const HUB_FILE = "hub.json";
 /** Where a model folder keeps what it downloads from the hub until it is imported. */
 export const STAGING = ".hub";
@@ -30,7 +30,7 @@ const FORMATS = ["tensorflow", "tfjs", "huggingface"] as const;
 /** The formats that a model folder may be in. */
 export type FolderFormat = (typeof FORMATS)[number];
 
-/** Each format's file names, besides the sizes and the vocabulary. */
+/** Names of each format's weights. */
 const WEIGHTS: Readonly<Record<FolderFormat, RegExp>> = {
   tensorflow: /^model(\.ckpt|-\d+)\.(meta|index|data-\d{5}-of-\d{5})$/,
   tfjs: /^(model\.json|group\d+-shard\d+of\d+\.bin)$/,
@@ -64,10 +64,7 @@ const PYTORCH = /^pytorch_model(-\d{5}-of-\d{5}\.bin|\.bin|\.bin\.index\.json)$/
 
 /** Locks: of a download or of a set of files, and a lock being replaced. */
 const LOCK = /^\.(download|writing)\.lock(\.\d+-[0-9a-f]{8})?$/;
-/**
- * Names of files that are being written or were put aside: by a download (with a note next to it), by a set of files, and
- * by a single file.
- */
+/** Files being written or moved aside: by a download (and its note), by a set of files, by a single file. */
 const PART = /(\.part|\.part\.json|\.\d+-[0-9a-f]{8}(\.old)?\.part|\.[0-9a-f]{8}\.part)$/;
 
 /** Whether a folder's file of this name belongs to a format. */
@@ -75,7 +72,7 @@ export function isFileOf(format: FolderFormat, name: string): boolean {
   return COMPANIONS[format].includes(name) || WEIGHTS[format].test(name);
 }
 
-/** Whether a folder's file of this name is a part of the weights in a format. */
+/** Whether a folder's file of this name belongs to a format's weights. */
 export function isWeightsOf(format: FolderFormat, name: string): boolean {
   return WEIGHTS[format].test(name);
 }
@@ -86,12 +83,12 @@ function isStaged(name: string): boolean {
   return isFileOf("huggingface", whole) || PYTORCH.test(whole) || whole === HUB_FILE || LOCK.test(name);
 }
 
-/** Whether a file has a name that other programs give to weights, for which `gpt2 import` is the hint. */
+/** Whether a file's name suggests another program's weights, which `gpt2 import` reads. */
 export function isForeignWeights(name: string): boolean {
   return isWeightsOf("huggingface", name) || /^pytorch_model.*\.bin$|\.(gguf|pt|pth|h5)$/.test(name);
 }
 
-/** Whether a file was left by writing that is under way or was cut off: a lock, or a part of a model's file. */
+/** Whether a file belongs to writing that is under way or was cut off: a lock, or a part of a model's file. */
 export function isLeftover(name: string): boolean {
   const whole = wholeOf(name);
   const isFile = (format: FolderFormat): boolean => isFileOf(format, whole as string);
@@ -99,20 +96,20 @@ export function isLeftover(name: string): boolean {
   return LOCK.test(name) || (whole !== undefined && FORMATS.some(isFile));
 }
 
-/** The name of the file that this is a part of, or was put aside as; undefined if it is neither. */
+/** The name of the file that this is a part or an old version of; undefined if it is neither. */
 function wholeOf(name: string): string | undefined {
   return PART.test(name) ? name.replace(PART, "") : undefined;
 }
 
-/** Whether a file of a model folder of ours (a checkpoint's or tfjs weights) has this name, whole or as a part. */
+/** Whether a file of this name, whole or a part, belongs to one of our model folders (a checkpoint or tfjs weights). */
 function isModelFile(name: string): boolean {
   const whole = wholeOf(name) ?? name;
   return isFileOf("tensorflow", whole) || isFileOf("tfjs", whole) || LOCK.test(name);
 }
 
 /**
- * Whether a folder with these names is a model's, complete or not. Sizes or weights decide; a vocabulary, a counter or a
- * `checkpoint` alone could be anybody's.
+ * Whether a folder with these files is a model's, complete or not. It needs sizes or weights: a vocabulary, a counter or
+ * a `checkpoint` alone could be anybody's.
  */
 export function looksLikeModel(names: readonly string[]): boolean {
   const wholes = names.filter(isModelFile).map((name) => wholeOf(name) ?? name);

@@ -26,7 +26,7 @@ import { listFolder, readSmallFile } from "../system/files.js";
 import { decodeText } from "../system/text-encoding.js";
 import { HPARAMS, VOCABULARY } from "./files.js";
 
-/** A model that is ready to read and write. */
+/** A loaded model, ready to read and write text. */
 export interface LoadedModel {
   readonly hparams: Hparams;
   readonly encoder: Encoder;
@@ -41,9 +41,9 @@ export async function loadHparams(folder: string): Promise<Hparams> {
   return parseHparams(decodeText(json), file);
 }
 
-/** A vocabulary as a model folder has it. */
+/** A vocabulary's files. */
 export interface VocabularyFiles {
-  /** The bytes of encoder.json and vocab.bpe or, of another tokenizer, of tokenizer.json, by these names. */
+  /** Bytes by name: encoder.json and vocab.bpe, or another tokenizer's tokenizer.json. */
   readonly vocabulary: ReadonlyMap<string, Buffer>;
 }
 
@@ -55,7 +55,7 @@ export interface FolderVocabulary extends VocabularyFiles {
 }
 
 /**
- * A model folder's encoder.json and vocab.bpe, its tokenizer.json or, where it has none of them, OpenAI's: their bytes.
+ * Reads a model folder's encoder.json and vocab.bpe, else its tokenizer.json, else OpenAI's files.
  * @throws UserError when one of the two is missing
  */
 export async function readVocabulary(
@@ -101,7 +101,7 @@ export async function openModel(folder: string): Promise<WeightSource> {
 
 /** An open model folder. */
 export interface OpenFolder extends FolderVocabulary {
-  /** n_vocab is the number of the vocabulary's tokens. */
+  /** n_vocab is the vocabulary's number of tokens. */
   readonly hparams: Hparams;
   readonly source: WeightSource;
 }
@@ -118,7 +118,7 @@ export async function openFolder(folder: string): Promise<OpenFolder> {
 }
 
 /**
- * A model without the embedding's rows that belong to no token: nanoGPT pads it to a multiple of 64.
+ * A model without the embedding's rows beyond the vocabulary; nanoGPT pads it to a multiple of 64.
  * @throws UserError when the weights do not have these sizes; the source is then closed
  */
 export async function withoutPadding(
@@ -144,7 +144,7 @@ export function paddingNotice(rows: number, n_vocab: number): string[] {
   ];
 }
 
-/** The source with only the first n_vocab rows of the embedding, and of an output matrix of its own. */
+/** The source with only the first n_vocab rows of the embedding, and of a separate output matrix. */
 function withRows(source: WeightSource, n_vocab: number): WeightSource {
   const whole = new Map<string, TensorInfo>(); // [more rows, n_embd]
   for (const name of ["model/wte", LM_HEAD]) {
@@ -161,7 +161,7 @@ function withRows(source: WeightSource, n_vocab: number): WeightSource {
     read: async (name, target) => {
       const tensor = whole.get(name);
       if (!tensor) return source.read(name, target);
-      const values = new Float32Array(sizeOf(tensor.shape)); // read whole, as its checksum is of all rows
+      const values = new Float32Array(sizeOf(tensor.shape)); // read whole, because its checksum covers all rows
       await source.read(name, values);
       target.set(values.subarray(0, target.length));
     },

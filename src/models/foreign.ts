@@ -16,7 +16,7 @@ export function foreignModel(path: string): string | undefined {
   if (found?.isFile()) {
     if (path.endsWith(".gguf")) return "is a GGUF file: `gpt2 import` it, then use the name it gets";
     return isForeignWeights(basename(path))
-      ? "is a file of a model: `gpt2 import` it, then use the name it gets"
+      ? "is a model's file: `gpt2 import` it, then use the name it gets"
       : `is a file: name the folder that holds it, ${dirname(path)}`;
   }
   return undefined;

@@ -2,7 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { HUB_FILE, STAGING } from "./files.js";
 
-/** A model of the Hugging Face hub, and the revision that is meant. */
+/** A model of the Hugging Face hub, at a revision. */
 export interface HubName {
   /** USER/NAME; for the oldest models just NAME. */
   readonly repository: string;
@@ -20,7 +20,7 @@ export interface HubRecord extends HubName {
 
 const MAIN = "main";
 
-/** Names from before every model had an owner, and the repositories they are now. */
+/** Names from before every model had an owner, and their present repositories. */
 const SINGLE: Readonly<Record<string, string>> = {
   distilgpt2: "distilbert/distilgpt2",
   gpt2: "openai-community/gpt2",
@@ -43,8 +43,8 @@ export function isRepository(text: unknown): text is string {
 }
 
 /**
- * Reads the name of a model of the hub: USER/NAME, hf:NAME or one of the old single names, each with @REVISION or
- * without.
+ * Parses the name of a model of the hub: USER/NAME, hf:NAME or one of the old single names, each with or without
+ * @REVISION.
  * @returns undefined for any other name
  */
 export function parseHubName(text: string): HubName | undefined {
@@ -54,7 +54,7 @@ export function parseHubName(text: string): HubName | undefined {
   return isHub ? { repository, revision } : undefined;
 }
 
-/** The same, but not where a folder of USER's name is here: then the text is the path of something in it. */
+/** The same, unless a folder named USER exists here: then the text is a path in it. */
 export function hubNameNotPath(text: string): HubName | undefined {
   const isPath = text.includes("/") && statSync(text.split("/")[0], { throwIfNoEntry: false })?.isDirectory();
   return isPath ? undefined : parseHubName(text);
@@ -70,7 +70,7 @@ export function showHubName({ repository, revision }: HubName): string {
 }
 
 /**
- * The names that a model of the hub may have as a folder, the first that is free counts: NAME, else USER--NAME.
+ * The folder names for a model of the hub, of which the first free one is used: NAME, USER--NAME.
  * @param isTaken whether a name means another model here, such as OpenAI's 117M
  */
 export function folderNames({ repository, revision }: HubName, isTaken: (name: string) => boolean): string[] {
@@ -89,7 +89,7 @@ export function readHubRecord(folder: string): HubRecord | undefined {
         return { repository, revision, commit, ...(isRepository(asked) && { asked }) };
       }
     } catch {
-      // None, or an unreadable one.
+      // Missing or unreadable.
     }
   }
   return undefined;

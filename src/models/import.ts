@@ -29,7 +29,7 @@ import { checkTarget } from "./target.js";
 
 export interface ImportOptions {
   readonly dtype: WeightsDtype;
-  /** Replaces an existing model. */
+  /** Whether to replace an existing model. */
   readonly overwrite?: boolean;
   /** Small files that are put in place with it. */
   readonly companions?: ReadonlyMap<string, Uint8Array>;
@@ -42,21 +42,20 @@ export interface ImportOptions {
 export interface Imported {
   readonly parameters: number;
   readonly tensors: number;
-  /** Of all weights, without model.json. */
+  /** Bytes of all weights, without model.json. */
   readonly bytes: number;
   /** What the user should know, one line each. */
   readonly notices: readonly string[];
 }
 
 /**
- * Makes a model folder (hparams.json, encoder.json, vocab.bpe, tfjs weights) of a folder that another program
- * wrote: a TensorFlow checkpoint as OpenAI and gpt-2-simple leave it, or Hugging Face's config.json with
- * safetensors or PyTorch's files; or of a file that has all weights: one of these, nanoGPT's ckpt.pt, llm.c's .bin, a
- * GGUF file. It is written whole or not at all.
- * @param folder or the file
- * @param target the model folder; what it holds of an older model is replaced where options say so
- * @throws UserError when a file is missing or damaged, the model is no GPT-2, or the target is taken; the
- *   signal's reason on an abort
+ * Makes a model folder (hparams.json, encoder.json, vocab.bpe, tfjs weights) from another program's folder, a TensorFlow
+ * checkpoint as of OpenAI and gpt-2-simple, or Hugging Face's config.json with safetensors or PyTorch's files; or from a
+ * file with all weights: one of these, nanoGPT's ckpt.pt, llm.c's .bin or a GGUF file. Writes all or nothing.
+ * @param folder the folder or file
+ * @param target the model folder, in which an older model is replaced if the options say so
+ * @throws UserError when a file is missing or damaged, the model is not a GPT-2, or the target is taken; the signal's
+ *   reason on an abort
  */
 export async function importModel(folder: string, target: string, options: ImportOptions): Promise<Imported> {
   const replaced = await checkTarget(folder, target, {
@@ -69,7 +68,7 @@ export async function importModel(folder: string, target: string, options: Impor
     checkParameters(hparams, source);
     const { dtype, onProgress, signal } = options;
     const isOld = (name: string): boolean => replaced?.has(name) === true;
-    // One order for every source: the same model gives the same files.
+    // One order for all sources, so that the same model gives the same files.
     const tensors = new Map(
       namesInOrder(source).map((name) => [name, source.tensors.get(name) as TensorInfo]),
     );
@@ -101,18 +100,18 @@ export async function importModel(folder: string, target: string, options: Impor
 /**
  * Refuses a Hugging Face model by its config.json, before its weights are downloaded.
  * @param title the file's name in messages
- * @throws UserError when it is not of a GPT-2 that can be imported
+ * @throws UserError when it is not a GPT-2 that can be imported
  */
 export async function checkConfig(path: string, title: string): Promise<void> {
   parseConfig((await readSmallText(path)) ?? "", title);
 }
 
-/** What nanoGPT's train.py leaves in its folder. */
+/** The file that nanoGPT's train.py writes. */
 const NANOGPT_FILE = "ckpt.pt";
 /** Files that may have all weights: safetensors, PyTorch's, nanoGPT's, llm.c's. */
 const WEIGHTS = /\.(bin|pt|pth|ckpt|safetensors)$/i;
 
-/** @param folder or a file of weights */
+/** @param folder a folder or a weight file */
 async function openForeign(folder: string): Promise<ForeignModel> {
   const found = await stat(folder).catch(() => undefined);
   if (found?.isFile()) {
@@ -147,7 +146,7 @@ async function openForeign(folder: string): Promise<ForeignModel> {
   }
   if (await hasCheckpoint(folder)) {
     throw new UserError(`${join(folder, HPARAMS)} is missing next to the checkpoint`, {
-      next: "put the model's there",
+      next: "put the model's hparams.json there",
     });
   }
   if (names.includes(ADAPTER_CONFIG)) {
@@ -160,7 +159,7 @@ async function openForeign(folder: string): Promise<ForeignModel> {
   });
 }
 
-/** The GGUF file of a folder that has no other weights. @throws UserError where there are several models */
+/** The GGUF file of a folder without other weights. @throws UserError when there are several models */
 function findGguf(folder: string, names: readonly string[]): string | undefined {
   const isFirst = (name: string): boolean => !/-\d{5}-of-\d{5}\.gguf$/.test(name) || /-00001-of-/.test(name);
   const ggufs = names.filter((name) => name.endsWith(".gguf") && isFirst(name)).sort();
@@ -173,8 +172,8 @@ function findGguf(folder: string, names: readonly string[]): string | undefined 
 }
 
 /**
- * A folder with hparams.json and a vocabulary: encoder.json and vocab.bpe, or as Hugging Face's tokenizers have it; with
- * none of these it is OpenAI's, where the sizes say so.
+ * Opens a folder with hparams.json and a vocabulary: encoder.json and vocab.bpe, else Hugging Face's tokenizer, else
+ * OpenAI's if the size matches.
  */
 async function openWithHparams(folder: string, source: WeightSource, origin: string): Promise<ForeignModel> {
   const stored = await loadHparams(folder);
@@ -189,5 +188,5 @@ async function openWithHparams(folder: string, source: WeightSource, origin: str
 
 async function folderVocabulary(folder: string, stored: Hparams): Promise<Tokenizer> {
   const { isOwn, ...found } = await loadVocabulary(folder, stored);
-  return { ...found, notices: isOwn ? [] : ["it brings no encoder.json and vocab.bpe: OpenAI's are taken"] };
+  return { ...found, notices: isOwn ? [] : ["it has no encoder.json and vocab.bpe: using OpenAI's"] };
 }

@@ -21,7 +21,7 @@ import {
 const DEMO = "stories";
 export const DEMOS: readonly string[] = [DEMO, "shakespeare"];
 
-/** The names under which a model may be here: OpenAI's later name means the same one. */
+/** The names that a model may have here: OpenAI's later name means the same model. */
 function namesOf(name: string): string[] {
   const { name: first = name, alias } = catalogEntry(name) ?? {};
   return [name, ...[first, alias].filter((each) => each !== undefined && each !== name)] as string[];
@@ -42,9 +42,9 @@ export function expandPath(path: string): string {
 }
 
 /**
- * The folders that hold models, in the order in which they are searched. The first is where downloads go.
- * @param option the folder asked for: when it or $GPT2_MODELS_DIR is given, only that folder counts
- *   (the demo models that come with the package are always found)
+ * The folders that hold models, in search order. Downloads go to the first.
+ * @param option the chosen folder: when it or $GPT2_MODELS_DIR is set, only that folder counts, besides the demo models
+ *   that come with the package
  */
 export function modelsDirs(option?: string): string[] {
   const given = option ?? process.env["GPT2_MODELS_DIR"];
@@ -54,19 +54,19 @@ export function modelsDirs(option?: string): string[] {
   return [...(isFolder("models") ? [resolve("models")] : []), cache, packaged];
 }
 
-/** Whether a folder can be loaded: it has sizes and weights in some format. */
+/** Whether a folder can be loaded: whether it has sizes and weights. */
 export function isModelFolder(path: string): boolean {
   restoreInterrupted(path);
   const has = (file: string): boolean => existsSync(join(path, file));
   return has(HPARAMS) && (has("model.json") || has("model.ckpt.index") || has("checkpoint"));
 }
 
-/** Whether a name is meant as a path: it has a separator, or begins with `.` or `~`. */
+/** Whether a name is a path: whether it has a separator, or begins with `.` or `~`. */
 export function isPath(name: string): boolean {
   return /[/\\]/.test(name) || /^(\.|~)/.test(name) || isAbsolute(name);
 }
 
-/** A folder with a model, or part of one. */
+/** A folder with a model, complete or not. */
 export interface StoredModel {
   readonly name: string;
   readonly path: string;
@@ -76,7 +76,7 @@ export interface StoredModel {
   readonly bytes: number;
   /** Whether it came with the program. */
   readonly isPackaged: boolean;
-  /** Where the folder really is, if its path is a link. */
+  /** The folder's real path, if its path is a link. */
   readonly target: string | undefined;
 }
 
@@ -116,7 +116,7 @@ export function findModelFolder(name: string, option?: string): string | undefin
   return [...places, resolve(name)].find(isModelFolder) ?? hubModelFolder(name, option);
 }
 
-/** The folder with the model of the Hugging Face hub that has this name there; undefined where there is none. */
+/** The folder with the Hugging Face hub's model of this name; undefined if there is none. */
 function hubModelFolder(name: string, models_dir: string | undefined): string | undefined {
   const hub = parseHubName(name);
   return hub && placesOf(hub, models_dir).find(isModelFolder);
@@ -132,7 +132,7 @@ function placesOf(hub: HubName, models_dir: string | undefined): string[] {
 
 /**
  * Finds a model that may be incomplete: by its name (either of OpenAI's two names for one) or by a path.
- * @returns undefined if nothing of it is there
+ * @returns undefined if nothing of it exists
  */
 export function findStored(name: string, option?: string): StoredModel | undefined {
   const path = isPath(name) ? resolve(expandPath(name)) : undefined;

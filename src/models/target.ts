@@ -4,7 +4,7 @@ import { listFolder, refuseLinkedFolder } from "../system/files.js";
 import { isLeftover } from "./files.js";
 import { describeModel } from "./store.js";
 
-/** How a folder to write a model to was chosen, and whether it may hold one. */
+/** How the folder to write to was named, and whether a model in it may be replaced. */
 export interface TargetOptions {
   readonly overwrite: boolean;
   /** The option that names it, for messages. */
@@ -12,9 +12,9 @@ export interface TargetOptions {
 }
 
 /**
- * Whether a model may be written to a folder.
- * @param folder what it is made of
- * @returns names of the files that go; undefined where there is no such folder yet
+ * Checks that a model may be written to a folder.
+ * @param folder the source
+ * @returns names of the files to be replaced; undefined if the folder is new
  * @throws UserError when the folder holds a model that may not be replaced, or something else
  */
 export async function checkTarget(
@@ -27,7 +27,7 @@ export async function checkTarget(
   if (!found) return undefined;
   if (!found.isDirectory()) throw new UserError(`${target} is a file`, { next });
   if ((await realpath(target)) === (await realpath(folder).catch(() => ""))) {
-    throw new UsageError(`${folder} is the very folder that the model would go to`, { next });
+    throw new UsageError(`${folder} is also the folder to write to`, { next });
   }
   const names = (await listFolder(target)).filter((name) => !isLeftover(name));
   if (names.length === 0) return new Set();

@@ -9,11 +9,11 @@ import { join } from "node:path";
 import { messageOf } from "./errors.js";
 import { PACKAGE_ROOT } from "./package.js";
 
-/** What the file exports. */
+/** The addon's exports. */
 export interface Addon {
   /** The sets of kernels that this processor can run, by name, best first. */
   readonly kernels: Readonly<Record<string, unknown>>;
-  /** Continues a CRC-32C over bytes; only where the processor has an instruction for it. */
+  /** Extends a CRC-32C by bytes; absent if the processor has no instruction for it. */
   readonly crc32c?: (bytes: Uint8Array, crc: number) => number;
   /** Asks Linux for huge pages in an address space of `bytes` that begins with a memory. @returns whether it agreed */
   readonly hugePages?: (memory: Uint8Array, bytes: number) => boolean;
@@ -40,7 +40,7 @@ export function loadAddon(): Addon | string {
  */
 export function openAddon(folder: string, platform: string): Addon {
   const file = join(folder, platform, "gpt2.node");
-  // Using a truncated file would kill the process when a missing page is touched: only known files are loaded.
+  // Only known files are loaded: a truncated one would kill the process when a missing page is touched.
   const digests = JSON.parse(readFileSync(join(folder, "sha256.json"), "utf8")) as Record<string, string>;
   const digest = digests[platform];
   if (digest === undefined) throw new Error(`there are no native kernels for ${platform}`);

@@ -8,7 +8,7 @@ export type OptionWriter = (name: string, value?: string | number | true) => str
 let written: OptionWriter = (name, value) =>
   value === undefined ? name : `${name}: ${JSON.stringify(value)}`;
 
-/** Every message names options through this, as its reader knows them: as flags on the command line. */
+/** Writes an option as the message's reader knows it; every message uses this. On the command line: as a flag. */
 export const option: OptionWriter = (name, value) => written(name, value);
 
 /** Sets how option() writes in this process; only src/cli calls it, before it loads or runs anything else. */
@@ -16,7 +16,7 @@ export function writeOptionsAs(writer: OptionWriter): void {
   written = writer;
 }
 
-/** What a UserError has besides its reason. */
+/** A UserError's properties besides its reason. */
 export interface ErrorDetails {
   /** The next step, as an imperative without a full stop: "choose another name". */
   readonly next?: string;
@@ -25,9 +25,9 @@ export interface ErrorDetails {
 }
 
 /**
- * A failure that the user can act on: the reason names the thing, `next` the next step. The message is both on one line,
- * "reason: next"; the command line prints it without a stack. Anything else thrown is a bug of ours.
- * No module edits another's message: it takes the reason and adds a next step of its own.
+ * A failure that the user can act on: the reason names the thing, `next` the next step. The message is one line,
+ * "reason: next", which the command line prints without a stack. Any other error is a bug of ours.
+ * No module edits another's message: it takes the reason and adds its own next step.
  */
 export class UserError extends Error {
   override name = "UserError";
@@ -59,7 +59,7 @@ export class UsageError extends UserError {
   }
 }
 
-/** Why something failed, without the next step of a UserError: for a message with a next step of its own. */
+/** Why something failed, without a UserError's next step, for a message with its own. */
 export function reasonOf(error: unknown): string {
   return error instanceof UserError ? error.reason : messageOf(error);
 }
@@ -69,9 +69,9 @@ export function messageOf(error: unknown): string {
   return oneLine(error instanceof Error ? error.message : String(error));
 }
 
-/** A message may quote a file from anywhere; no file's text may fill the screen. */
+/** A message may quote any file, whose text must not fill the screen. */
 const MESSAGE_LIMIT = 1500;
-/** Whatever moves a terminal's cursor, colours text or reverses its direction; halves of characters. */
+/** Characters that move a terminal's cursor, colour text or reverse its direction; and lone surrogates. */
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 /** A text on one line: line breaks become spaces, other invisible characters are escaped. */
@@ -95,14 +95,14 @@ export function countOf(n: number, what: string): string {
   return `${n} ${what}${n === 1 ? "" : "s"}`;
 }
 
-/** A text of any kind and length as a short one on one line. */
+/** Any text, shortened to one line. */
 function printable(text: string, limit: number): string {
   return shorten(oneLine(shorten(text, 8 * limit)), limit); // escaping makes it longer
 }
 
 /**
- * Any JSON value of a file, for a message: short and on one line, whatever it is.
- * @param limit most characters
+ * Quotes any JSON value of a file for a message, shortened to one line.
+ * @param limit the most characters
  */
 export function quote(value: unknown, limit = 80): string {
   if (value === undefined) return "nothing";

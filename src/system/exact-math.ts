@@ -1,7 +1,7 @@
 /**
  * Exponential, logarithm, cosine, sine and whole powers in float64, made only of additions, multiplications, divisions
- * and square roots. JavaScript engines may differ in the last bit of Math.exp, Math.log, Math.cos and **, and what a seed
- * decides must not.
+ * and square roots. JavaScript engines may differ in the last bit of Math.exp, Math.log, Math.cos and **, but a seed must
+ * give the same text in all of them.
  */
 
 const BITS = new DataView(new ArrayBuffer(8));
@@ -32,8 +32,8 @@ export function log(x: number): number {
 }
 
 /**
- * Cosine and sine of a part of a full turn, 2 pi turn, within about 1e-15.
- * @param turn 0 to 1; its difference to the nearest quarter is exact
+ * Cosine and sine of 2 pi turn, within about 1e-15.
+ * @param turn a part of a full turn, 0 to 1; its difference to the nearest quarter is exact
  */
 export function cosAndSin(turn: number): readonly [cos: number, sin: number] {
   const quarter = Math.floor(4 * turn + 0.5);
@@ -77,7 +77,7 @@ export function expNegative(x: number): number {
   if (x < -745.2) return 0; // below half of the smallest double; also -Infinity
   const k = Math.floor(0.5 - x * Math.LOG2E); // x = -k ln 2 + r
   const r = x + k * LN2_HIGH + k * LN2_LOW;
-  // Written out, since processors compute several of them at once then: it is what drawing takes longest for.
+  // Written out, so that processors compute several terms at once: drawing spends most of its time here.
   let sum = C13 * r + C12;
   sum = sum * r + C11;
   sum = sum * r + C10;

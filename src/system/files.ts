@@ -45,14 +45,14 @@ export async function listFolder(path: string): Promise<string[]> {
 }
 
 /**
- * A small file's bytes. A gigabyte that merely has the name of a settings file is refused without reading it.
- * @param limit most bytes
+ * A small file's bytes. Refuses a gigabyte that merely has a settings file's name without reading it.
+ * @param limit the most bytes
  * @param next the next step when the file is missing or too large, e.g. "download the model again"
  * @throws UserError when it cannot be read, is not a file, is larger, or is a Git LFS pointer in place of the file
  */
 export async function readSmallFile(path: string, limit: number, next: string): Promise<Buffer> {
   try {
-    const found = await stat(path); // before opening: a pipe would wait for a writer
+    const found = await stat(path); // before opening, because opening a pipe waits for a writer
     if (found.isDirectory()) throw Object.assign(new Error("a folder"), { code: "EISDIR" });
     if (!found.isFile()) throw new UserError(`cannot read ${path}: it is not a file`, { next });
     if (found.size <= limit) {
@@ -84,7 +84,7 @@ export async function readSmallFileIfThere(
 }
 
 /**
- * Runs work that writes; if the place is read-only, the error says what to do.
+ * Runs work that writes; if the place is read-only, the error gets a next step.
  * @param next the next step, e.g. "choose another folder"
  */
 export async function elsewhereIfReadOnly<T>(next: string, work: () => Promise<T>): Promise<T> {
@@ -98,8 +98,8 @@ export async function elsewhereIfReadOnly<T>(next: string, work: () => Promise<T
 }
 
 /**
- * Creates a folder and its missing parents. Node's own recursive mkdir never returns where the system says "no such
- * file or folder" although the parent exists, as below /proc.
+ * Creates a folder and its missing parents. (Node's recursive mkdir hangs where the system reports a missing folder
+ * although the parent exists, as below /proc.)
  * @param mode permissions of the new folders
  * @returns the topmost folder created; undefined if all existed
  * @throws UserError
@@ -117,7 +117,8 @@ function make(folder: string, mode: number | undefined): string | undefined {
     mkdirSync(folder, { mode });
     return folder;
   } catch (error) {
-    // Not every system reports EEXIST for an existing folder: drives and read-only disks differ. Another process may be as quick.
+    // Not every system reports EEXIST for an existing folder: drives and read-only disks differ. Or another process
+    // was quicker.
     if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return undefined;
     const above = dirname(folder);
     const { code } = error as NodeJS.ErrnoException;
@@ -127,7 +128,7 @@ function make(folder: string, mode: number | undefined): string | undefined {
   }
 }
 
-/** Writes a new file next to another and flushes it to the disk. @returns its path */
+/** Writes a new file beside another and flushes it to the disk. @returns its path */
 async function writeBeside(
   path: string,
   write: (file: FileHandle) => Promise<void>,
@@ -150,7 +151,7 @@ async function writeBeside(
 }
 
 /**
- * Writes a file whole or not at all: next to its place first, flushed to the disk, then renamed over it.
+ * Writes a file whole or not at all: beside its place, flushed to the disk, then renamed.
  * @param mode its permissions, if not the usual ones
  * @throws UserError when the disk is full, the folder read-only, ...; the old file is then untouched
  */
@@ -164,7 +165,7 @@ export async function replaceFile(path: string, data: string | Uint8Array, mode?
   }
 }
 
-/** Makes a folder's renames durable. Some systems cannot open folders; there they become so in time. */
+/** Makes a folder's renames durable. On systems that cannot open folders, they become durable in time. */
 export async function syncFolder(folder: string): Promise<void> {
   try {
     const handle = await open(folder, "r");
@@ -174,7 +175,7 @@ export async function syncFolder(folder: string): Promise<void> {
       await handle.close();
     }
   } catch {
-    // The contents of the files are already on the disk.
+    // The files' contents are already on the disk.
   }
 }
 
@@ -194,9 +195,9 @@ export async function writeNewFile(path: string, data: string | Uint8Array): Pro
 }
 
 /**
- * Writes a file that is never whole in memory, in pieces, whole or not at all.
+ * Writes a file in chunks, whole or not at all.
  * @param overwrite whether it may replace another file
- * @param write is given a function that appends a piece
+ * @param write gets a function that appends a chunk
  * @throws UserError when the disk is full, the folder read-only, ...; whatever `write` throws, unchanged
  */
 export async function writeInPieces(
@@ -209,7 +210,7 @@ export async function writeInPieces(
     await moveOrRemove(beside, (from) => (overwrite ? rename(from, path) : renameToNew(from, path)));
   } catch (error) {
     const { code, syscall } = (error ?? {}) as NodeJS.ErrnoException;
-    if (code === "EEXIST") throw new UserError(`${path} already exists: choose another name`);
+    if (code === "EEXIST") throw new UserError(`${path} already exists`, { next: "choose another name" });
     throw syscall === undefined ? error : fileError("write", path, error);
   }
 }
@@ -232,24 +233,23 @@ export async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * Refuses to replace what a link to a folder points to: it may be somebody else's. Writing to a folder for the first
- * time, or adding to it, is allowed through a link.
+ * Refuses to replace a folder through a link: it may be somebody else's. Adding to one through a link is allowed.
  */
 export async function refuseLinkedFolder(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (!found?.isSymbolicLink()) return;
   throw new UserError(`${path} is a link to ${await realpath(path).catch(() => "nothing")}`, {
-    next: "what it leads to is not replaced: remove the link, or choose another name",
+    next: "a link's target is never replaced: remove the link, or choose another name",
   });
 }
 
-/** Renames without ever replacing another file. @throws an error with the code EEXIST if there is one */
+/** Renames without replacing another file. @throws an error with the code EEXIST if there is one */
 export async function renameToNew(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // Not every file system has links: there, looking first must do.
+    // On file systems without links, checking first must do.
     if (code === "EEXIST" || (await exists(to))) throw Object.assign(new Error("exists"), { code: "EEXIST" });
     await rename(from, to);
     return;

@@ -1,6 +1,6 @@
 import { messageOf, UserError } from "./errors.js";
 
-/** Any object from a file. */
+/** A JSON object. */
 export type Json = Readonly<Record<string, unknown>>;
 
 /**
@@ -25,15 +25,15 @@ export function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** Deeper than any file that is read here is. */
+/** Deeper than any valid file's. */
 const DEPTH = 64;
 
 /**
- * Refuses a value that is nested so deep that a function which goes into it would fill the stack.
+ * Refuses a value nested so deeply that recursion over it would overflow the stack.
  * @throws UserError
  */
 export function refuseDeep(value: unknown, path: string, next?: string): void {
-  if (isDeeper(value, DEPTH)) throw new UserError(`${path} is nested too deep`, { next });
+  if (isDeeper(value, DEPTH)) throw new UserError(`${path} is nested too deeply`, { next });
 }
 
 function isDeeper(value: unknown, depth: number): boolean {

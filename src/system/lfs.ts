@@ -15,7 +15,7 @@ export function lfsFault(path: string): UserError {
   });
 }
 
-/** @throws UserError if the file is a pointer; nothing else is checked */
+/** @throws UserError if the file is a pointer; checks nothing else */
 export async function refuseLfsPointer(path: string): Promise<void> {
   const file = await open(path, "r").catch(() => undefined);
   if (!file) return;

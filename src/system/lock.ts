@@ -8,18 +8,18 @@ import { randomHex } from "./random-hex.js";
 
 const HEARTBEAT_MS = 5_000;
 
-/** A kind of work that only one process may do in a folder at a time. */
+/** Work that only one process may do in a folder at a time. */
 export interface Work {
   /** The lock file's name. */
   readonly file: string;
-  /** What it is called in messages, e.g. "download". */
+  /** Its name in messages, e.g. "download". */
   readonly name: string;
   /** Another machine's lock is stale once it has not been touched for this long. Default: half a minute. */
   readonly staleMs?: number;
 }
 
 const STALE_MS = 30_000;
-/** Writes a file only where there is none. */
+/** Creates a file, or fails if it exists. */
 const NEW = { flag: "wx" } as const;
 
 /** Contents of the locks that this process holds. */
@@ -33,8 +33,8 @@ export interface Lock {
 }
 
 /**
- * Makes sure that only one process at a time does a kind of work in a folder. The lock names its process and is touched
- * every few seconds, so that one left by a crash, on this machine or another, blocks nobody.
+ * Locks a folder against other processes doing the same work. The lock names its process and is touched every few
+ * seconds, so that one left by a crash, on this machine or another, blocks nobody.
  * @throws UserError when another process is doing it
  */
 export async function lockFolder(folder: string, { file, name, staleMs = STALE_MS }: Work): Promise<Lock> {
@@ -42,8 +42,8 @@ export async function lockFolder(folder: string, { file, name, staleMs = STALE_M
   const content = contentOf();
   const holder = take(path, content, staleMs);
   if (holder) {
-    throw new UserError(`another ${name} is at work in ${folder} (process ${holder.pid} on ${holder.host})`, {
-      next: "wait until it has ended, or stop it",
+    throw new UserError(`another ${name} is running in ${folder} (process ${holder.pid} on ${holder.host})`, {
+      next: "wait for it to end, or stop it",
     });
   }
   const heartbeat = setInterval(() => {
@@ -94,7 +94,7 @@ const contentOf = (): string =>
 
 /** Takes a lock, or returns its holder. */
 function take(path: string, content: string, staleMs: number): Holder | undefined {
-  held.add(content); // before the file exists: another call in this process may find it at once
+  held.add(content); // before the file exists, because another call in this process may find it at once
   for (let attempt = 0; !create(path, content); attempt++) {
     const holder = readHolder(path);
     if (holder && (attempt > 3 || isHeld(holder, staleMs))) {
@@ -111,18 +111,18 @@ interface Holder {
   readonly content: string;
   readonly pid: number;
   readonly host: string;
-  /** startOf() its process; undefined where the system does not say. */
+  /** startOf() its process; undefined if the system does not say. */
   readonly started: string | undefined;
   readonly touched: number;
 }
 
-/** Whether a process, on this machine or another, is doing this work in the folder right now. */
+/** Whether a process, on this machine or another, is doing this work in the folder now. */
 export function isAtWork(folder: string, { file, staleMs = STALE_MS }: Work): boolean {
   const holder = readHolder(join(folder, file));
   return holder !== undefined && isHeld(holder, staleMs);
 }
 
-/** Creates the lock together with its contents, so that whoever finds it can read it. False if there is one already. */
+/** Creates the lock with its contents in one step, so that it is never empty. @returns false if one exists */
 function create(path: string, content: string): boolean {
   const beside = besideOf(path);
   try {
@@ -132,7 +132,7 @@ function create(path: string, content: string): boolean {
   } catch (error) {
     const { code, syscall } = error as NodeJS.ErrnoException;
     if (code === "EEXIST") return false;
-    // A machine that does not know this process has cleaned up: the next attempt makes another.
+    // A machine that cannot see this process has removed the file: the next attempt makes another.
     if (code === "ENOENT" && syscall === "link") return false;
     if (code === "EPERM" || code === "ENOTSUP" || code === "ENOSYS") return createWithoutLinks(path, content);
     throw fileError("write", path, error);
@@ -141,7 +141,7 @@ function create(path: string, content: string): boolean {
   }
 }
 
-/** For file systems without hard links, such as exFAT. */
+/** The same on file systems without hard links, such as exFAT. */
 function createWithoutLinks(path: string, content: string): boolean {
   try {
     writeFileSync(path, content, NEW);
@@ -160,7 +160,7 @@ function readHolder(path: string): Holder | undefined {
     try {
       value = (JSON.parse(content) ?? {}) as typeof value;
     } catch {
-      // Someone else's file, or half written in a crash: it counts until it is old.
+      // Another program's file, or one half written in a crash: it counts until it is old.
     }
     const started = typeof value.started === "string" ? value.started : undefined;
     return {
@@ -183,10 +183,10 @@ export function removeStaleLock(folder: string, { file, staleMs = STALE_MS }: Wo
   if (holder && !isHeld(holder, staleMs)) removeStale(path, holder.content);
 }
 
-/** A name for a file that will become a lock, or was one, with the process that must remove it. */
+/** A name for a file that will be, or was, a lock; it names the process that must remove it. */
 const besideOf = (path: string): string => `${path}.${process.pid}-${randomHex(4)}`;
 
-/** Removes what a process left next to the lock when it was killed between two steps. */
+/** Removes files beside the lock whose process was killed between two steps. */
 function removeLeftovers(path: string): void {
   const folder = dirname(path);
   try {
@@ -201,7 +201,7 @@ function removeLeftovers(path: string): void {
 }
 
 /**
- * The fields of /proc/PID/stat from the third, its state; undefined where the system does not say.
+ * The fields of /proc/PID/stat from the third on, its state; undefined if the system has none.
  * Source: proc(5).
  */
 function statOf(pid: number): string[] | undefined {
@@ -213,12 +213,12 @@ function statOf(pid: number): string[] | undefined {
 }
 
 /**
- * Whether a process with this number runs on this machine. One that has ended and that nobody has waited for (a zombie:
- * in a container whose first process does not look after its children it stays one) does not.
+ * Whether a process with this number runs on this machine. A zombie does not: in a container whose first process does
+ * not wait for its children, one may stay for ever.
  */
 export function isRunning(pid: number): boolean {
   try {
-    process.kill(pid, 0); // signal 0 only asks
+    process.kill(pid, 0); // signal 0 only checks
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
   }
@@ -226,23 +226,23 @@ export function isRunning(pid: number): boolean {
   return state !== "Z" && state !== "X";
 }
 
-/** When a process started, to tell it from a later one with the same number; undefined where the system does not say. */
+/** When a process started, to tell it from a later one with the same number; undefined if the system does not say. */
 const startOf = (pid: number): string | undefined => statOf(pid)?.[19];
 
 /**
- * Whether a lock's holder still exists. A process of this machine is looked up, however long ago it touched its lock:
- * it may be suspended, or busy. Only for one that cannot be seen does the age decide.
+ * Whether a lock's holder still exists. A process of this machine is looked up, whatever the lock's age, because it may
+ * be suspended or busy. The age counts only for a process that cannot be seen.
  */
 function isHeld({ content, pid, host, started, touched }: Holder, staleMs: number): boolean {
   const age = Date.now() - touched;
   if (host !== hostname() || !Number.isSafeInteger(pid) || pid <= 0) return age <= staleMs;
-  // Our number, but not our lock: in a restarted container every process may have the same number.
+  // Our number, but perhaps not our lock: in a restarted container every process may get the same number.
   if (pid === process.pid) return held.has(content);
   if (age > 1000 * uptime()) return false; // from before the machine started
   return isRunning(pid) && (started === undefined || startOf(pid) === started);
 }
 
-/** Removes a stale lock, and puts it back if someone else was quicker and it is a new one by now. */
+/** Removes a stale lock, and puts it back if another process was quicker and it is a new one. */
 function removeStale(path: string, content: string): void {
   const aside = besideOf(path);
   try {

@@ -1,6 +1,6 @@
 /**
- * Random bytes in hexadecimal, for a name that nothing else has. Node loads its cryptography when the first one is
- * needed, which importing it would do at every start.
+ * Random bytes in hexadecimal, for a unique name. Uses the global crypto, which Node loads on first use; importing
+ * node:crypto would load it at every start.
  */
 export const randomHex = (bytes: number): string =>
   Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString("hex");

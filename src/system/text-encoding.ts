@@ -1,6 +1,6 @@
-/** A way of writing text as bytes. */
+/** A text encoding. */
 export interface Encoding {
-  /** As TextDecoder takes it. */
+  /** TextDecoder's name for it. */
   readonly label: "utf-8" | "utf-16le" | "utf-16be";
   /** U+FFFD, which replaces invalid bytes. */
   readonly replacement: Uint8Array;

@@ -129,7 +129,7 @@ suite("--resume", { concurrency: 2 }, () => {
       assertFails(
         await gpt2([...endless, "--quiet"], { cwd }),
         1,
-        /another run with --resume x\.jsonl is at work in .* \(process \d+ on .*\)/,
+        /another run with --resume x\.jsonl is running in .* \(process \d+ on .*\)/,
       );
       first.child.kill(signal);
       await first.ended;

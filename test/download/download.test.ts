@@ -272,7 +272,7 @@ describe("a download that goes well", () => {
     await assertFails(own(), /hparams\.json: more than the 1048576 bytes that the file may have/);
     server.clear();
     server.fault("/own/hparams.json", { kind: "headers", headers: { "content-length": "1048577" } }, 9);
-    await assertFails(own(), /the host says 1048577 bytes, and such a file has at most 1048576/);
+    await assertFails(own(), /the host announces 1048577 bytes, and such a file has at most 1048576/);
     server.clear();
   });
 });
@@ -585,7 +585,7 @@ describe("a host that does not do what it should", () => {
     const events: DownloadEvent[] = [];
     await assertFails(
       downloadModel("own", folder, { baseUrl: "http://127.0.0.1:1", onFile: (event) => events.push(event) }),
-      /127\.0\.0\.1:1\/own\/checkpoint: port 1 is one of those that fetch never asks.*another port/,
+      /127\.0\.0\.1:1\/own\/checkpoint: port 1 is blocked.*another port/,
     );
     assert.deepEqual(events, [], "it was tried again");
   });
@@ -688,7 +688,7 @@ describe("this side of the wire", () => {
     assert.ok(failed[0].reason instanceof UserError, "another class of error");
     assert.match(
       failed[0].reason.message,
-      new RegExp(`another download is at work in .* \\(process ${process.pid} on `),
+      new RegExp(`another download is running in .* \\(process ${process.pid} on `),
     );
     await assertComplete();
   });

@@ -24,7 +24,7 @@ describe("two at once", { concurrency: 2 }, () => {
       if (outcome.code === 0) continue;
       assert.match(
         outcome.stderr,
-        /another (download|gpt2 command) is at work in .* \(process \d+ on .*: wait/,
+        /another (download|gpt2 command) is running in .* \(process \d+ on .*: wait/,
       );
     }
     assert.ok(
@@ -45,7 +45,7 @@ describe("two at once", { concurrency: 2 }, () => {
     assertPlainEnd(second);
     assert.ok(
       second.stderr.includes(
-        `another download is at work in ${model.folder} (process ${first.child.pid} on `,
+        `another download is running in ${model.folder} (process ${first.child.pid} on `,
       ),
       second.stderr,
     );
@@ -88,7 +88,7 @@ describe("two at once", { concurrency: 2 }, () => {
     assert.equal(second.code, 1, second.stderr);
     assert.ok(
       second.stderr.startsWith(
-        `gpt2: another gpt2 command is at work in ${folder} (process ${first.child.pid} on `,
+        `gpt2: another gpt2 command is running in ${folder} (process ${first.child.pid} on `,
       ),
       second.stderr,
     );
@@ -111,7 +111,7 @@ describe("two at once", { concurrency: 2 }, () => {
     writeFileSync(lock, JSON.stringify({ pid: dead.child.pid, host: "another machine" }));
     const refused = await gpt2(["convert", folder]);
     assert.equal(refused.code, 1);
-    assert.match(refused.stderr, /^gpt2: another gpt2 command is at work in .* on another machine\): wait/);
+    assert.match(refused.stderr, /^gpt2: another gpt2 command is running in .* on another machine\): wait/);
     mkdirSync(join(TEMPORARY, "free"), { recursive: true });
     assertDone(await gpt2(["convert", folder, "--out", join(TEMPORARY, "free")]));
   });

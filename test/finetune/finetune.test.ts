@@ -247,7 +247,7 @@ describe("a run", () => {
     const onBatch = (): void => {
       second ??= assert.rejects(
         train(folder, { steps: 1 }),
-        clearly(/another training is at work in .*run1/),
+        clearly(/another training is running in .*run1/),
       );
     };
     await train(folder, { steps: 30, onBatch });

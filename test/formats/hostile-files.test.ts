@@ -208,7 +208,7 @@ test("Hugging Face's files: values that no text can be made of", async () => {
     await refuses(() => readTokenizer(folder, 400), reason);
     restore();
   };
-  const tooDeep = /tokenizer\.json is nested too deep: /;
+  const tooDeep = /tokenizer\.json is nested too deeply: /;
   await tokenizer(/"type": ?"BPE"/, '"type": {"toString": 1}', /its tokenizer is \{"toString":1\}/);
   await tokenizer(/"type": ?"BPE"/, `"type": ${deep(100_000)}`, tooDeep);
   await tokenizer(/"merges": ?\[/, `"merges": [${deep(100_000)},`, tooDeep);

@@ -129,7 +129,7 @@ describe("gpt2 export --format gguf, gpt2 import", { concurrency: 2 }, () => {
     assertDone(done);
     assert.match(
       done.stderr,
-      /\nnotice: no token of the vocabulary ends a text: llama\.cpp takes token 11 to do so\n$/,
+      /\nnotice: no token of the vocabulary ends a text: llama\.cpp will use token 11\n$/,
     );
   });
 });

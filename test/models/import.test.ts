@@ -548,7 +548,7 @@ test("what is no folder to import, and what is no model of ours: the line says w
   );
   const generate = ["generate", "a", "--length", "1", "--model_name"];
   assertFails(await gpt2([...generate, folder]), 1, /f32 is a Hugging Face model: `gpt2 import` it/);
-  assertFails(await gpt2([...generate, file]), 1, /is a file of a model: `gpt2 import` it/);
+  assertFails(await gpt2([...generate, file]), 1, /is a model's file: `gpt2 import` it/);
   assertFails(await gpt2([...generate, hub]), 1, /is not a folder here.*hub/);
 });
 

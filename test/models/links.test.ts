@@ -20,7 +20,10 @@ const contents = (folder: string): Map<string, string> =>
 async function refuses(work: Promise<unknown>, link: string, target: string): Promise<void> {
   await assert.rejects(work, (error: unknown) => {
     assert.ok(error instanceof UserError, String(error));
-    assert.match(error.message, /what it leads to is not replaced: remove the link, or choose another name$/);
+    assert.match(
+      error.message,
+      /a link's target is never replaced: remove the link, or choose another name$/,
+    );
     assert.ok(error.message.startsWith(`${link} is a link to ${target}: `), error.message);
     return true;
   });
@@ -67,7 +70,7 @@ describe("a link to a folder is not replaced, and what it leads to stays", () =>
       "1",
       "--overwrite",
     ];
-    assertFails(await gpt2(args), 1, /run1 is a link to .*: what it leads to is not replaced/);
+    assertFails(await gpt2(args), 1, /run1 is a link to .*: a link's target is never replaced/);
     assert.deepEqual(contents(mine), before);
   });
 

@@ -106,7 +106,7 @@ describe("from import to export", { concurrency: 2 }, () => {
         assertFails(
           await gpt2(["export", "models/theirs", "--format", format, "--out", "no"], { cwd }),
           1,
-          /knows byte-level BPE alone, and this model has another tokenizer: pass --format huggingface/,
+          /supports only byte-level BPE, and this model has another tokenizer: pass --format huggingface/,
         );
       }
       assert.ok(!readdirSync(cwd).includes("no"));

@@ -27,7 +27,7 @@ suite("locks", () => {
   test("one at a time, and its file goes with it", async () => {
     const lock = await lockFolder(TEMPORARY, WORK);
     assert.ok(isAtWork(TEMPORARY, WORK));
-    await assert.rejects(lockFolder(TEMPORARY, WORK), /another test is at work in .*process \d+/);
+    await assert.rejects(lockFolder(TEMPORARY, WORK), /another test is running in .*process \d+/);
     await lock.check();
     await lock.release();
     assert.ok(!isAtWork(TEMPORARY, WORK));

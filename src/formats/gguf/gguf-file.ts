@@ -190,7 +190,7 @@ class Cursor {
   }
 
   private list(depth: number): GgufValue[] {
-    if (depth > 2) throw new FormatError("its lists are nested too deep");
+    if (depth > 2) throw new FormatError("its lists are nested too deeply");
     const type = this.u32();
     const items: GgufValue[] = [];
     for (let left = this.count(); left > 0; left--) items.push(this.value(type, depth + 1));
