@@ -4,24 +4,24 @@ import { isIP, isIPv4 } from "node:net";
 import { hostname } from "node:os";
 import { ApiError } from "./api-error.js";
 
-/** Who may ask. */
+/** Who may send requests. */
 export interface AccessOptions {
-  /** The address that is listened on, as it was given. */
+  /** The address that the server listens on, as given. */
   readonly host: string;
-  /** What `Authorization: Bearer` must say; undefined: nobody is asked for it. */
+  /** The key that `Authorization: Bearer` must give; undefined: none is needed. */
   readonly api_key?: string;
-  /** The origin of the pages that may ask beside the server's own; "*": all. */
+  /** The origin of other pages that may send requests besides the server's own; "*": any. */
   readonly cors?: string;
 }
 
-/** Whether a host's name or address is this machine's alone. */
+/** Whether a host's name or address is reachable only from this machine. */
 export function isLoopback(host: string): boolean {
   const name = host.toLowerCase();
   if (isIP(name) > 0) return isIPv4(name) ? name.startsWith("127.") : name === "::1";
   return name === "localhost" || name.endsWith(".localhost");
 }
 
-/** The name or address in a Host header, without port and brackets; undefined where it is none. */
+/** The name or address in a Host header, without port and brackets; undefined if there is none. */
 function nameOf(header = ""): string | undefined {
   const [, address, name] = /^(?:\[([\da-f:.]+)\]|([^:[\]/@\s]+))(?::\d{1,5})?$/i.exec(header) ?? [];
   return (address ?? name)?.toLowerCase();
@@ -40,8 +40,8 @@ export class Access {
   }
 
   /**
-   * Refuses what a web page of somebody else sends through its reader's browser: requests for a host name that leads
-   * here only since its owner says so (DNS rebinding), and requests from other origins.
+   * Refuses what somebody else's web page sends through its reader's browser: requests for a host name that its owner
+   * pointed here (DNS rebinding), and requests from other origins.
    * @throws ApiError
    */
   checkSender({ host, origin }: IncomingHttpHeaders): void {
@@ -61,17 +61,17 @@ export class Access {
     }
   }
 
-  /** @throws ApiError when there is a key and the request has another one or none */
+  /** @throws ApiError when a key is needed and the request has another one or none */
   checkKey({ authorization = "" }: IncomingHttpHeaders): void {
     if (!this.#key) return;
     const [, key] = /^Bearer +(\S.*)$/i.exec(authorization) ?? [];
-    // Of equal length whatever was sent, so that the time says nothing about the key.
+    // Digests have equal lengths, so that the time tells nothing about the key.
     if (key !== undefined && timingSafeEqual(digest(key), this.#key)) return;
     const message = key === undefined ? "an API key is needed: Authorization: Bearer KEY" : "wrong API key";
     throw new ApiError(401, message, { code: "invalid_api_key", headers: { "www-authenticate": "Bearer" } });
   }
 
-  /** The headers that let a page of another origin read the answer. */
+  /** The headers that let an allowed page of another origin read the answer. */
   corsHeaders(origin: string | undefined): Record<string, string> {
     const { cors } = this.#options;
     if (cors === undefined) return {};
@@ -91,12 +91,12 @@ export class Access {
     return cors === "*" || origin === cors;
   }
 
-  /** The page that this server serves; behind a proxy the scheme may be another one. */
+  /** Whether an origin is this server's own page; behind a proxy the scheme may differ. */
   #isOwnOrigin(origin: string, host = ""): boolean {
     return URL.canParse(origin) && new URL(origin).host === host.toLowerCase();
   }
 
-  /** A page cannot know the key: with one, any name will do. */
+  /** Whether a Host header is this server's; with a key any name is allowed, because other pages cannot know the key. */
   #isOwnHost(header: string | undefined): boolean {
     if (this.#key) return true;
     const name = nameOf(header);

@@ -1,19 +1,19 @@
 import { messageOf } from "../system/errors.js";
 
-/** What OpenAI's API says of a failure beside its message. */
+/** What OpenAI's API tells about a failure besides its message. */
 interface ApiErrorDetails {
   /** Default: invalid_request_error, or server_error from 500. */
   readonly type?: string;
-  /** For programs. */
+  /** A code for programs. */
   readonly code?: string;
   /** The field of the request that is at fault. */
   readonly param?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Nothing more is read from this connection. */
+  /** Whether the connection is closed after the answer. */
   readonly closes?: boolean;
 }
 
-/** A request that fails, with its HTTP status; the message is for whoever sent it. */
+/** The failure of a request, with its HTTP status and a message for whoever sent it. */
 export class ApiError extends Error {
   override name = "ApiError";
 
@@ -33,12 +33,12 @@ export class ApiError extends Error {
   }
 }
 
-/** A field of a request that is not what it must be. */
+/** The error for a request's field with an invalid value. */
 export function badField(param: string, message: string, code = "invalid_value"): ApiError {
   return new ApiError(400, message, { param, code });
 }
 
-/** Anything that was thrown, as an answer. */
+/** Any thrown error, as an answer. */
 export function toApiError(error: unknown): ApiError {
   return error instanceof ApiError ? error : new ApiError(500, messageOf(error));
 }

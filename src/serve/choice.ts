@@ -12,23 +12,23 @@ import { type LogprobLists, TokenCollector } from "./logprobs.js";
 import type { CompletionRequest, Prompt, ServedModel } from "./request.js";
 import type { Task } from "./scheduler.js";
 
-/** What writing a text needs of the model. */
+/** The parts of a model that writing a text needs. */
 export interface WritingModel extends ServedModel {
   readonly encoder: ServedModel["encoder"] & Decoding & TokenTexts;
 }
 
-/** A part of a text that is told at once. */
+/** A part of a text, sent at once. */
 export interface Piece {
   readonly text: string;
-  /** The tokens whose text begins in it, where they are asked for. */
+  /** The tokens whose text begins in it, if requested. */
   readonly logprobs: LogprobLists | null;
-  /** OpenAI's word for why the text ends behind it. */
+  /** OpenAI's word for why the text ends after it. */
   readonly finish_reason: string | null;
 }
 
-/** What is told of a text while it is written. */
+/** Called while a text is written. */
 export interface ChoiceListener {
-  /** A token was drawn. */
+  /** Called when a token was drawn. */
   readonly onToken: () => void;
   readonly onPiece: (piece: Piece) => void;
   readonly onEnd: Task["onEnd"];
@@ -42,14 +42,14 @@ const FINISH: Readonly<Record<FinishReason, string>> = {
   interrupted: "length",
 };
 
-/** One of the texts that a request asks for. */
+/** One of the texts that a request wants. */
 export class Choice {
   #sample: Continuation | undefined;
-  /** Its tokens, where log-probabilities are asked for. */
+  /** Collects its tokens, if log-probabilities are requested. */
   readonly #collector: TokenCollector | undefined;
-  /** UTF-16 units of its text that have been told. */
+  /** UTF-16 units of its text that have been sent. */
   #told = 0;
-  /** The prompt's text, until it has been told. */
+  /** The prompt's text, until it has been sent. */
   #echo: string;
 
   constructor(
@@ -68,7 +68,7 @@ export class Choice {
     return this.#sample?.tokens ?? 0;
   }
 
-  /** What the scheduler is to do for it. */
+  /** The task for the scheduler that writes it. */
   task({ onToken, onPiece, onEnd }: ChoiceListener): Task {
     const { prompt, request, begin } = this;
     let isOver = false;
@@ -92,7 +92,7 @@ export class Choice {
         tell(text, finish_reason);
       },
       onEnd: (error) => {
-        if (error === undefined && !isOver) tell("", "length"); // the prompt was all
+        if (error === undefined && !isOver) tell("", "length"); // the prompt was all that was wanted
         onEnd(error);
       },
     };
@@ -102,7 +102,7 @@ export class Choice {
     const all = this.#echo + text;
     this.#echo = "";
     this.#told += all.length;
-    // A token that was begun within a stop text is cut off with it; at any other end all are told.
+    // A token that begins within a stop text is cut off with it; at any other end all are sent.
     const isWhole = finish !== undefined && finish !== "stop";
     return {
       text: all,
@@ -111,7 +111,7 @@ export class Choice {
     };
   }
 
-  /** Collects the prompt's tokens, from the logits behind those before them. */
+  /** Collects the prompt's tokens, each from the logits after the token before it. */
   #promptReader(collector: TokenCollector): NonNullable<Task["onLogits"]> {
     const { ids, first } = this.prompt;
     const { encoder } = this.model;
@@ -127,11 +127,11 @@ export class Choice {
   }
 }
 
-/** The texts that a request asks for, in OpenAI's order: all of the first prompt, then those of the second... */
+/** A request's texts, in OpenAI's order: all of the first prompt, then those of the second ... */
 export function choicesOf(request: CompletionRequest, model: WritingModel): Choice[] {
   const { prompts, n, sampling } = request;
   return prompts.flatMap((prompt, p) => {
-    let shared: Continuations | undefined; // made when the first of them begins: it takes memory
+    let shared: Continuations | undefined; // made when the first of them begins, because it takes memory
     const begin = (number: number) => (): Continuation => {
       shared ??= new Continuations(model.hparams, model.encoder, prompt.ids, sampling);
       return shared.begin(number);

@@ -8,19 +8,19 @@ import type { Metrics } from "./metrics.js";
 import { type CompletionRequest, readRequest } from "./request.js";
 import type { Scheduler } from "./scheduler.js";
 
-/** What answers requests for completions. */
+/** What answering requests for completions needs. */
 export interface Service {
-  /** The name by which requests ask for the model. */
+  /** The model's name in requests. */
   readonly name: string;
   readonly model: WritingModel;
   readonly scheduler: Scheduler;
   readonly metrics: Metrics;
 }
 
-/** A completion in OpenAI's words, whole or in pieces. */
+/** A completion in OpenAI's format, whole or in pieces. */
 class Answer {
   readonly #head: object;
-  /** The texts as far as they are written, where the answer is to be whole. */
+  /** The texts so far, if the answer is sent whole. */
   readonly #whole: Piece[];
 
   constructor(
@@ -50,13 +50,13 @@ class Answer {
     return { ...this.#head, choices, usage: this.#usage() };
   }
 
-  /** A piece alone. */
+  /** A single piece, for a stream. */
   piece({ index }: Choice, piece: Piece): object {
     const usage = this.request.include_usage && { usage: null };
     return { ...this.#head, choices: [{ index, ...piece }], ...usage };
   }
 
-  /** The last piece, where it was asked for. */
+  /** The stream's last piece with the counts of tokens, if requested. */
   usage(): object | undefined {
     return this.request.include_usage ? { ...this.#head, choices: [], usage: this.#usage() } : undefined;
   }
@@ -80,9 +80,9 @@ function stopwatch({ firstToken, perToken }: Metrics, started: number): () => vo
 }
 
 /**
- * Answers a request for completions, and gives it up when the client goes away.
- * @param body as JSON has it
- * @throws ApiError where nothing has been sent yet
+ * Answers a request for completions; aborts it when the client disconnects.
+ * @param body the parsed JSON
+ * @throws ApiError if nothing has been sent yet
  */
 export async function complete(service: Service, body: unknown, response: ServerResponse): Promise<void> {
   const started = performance.now();
@@ -142,7 +142,7 @@ export async function complete(service: Service, body: unknown, response: Server
   }
 }
 
-/** Server-sent events; a proxy is asked not to hold them back. */
+/** Begins a stream of server-sent events, and asks proxies not to buffer it. */
 function beginStream(response: ServerResponse): void {
   response.writeHead(200, {
     "content-type": "text/event-stream; charset=utf-8",
@@ -152,7 +152,7 @@ function beginStream(response: ServerResponse): void {
   response.flushHeaders();
 }
 
-/** The queue is full: when to try again, by what requests have taken so far. */
+/** The error for a full queue, with a time to retry estimated from the requests so far. */
 function tooBusy({ scheduler, metrics }: Service): ApiError {
   const { running, waiting } = scheduler;
   const seconds = (metrics.request.mean * (running + waiting)) / Math.max(1, running);

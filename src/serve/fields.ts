@@ -2,11 +2,12 @@ import { isBias } from "../sampling/draw.js";
 import { type NumberRule, obeys, wanted } from "../sampling/number-rule.js";
 import { SAMPLING_OPTIONS } from "../sampling/options.js";
 import { quote } from "../system/errors.js";
+import { isObject } from "../system/json.js";
 import { ApiError, badField } from "./api-error.js";
 
-/** The most of what one request can ask for. */
+/** The most that one request can ask for. */
 export const LIMITS = { max_tokens: 16_384, choices: 128, logprobs: 20, stop: 64 } as const;
-/** Says what a value must be, if it is not. */
+/** Says what a value must be; undefined if it is that. */
 type Check = (value: unknown) => string | undefined;
 
 const check =
@@ -18,8 +19,6 @@ const whole = (min: number, max: number): Check => number({ type: "whole", min, 
 export const isText = (value: unknown): value is string => typeof value === "string";
 export const isIds = (value: unknown): value is number[] =>
   Array.isArray(value) && value.length > 0 && value.every((id) => Number.isSafeInteger(id) && id >= 0);
-const isTable = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 const flag = check("true or false", (value) => typeof value === "boolean");
 const text = check("a text", isText);
 
@@ -28,7 +27,7 @@ const STOP = `a text or a list of at most ${LIMITS.stop} texts, none of them emp
 const BIAS = "an object from token ids to numbers from -1e9 to 1e9";
 const isStop = (value: unknown): value is string => isText(value) && value !== "";
 
-/** THE table of a request's fields. A field that is null counts as one that is not there. */
+/** The one table of a request's fields. A field that is null counts as missing. */
 const FIELDS: Readonly<Record<string, Check>> = {
   model: text,
   prompt: check(
@@ -45,7 +44,7 @@ const FIELDS: Readonly<Record<string, Check>> = {
   stream_options: check(
     "an object with include_usage: true or false",
     (value) =>
-      isTable(value) &&
+      isObject(value) &&
       Object.entries(value).every(([name, each]) => name === "include_usage" && typeof each === "boolean"),
   ),
   echo: flag,
@@ -57,9 +56,9 @@ const FIELDS: Readonly<Record<string, Check>> = {
   logit_bias: check(
     BIAS,
     (value) =>
-      isTable(value) && Object.entries(value).every(([id, bias]) => /^\d{1,9}$/.test(id) && isBias(bias)),
+      isObject(value) && Object.entries(value).every(([id, bias]) => /^\d{1,9}$/.test(id) && isBias(bias)),
   ),
-  suffix: check("left out: the model continues a text and fills no gap", (value) => value === ""),
+  suffix: check("left out: the model continues texts but does not fill gaps", (value) => value === ""),
   user: text,
   seed: number(SAMPLING_OPTIONS.seed.rule),
   temperature: number(SAMPLING_OPTIONS.temperature.rule),
@@ -74,7 +73,7 @@ const FIELDS: Readonly<Record<string, Check>> = {
   show_special: flag,
 };
 
-/** The fields of a request by their types, as the table has checked them. */
+/** A request's fields, with the types that the table has checked. */
 export interface Fields {
   readonly model?: string;
   readonly prompt?: string | readonly number[] | readonly (string | readonly number[])[];
@@ -102,7 +101,7 @@ export interface Fields {
 
 /** @throws ApiError that names the first field at fault */
 export function checkFields(body: unknown): Fields {
-  if (!isTable(body)) throw new ApiError(400, `the body must be a JSON object, not ${quote(body, 40)}`);
+  if (!isObject(body)) throw new ApiError(400, `the body must be a JSON object, not ${quote(body, 40)}`);
   const given = Object.entries(body).filter(([, value]) => value !== null);
   for (const [name, value] of given) {
     if (!Object.hasOwn(FIELDS, name)) {

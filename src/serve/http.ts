@@ -5,27 +5,27 @@ import { ApiError } from "./api-error.js";
 
 /** How slow a client may be. */
 export interface Patience {
-  /** Milliseconds for the head of a request. */
+  /** Milliseconds for a request's headers. */
   readonly head: number;
-  /** Milliseconds for all of it. */
+  /** Milliseconds for the whole request. */
   readonly request: number;
-  /** Milliseconds without reading any of an answer. */
+  /** Milliseconds without reading any of the answer. */
   readonly reading: number;
-  /** Bytes of an answer that wait to be read. */
+  /** Unread bytes of an answer. */
   readonly unread: number;
 }
 
 export const PATIENCE: Patience = { head: 10_000, request: 30_000, reading: 30_000, unread: 1 << 20 };
-/** Bytes of a request's body: 128 prompts of 1,024 ids and more. */
+/** The most bytes in a request's body: more than 128 prompts of 1,024 ids. */
 const BODY_BYTES = 1 << 20;
 
-/** Reads a request's body. @throws ApiError where it is too large, or no JSON */
+/** Reads a request's body. @throws ApiError when it is too large, or not JSON */
 export function readJson(request: IncomingMessage): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const tooLarge = new ApiError(413, `the body is larger than ${BODY_BYTES >> 20} MiB`);
     if (Number(request.headers["content-length"] ?? 0) > BODY_BYTES) return reject(tooLarge);
     if ((request.headers["content-encoding"] ?? "identity") !== "identity") {
-      return reject(new ApiError(415, "compressed bodies are not read"));
+      return reject(new ApiError(415, "compressed bodies are not supported"));
     }
     const chunks: Buffer[] = [];
     let size = 0;
@@ -34,13 +34,11 @@ export function readJson(request: IncomingMessage): Promise<unknown> {
       chunks.push(chunk);
       if (size <= BODY_BYTES) return;
       chunks.length = 0;
-      request.off("data", take).resume(); // the rest goes nowhere
+      request.off("data", take).resume(); // discards the rest
       reject(tooLarge);
     };
     request.on("data", take);
-    request
-      .once("error", reject)
-      .once("close", () => reject(new ApiError(400, "the request was not finished")));
+    request.once("error", reject).once("close", () => reject(new ApiError(400, "the request ended early")));
     request.once("end", () => {
       try {
         resolve(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks))));
@@ -52,7 +50,7 @@ export function readJson(request: IncomingMessage): Promise<unknown> {
   });
 }
 
-/** Drops a client that does not read its answer: it may be slow, but not stand still, nor fall far behind. */
+/** Drops a client that does not read its answer: one may be slow, but not stand still or fall far behind. */
 export function watchReader(response: ServerResponse, { reading, unread }: Patience): void {
   let before = -1;
   const timer = setInterval(() => {
@@ -65,7 +63,7 @@ export function watchReader(response: ServerResponse, { reading, unread }: Patie
   const write = response.write.bind(response);
   response.write = ((chunk: string | Uint8Array) => {
     if (response.writableLength > unread) response.socket?.destroy();
-    // As bytes: of strings that wait Node counts characters, of those written bytes, and the two would never agree.
+    // As bytes: Node counts waiting strings in characters but written ones in bytes, and the two would never agree.
     return write(typeof chunk === "string" ? Buffer.from(chunk) : chunk);
   }) as typeof response.write;
   response.once("close", () => clearInterval(timer));
@@ -75,13 +73,13 @@ export function sendJson(response: ServerResponse, status: number, body: object,
   response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
 }
 
-/** Why the server cannot listen, for the user. */
+/** The error when the server cannot listen. */
 export function listenError(error: unknown, host: string, port: number): UserError {
   const { code } = error as NodeJS.ErrnoException;
   const where = `${isIPv6(host) ? `[${host}]` : host}:${port}`;
   const reasons: Record<string, [string, string]> = {
     EADDRINUSE: [`${where} is in use`, `choose another ${option("port")}`],
-    EACCES: [`${where} needs more rights`, `choose a ${option("port")} above 1023`],
+    EACCES: [`${where} needs administrator rights`, `choose a ${option("port")} above 1023`],
     EADDRNOTAVAIL: [
       `${host} is not an address of this machine`,
       `use ${option("host", "0.0.0.0")} for all of them`,

@@ -1,7 +1,7 @@
 /** A histogram's upper bounds, in seconds. */
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
-/** How often values came up to each of some bounds. */
+/** Counts values up to each bound. */
 class Histogram {
   readonly #counts = new Array<number>(SECONDS.length).fill(0);
   #sum = 0;
@@ -17,7 +17,7 @@ class Histogram {
     return this.#count === 0 ? 0 : this.#sum / this.#count;
   }
 
-  /** The samples that Prometheus expects. */
+  /** The histogram in Prometheus's format. */
   lines(name: string): string[] {
     return [
       ...SECONDS.map((bound, i) => `${name}_bucket{le="${bound}"} ${this.#counts[i]}`),
@@ -28,7 +28,7 @@ class Histogram {
   }
 }
 
-/** A number of now, or one that only rises. */
+/** A gauge, a number of the moment, or a counter, which only rises. */
 export interface Measured {
   readonly name: string;
   readonly help: string;
@@ -36,19 +36,19 @@ export interface Measured {
   readonly value: number;
 }
 
-/** What the server tells Prometheus of its requests. */
+/** The server's metrics for Prometheus. */
 export class Metrics {
   readonly firstToken = new Histogram();
   readonly perToken = new Histogram();
   readonly request = new Histogram();
   readonly #answers = new Map<number, number>();
 
-  /** An answer was begun. */
+  /** Counts an answer. */
   answered(status: number): void {
     this.#answers.set(status, (this.#answers.get(status) ?? 0) + 1);
   }
 
-  /** Everything in Prometheus's text format. @param measured what others count */
+  /** All metrics in Prometheus's text format. @param measured metrics from elsewhere */
   text(measured: readonly Measured[]): string {
     const head = (name: string, type: string, help: string): string[] => [
       `# HELP ${name} ${help}`,
@@ -74,7 +74,7 @@ export class Metrics {
   }
 }
 
-/** What Prometheus's own clients tell of the process. */
+/** The process's metrics, as Prometheus's own clients report them. */
 export function processMetrics(): Measured[] {
   const { user, system } = process.cpuUsage();
   return [

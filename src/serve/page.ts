@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 
-/** A file that a browser asks for. */
+/** A file of the page. */
 export interface PageFile {
   readonly type: string;
   readonly body: Buffer;
 }
 
-/** Where they are read from, once, at the start: no request leads to a file. */
+/** Their folder, read once at the start, so that no request opens a file. */
 const FOLDER = new URL("../../page/", import.meta.url);
 const FILES = [
   { path: "/", name: "index.html", type: "text/html; charset=utf-8" },
@@ -14,7 +14,7 @@ const FILES = [
   { path: "/page.css", name: "page.css", type: "text/css; charset=utf-8" },
 ] as const;
 
-/** What the page may do: run its own script, use its own style, ask this server, and nothing else. */
+/** Lets the page only run its own script, use its own style and send requests to this server. */
 export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy":
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -24,14 +24,14 @@ export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   "cache-control": "no-cache",
 };
 
-/** The page's files by the paths that they are asked for by; those that were not built are not there. */
+/** The page's files by URL path, as far as they were built. */
 export function readPage(): ReadonlyMap<string, PageFile> {
   const files = new Map<string, PageFile>();
   for (const { path, name, type } of FILES) {
     try {
       files.set(path, { type, body: readFileSync(new URL(name, FOLDER)) });
     } catch {
-      // Not built: it is asked for in vain.
+      // Not built: requests for it get 404.
     }
   }
   return files;

@@ -1,15 +1,15 @@
 import type { Engine, Sequence } from "../model/engine.js";
 
-/** Engines keep keys and values in pages of so many positions. */
+/** Positions in an engine's page of keys and values. */
 const PAGE = 32;
 
-/** A sequence and the tokens that it has read, or will have read when it has come so far. */
+/** A sequence, and the tokens that it has read or is about to read. */
 interface Kept {
   readonly sequence: Sequence;
   readonly ids: readonly number[];
 }
 
-/** How many ids two lists have in common from the beginning. */
+/** The length of two lists' common prefix. */
 export function commonLength(a: readonly number[], b: readonly number[]): number {
   const most = Math.min(a.length, b.length);
   let length = 0;
@@ -20,31 +20,31 @@ export function commonLength(a: readonly number[], b: readonly number[]): number
 const roomOf = (ids: readonly number[]): number => Math.ceil(ids.length / PAGE) * PAGE;
 
 /**
- * Sequences that were read lately, so that what begins with the same tokens need not be computed again. Those used
- * least recently are freed when there are too many.
+ * Keeps recent sequences, so that prompts with the same beginning need not be computed again. Frees the least recently
+ * used when there are too many.
  */
 export class PrefixCache {
-  /** The least recently used first. */
+  /** Least recently used first. */
   #kept: Kept[] = [];
   #tokens = 0;
 
-  /** @param capacity tokens that may be kept; what sequences share is counted for each */
+  /** @param capacity the most tokens kept; those that sequences share count for each */
   constructor(
     private readonly engine: Engine,
     private readonly capacity: number,
   ) {}
 
-  /** Tokens that are kept, in whole pages. */
+  /** Tokens kept, in whole pages. */
   get tokens(): number {
     return this.#tokens;
   }
 
-  /** How many of the ids' first tokens, at most `most`, one of the sequences has read. */
+  /** The longest prefix of the ids, at most `most` tokens, that a kept sequence has read. */
   find(ids: readonly number[], most: number): number {
     return Math.max(0, ...this.#kept.map((kept) => Math.min(commonLength(kept.ids, ids), most)));
   }
 
-  /** A sequence that has read the first `length` of the ids, as find() said: a copy, or a kept one that ends there. */
+  /** A sequence that has read the first `length` ids, from find(): a copy, or a kept one that ends there. */
   take(ids: readonly number[], length: number): Sequence {
     const index = this.#kept.findLastIndex((kept) => commonLength(kept.ids, ids) >= length);
     const kept = this.#kept[index];
@@ -59,7 +59,7 @@ export class PrefixCache {
 
   /** Keeps a sequence that nobody is using, or frees it. @param ids what it has read */
   keep(sequence: Sequence, ids: readonly number[]): void {
-    // Of two that begin alike the longer one does for both.
+    // A sequence that is a prefix of another is not needed.
     for (let i = this.#kept.length - 1; i >= 0; i--) {
       const common = commonLength(this.#kept[i].ids, ids);
       if (common === ids.length) {
@@ -78,7 +78,7 @@ export class PrefixCache {
     while (this.#tokens > this.capacity) this.engine.free(this.#remove(0).sequence);
   }
 
-  /** Frees all; whether there were any. */
+  /** Frees all sequences. @returns whether there were any */
   clear(): boolean {
     const wasEmpty = this.#kept.length === 0;
     while (this.#kept.length > 0) this.engine.free(this.#remove(0).sequence);

@@ -7,7 +7,7 @@ import { type PromptEncoder, promptIds, textIds } from "../sampling/prompt.js";
 import { badField } from "./api-error.js";
 import { checkFields, isIds, isText, LIMITS } from "./fields.js";
 
-/** What reading a request needs of the model. */
+/** The parts of a model that reading a request needs. */
 export interface ServedModel {
   readonly encoder: PromptEncoder & { decode(ids: Iterable<number>): string };
   readonly hparams: Hparams;
@@ -17,31 +17,31 @@ export interface ServedModel {
 export interface Prompt {
   readonly ids: readonly number[];
   readonly text: string;
-  /** The place of the text's first token among the ids: the model's beginning of texts stands before it. */
+  /** The index of the text's first token in the ids, after the tokens that begin a text. */
   readonly first: number;
-  /** How many tokens it counts for. */
+  /** The tokens it counts for. */
   readonly tokens: number;
 }
 
-/** A request for completions, checked. */
+/** A checked request for completions. */
 export interface CompletionRequest {
   readonly model: string | undefined;
   readonly prompts: readonly Prompt[];
-  /** Samples of each prompt: the k-th is the k-th that the command line writes with the same seed. */
+  /** Samples per prompt: the k-th is the k-th that the command line writes with the same seed. */
   readonly n: number;
   readonly max_tokens: number;
   readonly echo: boolean;
-  /** How many alternatives of each token are told; undefined: no log-probabilities. */
+  /** Alternatives per token; undefined: no log-probabilities. */
   readonly logprobs: number | undefined;
   readonly stream: boolean;
   readonly include_usage: boolean;
   readonly sampling: ContinuationOptions;
 }
 
-/** What OpenAI's API writes where max_tokens is not given. */
+/** OpenAI's default for max_tokens. */
 const DEFAULT_MAX_TOKENS = 16;
 
-/** A prompt's tokens. @throws ApiError where there are more than the context holds, or the model has no such token */
+/** A prompt's tokens. @throws ApiError when they do not fit the context, or the model lacks one */
 function readPrompt(model: ServedModel, prompt: string | readonly number[], special?: boolean): Prompt {
   const { encoder, hparams } = model;
   const { n_ctx, n_vocab } = hparams;
@@ -64,8 +64,8 @@ function readPrompt(model: ServedModel, prompt: string | readonly number[], spec
 }
 
 /**
- * A text whose tokens are all to be scored, as `gpt2 score` does it: behind the token that a text begins from.
- * Otherwise a text's first token has nothing before it, and no probability.
+ * A prompt whose tokens are all scored, as by `gpt2 score`: after the token that a text begins from, without which its
+ * first token would have no probability.
  */
 function behindStart({ encoder }: ServedModel, prompt: Prompt): Prompt {
   const { startOfText } = encoder;
@@ -76,7 +76,7 @@ function behindStart({ encoder }: ServedModel, prompt: Prompt): Prompt {
 
 /**
  * Reads a request for completions.
- * @param body as JSON has it
+ * @param body the parsed JSON
  * @throws ApiError that says what is wrong with it
  */
 export function readRequest(body: unknown, model: ServedModel): CompletionRequest {

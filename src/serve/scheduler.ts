@@ -3,65 +3,65 @@ import type { Engine, Sequence, Step } from "../model/engine.js";
 import type { Advance, Continuation } from "../sampling/continuation.js";
 import { commonLength, PrefixCache } from "./prefix-cache.js";
 
-/** One sequence that is asked for: a continuation of a prompt, or what the model makes of the prompt itself. */
+/** A sequence to compute: a prompt's continuation, or the logits of the prompt itself. */
 export interface Task {
   /** 1 to n_ctx token ids. */
   readonly prompt: readonly number[];
-  /** Begins the sample, once, when the prompt has been read; undefined: the prompt is all that is read. */
+  /** Begins the sample, once the prompt has been read; undefined: only the prompt is read. */
   readonly begin?: () => Continuation;
-  /** Told the logits [n_vocab] behind each token of the prompt, in order; valid during the call. */
+  /** Called with the logits [n_vocab] after each token of the prompt, in order; valid during the call. */
   readonly onLogits?: (position: number, logits: Float32Array) => void;
-  /** Told what each token adds, the last time with a finish_reason. */
+  /** Called with what each token adds, the last time with a finish_reason. */
   readonly onAdvance?: (advance: Advance) => void;
-  /** It is over, and nothing more is told. @param error why it was given up; undefined: it is done */
+  /** Called last. @param error why the task was abandoned; undefined: it is done */
   readonly onEnd: (error?: unknown) => void;
 }
 
 export interface SchedulerOptions {
-  /** Sequences that are computed at once. */
+  /** The most sequences computed at once. */
   readonly max_batch: number;
-  /** Sequences that may wait for a place. */
+  /** The most sequences that wait for a place. */
   readonly queue: number;
-  /** Memory for keys and values of sequences that are over, in case the next one begins alike. */
+  /** Memory for keys and values of finished sequences, in case the next one begins alike. */
   readonly cache_megabytes: number;
 }
 
-/** What has been computed since the start. */
+/** Work done since the start. */
 export interface SchedulerCounts {
-  /** Tokens of prompts that were read. */
+  /** Tokens of prompts read. */
   prompt: number;
   /** Tokens of prompts that another sequence had read before. */
   reused: number;
-  /** Tokens that were drawn. */
+  /** Tokens drawn. */
   drawn: number;
-  /** Passes, and the sequences in them: their quotient is the batch. */
+  /** Passes, and the sequences in them: rows / passes is the mean batch. */
   passes: number;
   rows: number;
 }
 
 /**
- * Tokens of prompts that a pass reads: so few beside texts that are being written that a pass takes about twice as
- * long as without them; more where nobody waits for the next token.
+ * Tokens of prompts that a pass reads while texts are being written: so few that the pass takes about twice as long as
+ * without them. When nobody waits for the next token, it reads more.
  */
 const BESIDE = 32;
 const ALONE = 128;
-/** Of a prompt whose every logit is looked at: [SCORED, n_vocab] floats are in memory at a time. */
+/** Tokens that a pass reads of a prompt with all logits wanted: [SCORED, n_vocab] floats are in memory at a time. */
 const SCORED = 32;
 /** A copy of a sequence costs as much as reading a few tokens. */
 const WORTH_COPYING = 8;
 /**
- * Turns of the event loop between passes. One turn accepts a connection, the next reads from it: with one turn a
- * pass, a request would wait for two or three passes before it is heard.
+ * Turns of the event loop between passes. One turn accepts a connection, the next reads from it: with one turn per
+ * pass, a request would wait for two or three passes.
  */
 const TURNS = 4;
 
-/** A task that waits or runs. */
+/** A waiting or running task. */
 class Entry {
-  /** Undefined until it has begun to be read. */
+  /** Undefined until reading begins. */
   sequence: Sequence | undefined;
   /** Undefined while its prompt is read. */
   sample: Continuation | undefined;
-  /** The tokens that are to be read before the next one is drawn, those that the sequence has read among them. */
+  /** All tokens to read before the next is drawn, including those already read. */
   context: number[];
   isAborted = false;
 
@@ -82,9 +82,9 @@ interface Share {
 }
 
 /**
- * Continuous batching: computes the tasks of many requests side by side. A sequence joins at the next token and
- * leaves when it is done; prompts are read in pieces between tokens, beginning where a sequence that runs or was
- * kept has read the same tokens. First come, first served. It knows engines and samples, nothing of requests.
+ * Continuous batching: computes the tasks of many requests side by side, first come, first served. A sequence joins at
+ * the next token and leaves when it is done. Prompts are read in pieces between tokens, starting after the prefix that a
+ * running or kept sequence has read. Knows engines and samples, not requests.
  */
 export class Scheduler {
   readonly counts: SchedulerCounts = { prompt: 0, reused: 0, drawn: 0, passes: 0, rows: 0 };
@@ -102,7 +102,7 @@ export class Scheduler {
 
   constructor(engine: Engine, options: SchedulerOptions) {
     const { n_layer, n_embd } = engine.hparams;
-    const tokenBytes = 2 * n_layer * n_embd * 4; // a key and a value a layer
+    const tokenBytes = 2 * n_layer * n_embd * 4; // a key and a value per layer
     this.#engine = engine;
     this.#options = options;
     this.#cache = new PrefixCache(engine, Math.floor((options.cache_megabytes * 1e6) / tokenBytes));
@@ -110,34 +110,34 @@ export class Scheduler {
     this.#ended = this.#loop();
   }
 
-  /** The most sequences that are taken at a time. */
+  /** The most sequences taken at a time. */
   get capacity(): number {
     return this.#options.max_batch + this.#options.queue;
   }
 
-  /** Sequences that are being computed. */
+  /** Sequences being computed. */
   get running(): number {
     return this.#running.length;
   }
 
-  /** Sequences that wait for a place. */
+  /** Sequences waiting for a place. */
   get waiting(): number {
     return this.#waiting.length;
   }
 
-  /** Tokens whose keys and values are kept for those that begin alike. */
+  /** Tokens whose keys and values are kept for sequences that begin alike. */
   get cached(): number {
     return this.#cache.tokens;
   }
 
-  /** Why the engine could not compute a single sequence the last time it tried. */
+  /** Why the engine last failed to compute a single sequence. */
   get failure(): unknown {
     return this.#failure;
   }
 
   /**
-   * Takes tasks, all or none.
-   * @returns what gives them up: within a token they are gone, and told nothing more; undefined where the queue is full
+   * Takes all tasks or none.
+   * @returns a function that abandons them within a token, without further calls; undefined if the queue is full
    */
   add(tasks: readonly Task[]): (() => void) | undefined {
     if (this.#running.length + this.#waiting.length + tasks.length > this.capacity) return undefined;
@@ -152,7 +152,7 @@ export class Scheduler {
     };
   }
 
-  /** Gives up every task for this reason, and frees all sequences. */
+  /** Abandons every task for this reason, and frees all sequences. */
   async close(reason: Error): Promise<void> {
     this.#closing ??= reason;
     this.#wake();
@@ -176,7 +176,7 @@ export class Scheduler {
     this.#cache.clear();
   }
 
-  /** Lets aborted tasks go, and the first that wait take the free places. */
+  /** Drops aborted tasks, and lets waiting ones take the free places. */
   #admit(): void {
     for (const entry of this.#running.filter(({ isAborted }) => isAborted)) this.#leave(entry);
     this.#running.push(...this.#waiting.splice(0, Math.max(0, this.#places - this.#running.length)));
@@ -184,16 +184,16 @@ export class Scheduler {
   }
 
   /**
-   * Gives an entry its sequence, from where its tokens have been read before. Where one that runs is about to read
-   * more of them than any has read, it waits for that one.
+   * Gives an entry its sequence, starting after the tokens that another has read. If a running one is about to read more
+   * of them than any has, waits for that one.
    */
   #start(entry: Entry): void {
     const { task, context } = entry;
     if (task.onLogits && !entry.sample) {
-      entry.sequence = this.#engine.createSequence(); // every position's logits are wanted
+      entry.sequence = this.#engine.createSequence(); // all positions' logits are wanted
       return;
     }
-    const most = context.length - 1; // the last token is read for its logits
+    const most = context.length - 1; // the last token must be read for its logits
     const kept = this.#cache.find(context, most);
     let read = 0;
     let soon = 0;
@@ -214,12 +214,12 @@ export class Scheduler {
     this.counts.reused += entry.sequence?.length ?? 0;
   }
 
-  /** Cuts the next pass: a token of each text, and pieces of the prompts, shared evenly among them. */
+  /** Plans the next pass: a token of each text, and pieces of the prompts in even shares. */
   #share(): Share[] {
     const ready = this.#running.filter(({ sequence, unread }) => sequence && unread > 0);
     const isWriting = ready.some(({ sample, unread }) => sample && unread === 1);
     let budget = isWriting ? BESIDE : ALONE;
-    // Those with little left first: what they do not need is the others'.
+    // Those with little left first: the others share what these do not need.
     const readers = ready.filter(({ unread }) => unread > 1).sort((a, b) => a.unread - b.unread);
     const pieces = new Map<Entry, number>();
     for (const [i, entry] of readers.entries()) {
@@ -235,7 +235,7 @@ export class Scheduler {
     });
   }
 
-  /** One pass over all sequences that run; a second one for prompts of which every logit is looked at. */
+  /** One pass over all running sequences, and a second for prompts with all logits wanted. */
   async #pass(): Promise<void> {
     const shares = this.#share();
     const isScored = ({ entry }: Share): boolean => entry.task.onLogits !== undefined && !entry.sample;
@@ -247,7 +247,7 @@ export class Scheduler {
     this.counts.rows += shares.length;
   }
 
-  /** Computes shares and draws what follows from them; whether it could. */
+  /** Computes shares and draws the next tokens. @returns whether it could */
   async #compute(shares: readonly Share[], wanted: "last" | "all"): Promise<boolean> {
     if (shares.length === 0) return true;
     const before = shares.map(({ sequence }) => sequence.length);
@@ -300,7 +300,7 @@ export class Scheduler {
     entry.context = [...ids];
   }
 
-  /** Ends an entry; its sequence is kept for those that begin alike. */
+  /** Ends an entry, and keeps its sequence for others that begin alike. */
   #leave(entry: Entry, error?: unknown): void {
     this.#running = this.#running.filter((other) => other !== entry);
     const { sequence, context, isAborted, task } = entry;
@@ -311,8 +311,8 @@ export class Scheduler {
   }
 
   /**
-   * A pass failed: most likely there is no memory for so many keys and values. What was kept goes first, then the
-   * youngest sequence, which is read again when another has left; one that cannot be computed alone is given up.
+   * Frees memory after a failed pass, which most likely had none left for keys and values: first the kept sequences, then
+   * the youngest running one, which is read again once another has left. One that fails alone is abandoned.
    */
   #makeRoom(error: unknown): void {
     if (this.#cache.clear()) return;

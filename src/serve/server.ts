@@ -12,14 +12,14 @@ import { PAGE_HEADERS, readPage } from "./page.js";
 import { Scheduler, type SchedulerOptions } from "./scheduler.js";
 
 export interface ServerOptions extends AccessOptions, SchedulerOptions {
-  /** The name by which requests ask for the model. */
+  /** The model's name in requests. */
   readonly name: string;
   /** 0 lets the system choose one. */
   readonly port: number;
-  /** Seconds that requests are given to finish when the server ends. */
+  /** Seconds that requests have to finish when the server closes. */
   readonly grace: number;
   readonly patience?: Partial<Patience>;
-  /** Told of faults of ours, which clients learn little of. */
+  /** Called with internal errors, of which clients are told little. */
   readonly onFault?: (line: string) => void;
 }
 
@@ -50,7 +50,7 @@ export class ModelServer {
     const patience = { ...PATIENCE, ...options.patience };
     this.#server = createServer(
       {
-        keepAlive: true, // a peer that is gone without a word is found
+        keepAlive: true, // notices peers that vanish silently
         keepAliveInitialDelay: patience.reading,
         headersTimeout: patience.head,
         requestTimeout: patience.request,
@@ -65,7 +65,7 @@ export class ModelServer {
   }
 
   /**
-   * Starts to listen.
+   * Starts listening.
    * @throws UserError when it cannot
    */
   static async start(model: LoadedModel, options: ServerOptions): Promise<ModelServer> {
@@ -87,7 +87,7 @@ export class ModelServer {
     return `http://${isIPv6(address) ? `[${address}]` : address}:${port}`;
   }
 
-  /** Takes no more requests; those that run are given `grace` seconds, then given up. */
+  /** Takes no more requests; gives running ones `grace` seconds, then aborts them. */
   async close(): Promise<void> {
     this.#isClosing = true;
     const closed = new Promise((resolve) => this.#server.close(resolve));
@@ -102,7 +102,7 @@ export class ModelServer {
     await this.#service.scheduler.close(reason);
     await Promise.allSettled(this.#completing);
     this.#server.closeIdleConnections();
-    setTimeout(() => this.#server.closeAllConnections(), 1000).unref(); // for whoever does not read the end
+    setTimeout(() => this.#server.closeAllConnections(), 1000).unref(); // for clients that do not read the end
     await closed;
   }
 
@@ -136,7 +136,7 @@ export class ModelServer {
     else sendJson(response, error.status, error.body, error.details.headers);
   }
 
-  /** What answers at a path. @throws ApiError where nothing does */
+  /** The handler for a path. @throws ApiError if there is none */
   #route(path: string, method: string): Handler {
     const isRead = method === "GET" || method === "HEAD";
     const only = (allowed: string, isAllowed: boolean, handler: Handler): Handler => {
@@ -164,7 +164,7 @@ export class ModelServer {
       case "/v1/completions":
         return only("POST", method === "POST", (request, response) => this.#complete(request, response));
       case "/v1/chat/completions":
-        throw new ApiError(404, "this model continues texts and has learned no chat: use /v1/completions", {
+        throw new ApiError(404, "this model continues texts and cannot chat: use /v1/completions", {
           code: "not_a_chat_model",
         });
     }
@@ -188,7 +188,7 @@ export class ModelServer {
     }
   }
 
-  /** 200 while requests are answered. */
+  /** Answers 200 while requests are taken. */
   #health(response: ServerResponse): void {
     const { failure } = this.#service.scheduler;
     if (this.#isClosing) sendJson(response, 503, { status: "shutting down" });

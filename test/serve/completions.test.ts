@@ -411,7 +411,7 @@ describe("wrong requests", () => {
     [{ n: 0 }, "n", /^n must be a whole number from 1 to 128/],
     [{ n: 100, prompt: ["a", "b"] }, "n", /^2 prompts times n 100 are more than 128 texts$/],
     [{ best_of: 3 }, "best_of", /^best_of is not supported/],
-    [{ suffix: "x" }, "suffix", /fills no gap/],
+    [{ suffix: "x" }, "suffix", /does not fill gaps/],
     [{ stop: ["a", ""] }, "stop", /^stop must be/],
     [{ stop: [1] }, "stop", /^stop must be/],
     [{ seed: 1.5 }, "seed", /^seed must be a whole number/],

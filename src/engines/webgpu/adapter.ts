@@ -18,9 +18,9 @@ interface WebgpuPackage {
   readonly globals: object;
 }
 
-/** A GPU that was found. */
+/** A GPU found on this machine. */
 export interface FoundGpu {
-  /** As Dawn lists it and `gpu` takes it, e.g. "NVIDIA H200". */
+  /** The name that Dawn lists and `gpu` accepts, e.g. "NVIDIA H200". */
   readonly name: string;
   /** Whether it is software on the processor: SwiftShader, lavapipe, Windows' WARP. */
   readonly isSoftware: boolean;
@@ -36,8 +36,8 @@ export interface FoundGpu {
 const isWebgpuInstalled = (): boolean => isInstalled(WEBGPU_PACKAGE);
 
 /**
- * Whether Linux's loader knows libvulkan.so.1; true where that cannot be told. Dawn prints two lines when it is
- * missing, so we look first.
+ * Whether Linux's loader finds libvulkan.so.1; true if that cannot be determined. Checked because Dawn prints two lines
+ * when it is missing.
  */
 function hasVulkanLoader(): boolean {
   if (process.platform !== "linux") return true;
@@ -53,8 +53,8 @@ function hasVulkanLoader(): boolean {
 }
 
 /**
- * The files by which Vulkan's loader on Linux knows drivers; undefined elsewhere. Dawn prints three lines when there
- * are none, so we look first.
+ * The files by which Vulkan's loader on Linux finds drivers; undefined elsewhere. Checked because Dawn prints three lines
+ * when there are none.
  * Source: the Vulkan-Loader's docs/LoaderDriverInterface.md, "Driver Discovery".
  */
 function vulkanDrivers({ env, platform } = process): string[] | undefined {
@@ -76,16 +76,16 @@ function vulkanDrivers({ env, platform } = process): string[] | undefined {
         .filter((name) => name.endsWith(".json"))
         .map((name) => join(folder, name));
     } catch {
-      return []; // not there, or not ours to read
+      return []; // missing, or unreadable
     }
   });
   return [...list("VK_ADD_DRIVER_FILES", ""), ...found];
 }
 
-/** Files of drivers that are software: lavapipe's and SwiftShader's. */
+/** Files of software drivers: lavapipe's and SwiftShader's. */
 const SOFTWARE_DRIVER = /\blvp_|lavapipe|swiftshader/;
 
-/** Whether a GPU may be here that nobody has named: WebGPU is installed, and so is a driver that is not software. */
+/** Whether a GPU may be available: WebGPU is installed, and so is a driver that is not software. */
 export function mayHaveGpu(): boolean {
   if (!isWebgpuInstalled()) return false;
   const drivers = vulkanDrivers();
@@ -96,7 +96,7 @@ export function mayHaveGpu(): boolean {
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|\bwarp\b|software/i;
 
 /**
- * Whether an adapter is software on the processor. isFallbackAdapter alone does not tell: not every driver sets it.
+ * Whether an adapter is software on the processor. isFallbackAdapter is not enough: not every driver sets it.
  */
 export function isSoftwareAdapter(info: {
   readonly vendor: string;
@@ -133,7 +133,7 @@ async function loadPackage(): Promise<WebgpuPackage> {
   }
 }
 
-/** The adapters' names as Dawn lists them. */
+/** The adapters' names, as Dawn lists them. */
 async function listNames({ create }: WebgpuPackage): Promise<string[]> {
   try {
     await create(["adapter=?"]).requestAdapter();
@@ -194,7 +194,7 @@ function pick(names: readonly string[], wanted: string): string | undefined {
   );
 }
 
-/** Which of the listed names an adapter has: its own, ignoring case and punctuation. */
+/** The listed name that an adapter has, ignoring case and punctuation. */
 function nameOf(names: readonly string[], { device, description }: GPUAdapterInfo): string {
   const plain = (text: string): string => text.toLowerCase().replace(/[^a-z0-9]+/g, "");
   const own = plain(device);

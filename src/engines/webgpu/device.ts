@@ -1,7 +1,7 @@
 import { messageOf, option, UserError } from "../../system/errors.js";
 import type { FoundGpu } from "./adapter.js";
 
-/** GPUBufferUsage, which is a global only in a browser. Source: W3C WebGPU, section 5.1.2. */
+/** GPUBufferUsage, a global only in browsers. Source: W3C WebGPU, section 5.1.2. */
 export const USAGE = {
   mapRead: 0x1,
   copyFrom: 0x4,
@@ -20,7 +20,7 @@ export interface Dispatch {
   readonly y: number;
 }
 
-/** What a device has been asked to do since it was opened. */
+/** What a device has done since it was opened. */
 export interface DeviceCounts {
   dispatches: number;
   /** Bytes copied from buffer to buffer. */
@@ -30,7 +30,7 @@ export interface DeviceCounts {
   bytes: number;
 }
 
-/** The limits of an adapter that a device asks for in full. */
+/** The limits that a device raises to its adapter's. */
 const WANTED_LIMITS = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",
@@ -40,7 +40,7 @@ const WANTED_LIMITS = [
 const gigabytes = (bytes: number): string =>
   bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.ceil(bytes / 1e6)} MB`;
 
-/** A GPU device that counts its buffers; errors make the next call fail instead of being printed. */
+/** A GPU device that counts its work and buffers; errors make the next call fail instead of being printed. */
 export class Device {
   readonly counts: DeviceCounts = { dispatches: 0, copied: 0, buffers: 0, bytes: 0 };
   private readonly sizes = new Map<GPUBuffer, number>();
@@ -66,7 +66,7 @@ export class Device {
     });
   }
 
-  /** @throws UserError when the GPU gives no device */
+  /** @throws UserError when the GPU provides no device */
   static async open({ name, isSoftware, adapter, gpu }: FoundGpu): Promise<Device> {
     const requiredLimits = Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]]));
     try {
@@ -83,7 +83,7 @@ export class Device {
     return this.gpuDevice.limits;
   }
 
-  /** The most bytes of a buffer that a program can see. */
+  /** The most bytes of a buffer that a program can use. */
   get largestBuffer(): number {
     return Math.min(this.limits.maxBufferSize, this.limits.maxStorageBufferBindingSize);
   }
@@ -102,7 +102,7 @@ export class Device {
     const size = Math.max(16, Math.ceil(bytes / 16) * 16);
     if (size > this.largestBuffer) {
       throw new UserError(
-        `${what} would take ${gigabytes(size)}, and a buffer of ${this.name} has ${gigabytes(this.largestBuffer)} at most`,
+        `${what} would take ${gigabytes(size)}, and a buffer of ${this.name} has at most ${gigabytes(this.largestBuffer)}`,
         { next: `use ${option("backend", "wasm")}` },
       );
     }
@@ -123,8 +123,8 @@ export class Device {
   }
 
   /**
-   * Runs a function that makes buffers, and waits until it is known whether there was memory for them.
-   * @throws UserError when there was not
+   * Runs a function that makes buffers, and waits until the GPU has allocated them.
+   * @throws UserError when there was not enough memory
    */
   async withMemory<T>(what: string, make: () => T): Promise<T> {
     this.gpuDevice.pushErrorScope("out-of-memory");
@@ -171,7 +171,7 @@ export class Device {
     });
   }
 
-  /** Waits until everything that was submitted is done. @throws UserError as check() */
+  /** Waits until all submitted work is done. @throws UserError as check() */
   async finish(): Promise<void> {
     try {
       await this.gpuDevice.queue.onSubmittedWorkDone();

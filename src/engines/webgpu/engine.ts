@@ -27,7 +27,7 @@ export interface WebgpuOptions {
   readonly largestBuffer?: number;
 }
 
-/** An engine that reports what it asked of the GPU. */
+/** An engine that reports its use of the GPU. */
 export interface WebgpuEngine extends Engine {
   readonly counts: Readonly<DeviceCounts>;
   /** Whether the GPU is software on the processor. */
@@ -37,7 +37,7 @@ export interface WebgpuEngine extends Engine {
 }
 
 /**
- * Loads a model into a GPU's memory through WebGPU: our own programs, a paged cache, one small read per token.
+ * Loads a model into a GPU's memory through WebGPU, with our own programs, a paged cache and one small read per token.
  * @throws UserError when there is no GPU, it has too little memory, or a tensor cannot be read
  */
 export async function createWebgpuEngine(
@@ -67,14 +67,14 @@ export async function createWebgpuEngine(
   }
 }
 
-/** A recorded pass. It depends on the pass's shape alone, so the next one is recorded ahead. */
+/** A recorded pass. It depends only on the pass's shape, so the next one is recorded ahead. */
 interface Prepared extends PassShape {
   readonly commands: readonly GPUCommandBuffer[];
   readonly generation: number;
   readonly dispatches: number;
 }
 
-/** What becomes of a row of results; `index` is its step's. What it is given is gone afterwards. */
+/** Receives rows of results; `index` is the step's. Arguments are valid only during the call. */
 interface Taker {
   readonly all: (index: number, logits: Float32Array) => void;
   /** @returns whether the largest logits, as largest.ts stores them, are enough */
@@ -84,7 +84,7 @@ interface Taker {
 class GpuEngine implements WebgpuEngine {
   readonly name = "webgpu";
   private readonly about: Uint32Array;
-  /** Where results are read from. */
+  /** The buffer that results are read from. */
   private staging: GPUBuffer | undefined;
   private prepared: Prepared | undefined;
   private busy = false;
@@ -161,7 +161,7 @@ class GpuEngine implements WebgpuEngine {
     return results;
   }
 
-  /** Reads ids. @param k how many of the largest logits are needed, where the taker takes those */
+  /** Reads ids. @param k how many of the largest logits are needed, for a taker of those */
   private async compute(
     steps: readonly Step[],
     wanted: LogitsWanted,
@@ -189,7 +189,7 @@ class GpuEngine implements WebgpuEngine {
     }
   }
 
-  /** Reserves pages for what will be read. */
+  /** Reserves pages for the tokens to read. */
   private async reserve(steps: readonly CheckedStep<CachedSequence>[]): Promise<void> {
     const wanted = steps.map(({ sequence, ids }) => ({ sequence, length: sequence.length + ids.length }));
     const reserve = (): void => {
@@ -211,7 +211,7 @@ class GpuEngine implements WebgpuEngine {
     let n_last = 0;
     const rows = spans.reduce((sum, { begin, end }) => sum + end - begin, 0);
     let table = PASS_HEAD + PASS_ROW * rows;
-    const owners: number[] = []; // of each row of logits
+    const owners: number[] = []; // the step of each row of logits
     for (const { sequence, ids, index, begin, end } of spans) {
       about.set(sequence.pages, table);
       for (let i = begin; i < end; i++, row++) {
@@ -233,7 +233,7 @@ class GpuEngine implements WebgpuEngine {
     const now = this.takePrepared(shape);
     for (const command of now.commands) queue.submit([command]);
     device.counts.dispatches += now.dispatches;
-    // While the GPU works: usually the next pass has the same shape.
+    // While the GPU works, prepare for a pass of the same shape, which the next usually has.
     this.prepared = this.prepare(shape);
     if (n_last === 0) return device.finish();
     await this.collect(shape, owners, taker);
@@ -264,7 +264,7 @@ class GpuEngine implements WebgpuEngine {
     await this.read(bytes, take);
   }
 
-  /** Waits for what the GPU copied to the staging buffer. */
+  /** Waits for the GPU's copy to the staging buffer, and reads it. */
   private async read(bytes: number, take: (values: Float32Array) => void): Promise<void> {
     const { device } = this;
     const buffer = this.roomFor(bytes);
@@ -273,7 +273,7 @@ class GpuEngine implements WebgpuEngine {
       await buffer.mapAsync(MAP_READ, 0, bytes);
     } catch (error) {
       if (this.disposed) throw new UserError("the engine was disposed of while it was at work");
-      await setImmediate(); // its cause may be reported only after it failed
+      await setImmediate(); // the cause may be reported only after the failure
       device.check();
       throw new UserError(`the GPU ${device.name} gave no result (${messageOf(error)})`, { cause: error });
     }
@@ -313,12 +313,12 @@ class GpuEngine implements WebgpuEngine {
     return { ...shape, commands, generation: this.cache.generation, dispatches: list.length };
   }
 
-  /** The staging buffer, with room for this many bytes. */
+  /** The staging buffer, enlarged to at least this many bytes. */
   private roomFor(bytes: number): GPUBuffer {
     if (this.staging && bytes <= this.staging.size) return this.staging;
     const buffer = this.device.createBuffer(bytes, USAGE.mapRead | USAGE.copyTo, "the logits");
     if (this.staging) this.device.destroyBuffer(this.staging);
-    this.prepared = undefined; // it would copy to the one that is gone
+    this.prepared = undefined; // it would copy to the old buffer
     this.staging = buffer;
     return buffer;
   }

@@ -4,11 +4,11 @@ import { type CachedSequence, PagedCache } from "../paged-cache.js";
 import { type Device, USAGE } from "./device.js";
 import { PAGE } from "./shaders/wgsl.js";
 
-/** Pages that the cache starts with. */
+/** The cache's initial number of pages. */
 const FIRST_PAGES = 4;
 
 /**
- * The key/value cache: one buffer per layer, divided into numbered pages [2, H, ...]. The programs write keys and
+ * The key/value cache: one buffer per layer, divided into numbered pages [2, H, ...]. Programs write keys and
  * values in place. It doubles when it is full, and never shrinks.
  */
 export class Cache extends PagedCache {
@@ -19,7 +19,7 @@ export class Cache extends PagedCache {
   private readonly pageBytes: number;
   private capacity = 0;
   private readonly unused: number[] = [];
-  /** A page being copied: a buffer cannot be copied into itself. */
+  /** Holds a page being copied, because a buffer cannot be copied to itself. */
   private readonly between: GPUBuffer;
 
   constructor(
@@ -63,7 +63,7 @@ export class Cache extends PagedCache {
     device.gpuDevice.queue.submit([encoder.finish()]);
   }
 
-  /** Grows to at least this many pages; to twice as many as now, if they fit. */
+  /** Grows to at least this many pages, and to twice the present number if they fit. */
   private grow(wanted: number): void {
     const { device, pageBytes, capacity } = this;
     const most = Math.floor(device.largestBuffer / pageBytes);

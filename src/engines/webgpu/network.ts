@@ -9,7 +9,7 @@ import { type LinearKind, linearShader } from "./shaders/linear.js";
 import { PAGE, PASS_HEAD, PASS_ROW, type Storage } from "./shaders/wgsl.js";
 import type { Linear, Orders, Weights } from "./weights.js";
 
-/** Sizes that depend on whether it is a real GPU. */
+/** Sizes that differ between real GPUs and software. */
 export interface Tuning {
   /** Threads that share a product's sum. */
   readonly slices: number;
@@ -17,13 +17,13 @@ export interface Tuning {
   readonly attentionThreads: number;
   /** Rows in one pass. */
   readonly rows: number;
-  /** Most rows of a product in one workgroup. */
+  /** The most rows of a product in one workgroup. */
   readonly rowsTogether: number;
-  /** Parts in which a pass is submitted, so that the GPU starts while the rest is still being recorded. */
+  /** Parts in which a pass is submitted, so that the GPU starts while the rest is being recorded. */
   readonly parts: number;
 }
 
-/** A GPU has thousands of threads; for software on the processor, every thread is more work. */
+/** A GPU has thousands of threads; in software, every thread is extra work. */
 export const GPU_TUNING: Tuning = {
   slices: 256,
   attentionThreads: 128,
@@ -39,29 +39,29 @@ export const SOFTWARE_TUNING: Tuning = {
   parts: 1,
 };
 
-/** Scores that attention keeps in shared memory: 4096 would take as much of it as every adapter has. */
+/** The most scores that attention keeps in shared memory: 4096 would fill the least that adapters have. */
 const MOST_SCORES = 2048;
 
-/** A pass's shape: the programs to run depend on nothing else. */
+/** A pass's shape, which alone decides the programs to run. */
 export interface PassShape {
   readonly rows: number;
   /** Rows whose logits are wanted. */
   readonly n_last: number;
-  /** Whether only the largest of them are. */
+  /** Whether only the largest logits are wanted. */
   readonly isLargest: boolean;
 }
 
 export const isSame = (a: PassShape, b: PassShape): boolean =>
   a.rows === b.rows && a.n_last === b.n_last && a.isLargest === b.isLargest;
 
-/** What comes back of a pass: one array after another, a row of logits each. */
+/** A pass's results: for each row of logits, an array. */
 export interface Output {
   readonly buffer: GPUBuffer;
   /** Words per row. */
   readonly words: number;
 }
 
-/** GPT-2 as a list of programs over buffers. Knows rows and pages, not sequences. */
+/** GPT-2 as a list of programs on buffers. Knows rows and pages, not sequences. */
 export class Network {
   /** The pass's description: PASS_HEAD words, PASS_ROW words per row, then lists of pages. */
   readonly about: GPUBuffer;
@@ -69,7 +69,7 @@ export class Network {
   private readonly pipelines = new Map<string, GPUComputePipeline>();
   private readonly groups = new Map<string, GPUBindGroup>();
   private generation = 0;
-  /** The list for the last shape: one token's is usually the same as the next one's. */
+  /** The list for the last shape, which the next token usually shares. */
   private last: (PassShape & { readonly list: readonly Dispatch[] }) | undefined;
   private readonly x: GPUBuffer;
   private readonly q: GPUBuffer;
@@ -102,7 +102,7 @@ export class Network {
     this.largest = words(LARGEST_WORDS, "the largest logits");
   }
 
-  /** Where results are written, for n_last rows. Valid until more rows are asked for. */
+  /** The buffer for results of n_last rows. Valid until more rows are requested. */
   output({ n_last, isLargest }: Omit<PassShape, "rows">): Output {
     if (n_last > this.logitsRows) {
       this.logits = this.enlarge(this.logits, n_last * this.hparams.n_vocab);
@@ -123,7 +123,7 @@ export class Network {
 
   /** The programs of a pass, in order. */
   dispatches(shape: PassShape): readonly Dispatch[] {
-    if (this.generation !== this.cache.generation) this.forget(); // drops bindings to buffers that are gone
+    if (this.generation !== this.cache.generation) this.forget(); // drops bindings to old buffers
     this.generation = this.cache.generation;
     if (this.last && isSame(this.last, shape)) return this.last.list;
     const list = this.list(shape);
@@ -150,7 +150,7 @@ export class Network {
       list.push(...this.linear("residual", layer.c_proj_mlp, rows, this.hidden, [this.x], embd));
     }
     if (n_last === 0) return list;
-    this.output(shape); // enlarges what is bound below
+    this.output(shape); // enlarges the buffer bound below
     list.push(...this.linear("logits", logits, n_last, this.x, [this.logits]));
     if (isLargest) list.push(this.findLargest(n_last));
     return list;

@@ -20,7 +20,7 @@ export interface Order {
 const CHUNK = 8;
 
 /**
- * The order for n inputs: as many threads as have enough to do, with as little padding as possible.
+ * The order for n inputs, with as many threads as have enough work and as little padding as possible.
  * @param most threads that may share a sum, a multiple of 8
  */
 export function orderOf(n: number, most: number): Order {
@@ -35,12 +35,12 @@ export function orderOf(n: number, most: number): Order {
   return best;
 }
 
-/** Where input k is. */
+/** The place of input k. */
 export function placeOf(k: number, { slices, chunk }: Order): number {
   return (k % chunk) * slices + Math.floor(k / chunk);
 }
 
-/** Values put in this order, 0 where there is no input. [n] -> [size] */
+/** Values in this order, with 0 in places without an input. [n] -> [size] */
 export function ordered(values: Float32Array, order: Order): Float32Array {
   const result = new Float32Array(order.size);
   for (let k = 0; k < order.n; k++) result[placeOf(k, order)] = values[k];

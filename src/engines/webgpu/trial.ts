@@ -1,6 +1,6 @@
 /**
- * Whether a GPU is faster than the processor for a model, measured once: what `auto` chooses by. A GPU is not always:
- * a small model's token ends before the GPU has been told of it.
+ * Measures once whether a GPU is faster than the processor for a model, so that `auto` can choose. It is not always: a
+ * small model's token is computed before work even reaches the GPU.
  */
 import { availableParallelism, cpus } from "node:os";
 import { dirname, join } from "node:path";
@@ -12,37 +12,37 @@ import { messageOf } from "../../system/errors.js";
 import { makeFolder, readSmallFile, replaceFile } from "../../system/files.js";
 import { isObject, parseJson } from "../../system/json.js";
 
-/** Tokens per second that each decodes, one text at a time. */
+/** Tokens per second that each decodes for a single text. */
 export interface Trial {
   readonly gpu: number;
   readonly cpu: number;
 }
 
-/** What a measurement holds for: with any of it changed, it is repeated. */
+/** What a measurement depends on: when any of it changes, it is repeated. */
 export interface TrialSubject {
   /** The GPU's name. */
   readonly gpu: string;
   readonly driver: string;
   readonly hparams: Hparams;
-  /** How the weights are held on each. */
+  /** How each stores the weights. */
   readonly precision: { readonly gpu: string; readonly cpu: string };
   /** The processor's backend, and its threads. */
   readonly backend: string;
   readonly threads: number;
 }
 
-/** Where measurements are kept. Nothing is lost with it: they are taken again. */
+/** The file that keeps measurements; without it, they are repeated. */
 export const trialsFile = (): string => join(envPaths("gpt2", { suffix: "" }).cache, "gpu-trials.json");
 const LARGEST_FILE = 2 ** 20;
-/** How many are kept, the newest. */
+/** The most measurements kept, the newest ones. */
 const KEPT = 100;
-/** Tokens of the prompt that is read before measuring. */
+/** Tokens of the prompt read before measuring. */
 const PROMPT_TOKENS = 16;
-/** The first tokens make buffers, compile programs and wake a GPU's clock. */
+/** Tokens not measured, during which buffers are made, programs compiled and the GPU's clock rises. */
 const WARM_TOKENS = 4;
 const MEASURED_MS = 500;
 
-/** A text that names all that a measurement depends on. */
+/** A key for all that a measurement depends on. */
 function nameOf({ gpu, driver, hparams, precision, backend, threads }: TrialSubject): string {
   const { n_layer, n_embd, n_head, n_vocab } = hparams;
   const { n_inner } = architectureOf(hparams);
@@ -57,7 +57,7 @@ function nameOf({ gpu, driver, hparams, precision, backend, threads }: TrialSubj
 const isRate = (value: unknown): value is number =>
   typeof value === "number" && value > 0 && Number.isFinite(value);
 
-/** The measurements that a file holds; none where it is missing or damaged. */
+/** The measurements in a file; none if it is missing or damaged. */
 async function readTrials(file: string): Promise<Map<string, Trial>> {
   try {
     const json = parseJson((await readSmallFile(file, LARGEST_FILE, "remove it")).toString(), file);
@@ -73,12 +73,12 @@ async function readTrials(file: string): Promise<Map<string, Trial>> {
   }
 }
 
-/** What was measured for a subject. */
+/** The measurement for a subject, if there is one. */
 export async function findTrial(subject: TrialSubject, file = trialsFile()): Promise<Trial | undefined> {
   return (await readTrials(file)).get(nameOf(subject));
 }
 
-/** Keeps a measurement; where it cannot be written, it is taken again the next time. */
+/** Saves a measurement; if it cannot be written, it is repeated the next time. */
 export async function keepTrial(subject: TrialSubject, trial: Trial, file = trialsFile()): Promise<void> {
   const trials = await readTrials(file);
   trials.delete(nameOf(subject));
@@ -91,7 +91,7 @@ export async function keepTrial(subject: TrialSubject, trial: Trial, file = tria
   }
 }
 
-/** Tokens per second that an engine decodes, measured for half a second. */
+/** An engine's decoding speed in tokens per second, measured for half a second. */
 export async function measure(engine: Engine, signal?: AbortSignal): Promise<number> {
   const { n_ctx, n_vocab } = engine.hparams;
   const sequence = engine.createSequence();
@@ -118,7 +118,7 @@ export async function measure(engine: Engine, signal?: AbortSignal): Promise<num
 
 /** What `auto` chooses between. */
 export interface Choice extends Omit<TrialSubject, "gpu" | "driver"> {
-  /** @throws UserError where there is no GPU */
+  /** @throws UserError when there is no GPU */
   readonly find: () => Promise<Pick<TrialSubject, "driver"> & { readonly name: string }>;
   readonly onGpu: () => Promise<Engine>;
   readonly onCpu: () => Promise<Engine>;
@@ -129,8 +129,8 @@ export interface Choice extends Omit<TrialSubject, "gpu" | "driver"> {
 }
 
 /**
- * The faster one of two engines, by what was measured before, or is now. Whatever goes wrong with the GPU, the
- * processor computes, and the user is told.
+ * The faster of two engines, by an earlier measurement or a new one. If anything goes wrong with the GPU, the processor
+ * is used, with a notice.
  */
 export async function fasterEngine(choice: Choice): Promise<Engine> {
   const { onGpu, onCpu, onNotice, signal, file } = choice;
@@ -173,13 +173,13 @@ export async function fasterEngine(choice: Choice): Promise<Engine> {
   }
 }
 
-/** A measurement in words. */
+/** A measurement, in words. */
 export function describeTrial({ gpu, cpu }: Trial): string {
   const [fast, slow] = [gpu, cpu].map((rate) => (rate < 10 ? rate.toFixed(1) : String(Math.round(rate))));
   return `GPU ${fast}, processor ${slow} tokens per second`;
 }
 
-/** All measurements with a GPU, in words: what each holds for, and its result. */
+/** All measurements with a GPU, in words: what each depends on, and its result. */
 export async function describeTrials(gpu: string, driver: string, file = trialsFile()): Promise<string[]> {
   const own = [...(await readTrials(file))].filter(([name]) => name.startsWith(`${gpu} (${driver}) `));
   return own.map(([name, trial]) => `${name}: ${describeTrial(trial)}`);

@@ -6,7 +6,7 @@ import { type Order, ordered } from "./order.js";
 import { packShader } from "./shaders/pack.js";
 import { PANEL, type Storage } from "./shaders/wgsl.js";
 
-/** Some columns of a matrix, as many as fit in one buffer of this GPU. */
+/** Columns of a matrix, as many as fit in one buffer of this GPU. */
 export interface Slice {
   readonly buffer: GPUBuffer;
   readonly first: number;
@@ -49,7 +49,7 @@ export interface Orders {
 export interface LoadOptions {
   readonly storage: Storage;
   readonly orders: Orders;
-  /** Most bytes in a buffer of weights; default: what the GPU allows. */
+  /** The most bytes in a buffer of weights; default: what the GPU allows. */
   readonly largestBuffer?: number;
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
@@ -57,10 +57,10 @@ export interface LoadOptions {
 
 /** Bytes of a tensor uploaded at a time. */
 const STAGE_BYTES = 32 << 20;
-/** Most workgroups in one direction. Source: W3C WebGPU, the default of maxComputeWorkgroupsPerDimension. */
+/** The most workgroups in one dimension. Source: W3C WebGPU, the default of maxComputeWorkgroupsPerDimension. */
 const MOST_GROUPS = 65535;
 
-/** Cuts a matrix's columns into slices that fit in buffers. */
+/** Divides a matrix's columns into slices that fit in buffers. */
 export function cutColumns(
   n_out: number,
   order: Order,
@@ -77,8 +77,8 @@ export function cutColumns(
 }
 
 /**
- * Reads a model's weights and packs them for the programs, on the GPU. Besides them it holds one tensor in the
- * machine's memory and 32 MB on the GPU.
+ * Reads a model's weights and packs them on the GPU. Besides the weights, holds one tensor in the machine's memory and
+ * 32 MB on the GPU.
  */
 export class WeightLoader {
   private readonly shapes: ReadonlyMap<string, readonly number[]>;
@@ -140,7 +140,7 @@ export class WeightLoader {
     return { matrix, vectors: await this.vectors(norm, order, `${name}/b`) };
   }
 
-  /** LayerNorm's gain and bias in the order of the inputs, then a product's bias as it is, in one buffer. */
+  /** One buffer with LayerNorm's gain and bias in the order of the inputs, then a product's bias in its own. */
   private async vectors(norm: string | undefined, order: Order, bias?: string): Promise<GPUBuffer> {
     const parts: Float32Array[] = [];
     if (norm) {
@@ -197,7 +197,7 @@ export class WeightLoader {
     return { order, n_out, slices };
   }
 
-  /** Uploads a slice's values piece by piece, and packs each piece into its panels. */
+  /** Uploads a slice's values in pieces, and packs each into the slice's panels. */
   private pack(values: Float32Array, slice: Slice, order: Order, n_out: number, isTransposed: boolean): void {
     const { storage } = this.options;
     const { gpuDevice } = this.device;

@@ -8,7 +8,7 @@ export interface AttentionShape {
   readonly d: number;
   /** What scores are multiplied by. */
   readonly scale: number;
-  /** Positions whose scores are in shared memory at a time, a multiple of a page. */
+  /** Positions whose scores fit in shared memory at a time, a multiple of a page. */
   readonly block: number;
   readonly threads: number;
   /** Where the results go: the order of E. */
@@ -16,7 +16,7 @@ export interface AttentionShape {
 }
 
 /**
- * Softmax(scale q k) v over a row's pages: workgroup (head, row). A context longer than a block is done block by
+ * Softmax(scale q k) v over a row's pages: workgroup (head, row). A context longer than a block is computed block by
  * block, relative to the largest score so far (Milakov and Gimelshein 2018, arXiv 1805.02867).
  * q [rows, E]; pages [page, 2, H, ...]: keys [D / 4, 32, 4], values [32, D / 4, 4].
  */

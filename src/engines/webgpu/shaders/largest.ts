@@ -3,18 +3,18 @@ import { PASS_LARGEST } from "./wgsl.js";
 
 /** Ids are divided among this many bins, by remainder. */
 export const BINS = 256;
-/** The most logits that can be asked for: half the bins, so that few others are as large as those found. */
+/** The most logits that can be requested: half the bins, so that few others are as large as those found. */
 export const MOST_LARGEST = BINS / 2;
 /** Logits that a row's result has room for. */
 export const LARGEST_ROOM = 512;
-/** Words of a row's result: how many logits it has, then each one's id and bits. */
+/** Words of a row's result: the number of logits, then each one's id and bits. */
 export const LARGEST_WORDS = 1 + 2 * LARGEST_ROOM;
 
 /**
  * A row's k largest logits, with all that tie with the k-th and usually a few more, in no order: one workgroup per row.
- * The k-th largest of the bins' maxima is at most the k-th largest logit, so nothing below it is needed. The count is
- * beyond LARGEST_ROOM where they have no room, or a logit is no number: then all logits must be looked at.
- * Logits are read as bits, for WGSL promises nothing of arithmetic with infinities and NaN.
+ * The k-th largest of the bins' maxima is at most the k-th largest logit, so nothing below it is needed. If there are
+ * more than LARGEST_ROOM, or a logit is NaN, the count exceeds LARGEST_ROOM, and all logits must be read.
+ * Logits are compared as bits, because WGSL does not define arithmetic with infinities and NaN.
  */
 export function largestShader({ n_vocab, threads }: { n_vocab: number; threads: number }): string {
   return `
@@ -25,7 +25,7 @@ var<workgroup> maxima: array<u32, ${BINS}>;
 var<workgroup> least: u32;
 var<workgroup> most: u32;
 var<workgroup> count: atomic<u32>;
-// Rises with the logit; zeros of both signs are equal, and NaN is beyond infinity.
+// Rises with the logit; both zeros are equal, and NaN is above infinity.
 fn rank(bits: u32) -> u32 {
   if ((bits & 0x7fffffffu) > 0x7f800000u) { return 0xffffffffu; }
   if (bits <= 0x80000000u) { return bits | 0x80000000u; }
@@ -70,7 +70,7 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: v
 /**
  * A row's result in order of id.
  * @param words as the program stores them, valid for this call
- * @returns undefined where all logits must be looked at
+ * @returns undefined if all logits must be read
  */
 export function readLargest(words: Float32Array): SomeLogits | undefined {
   const bits = new Uint32Array(words.buffer, words.byteOffset, words.length);

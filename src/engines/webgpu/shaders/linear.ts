@@ -7,13 +7,13 @@ const MOST_AHEAD = 64;
 /** Floats per group in shared memory, with 8 of padding, so that threads of different groups use different banks. */
 const GROUP_ROOM = PANEL * (GROUP + 1);
 
-/** What a product reads, and where its results go. */
+/** What a product reads, and what becomes of its results. */
 export type LinearKind =
   /** LayerNorm(x) times c_attn: queries to a buffer, keys and values into the cache's pages. */
   | "attention-in"
   /** LayerNorm(x) times c_fc, then the activation. */
   | "hidden"
-  /** A projection that is added to x. */
+  /** A projection added to x. */
   | "residual"
   /** LayerNorm(x) of the rows whose logits are wanted, times wte. */
   | "logits";
@@ -41,7 +41,7 @@ export interface LinearShape {
   readonly shared: number;
 }
 
-/** x / (1 + e^v): no cancellation, and no infinity. */
+/** x / (1 + e^v), without cancellation or infinities. */
 const sigmoid = (v: string): string => `return x / (1.0 + exp(min(${v}, 80.0)));`;
 
 /** The coefficients of the normal distribution's tail: assembly/activation.ts has their source. */
@@ -60,7 +60,7 @@ const ACTIVATION: Readonly<Record<Activation, string>> = {
   let p = ${TAIL.slice(1).reduce((sum, term) => `fma(${sum}, s, ${term})`, `${TAIL[0]}`)} * s;
   let tail = p * exp(max(-0.5 * x * x, -80.0));
   return x * select(1.0 - tail, tail, x < 0.0);`,
-  relu: "return select(x, 0.0, x < 0.0);", // max() would make 0 of NaN
+  relu: "return select(x, 0.0, x < 0.0);", // max() would turn NaN into 0
   silu: sigmoid("-x"),
   quick_gelu: sigmoid("-1.702 * x"),
 };
@@ -85,7 +85,7 @@ export function linearShader(shape: LinearShape): string {
   const isHalf = storage === "float16";
   const D = n / n_head;
   const D4 = Math.ceil(D / 4);
-  // As many loads at a time as registers allow: memory is far away, and only loads in flight hide that.
+  // As many loads at a time as registers allow: only loads in flight hide the memory's latency.
   // If a thread's weights fit in registers, they load while LayerNorm waits for its sums.
   const isAhead = rows === 1 && chunk * (isHalf ? 4 : 8) <= MOST_AHEAD;
   const unroll = isAhead ? chunk : Math.min(chunk, rows === 1 ? 8 : rows === 2 ? 4 : 2);
@@ -124,7 +124,7 @@ export function linearShader(shape: LinearShape): string {
     each(count, (u) => step(u, `${i} + ${u}u`)) + each(count, multiply);
   const full = chunk - (chunk % unroll);
 
-  /** Sums over the threads a number that each has for each row. */
+  /** Code that sums, for each row, one number of every thread. */
   const reduce = (result: string, from: string): string => `
     ${each(rows, (r) => `part[${r * slices}u + t] = ${from}${r};`)}
     workgroupBarrier();
