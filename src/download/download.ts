@@ -82,7 +82,7 @@ export async function downloadModel(
       for (const file of OPENAI_FILES) {
         const result = await fetchFile({
           title: `${file} of ${name}`,
-          owner: `OpenAI's ${known?.name} (give a model of your own another name)`,
+          owner: `OpenAI's ${known?.name} (give a model of your own a name of its own)`,
           path: join(folder, file),
           urls: sources.map((source) => below(source, file)),
           expected: { most: MOST_BYTES[file], ...known?.files[file] },

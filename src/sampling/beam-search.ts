@@ -6,7 +6,7 @@ import { type Beam, BeamSearch, type BeamSearchOptions, type Move } from "./beam
 import { type ContinuationOptions, type Decoding, type FinishReason, tokenRoles } from "./continuation.js";
 import { type TokenLogprob, tokenLogprob } from "./logprobs.js";
 import { readPrompt } from "./read-prompt.js";
-import type { SampleEvent } from "./sample.js";
+import { LOOKAHEAD, type SampleEvent } from "./sample.js";
 import { ShownText } from "./stop.js";
 import type { TokenTexts } from "./token-texts.js";
 
@@ -28,9 +28,6 @@ export interface Found<Job extends BeamJob> {
   readonly texts: readonly Beam<TokenLogprob>[];
   readonly isInterrupted: boolean;
 }
-
-/** So many batches' worth of searches may be begun beyond the oldest unfinished one: bounds what waits. */
-const LOOKAHEAD = 32;
 
 /** A search that runs, and a sequence for each of its beams. */
 interface Running<Job extends BeamJob> {

@@ -10,15 +10,17 @@ export interface Piece<Token> {
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Whether a token is whole characters, and not a part of one. */
-export function isWhole({ bytes }: Pick<LikelyToken, "bytes">): boolean {
+/** A token's text; undefined if its bytes are not whole characters. */
+export function wholeText({ bytes }: Pick<LikelyToken, "bytes">): string | undefined {
   try {
-    UTF8.decode(Uint8Array.from(bytes));
-    return true;
+    return UTF8.decode(Uint8Array.from(bytes));
   } catch {
-    return false;
+    return undefined;
   }
 }
+
+/** Whether a token's bytes are whole characters. */
+export const isWhole = (token: Pick<LikelyToken, "bytes">): boolean => wholeText(token) !== undefined;
 
 /** Joins tokens to pieces as they come. */
 export class PieceReader<Token extends Pick<LikelyToken, "bytes" | "logprob">> {

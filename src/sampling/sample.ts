@@ -39,8 +39,8 @@ export type SampleEvent =
       readonly score?: number;
     };
 
-/** How many batches' worth of samples may be started beyond the oldest unfinished one: bounds what waits. */
-const LOOKAHEAD = 32;
+/** Batches' worth of samples that may start after the oldest unfinished one: limits what waits. */
+export const LOOKAHEAD = 32;
 
 /** One sample being written. */
 interface Slot {

@@ -1,11 +1,12 @@
 import type { LikelyToken } from "../sampling/logprobs.js";
+import { wholeText } from "../sampling/pieces.js";
 
-/** Tokens with their log-probabilities as OpenAI's completions API tells them: four lists, an entry a token. */
+/** Tokens with their log-probabilities in the form of OpenAI's completions API: four lists with an entry per token. */
 export interface LogprobLists {
   readonly tokens: string[];
-  /** null where nothing stands before a token. */
+  /** null for a token with nothing before it. */
   readonly token_logprobs: (number | null)[];
-  /** The likeliest tokens at its place and the token itself, by their names. */
+  /** The likeliest tokens in its place and the token itself, by name. */
   readonly top_logprobs: (Record<string, number> | null)[];
   /** Where its text begins in the text of the answer, in characters. */
   readonly text_offset: number[];
@@ -26,27 +27,23 @@ export function appendLogprobs(to: LogprobLists, part: LogprobLists): void {
   to.text_offset.push(...part.text_offset);
 }
 
-const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** A token as the API names it: its text, or `bytes:\xe6\x97` where its bytes are no whole characters. */
-export function nameOf({ bytes }: Pick<LikelyToken, "bytes">): string {
-  try {
-    return UTF8.decode(Uint8Array.from(bytes));
-  } catch {
-    const escaped = bytes.map((byte) =>
-      byte < 0x80 ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`,
-    );
-    return `bytes:${escaped.join("")}`;
-  }
+/** A token's name in the API: its text, or `bytes:\xe6\x97` if its bytes are not whole characters. */
+export function nameOf(token: Pick<LikelyToken, "bytes">): string {
+  const text = wholeText(token);
+  if (text !== undefined) return text;
+  const escaped = token.bytes.map((byte) =>
+    byte < 0x80 ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`,
+  );
+  return `bytes:${escaped.join("")}`;
 }
 
-/** A token of which nothing is known but its bytes: it stands first. */
+/** The first token, of which only the bytes are known. */
 type FirstToken = Pick<LikelyToken, "bytes">;
 type KnownToken = LikelyToken & { readonly top: readonly LikelyToken[] };
 
 const isKnown = (token: FirstToken | KnownToken): token is KnownToken => "logprob" in token;
 
-/** Collects a text's tokens until their text is told: what a stop text cuts off, nobody hears of. */
+/** Holds a text's tokens until their text is sent, so that those cut off by a stop text are never sent. */
 export class TokenCollector {
   #waiting: { readonly token: FirstToken | KnownToken; readonly begin: number; readonly offset: number }[] =
     [];
@@ -61,7 +58,7 @@ export class TokenCollector {
     for (const _ of added) this.#offset++;
   }
 
-  /** Takes out the tokens that begin before the end of the text that has been told, `told` units of UTF-16. */
+  /** Removes the tokens that begin within the text sent so far. @param told its UTF-16 units */
   take(told: number): LogprobLists {
     const count = this.#waiting.filter(({ begin }) => begin < told).length;
     const lists = noLogprobs();

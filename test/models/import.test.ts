@@ -683,7 +683,7 @@ describe("gpt2 import", { concurrency: 2 }, () => {
     ];
     assertFails(await gpt2(packaged), 1, /came with the program/);
     const itself = ["import", join(FIXTURES, "f32"), "--models_dir", FIXTURES, "--overwrite"];
-    assertFails(await gpt2(itself), 2, /the very folder that the model would go to/);
+    assertFails(await gpt2(itself), 2, /is also the folder to write to/);
     assertFails(
       await gpt2(["import", join(TEMPORARY, "gone")]),
       1,

@@ -168,7 +168,7 @@ describe("OpenAI's client", () => {
         model: "micro",
         messages: [{ role: "user", content: "x" }],
       });
-      await assert.rejects(chat, /no chat: use \/v1\/completions/);
+      await assert.rejects(chat, /cannot chat: use \/v1\/completions/);
     }));
 
   test("a stream that is left is given up", () =>

@@ -11,7 +11,7 @@ import { isObject, parseJson } from "../../system/json.js";
 import { addEngineOptions, addModelsDir, MODEL_NAME } from "../options/engine.js";
 import { formatOption, oneOf, wholeNumber } from "../options/parse.js";
 import { addRunModel } from "../options/run-name.js";
-import { type GeneratingOptions, specialOption } from "../options/sampling.js";
+import { type GeneratingOptions, specialOption, strideOption } from "../options/sampling.js";
 import { EvaluationState, type Sums } from "../samples/evaluation-state.js";
 import { modelFolder } from "../samples/find-model.js";
 import { markOf } from "../samples/resume-record.js";
@@ -217,11 +217,7 @@ export function addEvaluate(program: Command): void {
       "none",
     )
     .option(...MODEL_NAME)
-    .option(
-      "--stride <n>",
-      "read a text longer than the context in windows n tokens apart (default: half the context)",
-      wholeNumber("--stride", 1, 1_000_000),
-    )
+    .addOption(strideOption())
     .addOption(
       new Option("--limit <n>", "only the first n tokens, or texts").argParser(
         wholeNumber("--limit", 1, 1_000_000_000),

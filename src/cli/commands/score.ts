@@ -8,10 +8,10 @@ import { type TokenLogprob, withTop } from "../../sampling/logprobs.js";
 import { MAX_TOP } from "../../sampling/options.js";
 import { logProbabilities, type Score, summarize, tokenLogprobs } from "../../sampling/score.js";
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
-import { addEngineOptions, addModelsDir } from "../options/engine.js";
+import { addEngineOptions, addModelsDir, MODEL_NAME } from "../options/engine.js";
 import { HTML_TEXT } from "../options/files.js";
-import { oneOf, wholeNumber } from "../options/parse.js";
-import { addColor, specialOption } from "../options/sampling.js";
+import { formatOption, wholeNumber } from "../options/parse.js";
+import { addColor, specialOption, strideOption } from "../options/sampling.js";
 import { modelFolder } from "../samples/find-model.js";
 import { checkOutFile, writeOutFile } from "../samples/out-file.js";
 import { likelier, numbersOf } from "../samples/token-line.js";
@@ -130,12 +130,8 @@ export function addScore(program: Command): void {
       "Prints the natural logarithm of each token's probability given the token that begins a text (<|endoftext|>) and the text before it, then the total, the perplexity and the bits per byte. Every byte counts, including a final newline.",
     )
     .argument("[file]", "the text (default: standard input)")
-    .option("--model_name <name>", "a model's name, or the path of its folder", "117M")
-    .option(
-      "--stride <n>",
-      "read a text longer than the context in windows n tokens apart (default: half the context)",
-      wholeNumber("--stride", 1, 1_000_000),
-    )
+    .option(...MODEL_NAME)
+    .addOption(strideOption())
     .option(
       "--top <n>",
       "show each token's rank and the n likeliest in its place (default: off)",
@@ -144,7 +140,7 @@ export function addScore(program: Command): void {
     .addOption(specialOption("the text"))
     .option("--html <file>", HTML_TEXT)
     .option("--overwrite", "let --html replace an existing file")
-    .option("--format <format>", "text, or jsonl", oneOf("--format", ["text", "jsonl"]), "text");
+    .addOption(formatOption());
   addColor(command, "the tokens");
   command.addHelpText("before", "Example: echo 'Once upon a time' | gpt2 score --model_name stories\n");
   addModelsDir(addEngineOptions(command)).action(async (file: string | undefined, options: ScoreOptions) => {

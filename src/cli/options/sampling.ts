@@ -17,7 +17,17 @@ import { fileError } from "../../system/files.js";
 import { silenceNotes } from "../terminal/output.js";
 import { COLOR_WORDS, type ColorWhen } from "../terminal/paint.js";
 import { addEngineOptions, addModelsDir, MODEL_NAME } from "./engine.js";
-import { addValue, formatOption, numberOf, oneOf, onOrOff, repeated, toDecimal, unescaped } from "./parse.js";
+import {
+  addValue,
+  formatOption,
+  numberOf,
+  oneOf,
+  onOrOff,
+  repeated,
+  toDecimal,
+  unescaped,
+  wholeNumber,
+} from "./parse.js";
 import { addRunModel } from "./run-name.js";
 
 /** The options that the three generating commands share, as they were typed or by default. */
@@ -90,6 +100,13 @@ export function specialOption(what: string): Option {
     onOrOff("--special"),
   );
 }
+
+/** `--stride` of commands that score a text. */
+export const strideOption = (): Option =>
+  new Option(
+    "--stride <n>",
+    "read a text longer than the context in windows n tokens apart (default: half the context)",
+  ).argParser(wholeNumber("--stride", 1, 1_000_000));
 
 /** The lines of a file, but for empty ones. @throws UserError when it cannot be read or has none */
 function linesOf(file: string): string[] {

@@ -2,6 +2,7 @@ import type { LoadedModel } from "../../models/folder.js";
 import { type Continuation, Continuations, type FinishReason } from "../../sampling/continuation.js";
 import type { DrawnToken } from "../../sampling/logprobs.js";
 import { promptIds } from "../../sampling/prompt.js";
+import { LOOKAHEAD } from "../../sampling/sample.js";
 import type { Numbering } from "../../sampling/sample-numbers.js";
 import { Scheduler } from "../../serve/scheduler.js";
 import { checkBias, type GeneratingOptions } from "../options/sampling.js";
@@ -37,8 +38,6 @@ export interface PromptsRun {
   readonly signal: AbortSignal;
 }
 
-/** Batches' worth of samples that may begin after the oldest unfinished one: limits what waits to be printed. */
-const LOOKAHEAD = 32;
 /** Cache for prompts that begin alike, as a template's do. */
 const CACHE_MEGABYTES = 64;
 
