@@ -37,10 +37,17 @@ export function withTop(token: TokenLogprob, n: number): TokenLogprob {
   return { ...token, top: token.top.slice(0, n) };
 }
 
-/** log(sum(e^logit)) over logits [n_vocab], as their largest and what is to be added; not finite where one is not. */
-export function logSumExp(logits: Float32Array): readonly [max: number, rest: number] {
+function largest(logits: Float32Array): number {
   let max = -Infinity;
   for (let i = 0; i < logits.length; i++) if (logits[i] > max) max = logits[i];
+  return max;
+}
+
+/**
+ * log(sum(e^logit)) over logits [n_vocab], as their largest and what is to be added; not finite where one is not.
+ * @param max the largest, where it is known
+ */
+export function logSumExp(logits: Float32Array, max = largest(logits)): readonly [max: number, rest: number] {
   return [max, log(sumOfExp(logits, max))];
 }
 
@@ -74,8 +81,8 @@ export function rankAndTop(logits: Float32Array, id: number, n: number): { rank:
 
 /** What logits [n_vocab] say of a token. @param n how many of the likeliest are told */
 export function tokenLogprob(tokens: TokenTexts, logits: Float32Array, id: number, n: number): TokenLogprob {
-  const [max, rest] = logSumExp(logits);
   const { rank, top } = rankAndTop(logits, id, n);
+  const [max, rest] = logSumExp(logits, n > 0 ? logits[top[0]] : undefined);
   const token = (each: number): LikelyToken => ({
     ...named(tokens, each),
     logprob: logits[each] - max - rest,
