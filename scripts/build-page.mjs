@@ -7,7 +7,7 @@ import { levelStyles } from "../dist/src/probability-scale.js";
 const FOLDER = "dist/page";
 
 await build({
-  entryPoints: { page: "src/page/main.ts", report: "src/page/report.ts" },
+  entryPoints: { page: "src/page/main.ts", report: "src/page/report.ts", attention: "src/page/attention.ts" },
   outdir: FOLDER,
   bundle: true,
   minify: true,

@@ -23,8 +23,9 @@ export {
   type SamplesOptions,
 } from "./api/generate.js";
 export { type Encoder, type LoadOptions, loadModel, type Model } from "./api/model.js";
-export { logits, type ScoreOptions, score, type TextScore } from "./api/score.js";
+export { attention, logits, type ScoreOptions, score, type TextScore } from "./api/score.js";
 export type { Hparams } from "./model/hparams.js";
+export type { Attention } from "./sampling/attention.js";
 export type { FinishReason } from "./sampling/continuation.js";
 export type { LikelyToken, TokenLogprob } from "./sampling/logprobs.js";
 export { UserError } from "./system/errors.js";

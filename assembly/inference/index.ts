@@ -124,13 +124,15 @@ function apply(
 /** One pass of all rows through the network: keys and values into the cache, logits of the last rows. */
 function forward(m: Model): void {
   const es = m.embd_stride;
-  embed(m);
-  barrier(); // x [rows, n_embd]
+  if (m.resume_at == 0) {
+    embed(m);
+    barrier(); // x [rows, n_embd]
+  }
   let rows = m.rows;
   let x = m.x;
   let blocks = m.blocks;
   let n_blocks = m.n_blocks;
-  for (let i: u32 = 0; i < m.n_layer; i++) {
+  for (let i: u32 = max(m.resume_at, 1) - 1; i < m.n_layer; i++) {
     const l = changetype<Layer>(m.layers + <usize>i * offsetof<Layer>());
     apply(m, l.c_attn, l.ln_1, rows, x, es, m.qkv, m.qkv_stride, Mode.STORE); // qkv [rows, 3 n_embd]
     remember(m, i);

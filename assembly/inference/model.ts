@@ -94,6 +94,8 @@ export class Model {
   n_last_blocks: u32;
   n_last: u32;
   logits: usize;
+  /** 0: the pass begins with the tokens; else x is the input of layer resume_at - 1, and it begins there. */
+  resume_at: u32;
 }
 
 /** A matrix to be packed from the checkpoint's order into panels. */

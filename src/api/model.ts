@@ -78,8 +78,11 @@ class QueuedEngine implements Engine {
   private last: Promise<unknown> = Promise.resolve();
   private isDisposed = false;
   readonly forwardLargest?: Engine["forwardLargest"];
+  readonly attention?: Engine["attention"];
 
   constructor(private readonly engine: Engine) {
+    const attention = engine.attention?.bind(engine);
+    if (attention) this.attention = (ids, signal) => this.inTurn(() => attention(ids, signal));
     const forwardLargest = engine.forwardLargest?.bind(engine);
     if (forwardLargest) this.forwardLargest = (steps, k) => this.inTurn(() => forwardLargest(steps, k));
   }

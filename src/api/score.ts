@@ -1,3 +1,5 @@
+import type { Encoder } from "../encoder/encoder.js";
+import { type Attention, attentionOf } from "../sampling/attention.js";
 import type { TokenLogprob } from "../sampling/logprobs.js";
 import { checkOptions } from "../sampling/options.js";
 import { logProbabilities, type Score, summarize, tokenLogprobs } from "../sampling/score.js";
@@ -35,11 +37,8 @@ export async function score(model: Model, text: string, options: ScoreOptions = 
   const { stride = Math.ceil(hparams.n_ctx / 2), top, signal } = options;
   if (stride > hparams.n_ctx) throw new RangeError(`stride must be at most ${hparams.n_ctx}, not ${stride}`);
   if (text === "") throw new UserError("an empty text has no score");
-  if (encoder.startOfText === undefined) {
-    throw new UserError("the model's vocabulary has no <|endoftext|>, which a score begins from");
-  }
+  const start = startOf(encoder);
   const ids = encoder.encode(text, { special: options.special });
-  const start = encoder.startOfText;
   const bytes = Buffer.byteLength(text);
   if (top === undefined) {
     return { text, ids, ...summarize(await logProbabilities(engine, start, ids, stride, signal), bytes) };
@@ -47,6 +46,29 @@ export async function score(model: Model, text: string, options: ScoreOptions = 
   const token_logprobs = await tokenLogprobs(engine, encoder, { start, ids, top, stride, signal });
   const logprobs = token_logprobs.map(({ logprob }) => logprob);
   return { text, ids, ...summarize(logprobs, bytes), token_logprobs };
+}
+
+/**
+ * What the model's layers look at while it reads a text of at most 128 tokens: the weights that `gpt2 score --attention`
+ * shows.
+ * @throws UserError for an empty or a longer text, and on engines that give no weights; RangeError for a wrong option
+ */
+export async function attention(
+  model: Model,
+  text: string,
+  options: Pick<ScoreOptions, "special" | "signal"> = {},
+): Promise<Attention> {
+  checkOptions(options, ["special", "signal"]);
+  options.signal?.throwIfAborted();
+  const { encoder, engine } = insideOf(model);
+  if (text === "") throw new UserError("an empty text has no attention");
+  const start = startOf(encoder);
+  return attentionOf(engine, start, encoder.encode(text, { special: options.special }), options.signal);
+}
+
+function startOf({ startOfText }: Encoder): number {
+  if (startOfText !== undefined) return startOfText;
+  throw new UserError("the model's vocabulary has no <|endoftext|>, which a text begins with");
 }
 
 /**

@@ -11,7 +11,7 @@ export interface ReportPage {
   /** What its script is told, in the element #data. */
   readonly data: unknown;
   /** The name of its script in src/page/. */
-  readonly script: "report";
+  readonly script: "report" | "attention";
 }
 
 /** A page of one file: it may load no other, and runs no script but its own. */

@@ -57,6 +57,7 @@ describe("what the library promises", () => {
     assert.deepEqual(Object.keys(library).sort(), [
       "Conversation",
       "UserError",
+      "attention",
       "generate",
       "generateSamples",
       "loadModel",
@@ -72,6 +73,7 @@ describe("what the library promises", () => {
       }),
     );
     assert.deepEqual(types.sort(), [
+      "Attention",
       "Encoder",
       "FinishReason",
       "GenerateOptions",

@@ -1,9 +1,10 @@
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
 import type { Command } from "commander";
 import type { Encoder } from "../../encoder/encoder.js";
 import type { EngineOptions } from "../../engines/create.js";
 import { expandPath } from "../../models/store.js";
 import { levelOf } from "../../probability-scale.js";
+import { MAX_ATTENTION } from "../../sampling/attention.js";
 import { type TokenLogprob, withTop } from "../../sampling/logprobs.js";
 import { MAX_TOP } from "../../sampling/options.js";
 import { logProbabilities, type Score, summarize, tokenLogprobs } from "../../sampling/score.js";
@@ -27,6 +28,7 @@ interface ScoreOptions extends EngineOptions {
   readonly stride?: number;
   readonly top?: number;
   readonly html?: string;
+  readonly attention?: string;
   readonly overwrite?: boolean;
   readonly format: "text" | "jsonl";
   readonly special?: boolean;
@@ -46,7 +48,7 @@ async function score({ text, name }: Text, options: ScoreOptions, output: Output
     note(
       `warning: ${windows} line ends are \\r\\n, as on Windows: each \\r is scored, and GPT-2 has rarely seen one`,
     );
-  const { top, html, overwrite = false } = options;
+  const { top, html, attention, overwrite = false } = options;
   const folder = await modelFolder(options.model_name, options.models_dir);
   const { loadFolder } = await import("../../models/folder.js"); // a Tab asks for the options alone
   const { encoder, engine, hparams } = await loadFolder(folder, {
@@ -64,6 +66,8 @@ async function score({ text, name }: Text, options: ScoreOptions, output: Output
     }
     const ids = encoder.encode(text, { special: options.special });
     const start = encoder.startOfText;
+    const picture = attention === undefined ? undefined : await import("../samples/attention-page.js");
+    const weights = await picture?.attentionOf(engine, start, ids, signal);
     const page = html === undefined ? undefined : await import("../samples/score-page.js");
     page?.checkPageSize(ids.length);
     const most = mostOf(top, page?.PAGE_TOP);
@@ -84,6 +88,10 @@ async function score({ text, name }: Text, options: ScoreOptions, output: Output
       const words = `${basename(folder)}: ${inWords(ids.length, summary)}`;
       const document = page.scorePage(tokens, encoder, { start, title: name, summary: words });
       await writeOutFile(expandPath(html), document, overwrite);
+    }
+    if (attention !== undefined && picture && weights) {
+      const document = picture.attentionPage(encoder, weights, { title: name, summary: basename(folder) });
+      await writeOutFile(expandPath(attention), document, overwrite);
     }
   } finally {
     await engine.dispose();
@@ -122,6 +130,19 @@ interface Table {
 const inWords = (count: number, { total, perplexity, bits_per_byte }: Score): string =>
   `${count} tokens, total ${total.toFixed(4)}, perplexity ${perplexity.toFixed(4)}, ${bits_per_byte.toFixed(4)} bits per byte`;
 
+/** Whether the pages may be written. @throws UsageError when their options contradict; UserError when they may not */
+async function checkPages({ html, attention, overwrite = false }: ScoreOptions): Promise<void> {
+  if (overwrite && html === undefined && attention === undefined)
+    throw new UsageError("--overwrite goes with --html FILE or --attention FILE");
+  const paths = [html, attention].map((path) => path && resolve(expandPath(path)));
+  if (paths[0] !== undefined && paths[0] === paths[1])
+    throw new UsageError("--html and --attention name the same file", { next: "choose another --attention" });
+  for (const [i, flag] of ["--html", "--attention"].entries()) {
+    const path = paths[i];
+    if (path !== undefined) await checkOutFile(path, flag, overwrite);
+  }
+}
+
 /** `gpt2 score`: how likely the model finds a text. */
 export function addScore(program: Command): void {
   const command = program
@@ -139,14 +160,16 @@ export function addScore(program: Command): void {
     )
     .addOption(specialOption("the text"))
     .option("--html <file>", HTML_TEXT)
-    .option("--overwrite", "let --html replace an existing file")
+    .option(
+      "--attention <file>",
+      `also write a page: what each of up to ${MAX_ATTENTION} tokens attends to, in a layer and head of your choice`,
+    )
+    .option("--overwrite", "let --html and --attention replace existing files")
     .addOption(formatOption());
   addColor(command, "the tokens");
   command.addHelpText("before", "Example: echo 'Once upon a time' | gpt2 score --model_name stories\n");
   addModelsDir(addEngineOptions(command)).action(async (file: string | undefined, options: ScoreOptions) => {
-    const { html, overwrite = false } = options;
-    if (overwrite && html === undefined) throw new UsageError("--overwrite goes with --html FILE");
-    if (html !== undefined) await checkOutFile(expandPath(html), "--html", overwrite);
+    await checkPages(options);
     const text =
       file === undefined
         ? await readStdin("name a file, or pipe a text into gpt2 score")

@@ -7,7 +7,7 @@ const TEXT_COMMANDS = ["interactive", "unconditional", "generate", "score", "eva
 const SHARED = ["models_dir", "backend", "precision", "threads", "gpu"];
 /** What one call reads, writes or replaces: it is typed, and is nobody's default. */
 const TYPED_ONLY = [
-  ...["prefix", "prompt_file", "prompts", "file", "decode", "out", "html", "resume", "session"],
+  ...["prefix", "prompt_file", "prompts", "file", "decode", "out", "html", "attention", "resume", "session"],
   ...["overwrite", "yes", "version", "help"],
 ];
 

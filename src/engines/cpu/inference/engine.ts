@@ -13,6 +13,7 @@ import { createMemory, Heap, LIMIT_PAGES } from "../runtime/heap.js";
 import { HEAP_START, Pool } from "../runtime/pool.js";
 import { loadProgram, type ProgramExports } from "../runtime/program.js";
 import { BLOCK, MODEL, write } from "../runtime/records.js";
+import { fillAttentionWeights } from "./attention-weights.js";
 import { Cache } from "./kv-cache.js";
 import { type Precision, roundUp, WeightLoader, weightBytes } from "./weights.js";
 
@@ -104,6 +105,7 @@ export async function createCpuEngine(
       ...addresses,
       page_layer: cache.layerBytes,
       activation: modeOf(hparams),
+      resume_at: 0,
     });
     return new CpuEngine(native ? "native" : "wasm", hparams, precision, heap, pool, cache, {
       model,
@@ -179,6 +181,9 @@ interface PassBuffers {
   readonly blocks: number;
   readonly last_blocks: number;
   readonly tables: number;
+  /** [passRows, qkv_stride], of the layer computed last. */
+  readonly qkv: number;
+  readonly qkv_stride: number;
 }
 
 class CpuEngine implements Engine {
@@ -215,8 +220,7 @@ class CpuEngine implements Engine {
   }
 
   async forward(steps: readonly Step[], wanted: LogitsWanted = "last"): Promise<Float32Array[]> {
-    if (this.disposed) throw new RangeError("the engine has been disposed of");
-    if (this.busy) throw new RangeError("forward() is still running: one call at a time");
+    this.checkIdle();
     const checked = checkSteps(this.hparams, steps, (sequence) => this.cache.check(sequence));
     this.busy = true;
     try {
@@ -235,6 +239,59 @@ class CpuEngine implements Engine {
     } finally {
       this.busy = false;
     }
+  }
+
+  /**
+   * All layers share one buffer of queries, keys and values, so each pass is stopped where a layer has filled it and
+   * resumed from there.
+   */
+  async attention(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
+    this.checkIdle();
+    const sequence = this.cache.check(this.cache.create());
+    try {
+      const steps = checkSteps(this.hparams, [{ sequence, ids }], () => sequence);
+      this.busy = true;
+      this.cache.reserve(sequence, ids.length);
+      const { n_embd, n_head, n_layer } = this.hparams;
+      const [n, width] = [ids.length, 3 * n_embd];
+      const kept = Array.from({ length: n_layer }, () => new Float32Array(n * width)); // [n, 3 n_embd] each
+      for (const spans of cutIntoPasses(steps, this.buffers.passRows)) {
+        for (const [layer, qkv] of kept.entries()) {
+          await setImmediate(); // gives signals and timers a turn
+          signal?.throwIfAborted();
+          if (this.disposed) throw new UserError("the engine was disposed of while it was at work");
+          this.setLayers(layer, layer + 1);
+          this.pass(spans, "none", 0);
+          const [{ begin, end }] = spans;
+          for (let row = begin; row < end; row++) qkv.set(this.rowOfQkv(row - begin, width), row * width);
+        }
+      }
+      const weights = new Float32Array(n_layer * n_head * n * n);
+      const size = n_head * n * n;
+      for (const [layer, qkv] of kept.entries()) {
+        fillAttentionWeights(this.hparams, layer, qkv, weights.subarray(layer * size, (layer + 1) * size));
+      }
+      return weights;
+    } finally {
+      this.setLayers(0, this.hparams.n_layer);
+      this.busy = false;
+      this.cache.free(sequence);
+    }
+  }
+
+  /** Which layers a pass runs: [begin, end), of the last one only what logits are wanted of. */
+  private setLayers(resume_at: number, n_layer: number): void {
+    write(this.heap.memory, this.buffers.model, MODEL, { resume_at, n_layer });
+  }
+
+  private rowOfQkv(row: number, width: number): Float32Array {
+    const { qkv, qkv_stride } = this.buffers;
+    return new Float32Array(this.heap.memory.buffer, qkv + row * qkv_stride * 4, width);
+  }
+
+  private checkIdle(): void {
+    if (this.disposed) throw new RangeError("the engine has been disposed of");
+    if (this.busy) throw new RangeError("the engine is still at work: one call at a time");
   }
 
   /** One pass of at most passRows rows. @returns how many rows have logits */

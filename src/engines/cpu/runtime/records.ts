@@ -67,7 +67,7 @@ export const MODEL = record({
   ...words("embd_stride", "qkv_stride", "hidden_stride", "page_layer"),
   ...words("x", "last_x", "a", "qkv", "hidden", "quantized", "row_scale", "own", "own_bytes"),
   ...words("rows", "ids", "positions", "row_pages", "blocks", "n_blocks"),
-  ...words("last_blocks", "n_last_blocks", "n_last", "logits"),
+  ...words("last_blocks", "n_last_blocks", "n_last", "logits", "resume_at"),
 });
 export const PACK = record(words("from", "to", "scale", "n_in", "n_out", "most", "own", "own_bytes"));
 
