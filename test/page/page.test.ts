@@ -1,15 +1,10 @@
 /** The page in a real browser, against a server that answers as it is told to. */
 import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
-import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
-import axe from "axe-core";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
-import { launch, NO_BROWSER, type Opened, open, until } from "./support/browser.js";
+import { launch, look, NO_BROWSER, type Opened, open, takePicture, until } from "./support/browser.js";
 import { FakeServer, type FakeToken, fail, send } from "./support/fake-server.js";
-
-/** Where pictures of the page go, for whoever wants to look at them. */
-const PICTURES = process.env["GPT2_PICTURES"];
 
 const PHONE: BrowserContextOptions = {
   viewport: { width: 360, height: 740 },
@@ -639,31 +634,6 @@ describe("the page", { skip: NO_BROWSER, concurrency: false }, () => {
       phone: { ...PHONE, colorScheme: "light" },
       "phone-dark": { ...PHONE, colorScheme: "dark" },
     };
-    const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-
-    async function takePicture(page: Page, name: string): Promise<void> {
-      if (PICTURES) await page.screenshot({ path: join(PICTURES, `${name}.png`), fullPage: true });
-    }
-
-    /** Looks at the page as it is now: accessibility rules, and nothing wider than the window. */
-    async function look(page: Page, name: string): Promise<void> {
-      await takePicture(page, name);
-      const { scrollWidth, clientWidth } = await page.evaluate(() => {
-        const { scrollWidth, clientWidth } = document.documentElement;
-        return { scrollWidth, clientWidth };
-      });
-      assert.ok(scrollWidth <= clientWidth, `${name}: ${scrollWidth} pixels wide`);
-      await page.evaluate(axe.source);
-      const { violations } = await page.evaluate(
-        (values) => (window as unknown as { axe: typeof axe }).axe.run({ runOnly: { type: "tag", values } }),
-        rules,
-      );
-      const said = violations.map(
-        ({ id, nodes }) => `${name}: ${id}: ${nodes.map(({ html }) => html).join(" ")}`,
-      );
-      assert.deepEqual(said, []);
-    }
-
     for (const [name, options] of Object.entries(looks)) {
       test(`${name}: in every state`, async () => {
         const page = await visit(options);

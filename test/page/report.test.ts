@@ -4,16 +4,13 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import axe from "axe-core";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { generateSamples, loadModel, type Sample, score } from "../../dist/src/index.js";
 import { levelOf } from "../../dist/src/probability-scale.js";
 import { STORIES } from "../support/models.js";
 import { assertDone, gpt2, TEMPORARY } from "../support/spawn.js";
-import { launch, NO_BROWSER, type Opened, open } from "./support/browser.js";
+import { LOOKS, launch, look, NO_BROWSER, type Opened, open } from "./support/browser.js";
 
-/** Where pictures of the pages go, for whoever wants to look at them. */
-const PICTURES = process.env["GPT2_PICTURES"];
 const MODEL = ["--model_name", STORIES.folder];
 const PROMPT = "Once upon a time";
 const HOSTILE = '</script><script>alert(1)</script><!-- &amp; "é" 😀漢 <b>\r\n\u0000 <|endoftext|>';
@@ -201,12 +198,7 @@ describe("the pages of --html", { skip: NO_BROWSER, concurrency: false }, () => 
     await context.close();
   });
 
-  const phone = { viewport: { width: 390, height: 740 }, hasTouch: true, isMobile: true };
-  const looks: Readonly<Record<string, BrowserContextOptions>> = {
-    ...{ light: {}, dark: { colorScheme: "dark" } },
-    ...{ "phone-light": phone, "phone-dark": { ...phone, colorScheme: "dark" } },
-  };
-  for (const [name, options] of Object.entries(looks)) {
+  for (const [name, options] of Object.entries(LOOKS)) {
     test(`${name}: readable, no wider than the window, open to everyone`, async () => {
       for (const file of [written, scored]) {
         const { page, context, faults } = await visit(file, options);
@@ -214,24 +206,7 @@ describe("the pages of --html", { skip: NO_BROWSER, concurrency: false }, () => 
         if (name.startsWith("phone")) await token.tap();
         else await token.click();
         await page.locator("#card").waitFor();
-        const picture = `report-${name}-${file === written ? "generate" : "score"}.png`;
-        if (PICTURES) await page.screenshot({ path: join(PICTURES, picture), fullPage: true });
-        const { scrollWidth, clientWidth } = await page.evaluate(() => {
-          const { scrollWidth, clientWidth } = document.documentElement;
-          return { scrollWidth, clientWidth };
-        });
-        assert.ok(scrollWidth <= clientWidth, `${scrollWidth} pixels wide`);
-        await page.evaluate(axe.source);
-        const values = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-        const { violations } = await page.evaluate(
-          (tags) =>
-            (window as unknown as { axe: typeof axe }).axe.run({ runOnly: { type: "tag", values: tags } }),
-          values,
-        );
-        assert.deepEqual(
-          violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`),
-          [],
-        );
+        await look(page, `report-${name}-${file === written ? "generate" : "score"}`);
         assert.deepEqual(faults, []);
         await context.close();
       }

@@ -1,6 +1,8 @@
 /** Chromium, as Debian packages it, driven by Playwright. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
+import axe from "axe-core";
 import {
   type Browser,
   type BrowserContext,
@@ -62,4 +64,43 @@ export async function until(what: string, isSo: () => Promise<boolean>): Promise
     assert.ok(Date.now() < end, `it never came: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** Where pictures of the pages go, for whoever wants to look at them. */
+const PICTURES = process.env["GPT2_PICTURES"];
+
+const PHONE: BrowserContextOptions = {
+  viewport: { width: 390, height: 740 },
+  hasTouch: true,
+  isMobile: true,
+};
+
+/** Windows that a page should be readable in. */
+export const LOOKS: Readonly<Record<string, BrowserContextOptions>> = {
+  ...{ light: {}, dark: { colorScheme: "dark" } },
+  ...{ "phone-light": PHONE, "phone-dark": { ...PHONE, colorScheme: "dark" } },
+};
+
+export async function takePicture(page: Page, name: string): Promise<void> {
+  if (PICTURES) await page.screenshot({ path: join(PICTURES, `${name}.png`), fullPage: true });
+}
+
+/** Looks at a page as it is now: accessibility rules, and nothing wider than the window. */
+export async function look(page: Page, name: string): Promise<void> {
+  await takePicture(page, name);
+  const { scrollWidth, clientWidth } = await page.evaluate(() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    return { scrollWidth, clientWidth };
+  });
+  assert.ok(scrollWidth <= clientWidth, `${name}: ${scrollWidth} pixels wide`);
+  await page.evaluate(axe.source);
+  const values = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+  const { violations } = await page.evaluate(
+    (tags) => (window as unknown as { axe: typeof axe }).axe.run({ runOnly: { type: "tag", values: tags } }),
+    values,
+  );
+  const said = violations.map(
+    ({ id, nodes }) => `${name}: ${id}: ${nodes.map(({ html }) => html).join(" ")}`,
+  );
+  assert.deepEqual(said, []);
 }
