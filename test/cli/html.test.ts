@@ -128,6 +128,38 @@ describe("--html", { concurrency: 2 }, () => {
     assert.deepEqual(readdirSync(folder), []);
   });
 
+  test("--attention: what is printed is the same; what cannot be is refused before anything is written", async () => {
+    const { folder, html } = place("attention");
+    const file = join(folder, "attention.html");
+    const stdin = "Once upon a time";
+    const plain = await gpt2(["score", ...MODEL], { stdin });
+    const both = await gpt2(["score", ...MODEL, "--attention", file, "--html", html], { stdin });
+    assertDone(both);
+    assert.equal(both.stdout, plain.stdout);
+    assert.deepEqual(readdirSync(folder).sort(), ["attention.html", "page.html"]);
+    const args = ["score", ...MODEL, "--attention"];
+    assertFails(
+      await gpt2([...args, file], { stdin }),
+      1,
+      /attention\.html already exists: choose another --attention/,
+    );
+    assertDone(await gpt2([...args, file, "--overwrite"], { stdin }));
+    const other = join(folder, "other.html");
+    const long = "The dog ran. ".repeat(60);
+    const refused = /the text has \d+ tokens, and attention is shown for at most 128: give a shorter text/;
+    assertFails(await gpt2([...args, other], { stdin: long }), 1, refused);
+    const tfjs = ["score", ...micro("--backend", "tfjs", "--attention", other)];
+    assertFails(await gpt2(tfjs, { stdin }), 1, /gives no attention weights: pass --backend wasm/);
+    assertFails(await gpt2(["score", ...micro("--attention", other)], { stdin: long }), 1, /at most 63/);
+    assertFails(await gpt2([...args, other, "--html", other], { stdin }), 2, /name the same file/);
+    assertFails(
+      await gpt2([...args, folder], { stdin }),
+      1,
+      /is not a regular file: choose another --attention/,
+    );
+    assert.deepEqual(readdirSync(folder).sort(), ["attention.html", "page.html"]);
+  });
+
   test("what contradicts it: one line that says what to do, and no file", async () => {
     const { folder, html } = place("wrong");
     const out = join(folder, "out.txt");
