@@ -29,6 +29,8 @@ async function textsOf(path: string): Promise<Texts> {
   const quoted: string[] = [];
   const options: string[] = [];
   const visit = (node: ts.Node): void => {
+    // A property of a style is no text.
+    if (ts.isCallExpression(node) && node.expression.getText().endsWith(".style.setProperty")) return;
     if (ts.isStringLiteralLike(node) || ts.isTemplateHead(node) || ts.isTemplateMiddleOrTemplateTail(node)) {
       const line = file.getLineAndCharacterOfPosition(node.getStart()).line + 1;
       quoted.push(`${path}:${line}: ${node.text}`);
