@@ -62,8 +62,14 @@ const NO_PAST: Past = { context: [], drawn: 0 };
 /** float32 as the engine gives them, float64 where something was added. */
 type Logits = Float32Array | Float64Array;
 
-/** The k-th largest of the values, 1 <= k <= values.length, found with a heap of the k largest so far. */
-function kthLargest(values: Logits, k: number, heap: Logits): number {
+/**
+ * Finds the k largest of the values, 1 <= k <= values.length, in one pass.
+ * @param heap [k] afterwards they are in it, the least of them first
+ * @param places [values.length] afterwards it begins with the places, in order, of all values that are at least
+ *   heap[0], and of others that were among the k largest when the pass came to them
+ * @returns how many places those are
+ */
+function findLargest(values: Logits, k: number, heap: Logits, places: Uint32Array): number {
   const sink = (start: number): void => {
     const value = heap[start];
     let i = start;
@@ -77,15 +83,23 @@ function kthLargest(values: Logits, k: number, heap: Logits): number {
     }
     heap[i] = value;
   };
-  for (let i = 0; i < k; i++) heap[i] = values[i];
-  for (let i = (k >> 1) - 1; i >= 0; i--) sink(i);
-  for (let i = k; i < values.length; i++) {
-    if (values[i] > heap[0]) {
-      heap[0] = values[i];
-      sink(0);
-    }
+  for (let i = 0; i < k; i++) {
+    heap[i] = values[i];
+    places[i] = i;
   }
-  return heap[0];
+  for (let i = (k >> 1) - 1; i >= 0; i--) sink(i);
+  let count = k;
+  let least = heap[0];
+  for (let i = k; i < values.length; i++) {
+    const value = values[i];
+    if (value < least) continue;
+    places[count++] = i;
+    if (value === least) continue;
+    heap[0] = value;
+    sink(0);
+    least = heap[0];
+  }
+  return count;
 }
 
 /** The place of the largest logit, the first of them where several are equal. */
@@ -94,12 +108,10 @@ export function argmax(logits: Logits): number {
   let max = -Infinity;
   for (let i = 0; i < logits.length; i++) {
     const logit = logits[i];
-    if (logit > max) {
-      max = logit;
-      best = i;
-    } else if (Number.isNaN(logit)) {
-      return -1;
-    }
+    if (logit <= max) continue;
+    if (Number.isNaN(logit)) return -1;
+    max = logit;
+    best = i;
   }
   return max < Infinity ? best : -1;
 }
@@ -125,6 +137,7 @@ export function makeDraw(
   const mirostat = mirostat_tau > 0 ? new Mirostat(mirostat_tau) : undefined;
   const k = top_k > 0 && top_k < n_vocab ? top_k : 0;
   const heap = adjust ? new Float64Array(k) : new Float32Array(k);
+  const places = new Uint32Array(k > 0 ? n_vocab : 0);
   const ids = new Uint32Array(n_vocab);
   const weights = new Float64Array(n_vocab);
   const exponents = keepTypical && new Float64Array(n_vocab);
@@ -175,10 +188,12 @@ export function makeDraw(
     if (best < 0) throw new UserError(NONE_LEFT);
     if (temperature === 0) return some ? some[best] : best;
     const max = logits[best];
-    const threshold = k > 0 ? kthLargest(logits, k, heap) : -Infinity;
+    const found = k > 0 ? findLargest(logits, k, heap, places) : logits.length;
+    const threshold = k > 0 ? heap[0] : -Infinity;
     let count = 0;
     let total = 0;
-    for (let i = 0; i < logits.length; i++) {
+    for (let at = 0; at < found; at++) {
+      const i = k > 0 ? places[at] : at;
       const logit = logits[i];
       if (logit < threshold) continue;
       const exponent = (logit - max) / temperature;
