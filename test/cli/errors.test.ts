@@ -259,8 +259,18 @@ describe("models that are missing or damaged: one line, exit code 1", { concurre
       write("model.ckpt.index", "<html>no</html>"),
       /model\.ckpt\.index/,
     ],
-    ["hparams of another model", "checkpoint", edit("hparams.json", (h) => (h["n_embd"] = 64)), /belong to different models/],
-    ["hparams with more layers", "converted", edit("hparams.json", (h) => (h["n_layer"] = 12)), /belong to different models/],
+    [
+      "hparams of another model",
+      "checkpoint",
+      edit("hparams.json", (h) => (h["n_embd"] = 64)),
+      /belong to different models/,
+    ],
+    [
+      "hparams with more layers",
+      "converted",
+      edit("hparams.json", (h) => (h["n_layer"] = 12)),
+      /belong to different models/,
+    ],
     [
       "hparams that are no numbers",
       "checkpoint",
