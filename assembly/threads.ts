@@ -1,7 +1,7 @@
 /**
- * How threads share work. Every thread runs the same program in its own instance over one memory. A job is a row of
+ * How threads share work. Every thread runs the same program in its own instance over one memory. A job is a series of
  * phases; a phase's work is cut into units that threads claim one by one, and it is over when all its units are done,
- * whether or not every thread has been there. So a thread that the system holds up delays at most the unit it is at:
+ * whether or not every thread has reached it. So a thread that the system holds up delays at most the unit it is at:
  * the others go on to the next phases, and it finds nothing left to claim in those it missed. What a thread does in a
  * phase besides its units must therefore touch nothing but its own scratch memory. Which thread does a unit never
  * changes the result.
@@ -164,7 +164,7 @@ export function beginJob(): void {
   store<u32>(own(thread, Own.DONE), 0);
 }
 
-/** A worker's way out of a job. */
+/** Leaves a job, on a worker. */
 export function leaveJob(): void {
   if (atomic.sub<i32>(word(Control.INSIDE), 1) == 1 && atomic.load<i32>(word(Control.LEAVING)))
     atomic.notify(word(Control.INSIDE), -1);

@@ -1,5 +1,11 @@
 import { DRAWING } from "../../sampling/beam-faults.js";
-import { BEAM_NAMES, SAMPLING_NAMES, SAMPLING_OPTIONS, type SamplingOption } from "../../sampling/options.js";
+import {
+  BEAM_NAMES,
+  SAMPLING_NAMES,
+  SAMPLING_OPTIONS,
+  type SamplingOption,
+  type SamplingOptionName,
+} from "../../sampling/options.js";
 
 /** Commands that read or write texts with a model: what stands at the top of a file is meant for them. */
 const TEXT_COMMANDS = ["interactive", "unconditional", "generate", "score", "evaluate", "tokenize", "serve"];
@@ -55,12 +61,15 @@ interface Given {
 
 const has = (names: readonly string[], { name }: Given): boolean => names.includes(name);
 
-/** Whether a search is asked for nearer than options that shape a draw, or the reverse: one call does not do both. */
+/** What shapes or counts draws, and so has no meaning for a beam search. */
+const DRAWS: readonly SamplingOptionName[] = [...DRAWING, "nsamples"];
+
+/** Whether the nearer source asks for a beam search and the farther shapes a draw, or the reverse: no call does both. */
 function decidesBeams(nearer: Given, farther: Given): boolean {
   const [value] = nearer.texts.map(Number);
-  if (nearer.name === "num_beams") return has(value > 1 ? [...DRAWING, "nsamples"] : BEAM_NAMES, farther);
-  if (!has(BEAM_NAMES, farther) || !has([...DRAWING, "nsamples"], nearer)) return false;
-  const { initial }: SamplingOption = SAMPLING_OPTIONS[nearer.name as (typeof DRAWING)[number]];
+  if (nearer.name === "num_beams") return has(value > 1 ? DRAWS : BEAM_NAMES, farther);
+  if (!has(DRAWS, nearer) || !has(BEAM_NAMES, farther)) return false;
+  const { initial }: SamplingOption = SAMPLING_OPTIONS[nearer.name as SamplingOptionName];
   return value !== initial;
 }
 
