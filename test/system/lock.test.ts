@@ -12,8 +12,8 @@ const WORK = { file: ".test.lock", name: "test", staleMs: 1000 };
 const TEMPORARY = mkdtempSync(join(tmpdir(), "gpt2-lock-"));
 const path = join(TEMPORARY, WORK.file);
 
-/** Makes the lock as old as a lock that nobody has touched for an hour. */
-const age = (): void => utimesSync(path, Date.now() / 1000 - 3600, Date.now() / 1000 - 3600);
+/** Makes the lock as old as one that nobody has touched for ten times staleMs; it is younger than the machine's start. */
+const age = (): void => utimesSync(path, Date.now() / 1000 - 10, Date.now() / 1000 - 10);
 
 const holder = (value: object): void => writeFileSync(path, JSON.stringify({ token: "x", ...value }));
 
