@@ -181,8 +181,12 @@ export async function main(typed: readonly string[]): Promise<void> {
       finish,
       args.filter((each) => !each.startsWith("-")).slice(0, 1),
     );
-    await program.parseAsync(withUnderscores(args, longOptions(program)), { from: "user" }).catch((error) => {
-      if (!(error instanceof CommanderError) || error.exitCode !== 0) throw error; // 0: help was asked for
+    const words = withUnderscores(args, longOptions(program));
+    await program.parseAsync(words, { from: "user" }).catch(async (error: unknown) => {
+      if (error instanceof CommanderError && error.exitCode === 0) return; // help was asked for
+      const { withPlace } = await import("./config/apply.js");
+      const called = program.commands.find((each) => each.name() === command);
+      throw called ? withPlace(error, called) : error;
     });
     await output.finish();
   } catch (error) {

@@ -224,6 +224,27 @@ describe("a file that is wrong: one line that names file, line and name; exit co
     assertFails(await place.run(["config", "generates"]), 2, /there is no command "generates"/);
   });
 
+  test("what goes with nothing, or contradicts what was typed: where that was set", async () => {
+    const place = async (text: string) => {
+      const user = new Place({ user: `# mine\n${text}\n` });
+      return { user, where: new RegExp(`^gpt2: ${user.userFile.replace(/[\\.]/g, "\\$&")}:2: --`) };
+    };
+    for (const [text, typed, said] of [
+      ["length_penalty: 2", [], /--length_penalty goes with a beam search: pass --num_beams, 2 or more/],
+      ["num_return: 3", ["--num_beams", "2"], /--num_return 3 is more than --num_beams 2/],
+      ["logprobs: 2", [], /--logprobs goes with --format jsonl/],
+      ["first_sample: 2", ["--num_beams", "2"], /--num_beams has no --first_sample/],
+      ["logit_bias: 999=1", ["--seed", "1"], /--logit_bias: the model has no token 999/],
+    ] as const) {
+      const { user, where } = await place(text);
+      assertFails(await user.run([...GENERATE, ...typed]), 2, where, said);
+    }
+    const variable = await new Place({}).run(GENERATE, { GPT2_LENGTH_PENALTY: "2" });
+    assertFails(variable, 2, /^gpt2: \$GPT2_LENGTH_PENALTY: --length_penalty goes with a beam search/);
+    const { user } = await place("length_penalty: 2");
+    assertFails(await user.run([...GENERATE, "--length_penalty", "3"]), 2, /^gpt2: --length_penalty goes/);
+  });
+
   test("gpt2 config finds what no call has met yet", async () => {
     const section = new Place({ user: "finetune:\n  steps: many\n" });
     assertDone(await section.run(["tokenize", "hi"]));

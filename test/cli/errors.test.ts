@@ -344,6 +344,22 @@ describe("models that are missing or damaged: one line, exit code 1", { concurre
     for (const outcome of outcomes) assertFails(outcome, 1, /cannot create \/proc\/nope/);
   });
 
+  test("a folder below a file: by the name that was typed", async () => {
+    await writeFile(join(TEMPORARY, "file"), "Once upon a time. ".repeat(100));
+    const tries = [
+      ["generate", "a", ...micro("--folder", "file/a")],
+      ["export", MICRO, "--out", "file/a"],
+      ["convert", MICRO, "--out", "file/a"],
+      ["finetune", "file", ...micro("--checkpoint_dir", "file/a")],
+    ];
+    for (const args of tries)
+      assertFails(
+        await gpt2(args, { cwd: TEMPORARY }),
+        1,
+        /^gpt2: cannot create file.a\S*: a part of the path/,
+      );
+  });
+
   test("a backend that is not installed", async () => {
     const outcome = await generate(MICRO, "--backend", "tfjs-node-gpu");
     if (outcome.code !== 0) assertFails(outcome, 1, /tfjs-node-gpu/);

@@ -113,19 +113,28 @@ describe("--html", { concurrency: 2 }, () => {
     assert.match(readFileSync(html, "utf8"), /^<!doctype html>/);
   });
 
-  test("places where no file can be: one line, before the model is loaded", async () => {
+  test("places where no file can be: one line with the name that was typed, before the model is loaded", async () => {
     const { folder } = place("places");
+    writeFileSync(join(folder, "file"), "mine");
+    mkdirSync(join(folder, "folder"));
     const cases: [string, RegExp][] = [
-      [folder, /places is not a regular file: choose another --html/],
-      [join(folder, "none", "page.html"), /page\.html: no such file or folder/],
+      ["folder", /^gpt2: folder is not a regular file: choose another --(html|attention)$/m],
+      ["none/page.html", /^gpt2: cannot write none.page\.html: no such file or folder$/m],
+      ["file/page.html", /^gpt2: cannot write file.page\.html: a part of the path is not a folder$/m],
     ];
     if (existsSync("/dev/full")) cases.push(["/dev/full", /\/dev\/full is not a regular file/]);
     for (const [path, pattern] of cases) {
-      const args = ["--model_name", "no-such-model", "--html", path];
-      assertFails(await gpt2(["generate", "a", ...args, "--overwrite"]), 1, pattern);
-      assertFails(await gpt2(["score", ...args], { stdin: "a" }), 1, pattern);
+      const args = ["--model_name", "no-such-model"];
+      const generate = ["generate", "a", ...args, "--html", path, "--overwrite"];
+      assertFails(await gpt2(generate, { cwd: folder }), 1, pattern);
+      for (const option of ["--html", "--attention"])
+        assertFails(await gpt2(["score", ...args, option, path], { stdin: "a", cwd: folder }), 1, pattern);
     }
-    assert.deepEqual(readdirSync(folder), []);
+    assert.deepEqual(readdirSync(folder).sort(), ["file", "folder"]);
+    assert.deepEqual(
+      [readFileSync(join(folder, "file"), "utf8"), readdirSync(join(folder, "folder"))],
+      ["mine", []],
+    );
   });
 
   test("--attention: what is printed is the same; what cannot be is refused before anything is written", async () => {

@@ -49,7 +49,7 @@ export function addConvert(program: Command): void {
         throw new UsageError(`there is no model ${JSON.stringify(name)} here`, {
           next: "give the path of its folder",
         });
-      const out = options.out === undefined ? undefined : resolve(expandPath(options.out));
+      const out = options.out === undefined ? undefined : expandPath(options.out);
       await convertWithBar(folder, { dtype: options.dtype, out, overwrite: options.overwrite });
     },
   );

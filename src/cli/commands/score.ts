@@ -134,8 +134,9 @@ const inWords = (count: number, { total, perplexity, bits_per_byte }: Score): st
 async function checkPages({ html, attention, overwrite = false }: ScoreOptions): Promise<void> {
   if (overwrite && html === undefined && attention === undefined)
     throw new UsageError("--overwrite goes with --html FILE or --attention FILE");
-  const paths = [html, attention].map((path) => path && resolve(expandPath(path)));
-  if (paths[0] !== undefined && paths[0] === paths[1])
+  const paths = [html, attention].map((path) => path && expandPath(path));
+  const [page, picture] = paths.map((path) => path && resolve(path));
+  if (page !== undefined && page === picture)
     throw new UsageError("--html and --attention name the same file", { next: "choose another --attention" });
   for (const [i, flag] of ["--html", "--attention"].entries()) {
     const path = paths[i];

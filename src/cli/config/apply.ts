@@ -189,7 +189,23 @@ function presetFor(
 
 /** Sets an option as if its value had been typed. @throws UsageError that says where a wrong value is */
 function setOption(command: Command, setting: Setting): void {
-  command.setOptionValueWithSource(setting.name, parseSetting(command, setting), "config");
+  command.setOptionValueWithSource(setting.name, parseSetting(command, setting), setting.where);
+}
+
+/** The sources that commander itself names: what was typed, or nothing. */
+const OWN_SOURCES: readonly (string | undefined)[] = [undefined, "cli", "default"];
+
+/**
+ * An error of a command: one that begins with an option which a file or the environment set, or that contradicts one,
+ * says where that was.
+ */
+export function withPlace(error: unknown, command: Command): unknown {
+  if (!(error instanceof UsageError) || !error.reason.startsWith("--")) return error;
+  const names = [...error.reason.matchAll(/--(\w+)/g)].map(([, name]) => name);
+  const where = names
+    .map((name) => command.getOptionValueSource(name))
+    .find((source) => !OWN_SOURCES.includes(source));
+  return where === undefined ? error : new UsageError(`${where}: ${error.reason}`, error);
 }
 
 /** Parses a setting as if it had been typed. @throws UsageError that says where a wrong value is */

@@ -1,5 +1,5 @@
 import { rm } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join } from "node:path";
 import envPaths from "env-paths";
 import { expandPath, isPath } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";
@@ -33,7 +33,7 @@ const ANOTHER = "choose another name for --session";
 
 /** The path of a session's file: in the user's data folder, or as typed. */
 export function sessionPath(typed: string): string {
-  if (isPath(typed)) return resolve(expandPath(typed));
+  if (isPath(typed)) return expandPath(typed);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: names must not have them
   if (typed === "" || /[\0-\x1f:]/.test(typed))
     throw new UsageError(`--session must be a name or a file's path, not ${JSON.stringify(typed)}`);

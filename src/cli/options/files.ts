@@ -70,8 +70,8 @@ async function checkPage(
   if (resume !== undefined)
     throw new UsageError("--html shows what one run writes", { next: "drop --html or --resume" });
   if (nsamples === 0) throw new UsageError("a page needs an end", { next: "pass --nsamples" });
-  const path = resolve(expandPath(html));
-  if (out !== undefined && resolve(expandPath(out)) === path)
+  const path = expandPath(html);
+  if (out !== undefined && resolve(expandPath(out)) === resolve(path))
     throw new UsageError("--html and --out name the same file", { next: "choose another --html" });
   await checkOutFile(path, "--html", overwrite === true);
 }

@@ -13,7 +13,7 @@ export function runFolder(checkpoint_dir: string, run_name: string): string {
   if (/^\.*$|[\0-\x1f/\\:]/.test(run_name)) {
     throw new UsageError(`--run_name must be the name of a folder, not ${JSON.stringify(run_name)}`);
   }
-  return join(resolve(expandPath(checkpoint_dir)), run_name);
+  return join(expandPath(checkpoint_dir), run_name);
 }
 
 /** Names of the runs in a folder that can be loaded. */
@@ -48,6 +48,6 @@ export function addRunModel(command: Command): void {
           { next: there },
         );
       }
-      command.setOptionValue("model_name", folder);
+      command.setOptionValue("model_name", resolve(folder)); // a path, whatever the name
     });
 }

@@ -1,4 +1,4 @@
-import { access, constants, lstat } from "node:fs/promises";
+import { access, constants, lstat, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { UserError } from "../../system/errors.js";
 import { fileError, replaceFile, writeNewFile } from "../../system/files.js";
@@ -16,8 +16,10 @@ export async function checkOutFile(path: string, flag: string, overwrite: boolea
   if (found && !overwrite) {
     throw new UserError(`${path} already exists`, { next: `choose another ${flag}, or pass --overwrite` });
   }
+  const folder = dirname(path);
   try {
-    await access(dirname(path), constants.W_OK);
+    if (!(await stat(folder)).isDirectory()) throw Object.assign(new Error("a file"), { code: "ENOTDIR" });
+    await access(folder, constants.W_OK);
   } catch (error) {
     throw fileError("write", path, error);
   }
