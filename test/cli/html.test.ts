@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { STORIES } from "../support/models.js";
 import {
   assertDone,
@@ -11,6 +12,7 @@ import {
   MICRO,
   micro,
   NO_SHELL,
+  ROOT,
   startGpt2,
   TEMPORARY,
 } from "../support/spawn.js";
@@ -100,6 +102,38 @@ describe("--html", { concurrency: 2 }, () => {
     assert.deepEqual(headings(html), ["Interrupted"]);
     const text = toldOf(html)[0] as unknown as { text: string }[];
     assert.equal(`The dog${text.map((piece) => piece.text).join("")}\n`, stdout);
+  });
+
+  test("Ctrl-C, prompts of a file: the page has the samples that were printed; none, no page", {
+    skip: NO_SHELL,
+  }, async () => {
+    const { folder, html } = place("interrupted prompts");
+    const prompts = join(TEMPORARY, "ctrl-c prompts.jsonl");
+    const args = ["generate", ...MODEL, "--prompts", prompts, "--html", html];
+    for (const isPrinted of [false, true]) {
+      const first = isPrinted ? '{"prompt":"The cat","length":2}\n' : "";
+      writeFileSync(prompts, `${first}{"prompt":"The dog","length":40000,"ignore_eos":true}\n`);
+      const run = startGpt2([...args, "--length", "9000"]);
+      await (isPrinted ? run.until(/PROMPT 1[\s\S]*\n[\s\S]*\n/) : run.until(/^seed /m, "stderr"));
+      run.child.kill("SIGINT");
+      const { code, stdout, stderr } = await run.ended;
+      assert.equal(code, 130);
+      assert.deepEqual(readdirSync(folder), isPrinted ? ["page.html"] : []);
+      assert.equal(stderr.includes("wrote"), isPrinted, stderr);
+      if (!isPrinted) assert.equal(stdout, "");
+      else assert.deepEqual([headings(html), toldOf(html).length], [["Prompt 1, sample 1"], 1]);
+    }
+  });
+
+  test("Ctrl-C before a text's score is printed: no page", { skip: NO_SHELL }, async () => {
+    const { folder, html } = place("interrupted score");
+    const env = {
+      NODE_OPTIONS: `--import=${pathToFileURL(join(ROOT, "test", "support", "signal-at-step.mjs")).href}`,
+      ...{ SIGNAL: "SIGINT", SIGNAL_STEP: "5", SIGNAL_IN: STORIES.folder, SIGNAL_LOG: `${folder}.log` },
+    };
+    const stopped = await gpt2(["score", ...MODEL, "--html", html], { stdin: "The dog ran.", env });
+    assertFails(stopped, 130, /^gpt2: scoring stopped$/m);
+    assert.deepEqual(readdirSync(folder), []);
   });
 
   test("a file that exists stays, unless --overwrite says otherwise", async () => {
