@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { loading } from "../faults/support/folders.js";
 import {
   assertDone,
   assertFails,
@@ -13,6 +14,7 @@ import {
   NO_SHELL,
   type Outcome,
   parseLines,
+  type Running,
   shell,
   startGpt2,
   TEMPORARY,
@@ -44,14 +46,18 @@ const texts = (from: number, to: number): string[] => SAMPLES.slice(from, to).ma
 const joined = (all: readonly string[], prompt = PROMPT, delimiter = DELIMITER): string =>
   all.map((text) => `${prompt}${text}\n`).join(delimiter);
 
-/** Waits until a matching file in the folder is not empty. */
-async function fileIn(folder: string, pattern: RegExp): Promise<string> {
-  for (let tries = 0; tries < 600; tries++) {
-    const name = existsSync(folder) ? readdirSync(folder).find((each) => pattern.test(each)) : undefined;
-    if (name !== undefined && statSync(join(folder, name)).size > 20) return name;
-    await sleep(50);
+/** Waits until the program has a matching file in the folder that has so many bytes; its name. */
+async function fileIn(folder: string, pattern: RegExp, program: Running, size = 20): Promise<string> {
+  let isOver = false;
+  program.ended.catch(() => {}).finally(() => (isOver = true));
+  const sizeOf = (name: string): number => statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0; // it may just have got another name
+  for (;;) {
+    const names = existsSync(folder) ? readdirSync(folder) : [];
+    const found = names.find((name) => pattern.test(name) && sizeOf(name) >= size);
+    if (found !== undefined) return found;
+    assert.ok(!isOver, `it ended without ${pattern}: ${names}\n${program.stderr}`);
+    await sleep(10);
   }
-  throw new Error(`no ${pattern} in ${folder}`);
 }
 
 describe("prefix, truncate, include_prefix, sample_delim", { concurrency: 2 }, () => {
@@ -193,7 +199,7 @@ describe("nfiles and folder", { concurrency: 2 }, () => {
     for (const signal of ["SIGINT", "SIGKILL"] as const) {
       const cwd = fresh();
       const program = startGpt2(["generate", PROMPT, ...micro(...ENDLESS), "--nfiles", "2"], { cwd });
-      const name = await fileIn(join(cwd, "gen"), /unfinished/);
+      const name = await fileIn(join(cwd, "gen"), /unfinished/, program);
       assert.match(name, /^gpt2_gentext_\d{8}_\d{6}\.unfinished\.txt$/);
       program.child.kill(signal);
       const { code, stdout, stderr } = await program.ended;
@@ -209,22 +215,32 @@ describe("nfiles and folder", { concurrency: 2 }, () => {
     skip: NO_SHELL,
   }, async () => {
     const cwd = fresh();
-    // With this seed the first sample ends by itself; the second continues until stopped.
-    const eos = SAMPLES.findIndex(({ finish_reason }) => finish_reason === "eos");
-    assert.ok(eos >= 0, "a sample that ends");
-    const args = ["generate", PROMPT, ...micro("--seed", "6", "--length", "1000000"), "--batch_size", "2"];
-    const program = startGpt2([...args, "--nsamples", String(eos + 1), "--nfiles", "100000"], { cwd });
-    await fileIn(join(cwd, "gen"), /\d\.txt$/);
+    const endless = [PROMPT, ...micro(...ENDLESS), "--batch_size", "2"];
+    const begun = await gpt2([
+      "generate",
+      ...endless,
+      "--length",
+      "30",
+      "--nsamples",
+      "2",
+      "--format",
+      "jsonl",
+    ]);
+    const [first, second] = parseLines(begun.stdout);
+    // Ends the first sample soon; none of the others will say it.
+    const stop = first.text.slice(5, 15);
+    assert.ok(!second.text.includes(stop) && !stop.includes("\\"));
+    const program = startGpt2(["generate", ...endless, "--stop", stop, "--nfiles", "3"], { cwd });
+    await program.until(/^wrote gen/m, "stderr");
+    const name = await fileIn(join(cwd, "gen"), /unfinished/, program);
     program.child.kill("SIGINT");
     const { code, stderr } = await program.ended;
     assert.equal(code, 130, stderr);
-    const names = readdirSync(join(cwd, "gen"));
-    assert.ok(names.filter((name) => name.includes("unfinished")).length <= 1, String(names));
-    for (const name of names) {
-      const { length } = read(cwd, "gen", name).split(DELIMITER);
-      if (!name.includes("unfinished")) assert.equal(length, eos + 1, name);
-      else assert.ok(length <= eos + 1);
-    }
+    const whole = readdirSync(join(cwd, "gen")).filter((each) => each !== name);
+    assert.equal(whole.length, 1, String(whole));
+    assert.equal(read(cwd, "gen", whole[0]), joined([first.text.slice(0, first.text.indexOf(stop))]));
+    assert.ok(read(cwd, "gen", name).startsWith(PROMPT));
+    assert.ok(stderr.includes(`the samples so far are in ${join("gen", name)}\n`), stderr);
   });
 
   test("wrong numbers and places: one line", async () => {
@@ -293,7 +309,7 @@ describe("out", { concurrency: 2 }, () => {
     const args = ["generate", PROMPT, ...micro(...ENDLESS), "--out", "story.txt", "--overwrite"];
     for (const wanted of ["story.unfinished.txt", "story.unfinished-2.txt"]) {
       const program = startGpt2(args, { cwd });
-      await fileIn(cwd, new RegExp(`^${wanted.replace(".", "\\.")}$`));
+      await fileIn(cwd, new RegExp(`^${wanted.replace(".", "\\.")}$`), program);
       program.child.kill("SIGINT");
       const { code, stderr } = await program.ended;
       assert.equal(code, 130);
@@ -307,26 +323,23 @@ describe("out", { concurrency: 2 }, () => {
     ]);
   });
 
-  test("a file that comes there meanwhile stays, and so do the samples", async () => {
+  test("a file that comes there meanwhile stays, and so do the samples", { skip: NO_SHELL }, async () => {
     const cwd = fresh();
-    const args = [
-      "generate",
-      PROMPT,
-      ...micro("--seed=1", "--length=1500", "--ignore_eos"),
-      "--out",
-      "story.txt",
-    ];
-    const program = startGpt2(args, { cwd });
-    await fileIn(cwd, /unfinished/);
+    // It stands still before its second step on the disk: creating the file was the first, flushing it is this one.
+    const env = { ...loading("end-at-step.mjs"), END_AT: "2", END_WITH: "SIGSTOP" };
+    const program = startGpt2(["generate", PROMPT, ...micro(...SEED), "--out", "story.txt"], { cwd, env });
+    const samples = joined(texts(0, 1));
+    await fileIn(cwd, /unfinished/, program, Buffer.byteLength(samples));
     writeFileSync(join(cwd, "story.txt"), "another's");
-    const outcome = await program.ended;
+    const wake = setInterval(() => program.child.kill("SIGCONT"), 20); // once would be lost before it stands still
+    const outcome = await program.ended.finally(() => clearInterval(wake));
     assert.equal(outcome.code, 1);
     assert.match(
       outcome.stderr,
       /\ngpt2: story\.txt was created by another program meanwhile: the samples are in story\.unfinished\.txt\n$/,
     );
     assert.equal(read(cwd, "story.txt"), "another's");
-    assert.ok(read(cwd, "story.unfinished.txt").length > 1500);
+    assert.equal(read(cwd, "story.unfinished.txt"), samples);
   });
 
   test("no such folder, a folder, no plain file, a full disk: one line", async () => {

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   assertDone,
   assertFails,
@@ -153,12 +152,7 @@ describe("unconditional to files", { concurrency: 2 }, () => {
     const args = ["--seed", "1", "--length", "400", "--ignore_eos", "--nsamples", "2", "--nfiles", "100000"];
     const program = startGpt2(["unconditional", ...micro(...args)], { cwd });
     const folder = join(cwd, "gen");
-    const isBegun = (name: string): boolean =>
-      /unfinished/.test(name) && (statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0) > 20;
-    for (let tries = 0; tries < 600; tries++) {
-      if (existsSync(folder) && readdirSync(folder).length > 1 && readdirSync(folder).some(isBegun)) break;
-      await sleep(20);
-    }
+    await program.until(/^wrote gen/m, "stderr");
     program.child.kill("SIGINT");
     const { code, stderr } = await program.ended;
     assert.equal(code, 130, stderr);

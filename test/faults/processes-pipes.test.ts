@@ -13,7 +13,7 @@ import {
   startGpt2,
   TEMPORARY,
 } from "../support/spawn.js";
-import { assertPlainEnd, chance } from "./support/folders.js";
+import { assertPlainEnd, chance, loading } from "./support/folders.js";
 
 const MODEL = '--model_name "$MICRO"';
 const FEW = `${MODEL} --length 3 --seed 1`;
@@ -117,8 +117,8 @@ describe("10 MB", { concurrency: 2 }, () => {
   });
 
   test("score: Ctrl-C ends it soon, in one line", { skip: NO_SHELL }, async () => {
-    const running = startGpt2(["score", ...micro()], { stdin: `\r\n${big}` });
-    await running.until(/warning: 1 line ends/, "stderr"); // it has read all, and begins
+    const running = startGpt2(["score", ...micro()], { stdin: big, env: loading("tell-listening.mjs") });
+    await running.until(/^listening$/m, "stderr"); // it has read all, and begins
     running.child.kill("SIGINT");
     const outcome = await running.ended;
     assert.equal(outcome.code, 130);
