@@ -36,6 +36,7 @@ export enum Control {
 }
 /** Each thread's words follow, on its own cache line; this is the first one's distance from the control words. */
 export const LINE: u32 = 64;
+/** Words of a thread. */
 export enum Own {
   /** 64 bits: the phase that its share was last taken from, and below it how many units are taken. */
   TAKEN,

@@ -15,17 +15,20 @@ let units: u32 = 0;
 let done: u32 = 0; // units that this thread did
 let part: u32 = 0; // how many threads' shares this thread has been through
 
+/** Tells this instance where the control words are, and which thread it is, from 0. */
 export function join(address: usize, index: u32): void {
   control = address;
   thread = index;
 }
 
+/** This thread's number, from 0. */
 // @ts-ignore: decorator
 @inline
 export function threadIndex(): u32 {
   return thread;
 }
 
+/** How many threads there are, this one included. */
 // @ts-ignore: decorator
 @inline
 export function threadCount(): u32 {
@@ -58,6 +61,7 @@ export function first(n: u32): i32 {
   return next();
 }
 
+/** The loop's next unit. @returns -1 when none is left */
 export function next(): i32 {
   const threads = threadCount();
   while (part < threads) {
@@ -180,12 +184,14 @@ export function endJob(): void {
   atomic.store<i32>(word(Control.LEAVING), 0);
 }
 
+/** The current job's number: InferenceJob or TrainingJob. */
 // @ts-ignore: decorator
 @inline
 export function jobKind(): i32 {
   return load<i32>(word(Control.KIND));
 }
 
+/** The address of the current job's record. */
 // @ts-ignore: decorator
 @inline
 export function jobArgument(): usize {

@@ -128,6 +128,7 @@ export function constant(i: usize): v128 {
   return v128.load_splat<f32>(CONSTANTS + (i << 2));
 }
 
+/** 1 in all lanes. */
 // @ts-ignore: decorator
 @inline
 export function one(): v128 {

@@ -17,6 +17,7 @@ export class Linear {
   type: WeightType;
 }
 
+/** LayerNorm's gain and bias: [n_embd] each. */
 @unmanaged
 export class Norm {
   g: usize;
@@ -25,6 +26,7 @@ export class Norm {
   epsilon: f32;
 }
 
+/** One layer's parameters. */
 @unmanaged
 export class Layer {
   ln_1: Norm;
@@ -51,6 +53,7 @@ export class Block {
   out: u32;
 }
 
+/** A model, and the pass to compute with it. */
 @unmanaged
 export class Model {
   n_embd: u32;

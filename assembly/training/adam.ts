@@ -2,6 +2,7 @@
 import { first, next } from "../threads";
 import { madd } from "../vector";
 
+/** An optimizer's step over n values. */
 @unmanaged
 export class Update {
   n: u32;

@@ -18,6 +18,7 @@ import {
 } from "./panels";
 import { tile, tileColumn } from "./tile";
 
+/** One layer's attention over a batch. */
 @unmanaged
 export class Attention {
   /** How many sequences, and how long each is. */

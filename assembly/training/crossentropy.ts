@@ -2,6 +2,7 @@
 import { first, next } from "../threads";
 import { exp, largest, sum16 } from "../vector";
 
+/** Rows of logits, and the ids to predict. */
 @unmanaged
 export class CrossEntropy {
   rows: u32;

@@ -5,6 +5,7 @@
 import { Mode } from "../abi";
 import { first, next } from "../threads";
 
+/** What an operation reads and writes; each function says which fields it uses. */
 @unmanaged
 export class Values {
   /** Values, or columns of a row. */
@@ -98,6 +99,7 @@ export function copy(p: Values): void {
   }
 }
 
+/** The embedding of a batch, or its gradient. */
 @unmanaged
 export class Embedding {
   rows: u32;

@@ -3,6 +3,7 @@ import { inverseDeviation, layerNorm, meanOf } from "../inference/layernorm";
 import { first, next } from "../threads";
 import { lanes, madd, nmadd, part, putPart, sum16 } from "../vector";
 
+/** LayerNorm of rows, or its gradient. */
 @unmanaged
 export class LayerNorm {
   rows: u32;

@@ -32,6 +32,7 @@ const GROUP: u32 = 16;
 /** Extra distance between left panels: at a multiple of 4 KiB they would share few lines of the L1 cache. */
 const LINE: usize = 64;
 
+/** A product C = A B. */
 @unmanaged
 export class Matmul {
   m: u32;

@@ -2,6 +2,7 @@
 import { BASIS, PRIME } from "./characters";
 import { reserve } from "./memory";
 
+/** Number of tokens. */
 export let n_vocab: u32 = 0;
 /** The bytes of all tokens; those of an id are at offsets[id] to offsets[id + 1]: [n_vocab + 1]. */
 export let bytes: usize = 0;
@@ -10,6 +11,7 @@ export let offsets: usize = 0;
 let slots: usize = 0;
 let mask: u32 = 0;
 
+/** Sets the tokens: n of them, the bytes of all in turn at `text`, offsets [n + 1] at `ends`. */
 export function setTokens(n: u32, text: usize, ends: usize): void {
   n_vocab = n;
   bytes = text;

@@ -6,6 +6,7 @@ import { logProbabilities, type Score, summarize, tokenLogprobs } from "../sampl
 import { UserError } from "../system/errors.js";
 import { insideOf, type Model } from "./model.js";
 
+/** How a text is scored. */
 export interface ScoreOptions {
   /** Tell of each token its rank and the likeliest in its place, so many of them: see TextScore.token_logprobs. */
   readonly top?: number;

@@ -35,6 +35,7 @@ export interface TransferOptions {
   readonly timeouts?: Partial<Timeouts>;
 }
 
+/** How OpenAI's files are downloaded. */
 export interface DownloadOptions extends TransferOptions {
   /** The address above the models' folders; default: OpenAI's host and its mirror. */
   readonly baseUrl?: string;
@@ -42,6 +43,7 @@ export interface DownloadOptions extends TransferOptions {
   readonly catalog?: Catalog;
 }
 
+/** One of a model's files. */
 export interface DownloadedFile {
   readonly file: ModelFile;
   readonly bytes: number;
@@ -49,6 +51,7 @@ export interface DownloadedFile {
   readonly skipped: boolean;
 }
 
+/** What downloadModel() left in the folder. */
 export interface DownloadResult {
   readonly folder: string;
   /** The files now in the folder; without model.ckpt.meta if no host has it. */

@@ -7,6 +7,7 @@ import { showUrl, TransferError } from "./http.js";
 import { PartFile } from "./part-file.js";
 import { type FileJob, fetchFrom, report, type Transfer } from "./transfer.js";
 
+/** What became of one file. */
 export type FileResult =
   | {
       readonly outcome: "fetched" | "unchanged";

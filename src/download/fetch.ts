@@ -36,6 +36,7 @@ import { type Hub, hubOf, isOffline, type Listing, listRepository, refusal } fro
 import { cachedSnapshot, hubCache } from "./hub-cache.js";
 import { neededFiles } from "./hub-files.js";
 
+/** How a model is fetched and stored. */
 export interface FetchOptions extends TransferOptions {
   readonly models_dir?: string;
   /** The address above the folders of OpenAI's files. */

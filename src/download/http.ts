@@ -55,8 +55,10 @@ export class TransferError extends Error {
   }
 }
 
+/** An answer's headers, names in any case. */
 export type AnswerHeaders = Pick<Headers, "get" | "has">;
 
+/** An HTTP answer whose body is still to be read. */
 export interface Answer {
   readonly status: number;
   readonly headers: AnswerHeaders;

@@ -81,6 +81,7 @@ export class PartFile {
     return this.bytes;
   }
 
+  /** Where the bytes come from; undefined while there are none. */
   get origin(): Origin | undefined {
     return this.from;
   }
@@ -109,6 +110,7 @@ export class PartFile {
     }
   }
 
+  /** Appends a chunk. @throws UserError when the disk is full */
   async append(chunk: Uint8Array): Promise<void> {
     try {
       for (let done = 0; done < chunk.length; ) {

@@ -38,6 +38,7 @@ export interface Patience {
   readonly timeouts: Timeouts;
 }
 
+/** The patience of a download that sets none. */
 export const PATIENCE: Patience = {
   retries: 5,
   retryDelay: 1_000,

@@ -21,9 +21,12 @@ export interface EncodeOptions {
 export interface Codec {
   /** Number of tokens; ids are 0 to n_vocab - 1. */
   readonly n_vocab: number;
+  /** The ids of a text. */
   encode(text: string, options: Required<EncodeOptions>): number[];
+  /** The text of ids; invalid UTF-8 becomes U+FFFD. @throws UserError that names an id the vocabulary lacks */
   decode(ids: Iterable<number>): string;
   /** @param before the ids that precede those to come */
   decoder(before: readonly number[]): StreamDecoder;
+  /** The bytes that an id stands for. @throws UserError when the vocabulary has no such id */
   tokenBytes(id: number): Uint8Array;
 }

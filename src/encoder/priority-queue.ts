@@ -8,6 +8,7 @@ export class PriorityQueue<T> {
     this.#isBefore = isBefore;
   }
 
+  /** Adds an item. */
   push(item: T): void {
     const items = this.#items;
     let i = items.length;

@@ -14,6 +14,7 @@ export interface TrainedVocabulary {
   readonly n_vocab: number;
 }
 
+/** How a vocabulary is trained. */
 export interface TrainVocabularyOptions {
   readonly signal?: AbortSignal;
   /** Called now and then with the number of tokens so far, and the number wanted. */

@@ -1,5 +1,6 @@
 /** What can run TensorFlow.js here, fastest first. */
 export const TFJS_BACKENDS = ["tfjs-node-gpu", "tfjs-webgpu", "tfjs-node", "tfjs-wasm", "tfjs-cpu"] as const;
+/** A backend of TensorFlow.js. */
 export type TfjsBackend = (typeof TFJS_BACKENDS)[number];
 
 /**
@@ -8,8 +9,10 @@ export type TfjsBackend = (typeof TFJS_BACKENDS)[number];
  * that works here.
  */
 export const BACKENDS = ["auto", "native", "wasm", "webgpu", "tfjs", ...TFJS_BACKENDS] as const;
+/** What computes. */
 export type Backend = (typeof BACKENDS)[number];
 
 /** How weights are held. "auto" is float16 for a model stored that way, int8 for other large models, else float32. */
 export const PRECISIONS = ["auto", "float32", "float16", "int8"] as const;
+/** How the weights are to be held. */
 export type PrecisionChoice = (typeof PRECISIONS)[number];

@@ -19,7 +19,9 @@ const FLOAT32_BYTES = 2 ** 31;
 
 /** How a model is run. */
 export interface EngineOptions {
+  /** What computes; default: $GPT2_BACKEND, else what is fastest here. */
   readonly backend?: Backend;
+  /** How weights are held; default: "auto". */
   readonly precision?: PrecisionChoice;
   /** For the processors' engine; default: as many as this machine, container or process may use. */
   readonly threads?: number;

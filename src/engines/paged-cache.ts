@@ -17,9 +17,12 @@ export abstract class PagedCache {
 
   /** A page that nobody holds. @throws UserError when there is no memory left */
   protected abstract allocate(): number;
+  /** Takes back a page that nobody holds any more. */
   protected abstract release(page: number): void;
+  /** Copies a page's keys and values to another. */
   protected abstract copy(from: number, to: number): void;
 
+  /** A new, empty sequence. */
   create(): CachedSequence {
     const sequence = new CachedSequence();
     this.sequences.add(sequence);
@@ -70,6 +73,7 @@ export abstract class PagedCache {
     return fork;
   }
 
+  /** Frees a sequence; its pages go when no other holds them. */
   free(sequence: CachedSequence): void {
     this.sequences.delete(sequence);
     for (const page of sequence.pages) {

@@ -8,6 +8,7 @@ import type { RunProgress } from "./run/run-file.js";
 
 /** What the user is told. Calls that return a promise are awaited. */
 export interface FinetuneEvents {
+  /** A line that the user should know. */
   onNotice(line: string): void;
   /** Bytes of the dataset read so far, and in all. */
   onReading(bytes: number, total: number): void;
@@ -19,9 +20,13 @@ export interface FinetuneEvents {
   onLine(line: string): Promise<void>;
   /** The held-out part is about to be measured; a log line follows. */
   onValidating(step: number): void;
+  /** A save is about to be written. */
   onSaving(step: number): void;
+  /** The save is in place; `losses` are those of the run so far. */
   onSaved(step: number, losses: Losses): Promise<void>;
+  /** Samples are about to be drawn. */
   onSampling(step: number): void;
+  /** The samples' text. */
   onSamples(text: string): Promise<void>;
 }
 

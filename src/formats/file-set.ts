@@ -88,6 +88,7 @@ export class FileSet {
     this.names.push(name);
   }
 
+  /** Appends to the file. @throws UserError when the disk is full */
   async append(bytes: Uint8Array): Promise<void> {
     const { file, path } = this.current as { file: FileHandle; path: string };
     try {

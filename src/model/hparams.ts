@@ -25,9 +25,13 @@ export interface Architecture {
 
 /** A model's sizes, named as in OpenAI's hparams.json; options left out are as in OpenAI's models. */
 export interface Hparams extends Partial<Architecture> {
+  /** Tokens in the vocabulary. */
   readonly n_vocab: number;
+  /** The most tokens that it can read at once. */
   readonly n_ctx: number;
+  /** Features of a token between layers; n_head divides it. */
   readonly n_embd: number;
+  /** Attention heads per layer. */
   readonly n_head: number;
   readonly n_layer: number;
 }

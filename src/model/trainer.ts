@@ -60,5 +60,6 @@ export interface Trainer {
    * in `state`.
    */
   gradient(name: string, target: Float32Array): Promise<void>;
+  /** Frees everything and ends its threads. */
   dispose(): Promise<void>;
 }

@@ -16,6 +16,7 @@ export interface WeightSource {
    * @throws UserError when the file is too short or its checksum is wrong
    */
   read(name: string, target: Float32Array): Promise<void>;
+  /** Closes the files; read() must not be called afterwards. */
   close(): Promise<void>;
 }
 

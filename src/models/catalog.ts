@@ -26,6 +26,7 @@ export interface KnownFile {
   readonly most?: number;
 }
 
+/** One of OpenAI's models. */
 export interface KnownModel {
   readonly name: string;
   /** OpenAI's later name for the same model. */
@@ -40,6 +41,7 @@ export interface KnownModel {
   readonly fingerprint?: string;
 }
 
+/** What can be downloaded from OpenAI's hosts, and from where. */
 export interface Catalog {
   readonly models: readonly KnownModel[];
   /** Addresses above the models' folders, in the order to try them. */

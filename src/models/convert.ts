@@ -15,6 +15,7 @@ import { HPARAMS, VOCABULARY } from "./files.js";
 import { loadVocabulary, withoutPadding } from "./folder.js";
 import { checkTarget } from "./target.js";
 
+/** How a checkpoint is converted. */
 export interface ConvertOptions {
   readonly dtype: WeightsDtype;
   /** Where the weights go; default: the checkpoint's own folder. */

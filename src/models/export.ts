@@ -16,6 +16,7 @@ import { modelFiles, type OpenFolder, openFolder } from "./folder.js";
 export const EXPORT_FORMATS = ["tensorflow", "huggingface", "gguf"] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
+/** How a model is exported. */
 export interface ExportOptions {
   readonly format: ExportFormat;
   /** How a GGUF file stores matrices (default: float32); the other formats always use float32. */

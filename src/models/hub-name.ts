@@ -33,6 +33,7 @@ const PART = /^\w(?:[\w.-]*\w)?$/;
 const REVISION = /^\w[\w./-]*$/;
 const COMMIT = /^[0-9a-f]{40}$/;
 
+/** Whether it can be the hash of a commit. */
 export const isCommit = (text: unknown): text is string => typeof text === "string" && COMMIT.test(text);
 
 /** Whether a text is a repository's name: USER/NAME, or just NAME. */

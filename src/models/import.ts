@@ -27,6 +27,7 @@ import { foreignModel } from "./foreign.js";
 import { hubNameNotPath, showHubName } from "./hub-name.js";
 import { checkTarget } from "./target.js";
 
+/** How a model is imported. */
 export interface ImportOptions {
   readonly dtype: WeightsDtype;
   /** Whether to replace an existing model. */

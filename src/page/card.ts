@@ -9,6 +9,7 @@ import { rowOf } from "./rows.js";
 const OPEN_AFTER = 150;
 const CLOSE_AFTER = 250;
 
+/** The card, shown at one token at a time. */
 export class Card {
   private readonly element = byId("card");
   private draft: Draft | undefined;

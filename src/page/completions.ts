@@ -25,6 +25,7 @@ export interface Chunk {
   readonly logprobs?: Logprobs | null;
 }
 
+/** What every request needs. */
 export interface Call {
   /** "" if the server needs none. */
   readonly key: string;

@@ -6,6 +6,7 @@ import { readKey, writeKey } from "./storage.js";
 /** Shows an error; "" clears it. */
 type ShowFault = (message: string) => void;
 
+/** Knows the model's name and the key. */
 export class Connection {
   key = readKey();
   /** "" until the server has answered. */

@@ -29,6 +29,7 @@ export function tokenSpan({ text, logprob }: { text: string; logprob: number }):
   return make("span", { class: `token level-${levelOf(Math.exp(logprob))}` }, text);
 }
 
+/** The text field over its mirror. */
 export class Editor {
   private readonly field = byId<HTMLTextAreaElement>("text");
   private readonly mirror = byId("mirror");

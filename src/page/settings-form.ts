@@ -19,6 +19,7 @@ interface Field {
   readonly words: HTMLElement;
 }
 
+/** The form: shows settings and reads them. */
 export class SettingsForm {
   private readonly fields = new Map<string, Field>();
   private readonly stop = make("input", {

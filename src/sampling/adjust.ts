@@ -6,6 +6,7 @@ import { makeNoRepeatNgram } from "./no-repeat-ngram.js";
 import { type Adjust, makePenalties, newest, type Past, type PenaltyOptions } from "./penalties.js";
 import { type TokenTexts, tokenTexts } from "./token-texts.js";
 
+/** What is added to logits, and which tokens are banned. */
 export interface AdjustOptions extends PenaltyOptions, DryOptions, BadWordsOptions {
   /** What is added to the logits of token ids; -Infinity means never. */
   readonly logit_bias?: ReadonlyMap<number, number>;

@@ -1,6 +1,7 @@
 import type { Adjust } from "./penalties.js";
 import { byteText } from "./token-texts.js";
 
+/** The ban on texts. */
 export interface BadWordsOptions {
   /** Texts that are never written. */
   readonly bad_words?: readonly string[];

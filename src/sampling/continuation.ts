@@ -27,7 +27,10 @@ export interface ContinuationOptions extends DrawOptions {
   readonly pinned?: number;
 }
 
-/** Why a sample ended. */
+/**
+ * Why a sample ended: the model ended it (eos), a stop text came (stop), it has `length` tokens (length), the context is
+ * full (context), or its signal was aborted (interrupted).
+ */
 export type FinishReason = "eos" | "stop" | "length" | "context" | "interrupted";
 
 /** What a token adds to its sample. */

@@ -15,6 +15,7 @@ export interface DryOptions {
   readonly dry_breaker?: readonly string[];
 }
 
+/** DRY's options where they are not given: it is off. */
 export const DRY_DEFAULTS = {
   dry_multiplier: 0,
   dry_base: 1.75,

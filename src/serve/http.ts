@@ -69,6 +69,7 @@ export function watchReader(response: ServerResponse, { reading, unread }: Patie
   response.once("close", () => clearInterval(timer));
 }
 
+/** Answers with a body as JSON. */
 export function sendJson(response: ServerResponse, status: number, body: object, headers = {}): void {
   response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
 }

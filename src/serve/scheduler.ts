@@ -17,6 +17,7 @@ export interface Task {
   readonly onEnd: (error?: unknown) => void;
 }
 
+/** How much is computed and kept at a time. */
 export interface SchedulerOptions {
   /** The most sequences computed at once. */
   readonly max_batch: number;

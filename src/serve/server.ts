@@ -11,6 +11,7 @@ import { type Measured, Metrics, processMetrics } from "./metrics.js";
 import { PAGE_HEADERS, readPage } from "./page.js";
 import { Scheduler, type SchedulerOptions } from "./scheduler.js";
 
+/** How the server is set up. */
 export interface ServerOptions extends AccessOptions, SchedulerOptions {
   /** The model's name in requests. */
   readonly name: string;

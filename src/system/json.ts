@@ -16,6 +16,7 @@ export function parseJson(text: string, path: string, next?: string): unknown {
   }
 }
 
+/** Whether a value is a JSON object: not null, not an array. */
 export function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -29,6 +29,7 @@ const held = new Set<string>();
 export interface Lock {
   /** @throws UserError when another process has taken the folder over, e.g. while this one was suspended */
   check(): Promise<void>;
+  /** Gives the lock up. */
   release(): Promise<void>;
 }
 

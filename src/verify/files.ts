@@ -25,6 +25,7 @@ export interface Contents {
   readonly hasWeights: boolean;
 }
 
+/** What a folder with files of these names holds. */
 export function contentsOf(names: readonly string[]): Contents {
   const hasWeights = names.some((name) => isWeightsOf("tfjs", name));
   const hasCheckpoint = names.some((name) => isWeightsOf("tensorflow", name) && !name.endsWith(".meta"));

@@ -14,6 +14,7 @@ import { checkReference } from "./reference.js";
 import { checkTensors, type Numbers } from "./tensors.js";
 import { checkVocabulary } from "./vocabulary.js";
 
+/** How a model is verified. */
 export interface VerifyOptions extends Pick<EngineOptions, "backend" | "threads" | "gpu"> {
   /** For tests: instead of the weights that the program knows. */
   readonly known?: readonly KnownWeights[];

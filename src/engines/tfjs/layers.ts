@@ -33,6 +33,7 @@ export class Layers {
     this.output = this.architecture.tie_word_embeddings ? "model/wte" : LM_HEAD;
   }
 
+  /** A parameter by its name, unchecked: all have been read. */
   protected get<T extends Tensor>(name: string): T {
     return this.parameters.get(name) as T;
   }

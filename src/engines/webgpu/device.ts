@@ -79,6 +79,7 @@ export class Device {
     }
   }
 
+  /** What this device allows. */
   get limits(): GPUSupportedLimits {
     return this.gpuDevice.limits;
   }
@@ -113,6 +114,7 @@ export class Device {
     return buffer;
   }
 
+  /** Frees a buffer; one that is not this device's is left alone. */
   destroyBuffer(buffer: GPUBuffer): void {
     const size = this.sizes.get(buffer);
     if (size === undefined) return;
@@ -143,6 +145,7 @@ export class Device {
     return result;
   }
 
+  /** Records a copy of bytes from buffer to buffer. */
   copy(
     encoder: GPUCommandEncoder,
     from: GPUBuffer,
@@ -155,6 +158,7 @@ export class Device {
     encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, bytes);
   }
 
+  /** Compiles a program, whose entry point is main(). @param code WGSL @param label for the GPU's messages */
   pipeline(code: string, label: string): GPUComputePipeline {
     const module = this.gpuDevice.createShaderModule({ code, label });
     return this.gpuDevice.createComputePipeline({
@@ -164,6 +168,7 @@ export class Device {
     });
   }
 
+  /** A program's buffers, in the order of its bindings 0, 1, ... */
   bind(pipeline: GPUComputePipeline, buffers: readonly GPUBuffer[]): GPUBindGroup {
     return this.gpuDevice.createBindGroup({
       layout: pipeline.getBindGroupLayout(0),

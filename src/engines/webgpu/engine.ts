@@ -14,6 +14,7 @@ import { MOST_LARGEST, readLargest } from "./shaders/largest.js";
 import { PASS_HEAD, PASS_LARGEST, PASS_ROW, type Storage } from "./shaders/wgsl.js";
 import { WeightLoader } from "./weights.js";
 
+/** How the GPU engine is set up. */
 export interface WebgpuOptions {
   /** Part of the adapter's name; default: the fastest real GPU. */
   readonly gpu?: string;

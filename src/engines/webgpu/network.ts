@@ -31,6 +31,7 @@ export const GPU_TUNING: Tuning = {
   rowsTogether: 8,
   parts: 4,
 };
+/** Software adapters, such as SwiftShader and lavapipe. */
 export const SOFTWARE_TUNING: Tuning = {
   slices: 8,
   attentionThreads: 16,
@@ -51,6 +52,7 @@ export interface PassShape {
   readonly isLargest: boolean;
 }
 
+/** Whether two passes run the same programs. */
 export const isSame = (a: PassShape, b: PassShape): boolean =>
   a.rows === b.rows && a.n_last === b.n_last && a.isLargest === b.isLargest;
 

@@ -26,6 +26,7 @@ export interface Linear {
   readonly vectors: GPUBuffer;
 }
 
+/** One layer's matrices. */
 export interface Layer {
   readonly c_attn: Linear;
   readonly c_proj: Linear;
@@ -33,6 +34,7 @@ export interface Layer {
   readonly c_proj_mlp: Linear;
 }
 
+/** A model on the GPU. */
 export interface Weights {
   readonly layers: readonly Layer[];
   readonly wte: Matrix;
@@ -46,6 +48,7 @@ export interface Orders {
   readonly hidden: Order;
 }
 
+/** How weights are stored on the GPU. */
 export interface LoadOptions {
   readonly storage: Storage;
   readonly orders: Orders;

@@ -17,10 +17,12 @@ export class NumberList {
     this.#last = this.#create(BLOCK);
   }
 
+  /** How many numbers there are. */
   get length(): number {
     return this.#full.length * BLOCK + this.#used;
   }
 
+  /** Appends a number below the limit. */
   push(n: number): void {
     if (this.#used === BLOCK) {
       this.#full.push(this.#last);

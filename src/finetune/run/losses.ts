@@ -31,6 +31,7 @@ export class Losses {
   readonly averages: number[] = [];
   readonly validations: { readonly step: number; readonly loss: number }[] = [];
 
+  /** Adds a step. */
   push({ step, loss, average, validation }: LossRow): void {
     this.steps.push(step);
     this.losses.push(loss);

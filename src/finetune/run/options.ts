@@ -78,6 +78,7 @@ export const TRAINING_DEFAULTS: Omit<TrainingOptions, "seed"> = {
   validation: 0.05,
 };
 
+/** What the loop does unless told otherwise. */
 export const LOOP_DEFAULTS: LoopOptions = {
   steps: -1,
   sample_every: 100,

@@ -25,6 +25,7 @@ export interface SaveContent {
 const HALF_FILE =
   /^(counter|(hparams|encoder|model|tokens)\.json|vocab\.bpe|loss\.(csv|svg))\.[0-9a-f]{8}\.part$/;
 
+/** The folder of a step's save. */
 export const saveName = (step: number): string => `step-${step}`;
 
 /** The steps of the saves in a run's folder, latest first; an unfinished one has another name. */

@@ -14,6 +14,7 @@ import { ggufHead, type ModelToDescribe, padding } from "./write-head.js";
 export const GGUF_DTYPES = ["float32", "float16", "q8_0"] as const;
 export type GgufDtype = (typeof GGUF_DTYPES)[number];
 
+/** How a GGUF file is written. */
 export interface WriteGgufOptions {
   readonly dtype: GgufDtype;
   /** The model's name in the file. */

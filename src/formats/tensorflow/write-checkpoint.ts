@@ -8,6 +8,7 @@ import { namesInOrder, tensorChunks } from "../tensor-chunks.js";
 import type { BundleEntry } from "./bundle.js";
 import { writeIndex } from "./bundle.js";
 
+/** How a checkpoint is written. */
 export interface WriteCheckpointOptions extends WriteSetOptions {
   /** Bytes after which a block of the index is closed, for tests. */
   readonly blockSize?: number;

@@ -17,6 +17,7 @@ import {
   widthOf,
 } from "./manifest.js";
 
+/** How tfjs weights are written. */
 export interface WriteOptions extends WriteSetOptions {
   /** How values are stored; float16 halves the size. */
   readonly dtype: WeightsDtype;

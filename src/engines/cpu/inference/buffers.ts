@@ -18,6 +18,7 @@ const FEWEST_ROWS = 16;
 
 /** What this program exports, besides what every program does. */
 export interface InferenceExports extends ProgramExports {
+  /** Bytes of a thread's scratch for preparing rows alone; see assembly/inference/index.ts. */
   prepared_bytes(n_embd: number, widest: number): number;
 }
 

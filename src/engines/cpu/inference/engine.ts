@@ -18,6 +18,7 @@ import { allocateBuffers, type InferenceExports, type PassBuffers } from "./buff
 import { Cache } from "./kv-cache.js";
 import { type Precision, roundUp, WeightLoader, weightBytes } from "./weights.js";
 
+/** How the CPU engine is set up. */
 export interface CpuOptions {
   /** Default: defaultThreads(). */
   readonly threads?: number;

@@ -51,6 +51,7 @@ export interface LoadedWeights {
   readonly lm_head: number;
 }
 
+/** How weights are loaded. */
 export interface LoadOptions {
   readonly precision: Precision;
   /** Each thread's scratch memory. */
@@ -60,6 +61,7 @@ export interface LoadOptions {
   readonly signal?: AbortSignal;
 }
 
+/** n rounded up to a multiple of unit. */
 export const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
 /** Bytes of a matrix's weights: panels of 8 outputs; int8 in pairs of inputs. */
@@ -115,6 +117,7 @@ export class WeightLoader {
     this.pack = heap.allocate(PACK.bytes);
   }
 
+  /** Loads all of them. @throws UserError as above; the signal's reason on an abort */
   async load(): Promise<LoadedWeights> {
     const { n_embd, n_layer } = this.hparams;
     const { layer_norm_epsilon, n_inner, tie_word_embeddings } = architectureOf(this.hparams);

@@ -21,6 +21,7 @@ export interface WorkerData {
   readonly thread: number;
 }
 
+/** What a pool runs, and on how many threads. */
 export interface PoolOptions {
   readonly program: Program;
   readonly threads: number;

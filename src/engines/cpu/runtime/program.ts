@@ -18,8 +18,11 @@ export interface Program {
 
 /** What a program exports. */
 export interface ProgramExports {
+  /** Tells the instance its thread's number, before any other call. */
   join(control: number, thread: number): void;
+  /** Serves jobs until told to stop: the whole life of a worker. */
   serve(seen: number): void;
+  /** Runs this thread's share of the current job and ends the job. */
   run(): void;
 }
 

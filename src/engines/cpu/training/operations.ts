@@ -64,26 +64,34 @@ export class Operations {
     return this.run(Job.MATMUL, MATMUL, { m, n, k, ...sides, shared, own, own_bytes });
   }
 
+  /** y = LayerNorm(x). x, y [rows, n], g, b [n] */
   layernormForward(
     values: Pick<Of<typeof LAYERNORM>, "rows" | "n" | "g" | "b" | "x" | "y" | "epsilon">,
   ): Promise<void> {
     return this.run(Job.LAYERNORM_FORWARD, LAYERNORM, values);
   }
 
+  /**
+   * dx += the gradient of x, from that of y; dg and db likewise, where they are not 0.
+   * x, y, dx [rows, n], g, dg, db [n], moments [rows, 2], written here
+   */
   layernormBackward(values: Omit<Of<typeof LAYERNORM>, "b">): Promise<void> {
     return this.run(Job.LAYERNORM_BACKWARD, LAYERNORM, values);
   }
 
+  /** a = causal attention. qkv [n, t, 3 n_embd], a [n, t, n_embd], rows [n, n_head, t, 2] */
   attentionForward(values: Pick<Of<typeof ATTENTION>, AttentionFields>): Promise<void> {
     const { own, own_bytes } = this.panels;
     return this.run(Job.ATTENTION_FORWARD, ATTENTION, { ...values, own, own_bytes });
   }
 
+  /** dqkv, from da and what attentionForward() left in rows; shapes as there. */
   attentionBackward(values: Pick<Of<typeof ATTENTION>, AttentionFields | "da" | "dqkv">): Promise<void> {
     const { own, own_bytes } = this.panels;
     return this.run(Job.ATTENTION_BACKWARD, ATTENTION, { ...values, own, own_bytes });
   }
 
+  /** y = the activation of x. x, y [n] */
   activationForward(activation: Mode, n: number, x: number, y: number): Promise<void> {
     return this.run(Job.ACTIVATION_FORWARD, VALUES, { activation, n, x, y });
   }
@@ -108,30 +116,37 @@ export class Operations {
     return this.run(Job.SCALE, VALUES, { n, x, y: x, scale });
   }
 
+  /** y = x. x, y [n] */
   copy(n: number, x: number, y: number): Promise<void> {
     return this.run(Job.COPY, VALUES, { n, x, y });
   }
 
+  /** y = 0. y [n] */
   clear(n: number, y: number): Promise<void> {
     return this.run(Job.COPY, VALUES, { n, x: 0, y });
   }
 
+  /** x = wte[id] + wpe[position]. ids [rows], x [rows, n], in sequences of t rows */
   embeddingForward(values: Of<typeof EMBEDDING>): Promise<void> {
     return this.run(Job.EMBEDDING_FORWARD, EMBEDDING, values);
   }
 
+  /** Adds rows of x to those of wte and wpe: all three are gradients. */
   embeddingBackward(values: Of<typeof EMBEDDING>): Promise<void> {
     return this.run(Job.EMBEDDING_BACKWARD, EMBEDDING, values);
   }
 
+  /** Losses of rows of logits and, unless scale is 0, scale times the logits' gradient in their place. */
   crossentropy(values: Of<typeof CROSSENTROPY>): Promise<void> {
     return this.run(Job.CROSSENTROPY, CROSSENTROPY, values);
   }
 
+  /** One step of Adam over n values; clears their gradients. */
   adam(values: Of<typeof UPDATE>): Promise<void> {
     return this.run(Job.ADAM, UPDATE, values);
   }
 
+  /** values -= rate * mean * gradients; clears the gradients. */
   sgd(values: Omit<Of<typeof UPDATE>, "m" | "v" | "correction">): Promise<void> {
     return this.run(Job.SGD, UPDATE, values);
   }

@@ -20,6 +20,7 @@ export class Layout {
     this.length = length;
   }
 
+  /** Whether it has a tensor of this name. */
   has(name: string): boolean {
     return this.offsets.has(name);
   }
@@ -51,6 +52,7 @@ export class Tensors {
     return new Tensors(heap, layout, heap.allocate(layout.length * 4));
   }
 
+  /** The address of a tensor. */
   address(name: string): number {
     return this.at + this.layout.offset(name);
   }

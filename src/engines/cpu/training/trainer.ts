@@ -16,6 +16,7 @@ import { TrainingNetwork } from "./network.js";
 import { Operations } from "./operations.js";
 import { Layout, type Readable, sourceOf, Tensors } from "./tensors.js";
 
+/** How the CPU trainer is set up. */
 export interface CpuTrainerOptions extends TrainerOptions {
   /** Default: defaultThreads(). */
   readonly threads?: number;

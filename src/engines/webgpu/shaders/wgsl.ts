@@ -26,7 +26,9 @@ export const PASS_ROW = 4;
 /** How weights are stored. */
 export type Storage = "float32" | "float16";
 
+/** [0, 1, ..., n - 1] */
 export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+/** Lines of code for 0 .. n - 1. */
 export const each = (n: number, line: (i: number) => string, separator = "\n"): string =>
   range(n).map(line).join(separator);
 
