@@ -38,7 +38,7 @@ export interface SamplesOptions extends GenerateOptions {
   readonly nsamples?: number;
   /** How many are computed at once: affects speed and memory, never the text. Default: 1. */
   readonly batch_size?: number;
-  /** Tell of each token how likely the model found it, and so many of the likeliest: see Sample.token_logprobs. */
+  /** Report how likely the model found each token, with this many of the likeliest: see Sample.token_logprobs. */
   readonly logprobs?: number;
   /** How many of the texts that a beam search found, instead of nsamples. Default: 1. */
   readonly num_return?: number;
@@ -48,7 +48,7 @@ export interface SamplesOptions extends GenerateOptions {
 export interface Sample {
   /** Its number, from 1. */
   readonly sample: number;
-  /** Undefined where nothing was drawn: of a beam search. */
+  /** Undefined for a beam search, which draws nothing. */
   readonly seed?: number;
   /** As given. */
   readonly prompt: string | readonly number[];
@@ -59,7 +59,7 @@ export interface Sample {
   readonly finish_reason: Exclude<FinishReason, "interrupted">;
   /** What a beam search ranked it by: the sum of its tokens' log-probabilities / their number ** length_penalty. */
   readonly score?: number;
-  /** Its tokens, where `logprobs` asks for them. */
+  /** Its tokens, with `logprobs`. */
   readonly token_logprobs?: readonly TokenLogprob[];
 }
 

@@ -8,7 +8,7 @@ import { insideOf, type Model } from "./model.js";
 
 /** How a text is scored. */
 export interface ScoreOptions {
-  /** Tell of each token its rank and the likeliest in its place, so many of them: see TextScore.token_logprobs. */
+  /** Report each token's rank and this many of the likeliest in its place: see TextScore.token_logprobs. */
   readonly top?: number;
   /** A text longer than the context is read in windows that start this many tokens apart. Default: half the context. */
   readonly stride?: number;
@@ -22,7 +22,7 @@ export interface ScoreOptions {
 export interface TextScore extends Score {
   readonly text: string;
   readonly ids: readonly number[];
-  /** Each token with its rank and what was likelier, where `top` asks for it. */
+  /** Each token with its rank and the likeliest in its place, with `top`. */
   readonly token_logprobs?: readonly TokenLogprob[];
 }
 
@@ -50,8 +50,8 @@ export async function score(model: Model, text: string, options: ScoreOptions = 
 }
 
 /**
- * What the model's layers look at while it reads a text of at most 128 tokens: the weights that `gpt2 score --attention`
- * shows.
+ * What the model's layers attend to while it reads a text of at most 128 tokens: the weights that
+ * `gpt2 score --attention` shows.
  * @throws UserError for an empty or a longer text, and on engines that give no weights; RangeError for a wrong option
  */
 export async function attention(

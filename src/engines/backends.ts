@@ -4,9 +4,8 @@ export const TFJS_BACKENDS = ["tfjs-node-gpu", "tfjs-webgpu", "tfjs-node", "tfjs
 export type TfjsBackend = (typeof TFJS_BACKENDS)[number];
 
 /**
- * What can compute. "native" and "wasm" are the engine for processors, with this machine's own instructions or with
- * WebAssembly; the results are the same to the bit. "webgpu" is the engine for GPUs; "tfjs" is the fastest tfjs-...
- * that works here.
+ * What can compute. "native" and "wasm" are the CPU engine, with this machine's own instructions or with WebAssembly;
+ * the results are the same to the bit. "webgpu" is the GPU engine; "tfjs" is the fastest tfjs-... that works here.
  */
 export const BACKENDS = ["auto", "native", "wasm", "webgpu", "tfjs", ...TFJS_BACKENDS] as const;
 /** What computes. */

@@ -23,7 +23,7 @@ export interface EngineOptions {
   readonly backend?: Backend;
   /** How weights are held; default: "auto". */
   readonly precision?: PrecisionChoice;
-  /** For the processors' engine; default: as many as this machine, container or process may use. */
+  /** Of the CPU engine; default: as many as this machine, container or process may use. */
   readonly threads?: number;
   /** Part of the name of the GPU for webgpu; default: the fastest real one. */
   readonly gpu?: string;
@@ -148,7 +148,7 @@ function isStoredAsFloat16(source: WeightSource): boolean {
   );
 }
 
-/** The engine on a GPU, with what the user should know about it. */
+/** The GPU engine, with notices about what was chosen. */
 async function createOnGpu(hparams: Hparams, source: WeightSource, options: EngineOptions): Promise<Engine> {
   const { precision = "auto", gpu, onProgress, signal, onNotice = () => {} } = options;
   const automatic = automaticPrecision(hparams, source) === "float32" ? "float32" : "float16";
@@ -178,7 +178,7 @@ export async function createEngine(
   checkParameters(hparams, source);
   const { precision = "auto", threads, onProgress, signal, onNotice = () => {} } = options;
   const wanted = wantedBackend(options.backend, options.gpu);
-  // Only our own engines have int8 and float16: asking for one of them asks for the processors' engine.
+  // Only our own engines have int8 and float16: asking for one of them asks for the CPU engine.
   const own = precision === "int8" || precision === "float16";
   const automatic = async (): Promise<Exclude<Backend, "auto">> => {
     const backend = await chooseBackend("gpt2");
@@ -200,7 +200,7 @@ export async function createEngine(
     return createTfjsEngine(hparams, source, { backend: tfjs, gpu: options.gpu, onProgress, signal });
   }
   const onCpu = (): Promise<Engine> => createOnCpu(backend, hparams, source, options);
-  // Threads are the processor's: whoever gives their number has chosen.
+  // Only the CPU engine has threads: giving their number chooses it.
   if (wanted !== "auto" || own || threads !== undefined || !isInstalled("webgpu")) return onCpu();
   const { findGpu, mayHaveGpu } = await import("./webgpu/adapter.js");
   if (!mayHaveGpu()) return onCpu();
@@ -219,7 +219,7 @@ export async function createEngine(
   });
 }
 
-/** The engine for processors, with what the user should know about it. */
+/** The CPU engine, with notices about what was chosen. */
 async function createOnCpu(
   backend: "native" | "wasm",
   hparams: Hparams,

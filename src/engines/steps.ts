@@ -15,7 +15,7 @@ export interface Span<S extends Sequence> extends CheckedStep<S> {
   readonly end: number;
 }
 
-/** How many of a sequence's tokens a fork takes. @throws RangeError when it has not so many */
+/** How many of a sequence's tokens a fork takes. @throws RangeError when it has fewer */
 export function checkLength(sequence: Sequence, length: number): number {
   if (Number.isInteger(length) && length >= 0 && length <= sequence.length) return length;
   throw new RangeError(`a fork of ${length} tokens of a sequence that has ${sequence.length}`);

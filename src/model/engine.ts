@@ -56,11 +56,11 @@ export interface Engine {
    */
   forwardLargest?(steps: readonly Step[], k: number): Promise<(Float32Array | SomeLogits)[]>;
   /**
-   * What each token takes from those before it: softmax(q k^T scale) of every layer and head. Not every engine has it,
-   * and none computes it along with logits.
+   * How much each token attends to those up to it: softmax(q k^T scale) of every layer and head. Not every engine has
+   * it, and none computes it along with logits.
    * @param ids a text's, from its beginning: 1 to n_ctx
    * @param signal stops the work; its reason is thrown
-   * @returns [n_layer, n_head, ids.length, ids.length]: the last but one is the token that takes; 0 above the diagonal
+   * @returns [n_layer, n_head, ids.length, ids.length]: a row for each token that attends; 0 above the diagonal
    */
   attention?(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
   /** Frees a sequence's cache; the sequence must not be used again. */

@@ -1,4 +1,4 @@
-/** What moves in a page of attention: the weights of a head, as a matrix or as lines, and those of one token. */
+/** The script of an attention page: the weights of a head, as a matrix or as lines, and those of one token. */
 import { percent } from "../probability-scale.js";
 import { byId, make } from "./dom.js";
 import { rowOf, spoken, visible } from "./rows.js";
@@ -11,13 +11,13 @@ interface Told {
   readonly weights: string;
 }
 
-/** How many tokens the list has that the chosen one takes most from. */
+/** How many tokens are listed of those that the chosen one attends to. */
 const LISTED = 5;
 /** Lines fainter than this are not drawn. */
 const FAINTEST = 0.01;
-/** Pixels from line to line of tokens. */
+/** Pixels per row of tokens. */
 const LINE = 20;
-/** Letters of a token beside the lines. */
+/** The most characters of a token shown beside the lines. */
 const LONGEST = 14;
 
 const { tokens, n_head, weights } = JSON.parse(byId("data").textContent ?? "") as Told;
@@ -33,7 +33,7 @@ const matrix = byId<HTMLCanvasElement>("matrix");
 const lines = document.querySelector<SVGSVGElement>("#lines") as SVGSVGElement;
 const spans = [...text.querySelectorAll<HTMLElement>(".token")];
 
-/** How much a token takes from one at or before it, in the head that is chosen. */
+/** How much a token attends to one at or before it, in the chosen head. */
 function weight(token: number, from: number): number {
   const before = Number(layer.value) * n_head + Number(head.value);
   return values[(before * n * (n + 1)) / 2 + (token * (token + 1)) / 2 + from] / 65535;
@@ -41,7 +41,7 @@ function weight(token: number, from: number): number {
 
 const isMatrix = (): boolean => document.querySelector("[value=matrix]:checked") !== null;
 
-/** Shows what a token takes, and where it is in the picture. */
+/** Shows what a token attends to, and where it is in the picture. */
 function choose(token: number): void {
   slider.value = String(token);
   const all = spans.map((_, from) => (from <= token ? weight(token, from) : 0));
@@ -74,7 +74,7 @@ function draw(token: number): void {
   else drawLines(token);
 }
 
-/** A row for each token: the darker, the more it takes from the column's. The chosen one's row is framed. */
+/** A row for each token: the darker, the more it attends to the column's. The chosen one's row is framed. */
 function drawMatrix(token: number): void {
   const ratio = window.devicePixelRatio;
   const cell = Math.max(1, Math.floor((Math.min(matrix.clientWidth, 40 * n) * ratio) / n));
@@ -95,7 +95,7 @@ function drawMatrix(token: number): void {
   context.strokeRect(0, token * cell, (token + 1) * cell, cell);
 }
 
-/** The tokens twice, and a line from each on the left to those on the right that it takes from. */
+/** The tokens twice, and a line from each on the left to those on the right that it attends to. */
 function drawLines(token: number): void {
   const width = Math.min(lines.clientWidth, 560);
   const [left, right] = [width * 0.36, width * 0.64];

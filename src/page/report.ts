@@ -1,10 +1,10 @@
-/** What moves in a report: the card of the token that one points at, or that a slider came to. */
+/** A report's script: the card of the token under the pointer, or at a slider. */
 import { percent } from "../probability-scale.js";
 import { byId, make } from "./dom.js";
 import type { Alternative } from "./pieces.js";
 import { rowOf, spoken } from "./rows.js";
 
-/** A token as src/report/text-report.ts writes it; without id and rank where several together are a character. */
+/** A token as src/report/text-report.ts writes it; without id and rank if several together make a character. */
 interface ReportedToken {
   readonly text: string;
   readonly logprob: number;
@@ -18,7 +18,7 @@ const card = byId("card");
 
 /** A text with its curve and its slider. */
 class Text {
-  /** The token whose card stays: the slider came to it, or it was clicked. */
+  /** The token whose card stays open: the slider's, or the one clicked. */
   private pinned = -1;
   private shown = -1;
   private readonly spans: readonly HTMLElement[];
@@ -53,7 +53,7 @@ class Text {
       const index = tokenAt(event as MouseEvent);
       if (index < 0) return close();
       this.slider.value = String(index);
-      this.slider.focus({ preventScroll: true }); // the arrow keys go on from here
+      this.slider.focus({ preventScroll: true }); // the arrow keys continue from here
       this.pin(index);
     });
   }
@@ -65,7 +65,7 @@ class Text {
     return Math.min(this.tokens.length - 1, Math.max(0, index));
   }
 
-  /** Shows a token, in sight, until another is pinned. */
+  /** Scrolls to a token and shows its card until another is pinned. */
   private pin(index: number): void {
     for (const text of texts) if (text !== this) text.unpin();
     this.pinned = index;
@@ -96,7 +96,7 @@ class Text {
     this.place(span);
   }
 
-  /** Puts the card below the token, or above it where there is no room; inside of the section's width. */
+  /** Puts the card below the token, or above it where there is no room; within the section's width. */
   private place(span: HTMLElement): void {
     const frame = this.section.getBoundingClientRect();
     const [line] = span.getClientRects();
@@ -113,7 +113,7 @@ function measured({ logprob, rank }: ReportedToken): string {
   return rank === undefined ? `${bits}, several tokens` : `${bits}, rank ${rank.toLocaleString("en")}`;
 }
 
-/** The likeliest tokens, and the one in the text below them where it is none of them. */
+/** The likeliest tokens, then the one in the text if it is not among them. */
 function rowsOf({ id, text, logprob, alternatives }: ReportedToken): HTMLElement {
   const rows = alternatives.map((each) => row(each, each.id === id));
   const isListed = alternatives.some((each) => each.id === id);

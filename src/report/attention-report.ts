@@ -9,7 +9,7 @@ export interface ShownToken {
 }
 
 /**
- * A page that shows what each token takes from those before it: a layer and a head to choose, as a matrix or as lines.
+ * A page that shows what each token attends to, for a layer and a head to choose: as a matrix or as lines.
  * @param tokens one for each id of `attention`
  */
 export function attentionReport(

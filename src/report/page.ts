@@ -8,7 +8,7 @@ export interface ReportPage {
   readonly summary: string;
   /** Its HTML. */
   readonly main: string;
-  /** What its script is told, in the element #data. */
+  /** What its script reads from the element #data. */
   readonly data: unknown;
   /** The name of its script in src/page/. */
   readonly script: "report" | "attention";
@@ -43,17 +43,17 @@ ${main}
 `;
 }
 
-/** A script or a style sheet of reports, as the build made it; the end tag of neither occurs in it. */
+/** A script or a style sheet of reports, as built; neither contains its own end tag. */
 const builtFile = (name: string): string =>
   readFileSync(new URL(`../../page/${name}`, import.meta.url), "utf8");
 
-/** A source of a Content-Security-Policy that allows this text alone. */
+/** A source for a Content-Security-Policy that allows only this text. */
 const hashOf = (text: string): string => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
 
 const ENTITIES: Readonly<Record<string, string>> = {
   ...{ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" },
-  ...{ "\r": "&#13;", "\0": "\u2400" }, // HTML would take the one for a newline, and has no other
+  ...{ "\r": "&#13;", "\0": "\u2400" }, // HTML reads \r as a newline, and cannot hold \0
 };
 
-/** A text in HTML, inside of an element or of an attribute's quotes. */
+/** A text in HTML, inside an element or an attribute's quotes. */
 export const escaped = (text: string): string => text.replace(/[&<>"\r\0]/g, (letter) => ENTITIES[letter]);

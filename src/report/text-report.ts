@@ -5,14 +5,14 @@ import { escaped, reportPage } from "./page.js";
 
 /** A text that a report shows. */
 export interface ReportedText {
-  /** Where there are several. */
+  /** If there are several. */
   readonly heading?: string;
   /** What it continues; it has no colours. */
   readonly prompt?: string;
   readonly pieces: readonly Piece<TokenLogprob>[];
 }
 
-/** What a report tells. */
+/** What a report shows. */
 export interface TextReport {
   readonly title: string;
   /** A line below the title: the options, the perplexity. */
@@ -20,12 +20,12 @@ export interface TextReport {
   readonly texts: readonly ReportedText[];
 }
 
-/** Most tokens of a report: what browsers show without delay. */
+/** The most tokens in a report: as many as browsers show without delay. */
 export const MAX_REPORTED = 50_000;
 
 /**
- * A page that shows texts: each token coloured by its probability, what else was likely where one points, and a curve
- * of surprise along each text. It can be read without its script.
+ * A page that shows texts: each token coloured by its probability, the alternatives to the one under the pointer,
+ * and a curve of surprise along each text. It can be read without its script.
  */
 export function textReport({ title, summary, texts }: TextReport): string {
   const levels = LEVELS.map(({ words }, i) => `<li><span class="token level-${i}">${words}</span></li>`);
@@ -50,7 +50,7 @@ ${head}${curveOf(pieces)}
 </section>`;
 }
 
-/** Surprise along a text, and the slider that goes through it. */
+/** Surprise along a text, and the slider that moves along it. */
 function curveOf(pieces: readonly Piece<TokenLogprob>[]): string {
   if (pieces.length === 0) return "<p>It has no tokens.</p>";
   const bits = pieces.map(({ logprob }) => Math.abs(logprob / Math.LN2));
@@ -67,7 +67,7 @@ function curveOf(pieces: readonly Piece<TokenLogprob>[]): string {
 </figure>`;
 }
 
-/** What the script is told of a piece: the numbers of its token. */
+/** What the script reads of a piece: its token's numbers. */
 function dataOf({ text, logprob, tokens: [first, ...others] }: Piece<TokenLogprob>): object {
   return {
     ...{ text, logprob },

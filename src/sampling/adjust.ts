@@ -1,4 +1,4 @@
-/** What is done to logits before anything is drawn of them. */
+/** Changes logits before a token is drawn from them. */
 
 import { type BadWordsOptions, makeBadWords } from "./bad-words.js";
 import { type DryOptions, makeDry } from "./dry.js";
@@ -8,27 +8,27 @@ import { type TokenTexts, tokenTexts } from "./token-texts.js";
 
 /** What is added to logits, and which tokens are banned. */
 export interface AdjustOptions extends PenaltyOptions, DryOptions, BadWordsOptions {
-  /** What is added to the logits of token ids; -Infinity means never. */
+  /** Added to the logits of these token ids; -Infinity: never drawn. */
   readonly logit_bias?: ReadonlyMap<number, number>;
-  /** How many of the newest tokens the penalties look at, DRY's too; 0 = all of the context. */
+  /** How many of the newest tokens the penalties and DRY look at; 0 = the whole context. */
   readonly penalty_window?: number;
-  /** No n tokens come in the same order twice; 0 = off. */
+  /** No sequence of n tokens comes twice; 0 = off. */
   readonly no_repeat_ngram_size?: number;
 }
 
 /** What drawing needs to know of a model's tokens. */
 export interface DrawTokens {
-  /** Those that end a text: no penalty weakens them. */
+  /** Those that end a text; they are never penalised. */
   readonly ends: ReadonlySet<number>;
-  /** Their bytes: for options that look at texts. */
+  /** Their bytes, for options that look at text. */
   readonly texts?: TokenTexts;
 }
 
 /**
  * Makes the function that adjusts logits, in this order: logit_bias; repetition_penalty, presence_penalty and
  * frequency_penalty (penalties.ts); DRY (dry.ts); no_repeat_ngram_size (no-repeat-ngram.ts); bad_words (bad-words.ts).
- * @returns undefined where nothing is asked for; the function's result is valid until its next call
- * @throws UserError, RangeError when texts are asked for that tokens do not have
+ * @returns undefined if every option is off; the function's result is valid until its next call
+ * @throws UserError as makeDry(); RangeError when an option needs the tokens' bytes and there are none
  */
 export function makeAdjust(
   n_vocab: number,

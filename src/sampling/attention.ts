@@ -1,24 +1,24 @@
 import type { Engine } from "../model/engine.js";
 import { option, UserError } from "../system/errors.js";
 
-/** Most tokens of a text whose attention is shown: weights grow with their square. */
+/** The most tokens in a text whose attention is shown: the weights grow with their square. */
 export const MAX_ATTENTION = 128;
 
-/** What a model's layers look at while it reads a text. */
+/** What a model's layers attend to while it reads a text. */
 export interface Attention {
   /** The token that begins a text, then the text's own. */
   readonly ids: readonly number[];
   readonly n_layer: number;
   readonly n_head: number;
   /**
-   * [n_layer, n_head, n, n] of n ids: how much each token, the last dimension but one, takes from each. A row adds up to
-   * 1, and takes nothing from the tokens after it.
+   * [n_layer, n_head, n, n] for n ids: a row for each token, how much it attends to each. A row adds up to 1; what
+   * comes after its token is 0.
    */
   readonly weights: Float32Array;
 }
 
 /**
- * Reads a text's tokens and tells the attention weights of every layer and head.
+ * Reads a text's tokens and returns the attention weights of every layer and head.
  * @param start the id that stands before the text
  * @throws UserError when the text is too long, or the engine gives no weights; the signal's reason on an abort
  */

@@ -7,20 +7,20 @@ export interface BadWordsOptions {
   readonly bad_words?: readonly string[];
 }
 
-/** What completes one of the texts that are never written. */
+/** The tokens that would complete one of these texts. */
 interface BadWord {
   readonly text: string;
   /** Tokens that hold all of it. */
   readonly whole: readonly number[];
-  /** By how many of its bytes stand there already: tokens that begin with the others. */
+  /** rest[n]: tokens that begin with all but its first n bytes, for a context that ends with these. */
   readonly rest: readonly (readonly number[])[];
 }
 
 /**
- * Makes the function that bans every token with which the text would hold one of the words, however it is cut into
- * tokens; it counts what stands before, too, the prompt included. Case counts, and so do spaces. Hugging Face's
- * bad_words_ids and its likes ban single sequences of tokens; the same word in other tokens passes them.
- * @param texts of every token; see tokenTexts(). Asked for only where there are words
+ * Makes the function that bans every token that would complete one of the words, however the word is cut into tokens,
+ * and even if it began in the prompt. Case and spaces matter. Hugging Face's bad_words_ids and the like ban one
+ * sequence of tokens each; the same word in other tokens gets past them.
+ * @param texts of every token; see tokenTexts(). Called only if there are words
  */
 export function makeBadWords(words: readonly string[], texts: () => readonly string[]): Adjust | undefined {
   if (words.length === 0) return undefined;
@@ -45,7 +45,7 @@ export function makeBadWords(words: readonly string[], texts: () => readonly str
     let before = "";
     for (let i = context.length - 1; i >= 0 && before.length < longest; i--) {
       const text = tokens[context[i]];
-      if (text === "") break; // a mark: no word goes across it
+      if (text === "") break; // a mark: no word extends across it
       before = text + before;
     }
     const ban = (ids: readonly number[]): void => {

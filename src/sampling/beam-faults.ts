@@ -7,7 +7,7 @@ import {
   type SamplingOptionName,
 } from "./options.js";
 
-/** Options that shape a draw, and so nothing that a search finds. */
+/** Options that shape a draw: a search has none. */
 export const DRAWING = [
   "seed",
   "temperature",
@@ -23,10 +23,10 @@ type Given = Readonly<Partial<Record<BeamOptionName | SamplingOptionName, unknow
 const isInitial = (value: unknown, { initial }: SamplingOption): boolean =>
   value === undefined || value === initial;
 
-/** Whether texts are searched for, not drawn. */
+/** Whether texts are found by a beam search, not drawn. */
 export const searchesBeams = ({ num_beams = 1 }: { readonly num_beams?: number }): boolean => num_beams > 1;
 
-/** What is wrong with a beam search's options, or with some that go with none; undefined where nothing is. */
+/** What is wrong with a beam search's options, or with options that need one; undefined if nothing is. */
 export function faultOfBeams(options: Given): { reason: string; next: ErrorDetails["next"] } | undefined {
   const { num_beams, num_return } = options as { num_beams?: number; num_return?: number };
   if (!searchesBeams({ num_beams })) {

@@ -1,4 +1,4 @@
-/** Beam searches on an engine: many prompts' at once, each beam a sequence of its own. */
+/** Beam search on an engine: many prompts at once, each beam a sequence of its own. */
 
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Engine, Sequence, Step } from "../model/engine.js";
@@ -10,7 +10,7 @@ import { LOOKAHEAD, type SampleEvent } from "./sample.js";
 import { ShownText } from "./stop.js";
 import type { TokenTexts } from "./token-texts.js";
 
-/** How texts are searched for and shown. A stop text cuts what was found: the search does not look for it. */
+/** How texts are searched for and shown. The search knows no stop texts: they cut what it found. */
 export interface BeamOptions
   extends BeamSearchOptions,
     Pick<ContinuationOptions, "stop" | "ignore_eos" | "show_special" | "logprobs"> {}
@@ -22,26 +22,26 @@ export interface BeamJob {
   readonly options: BeamOptions;
 }
 
-/** What a search found: num_return texts, best first; or, interrupted, the best so far. */
+/** What a search found: num_return texts, best first; or, if interrupted, the best so far. */
 export interface Found<Job extends BeamJob> {
   readonly job: Job;
   readonly texts: readonly Beam<TokenLogprob>[];
   readonly isInterrupted: boolean;
 }
 
-/** A search that runs, and a sequence for each of its beams. */
+/** A running search, with a sequence for each of its beams. */
 interface Running<Job extends BeamJob> {
   readonly job: Job;
   readonly index: number;
   readonly search: BeamSearch<TokenLogprob>;
   sequences: Sequence[];
-  /** Where the beams whose tokens are to be read next come from. */
+  /** Where the beams to be read next come from. */
   moves: readonly Move[];
 }
 
 /**
- * Gives each new beam the sequence of the one that it comes from: the first of several takes it, the others fork it,
- * which shares all its full pages; one that none comes from is freed. Whenever it fails, `running` has what is left.
+ * Gives each new beam the sequence of the one that it comes from: the first takes it, others fork it, which shares its
+ * full pages; a sequence that none comes from is freed. If it fails, `running` holds what is left.
  */
 function follow<Job extends BeamJob>(engine: Engine, running: Running<Job>, moves: readonly Move[]): void {
   const before = running.sequences;
@@ -147,7 +147,7 @@ function newSearch({ hparams }: Engine, decoding: Decoding, { prompt, options }:
 }
 
 /**
- * Tells a text that was found as a sample is told: its tokens and pieces of text, then its end.
+ * The events of a text that was found, as of a sample: its tokens and pieces of text, then its end.
  * @param sample its place among the samples, from 0
  */
 export function* tellBeam(
@@ -189,7 +189,7 @@ export function* tellBeam(
   yield { type: "end", sample, tokens, finish_reason, ...(!isInterrupted && { score }) };
 }
 
-/** Which of the texts found are told; see SampleOptions. */
+/** Which of the texts found become samples; see SampleOptions. */
 export interface BeamSamplesOptions extends BeamOptions {
   /** How many of num_return. */
   readonly nsamples: number;
@@ -197,7 +197,7 @@ export interface BeamSamplesOptions extends BeamOptions {
   readonly signal?: AbortSignal;
 }
 
-/** One prompt's beam search in the place of sample(): the texts found are its samples, the best first. */
+/** One prompt's beam search in place of sample(): the texts found are its samples, best first. */
 export async function* beamSamples(
   engine: Engine,
   decoding: Decoding,

@@ -20,19 +20,19 @@ export interface BeamSearchOptions extends AdjustOptions {
 export interface Beam<Told> {
   /** Its new tokens, the one that ends it included. */
   readonly ids: readonly number[];
-  /** Of a text being written the sum of its tokens' log-probabilities; of one found, what it is ranked by. */
+  /** While it is written, the sum of its tokens' log-probabilities; once found, what it is ranked by. */
   readonly score: number;
-  /** What is told of each of its tokens: see BeamSearch's `tell`. */
+  /** What `tell` said of each of its tokens: see BeamSearch. */
   readonly told: readonly Told[];
 }
 
-/** A beam that goes on: from which of those before it, by which token. */
+/** A new beam: which of the old ones it continues, and with which token. */
 export interface Move {
   readonly from: number;
   readonly id: number;
 }
 
-/** A token that one of the beams may go on with. */
+/** A token that may continue one of the beams. */
 interface Candidate extends Move {
   readonly score: number;
 }
@@ -40,11 +40,11 @@ interface Candidate extends Move {
 /**
  * Beam search, as transformers' generate() does it with do_sample=False and early_stopping=False (GenerationMixin.
  * _beam_search): it keeps the num_beams texts of the largest sum of log-probabilities, and ends when no text being
- * written could, ended now, beat the worst of num_beams finished ones. It knows no engine: whoever has one reads the
- * prompt, then in turns gives each beam's logits to advance() and reads the moves.
+ * written could, ended now, beat the worst of num_beams finished ones. It has no engine: its caller reads the prompt,
+ * then by turns gives each beam's logits to advance() and reads the moves.
  *
- * Penalties and bans change log-probabilities, not logits; what they leave is not normalised again.
- * @param Told what is told of a token
+ * Penalties and bans change log-probabilities, not logits; the result is not renormalised.
+ * @param Told what `tell` says of a token
  */
 export class BeamSearch<Told = undefined> {
   /** The texts being written, best first; one without tokens at the beginning. */
@@ -58,7 +58,7 @@ export class BeamSearch<Told = undefined> {
 
   /**
    * @param prompt token ids, at least one, at most n_ctx
-   * @param tell asked of each token that a beam goes on with, with the logits that it was chosen by
+   * @param tell called for each token that continues a beam, with the logits that it was chosen from
    * @throws UserError when length goes beyond the context; RangeError as makeAdjust()
    */
   constructor(
@@ -82,7 +82,7 @@ export class BeamSearch<Told = undefined> {
   }
 
   /**
-   * Takes the logits behind each beam and chooses the next beams.
+   * Takes the logits after each beam and chooses the next beams.
    * @param logits [n_vocab] for each of `beams`, in their order
    * @returns where the new beams come from, in their order; none when the search is over
    * @throws UserError when logits are not numbers, or bans leave nothing to write
@@ -115,7 +115,7 @@ export class BeamSearch<Told = undefined> {
     return [];
   }
 
-  /** The texts found, best first, when the search is over. @throws UserError when they are fewer than asked for */
+  /** The texts found, best first, when the search is over. @throws UserError when there are fewer than num_return */
   found(): readonly Beam<Told>[] {
     const { num_return } = this.options;
     if (this.#finished.length < num_return) {
@@ -139,7 +139,7 @@ export class BeamSearch<Told = undefined> {
     this.#finished.splice(this.options.num_beams);
   }
 
-  /** The tokens with which beams score best, best first: enough for num_beams that do not end, whatever ends. */
+  /** The best-scoring tokens over all beams, best first: enough that num_beams of them do not end a text. */
   #candidates(logits: readonly Float32Array[]): Candidate[] {
     const most = Math.max(2, 1 + this.#ends.size) * this.options.num_beams;
     const best: Candidate[] = [];

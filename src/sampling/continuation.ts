@@ -15,21 +15,21 @@ export interface ContinuationOptions extends DrawOptions {
   readonly length?: number;
   /** Texts that end a sample; they are not part of it. */
   readonly stop?: readonly string[];
-  /** Take the end-of-text token for text like any other. */
+  /** Treat the end-of-text token as text. */
   readonly ignore_eos?: boolean;
   /** Special tokens are part of the text, as they are written. */
   readonly show_special?: boolean;
-  /** Tell of each token how likely the model found it, and so many of the likeliest; undefined = no. */
+  /** Report how likely the model found each token, with this many of the likeliest in its place; undefined = off. */
   readonly logprobs?: number;
-  /** Its tokens are kept: see Continuation.ids. */
+  /** Keep the sample's tokens: see Continuation.ids. */
   readonly keepIds?: boolean;
-  /** So many tokens at the beginning of the prompt stay there when the context is full and begun again. */
+  /** How many tokens at the start of the prompt stay there when a full context is begun again. */
   readonly pinned?: number;
 }
 
 /**
- * Why a sample ended: the model ended it (eos), a stop text came (stop), it has `length` tokens (length), the context is
- * full (context), or its signal was aborted (interrupted).
+ * Why a sample ended: the model ended it (eos), a stop text came (stop), it has `length` tokens (length), it had
+ * none to end it and the context is full (context), or its signal was aborted (interrupted).
  */
 export type FinishReason = "eos" | "stop" | "length" | "context" | "interrupted";
 
@@ -52,14 +52,14 @@ export interface Decoding extends Partial<TokenTexts> {
   decoder(before: readonly number[]): { push(id: number): string; end(): string };
 }
 
-/** Half of the context, what is pinned and the newest of the rest: what is read again when the context is full. */
+/** What is read again when the context is full: half a context, the pinned tokens and the newest of the rest. */
 function pinnedAndNewest(pinned: readonly number[], ids: readonly number[], n_ctx: number): number[] {
   return [...pinned, ...ids.slice(-Math.max(1, Math.floor(n_ctx / 2) - pinned.length))];
 }
 
 /**
- * The part of a prompt that is read: all of it, or half a context of it where it exceeds the context.
- * @param pinned so many of its first tokens are read in any case; less than half a context
+ * The part of a prompt that is read: all of it or, if it is longer than the context, half a context.
+ * @param pinned how many of its first tokens are always read; less than half a context
  */
 export function fitPrompt(ids: readonly number[], n_ctx: number, pinned = 0): readonly number[] {
   return ids.length <= n_ctx ? ids : pinnedAndNewest(ids.slice(0, pinned), ids, n_ctx);
@@ -67,12 +67,12 @@ export function fitPrompt(ids: readonly number[], n_ctx: number, pinned = 0): re
 
 const NO_MARKS: ReadonlyMap<number, string> = new Map();
 
-/** The marks without some: whoever asks to go on behind the end of a text sees it. */
+/** The marks except those shown: where a text does not stop at its end, the end is seen. */
 function marksBut(marks = NO_MARKS, shown: readonly number[]): ReadonlyMap<number, string> {
   return new Map([...marks].filter(([id]) => !shown.includes(id)));
 }
 
-/** How a model's tokens are taken: for text, or for the end of one. */
+/** What a model's tokens stand for: text, or the end of one. */
 export interface TokenRoles {
   /** The tokens that end a text. */
   readonly ends: ReadonlySet<number>;
@@ -132,13 +132,13 @@ export class Continuations implements TokenRoles {
 }
 
 /**
- * One sample being written: draws token after token, says which text can be shown and when it ends. It knows no
- * engine: whoever has one reads the prompt, then in turns gives the logits to advance() and reads next().
+ * One sample being written: draws token after token, says which text can be shown and when it ends. It has no
+ * engine: its caller reads the prompt, then by turns gives logits to advance() and reads next().
  */
 export class Continuation {
-  /** New tokens drawn, the one that ends a text not counted. */
+  /** New tokens drawn, without the one that ends a text. */
   tokens = 0;
-  /** The new tokens, where they were to be kept. */
+  /** The new tokens, with keepIds. */
   readonly ids: number[] | undefined;
   readonly #shared: Continuations;
   readonly #number: number;
@@ -167,7 +167,7 @@ export class Continuation {
 
   /**
    * Draws the next token.
-   * @param logits [n_vocab] of the position behind all that was read, or the largest of them: see Continuations.largest
+   * @param logits [n_vocab] of the last position read, or the largest of them: see Continuations.largest
    * @throws UserError when they are not numbers
    */
   advance(logits: Float32Array | SomeLogits): Advance {
@@ -191,7 +191,7 @@ export class Continuation {
     return { token, ...end, text: text + end.text };
   }
 
-  /** How likely a token was, where that is asked for. */
+  /** How likely a token was, with logprobs. */
   #tell(logits: Float32Array | SomeLogits, id: number, added: string): DrawnToken | undefined {
     const { decoding, options } = this.#shared;
     if (options.logprobs === undefined || !(logits instanceof Float32Array)) return undefined;
@@ -200,8 +200,8 @@ export class Continuation {
   }
 
   /**
-   * What is to be read for the next token, once after each advance() that did not end the sample.
-   * @returns afresh: into an empty context, as the one that was read is full
+   * What to read for the next token; call it once after each advance() that did not end the sample.
+   * @returns afresh: into an empty sequence, because the context is full
    */
   next(): { readonly ids: readonly number[]; readonly afresh: boolean } {
     const afresh = this.#read >= this.#shared.n_ctx;
@@ -212,13 +212,13 @@ export class Continuation {
     return { ids, afresh };
   }
 
-  /** Ends the sample: what was held back of its text, in which a text that stops it may still be found. */
+  /** Ends the sample and returns the text held back, in which a stop text may still be found. */
   end(finish_reason: FinishReason): Advance & { readonly finish_reason: FinishReason } {
     const { text, stopped } = this.#shown.text(this.#decoder.end());
     return stopped ? { text, finish_reason: "stop" } : { text: text + this.#shown.end(), finish_reason };
   }
 
-  /** What the next token is drawn behind. */
+  /** What the next token follows. */
   #past(): Past {
     const others = this.#read - this.#pinned.length;
     return {

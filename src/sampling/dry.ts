@@ -3,11 +3,11 @@ import { power } from "../system/exact-math.js";
 import type { Adjust } from "./penalties.js";
 import { byteText } from "./token-texts.js";
 
-/** DRY, "don't repeat yourself": what goes on with something said before costs the more, the longer it has gone on. */
+/** DRY, "don't repeat yourself": the longer a repetition is, the more it costs to continue it. */
 export interface DryOptions {
-  /** What the shortest repetition that costs anything costs; 0 = off. */
+  /** The cost of continuing the shortest repetition that costs anything; 0 = off. */
   readonly dry_multiplier?: number;
-  /** How many times as much each further token costs. */
+  /** Each further token multiplies the cost by this. */
   readonly dry_base?: number;
   /** Repetitions of fewer tokens are free. */
   readonly dry_allowed_length?: number;
@@ -27,10 +27,10 @@ export const DRY_DEFAULTS = {
 const LONGEST = 50;
 
 /**
- * Makes the function that penalises repetition: where the newest n tokens stand in the context already, the token that
- * followed them there costs multiplier * base^(n - allowed_length), for the longest n.
+ * Makes the function that penalises repetition: where the newest n tokens occur earlier in the context, too, the token
+ * that followed them there costs multiplier * base^(n - allowed_length), for the longest n.
  * Source: p-e-w's DRY sampler, text-generation-webui pull request 5677, whose defaults these are.
- * @param texts of every token; see tokenTexts(). Asked for only where it is on
+ * @param texts of every token; see tokenTexts(). Called only if it is on
  * @param spared tokens that are never penalised, and at which a repetition ends: those that end a text
  * @throws UserError when no token holds one of the breakers
  */
@@ -50,7 +50,7 @@ export function makeDry(
   for (const breaker of dry_breaker) {
     const wanted = byteText(breaker);
     const found = [...texts().keys()].filter((id) => texts()[id].includes(wanted));
-    // A default may be no token of a small vocabulary: nothing is lost then.
+    // A small vocabulary may lack a default breaker: nothing is lost then.
     if (found.length === 0 && options.dry_breaker) {
       throw new UserError(`no token holds the text of ${option("dry_breaker", breaker)}`, {
         next: "choose a shorter one",
@@ -61,7 +61,7 @@ export function makeDry(
   return (logits, { context }) => {
     const last = context.length - 1;
     if (last < 1 || breakers.has(context[last])) return;
-    const longest = new Map<number, number>(); // by the token that would go on
+    const longest = new Map<number, number>(); // by the token that would continue one
     for (let at = 0; at < last; at++) {
       const next = context[at + 1];
       if (context[at] !== context[last] || breakers.has(next)) continue;

@@ -6,7 +6,7 @@ import { argmax, NOT_NUMBERS } from "./draw.js";
 import { logProbability } from "./logprobs.js";
 import { textIds } from "./prompt.js";
 
-/** A text and the word that it ends with, which the model is to find: LAMBADA's question (arXiv 1606.06031). */
+/** A text split before its last word, which the model is to find: LAMBADA's task (arXiv 1606.06031). */
 export interface LastWord {
   /** All before the word, without the spaces between. */
   readonly context: string;
@@ -14,22 +14,22 @@ export interface LastWord {
   readonly word: string;
 }
 
-/** Parts a text at its last word; undefined where it has but one. */
+/** Splits a text before its last word; undefined if it has only one. */
 export function lastWordOf(text: string): LastWord | undefined {
   const [, context, word] = /^(.*\S)(\s+\S+)\s*$/s.exec(text) ?? [];
   return context === undefined ? undefined : { context, word };
 }
 
-/** What a model makes of a last word. */
+/** How a model scores a last word. */
 export interface LastWordScore {
-  /** Whether each of its tokens was the likeliest, given the text and the word's tokens before: what greedy says. */
+  /** Whether each of its tokens was the likeliest after all before it: whether greedy decoding finds the word. */
   readonly isFound: boolean;
   /** Natural logarithm of the word's probability. */
   readonly logprob: number;
 }
 
 /**
- * How well the model finds a text's last word. Of a context that is too long the newest tokens are read.
+ * How well the model finds a text's last word. Of a context that is too long, the newest tokens are read.
  * @param special whether special tokens in the text are read as such
  * @throws UserError when the model's logits are not finite numbers
  */

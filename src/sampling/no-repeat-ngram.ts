@@ -1,8 +1,8 @@
 import type { Adjust } from "./penalties.js";
 
 /**
- * Makes the function that bans every token which would complete an n-gram that stands in the context already, prompt
- * included. Source: Paulus et al. 2017, arXiv 1705.04304, section 2.5 (trigrams); Hugging Face's and fairseq's
+ * Makes the function that bans every token that would complete an n-gram already in the context, prompt included.
+ * Source: Paulus et al. 2017, arXiv 1705.04304, section 2.5 (trigrams); Hugging Face's and fairseq's
  * no_repeat_ngram_size.
  * @param n tokens of an n-gram; 0 = off
  * @param spared tokens that are never banned: those that end a text

@@ -2,11 +2,11 @@
 export interface NumberRule {
   readonly type: "whole" | "decimal";
   readonly min: number;
-  /** Infinity: there is no most. */
+  /** Infinity: there is no limit. */
   readonly max: number;
-  /** The least is itself too small. */
+  /** Whether `min` itself is too small. */
   readonly isAboveMin?: boolean;
-  /** What someone may have meant whose number is refused. */
+  /** What a refused number may have been meant for. */
   readonly hint?: string;
 }
 
@@ -17,7 +17,7 @@ export function wanted({ type, min, max, isAboveMin }: NumberRule): string {
   return max === Number.POSITIVE_INFINITY ? `${kind} from ${min}` : `${kind} ${from} to ${max}`;
 }
 
-/** Whether a value is a number as the rule has it. */
+/** Whether a value is a number that the rule allows. */
 export function obeys(value: unknown, { type, min, max, isAboveMin }: NumberRule): value is number {
   if (typeof value !== "number" || !Number.isFinite(value)) return false;
   if (type === "whole" && !Number.isSafeInteger(value)) return false;

@@ -10,7 +10,7 @@ export interface SamplingOption {
   readonly placeholder?: string;
   /** For help: what it does. */
   readonly text: string;
-  /** Undefined: something is chosen that has no value of its own, as the text says. */
+  /** Undefined: the default is no value of the option; the text says what happens. */
   readonly initial?: number;
   /** It changes which samples are written, or how fast, and never a sample's text. */
   readonly keepsText?: true;
@@ -18,10 +18,10 @@ export interface SamplingOption {
 
 /** The most samples, tokens or likeliest tokens that can be asked for. */
 export const MAX_COUNT = 1_000_000_000;
-/** The most samples computed at once: what it costs in memory grows with it, what it gains in speed does not. */
+/** The most samples computed at once: more would take more memory and gain no speed. */
 const MAX_BATCH = 1024;
 
-/** The most likely tokens that can be told beside one. */
+/** The most alternatives that can be reported for a token. */
 export const MAX_TOP = 100;
 
 const whole = (min: number, max: number): NumberRule => ({ type: "whole", min, max });
@@ -182,7 +182,7 @@ export const SAMPLING_OPTIONS = {
 /** The most texts that a beam search keeps at each step: each takes a key/value cache of its own. */
 const MAX_BEAMS = 256;
 
-/** What decides the texts that a beam search finds, where a command has one: generate, and its like in the library. */
+/** What decides the texts that a beam search finds: options of `gpt2 generate`, and of generate() in the library. */
 export const BEAM_OPTIONS = {
   num_beams: {
     rule: whole(1, MAX_BEAMS),
@@ -255,7 +255,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
 };
 
 /**
- * Checks what a program passed, which TypeScript may not have looked at: a wrong name would change a text in silence.
+ * Checks what a program passed, which TypeScript may not have checked: a misspelt name would silently change a text.
  * @param names the options that the function has
  * @throws RangeError that names the option and its value
  */

@@ -1,12 +1,12 @@
-/** Penalties on tokens that the context holds already. */
+/** Penalties on tokens already in the context. */
 
 import type { MirostatState } from "./mirostat.js";
 
-/** What a sample stands behind when its next token is drawn. */
+/** What a sample's next token follows. */
 export interface Past {
   /** The tokens in its context, prompt first. */
   readonly context: readonly number[];
-  /** How many of them, the newest, it drew itself; the others are the prompt's. */
+  /** How many of the newest it drew itself; the others are the prompt's. */
   readonly drawn: number;
   /** What samplers remember of this sample from token to token; without it, each token is a sample's first. */
   readonly state?: MirostatState;
@@ -18,7 +18,7 @@ export function newest(past: Past, n: number): Past {
   return { ...past, context: past.context.slice(-n), drawn: Math.min(past.drawn, n) };
 }
 
-/** How much tokens lose that the context holds already. */
+/** How much tokens already in the context lose. */
 export interface PenaltyOptions {
   /** Logits of tokens in the context are divided by it where positive, multiplied where negative; 1 = off. */
   readonly repetition_penalty?: number;
@@ -34,12 +34,12 @@ export type Adjust = (logits: Float64Array, past: Past) => void;
 /**
  * Makes the function that penalises tokens, in this order:
  * - repetition_penalty, as CTRL has it (Keskar et al. 2019, arXiv 1909.05858, section 4.1; a negative logit is
- *   multiplied, since dividing it would strengthen it): once, whether the prompt or the sample says the token;
+ *   multiplied, since dividing it would strengthen it): once, whether the token is in the prompt or the sample;
  * - presence_penalty and frequency_penalty, as OpenAI's API defines them: c tokens of an id cost
- *   c frequency_penalty + (c > 0) presence_penalty. Tokens of the sample alone count, none of the prompt.
- * @param spared tokens that are never penalised: those that end a text. Where a sample begins from one, nothing was
- *   said yet; and a penalty would keep a text from ending
- * @returns undefined where all are off
+ *   c frequency_penalty + (c > 0) presence_penalty. Only the sample's tokens count, none of the prompt.
+ * @param spared tokens that are never penalised: those that end a text. A sample that begins from one
+ *   has said nothing yet, and a penalty would keep it from ending
+ * @returns undefined if all are off
  */
 export function makePenalties(
   n_vocab: number,
@@ -62,7 +62,7 @@ export function makePenalties(
     for (let i = first; i < context.length; i++) {
       const id = context[i];
       if (counts[id] > 0 && !spared.has(id)) logits[id] -= counts[id] * frequency_penalty + presence_penalty;
-      counts[id] = 0; // the next time it stands there, it has had its penalty
+      counts[id] = 0; // its next occurrence has had its penalty
     }
   };
 }

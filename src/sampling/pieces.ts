@@ -1,6 +1,6 @@
 import type { LikelyToken } from "./logprobs.js";
 
-/** A token, or several that only together are characters. */
+/** A token, or several that only together make whole characters. */
 export interface Piece<Token> {
   readonly text: string;
   /** Natural logarithm of the probability of all its tokens. */
@@ -22,7 +22,7 @@ export function wholeText({ bytes }: Pick<LikelyToken, "bytes">): string | undef
 /** Whether a token's bytes are whole characters. */
 export const isWhole = (token: Pick<LikelyToken, "bytes">): boolean => wholeText(token) !== undefined;
 
-/** Joins tokens to pieces as they come. */
+/** Joins tokens into pieces as they arrive. */
 export class PieceReader<Token extends Pick<LikelyToken, "bytes" | "logprob">> {
   #tokens: Token[] = [];
 
@@ -37,7 +37,7 @@ export class PieceReader<Token extends Pick<LikelyToken, "bytes" | "logprob">> {
     return added === "" ? undefined : this.end(added);
   }
 
-  /** What is left when no more tokens come; undefined where nothing is. @param text what it amounts to */
+  /** What is left after the last token; undefined if nothing is. @param text what it decodes to */
   end(text: string): Piece<Token> | undefined {
     const tokens = this.#tokens;
     this.#tokens = [];

@@ -7,18 +7,18 @@ import { fitPrompt } from "./continuation.js";
 export type PromptEncoder = Pick<Encoder, "encode" | "startOfText" | "special">;
 
 /**
- * The tokens that a text becomes as a prompt: behind those with which the model's texts begin.
- * @param special whether special tokens in it are read as such; undefined: as the model's encoder has it
+ * A text's tokens as a prompt: after those that begin the model's texts.
+ * @param special whether special tokens in it are read as such; undefined: the encoder's default
  */
 export function textIds(encoder: PromptEncoder, text: string, special?: boolean): number[] {
   return text === "" ? [] : [...encoder.special.begin, ...encoder.encode(text, { special })];
 }
 
 /**
- * The tokens that a prompt becomes: never none, never more than the context.
+ * A prompt's tokens: at least one, and no more than the context holds.
  * @param prompt a text, "" to begin from the token that the model begins texts from; or ids
  * @param special see textIds()
- * @param onNotice told when the prompt is longer than the context
+ * @param onNotice called when the prompt is longer than the context
  * @throws UserError when there is nothing to begin from
  */
 export function promptIds(
@@ -43,7 +43,7 @@ export function promptIds(
 /** A prompt with a text pinned before it, on lines of its own. */
 export interface PinnedPrompt {
   readonly ids: readonly number[];
-  /** So many of them are the pinned text's. */
+  /** How many of them are the pinned text's. */
   readonly pinned: number;
 }
 

@@ -15,7 +15,7 @@ export interface Numbering {
 
 /**
  * The samples of one run that one machine writes: of the nsamples samples that begin with first_sample, every
- * n-th. What all machines write together is what one of them writes without a shard.
+ * n-th. Together the machines write what one of them writes without a shard.
  * @param first_sample counted from 1
  * @param nsamples of all shards together; Infinity = for ever
  * @param done numbers, from 0, that are there already

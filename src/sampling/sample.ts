@@ -23,17 +23,17 @@ export interface SampleOptions extends ContinuationOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What happens to the k-th sample, k from 0: its tokens, if asked for, and pieces of its text, then once its end. */
+/** What happens to the k-th sample, k from 0: its tokens, with logprobs, and pieces of its text, then its end. */
 export type SampleEvent =
   | { readonly type: "token"; readonly sample: number; readonly token: DrawnToken }
   | { readonly type: "text"; readonly sample: number; readonly text: string }
   | {
       readonly type: "end";
       readonly sample: number;
-      /** New tokens drawn, the end-of-text token not counted. */
+      /** New tokens drawn, without the one that ends a text. */
       readonly tokens: number;
       readonly finish_reason: FinishReason;
-      /** Its new tokens, where they were to be kept. */
+      /** Its new tokens, with keepIds. */
       readonly ids?: readonly number[];
       /** What a beam search ranked it by: see beams.ts. */
       readonly score?: number;
@@ -99,7 +99,7 @@ export async function* sample(
       const { tokens, ids } = continuation;
       return { type: "end", sample, tokens, finish_reason, ...(ids && { ids }) };
     };
-    /** What follows from text and end of a sample, in events. */
+    /** A sample's advance as events. */
     function* tell(slot: Slot, { token, text, finish_reason }: Advance): Generator<SampleEvent> {
       const end = finish_reason && finish(slot, finish_reason);
       if (token) yield { type: "token", sample: slot.sample, token };

@@ -1,17 +1,17 @@
 /**
- * Finds the first of several texts in a stream of pieces. Holds back no more than what may still become one of
- * them, so that a text that ends a sample is never shown by half.
+ * Finds the first of several texts in a stream of pieces. Holds back only what may still become one of them, so that
+ * no part of a stop text is ever shown.
  */
 export class StopMatcher {
   private held = "";
   private readonly stops: readonly string[];
 
-  /** @param stops texts to look for; empty ones are passed over */
+  /** @param stops texts to look for; empty ones are ignored */
   constructor(stops: readonly string[]) {
     this.stops = stops.filter((stop) => stop.length > 0);
   }
 
-  /** Takes the next piece; returns what can be shown, and whether one of the texts was met just behind it. */
+  /** Takes the next piece; returns what can be shown, and whether one of the texts follows it. */
   push(piece: string): { text: string; stopped: boolean } {
     if (this.stops.length === 0) return { text: piece, stopped: false };
     const all = this.held + piece;
@@ -42,12 +42,12 @@ export class StopMatcher {
   }
 }
 
-/** First of the halves of a surrogate pair that never come alone out of decoded bytes: they stand for marks here. */
+/** Low surrogates stand for marks, from this one on: decoded bytes never give a lone one. */
 const FIRST_MARK = 0xdc00;
 
 /**
- * What of a sample's text is shown: up to the first stop text, and without marks (special tokens). A stop text may
- * hold marks, too: they are looked for where the model wrote the token, and not where it spelled its text.
+ * The part of a sample's text that is shown: up to the first stop text, without marks (special tokens). A stop text may
+ * hold marks, too: they match the token, not its spelling.
  */
 export class ShownText {
   readonly #shown: StopMatcher;
@@ -81,13 +81,13 @@ export class ShownText {
 
   /**
    * Takes the token drawn next.
-   * @param decode gives the text that a token adds; it is not asked for marks
+   * @param decode gives the text that a token adds; it is not called for marks
    */
   push(id: number, decode: (id: number) => string): { text: string; stopped: boolean } {
     return this.text(this.marks.has(id) ? (this.#characters.get(id) ?? "") : decode(id));
   }
 
-  /** Takes text, as it comes at the end of a sample from bytes that were no whole character. */
+  /** Takes text, such as that of an unfinished character at a sample's end. */
   text(piece: string): { text: string; stopped: boolean } {
     if (this.#characters.size === 0) return this.#shown.push(piece);
     const found = this.#marked.push(piece);

@@ -9,8 +9,8 @@ export interface TurningModel {
 }
 
 /**
- * A conversation as DialoGPT was trained on: turns one after another, each followed by the token that ends a text.
- * What was said is read again before each answer; where it would leave too little room, the oldest turns go.
+ * A conversation as DialoGPT was trained: turns one after another, each followed by the token that ends a text.
+ * All that was said is read again before each answer; if it leaves too little room, the oldest turns go.
  * Source: microsoft/DialoGPT-medium's model card.
  */
 export class Turns {
@@ -35,9 +35,9 @@ export class Turns {
 
   /**
    * Adds what the user says.
-   * @param length the most tokens of the answer: so much room is kept for it, half the context at most
+   * @param length the most tokens of the answer: room is kept for them, up to half the context
    * @param special whether special tokens in the line are read as such
-   * @returns what the model goes on from: all that was said, as far as the context holds it; the line itself in any case
+   * @returns what the model continues: as much of what was said as the context holds, and always the line itself
    */
   ask(line: string, { length, special }: { length?: number; special?: boolean } = {}): readonly number[] {
     const { encoder, hparams } = this.#model;
@@ -61,7 +61,7 @@ export class Turns {
     return this.#said;
   }
 
-  /** Goes on with a conversation that was had before. */
+  /** Continues an earlier conversation. */
   restore(said: readonly (readonly number[])[]): void {
     this.#said = [...said];
   }

@@ -1,19 +1,19 @@
 /**
  * WikiText's texts (Merity et al. 2016, arXiv 1609.07843) are cut into words, with spaces around punctuation and
- * `@-@` for a hyphen inside a word. GPT-2 has never seen such text: its paper turns it back first, and counts the
- * original words all the same (section 3.1: "invertible de-tokenizers").
+ * `@-@` for a hyphen inside a word. GPT-2 has never seen such text: its paper restores it first, but counts
+ * the words as cut (section 3.1: "invertible de-tokenizers").
  */
 
 /** Marks that stand inside a word or number. */
 const INNER = / @([-,.])@ /g;
-/** What no space stands before. */
+/** What no space precedes. */
 const CLOSING = / (?=[.,;:!?)\]}%]|'(?:s|m|d|re|ve|ll)\b|n't\b)/g;
-/** What no space stands behind. */
+/** What no space follows. */
 const OPENING = /(?<=(?:^|[\s"'([{])[([{$£€#]) /g;
 /** The apostrophe of a plural: `the Romans ' road`. */
 const PLURAL = /(?<=s) '(?= )/g;
 
-/** Takes the spaces out that stand inside a pair of quotation marks, beside them. */
+/** Removes the spaces just inside a pair of quotation marks. */
 function withQuotes(line: string): string {
   let isOpen = false;
   return line.replace(/ ?" ?/g, (found) => {

@@ -26,7 +26,7 @@ export interface TrialSubject {
   readonly hparams: Hparams;
   /** How each stores the weights. */
   readonly precision: { readonly gpu: string; readonly cpu: string };
-  /** The processor's backend, and its threads. */
+  /** The CPU engine's backend and threads. */
   readonly backend: string;
   readonly threads: number;
 }
@@ -167,7 +167,7 @@ export async function fasterEngine(choice: Choice): Promise<Engine> {
     return faster;
   } catch (error) {
     await cpu?.dispose();
-    if (!signal?.aborted && !cpu) return gpu; // a model that is too large for the processor's engine
+    if (!signal?.aborted && !cpu) return gpu; // a model that is too large for the CPU engine
     await gpu.dispose();
     throw error;
   }

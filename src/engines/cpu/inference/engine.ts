@@ -45,10 +45,10 @@ function fitsWasm(hparams: Hparams, precision: Precision): boolean {
 }
 
 /**
- * Loads a model into the processors' engine: float32, float16 or int8 weights, one or more threads over one WebAssembly
+ * Loads a model into the CPU engine: float32, float16 or int8 weights, one or more threads over one WebAssembly
  * memory. Every sum is taken in one fixed order with fused multiply-add, so the logits' bits do not depend on the number
  * of threads, the rest of the batch, how the prompt was cut, the kernels or the machine.
- * @throws UserError when a tensor cannot be read, the model is too large, or memory or threads are not to be had
+ * @throws UserError when a tensor cannot be read, the model is too large, or there is no memory or thread for it
  */
 export async function createCpuEngine(
   hparams: Hparams,
@@ -200,7 +200,7 @@ class CpuEngine implements Engine {
     }
   }
 
-  /** Which layers a pass runs: [begin, end), of the last one only what logits are wanted of. */
+  /** Which layers a pass runs, [resume_at, n_layer): the last one only for rows whose logits are wanted. */
   private setLayers(resume_at: number, n_layer: number): void {
     write(this.heap.memory, this.buffers.model, MODEL, { resume_at, n_layer });
   }

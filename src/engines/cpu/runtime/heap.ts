@@ -35,7 +35,7 @@ const HUGE_PAGE_SIZE = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
 
 /**
  * Linux hands out memory 4 KiB at a time, and each first touch costs a trap: on a virtual machine more than reading
- * the weights into it. Huge pages are had for the asking, and only by native code; without them all works the same.
+ * the weights into it. Huge pages cost far fewer, but only native code can ask for them; all works without them, too.
  */
 function adviseHugePages(memory: WebAssembly.Memory, bytes: number): void {
   const addon = loadAddon();

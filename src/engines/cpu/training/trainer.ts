@@ -45,12 +45,12 @@ interface Memory {
 }
 
 /**
- * Loads a model into the processors' trainer: float32, one or more threads over one WebAssembly memory. Every sum is
+ * Loads a model into the CPU trainer: float32, one or more threads over one WebAssembly memory. Every sum is
  * taken in one fixed order with fused multiply-add: the weights' bits do not depend on the number of threads, the
  * kernels or the machine.
  * @param source holds the parameters that hparams describes (checkParameters)
  * @param options signal: aborts loading; its reason is thrown
- * @throws UserError when a tensor cannot be read, or memory or threads are not to be had; RangeError for a lora_rank
+ * @throws UserError when a tensor cannot be read, or there is no memory or thread for it; RangeError for a lora_rank
  *   that is not a positive whole number
  */
 export async function createCpuTrainer(
