@@ -60,7 +60,7 @@ function choose(token: number): void {
   });
   takes.replaceChildren(...rows);
   const said = most.slice(0, 3).map(({ share, from }) => `${name(from)} ${percent(share)}`);
-  slider.setAttribute("aria-valuetext", `${name(token)} takes from ${said.join(", ")}`);
+  slider.setAttribute("aria-valuetext", `${name(token)} attends to ${said.join(", ")}`);
   draw(token);
 }
 

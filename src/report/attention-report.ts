@@ -29,14 +29,14 @@ export function attentionReport(
 <label><input type="radio" name="view" value="lines"> lines</label>
 </fieldset>
 </div>
-<p id="how">Choose a token by pointing, tapping, or with the slider’s arrow keys: the others are shaded by how much it takes
-from them. The first token begins every text; heads with nothing to do rest on it.</p>
+<p id="how">Choose a token by pointing, tapping, or with the slider’s arrow keys: the others are shaded by how much it
+attends to them. The first token begins every text; heads with nothing to do rest on it.</p>
 <noscript><p>This page needs JavaScript.</p></noscript>
 <input class="place" id="place" type="range" max="${tokens.length - 1}" value="${tokens.length - 1}" aria-label="Token">
 <div class="text" id="text">${tokens.map(({ text }) => `<span class="token">${escaped(text)}</span>`).join("")}</div>
-<ul id="takes" aria-label="What it takes most from"></ul>
-<canvas id="matrix" role="img" aria-label="Matrix: a row for each token, a column for each token that it takes from"></canvas>
-<svg id="lines" role="img" aria-label="Lines from each token, on the left, to those that it takes from" hidden></svg>`;
+<ul id="takes" aria-label="What it attends to most"></ul>
+<canvas id="matrix" role="img" aria-label="Matrix: a row for each token, a column for each token that it attends to"></canvas>
+<svg id="lines" role="img" aria-label="Lines from each token, on the left, to those that it attends to" hidden></svg>`;
   const data = { tokens, n_layer, n_head, weights: encoded(attention) };
   return reportPage({ title, summary, main, data, script: "attention" });
 }

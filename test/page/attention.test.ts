@@ -43,7 +43,7 @@ describe("the page of --attention", { skip: NO_BROWSER, concurrency: false }, ()
   const visit = (name: string, options?: BrowserContextOptions): Promise<Opened> =>
     open(browser, pathToFileURL(name).href, options);
 
-  /** The list of what the chosen token takes most from is the library's, in the order of its weights. */
+  /** The list of what the chosen token attends to most is the library's, in the order of its weights. */
   async function showsRow(page: Page, layer: number, head: number, token: number): Promise<void> {
     const weights = weightsOf(layer, head, token).sort((a, b) => b - a);
     const shown = await page.locator("#takes .number").allTextContents();
@@ -80,7 +80,7 @@ describe("the page of --attention", { skip: NO_BROWSER, concurrency: false }, ()
     for (let i = 0; i < 3; i++) await page.keyboard.press("ArrowLeft");
     await showsRow(page, 2, 1, n - 4);
     const said = await page.getByRole("slider").getAttribute("aria-valuetext");
-    assert.match(said ?? "", / takes from .+ [\d.]+%, .+ [\d.]+%, .+ [\d.]+%$/);
+    assert.match(said ?? "", / attends to .+ [\d.]+%, .+ [\d.]+%, .+ [\d.]+%$/);
     const alphas = await page.locator("#matrix").evaluate((element, count) => {
       const canvas = element as HTMLCanvasElement;
       const cell = canvas.width / count;
