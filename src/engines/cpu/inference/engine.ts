@@ -7,32 +7,19 @@ import { option, UserError } from "../../../system/errors.js";
 import type { CachedSequence } from "../../paged-cache.js";
 import { checkLength, checkSteps, cutIntoPasses, type Span } from "../../steps.js";
 import { modeOf } from "../runtime/architecture.js";
-import { defaultThreads } from "../runtime/cpu-quota.js";
-import { hasWasmFeatures } from "../runtime/features.js";
-import { createMemory, Heap, LIMIT_PAGES } from "../runtime/heap.js";
-import { HEAP_START, Pool } from "../runtime/pool.js";
-import { loadProgram } from "../runtime/program.js";
+import { type Heap, LIMIT_PAGES } from "../runtime/heap.js";
+import type { Pool } from "../runtime/pool.js";
 import { BLOCK, MODEL, write } from "../runtime/records.js";
+import { type StartOptions, startProgram } from "../runtime/start.js";
 import { fillAttentionWeights } from "./attention-weights.js";
 import { allocateBuffers, type InferenceExports, type PassBuffers } from "./buffers.js";
 import { Cache } from "./kv-cache.js";
 import { type Precision, roundUp, WeightLoader, weightBytes } from "./weights.js";
 
 /** How the CPU engine is set up. */
-export interface CpuOptions {
-  /** Default: defaultThreads(). */
-  readonly threads?: number;
+export interface CpuOptions extends StartOptions {
   /** Default: "float32". */
   readonly precision?: Precision;
-  /** Whether to use native kernels, which must have passed their trial (runtime/native-trial.ts); default: false. */
-  readonly native?: boolean;
-  /** Called with the number of parameters read so far. */
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
-  /** For tests: the memory's limit, in pages of 64 KiB. */
-  readonly maximumPages?: number;
-  /** For tests: seconds to wait for a thread that does not answer. */
-  readonly patience?: number;
 }
 
 /** A buffer of logits up to this size is kept from call to call. */
@@ -55,16 +42,8 @@ export async function createCpuEngine(
   source: WeightSource,
   options: CpuOptions = {},
 ): Promise<Engine> {
-  const { native = false, threads = defaultThreads() } = options;
-  const { precision: wanted = "float32" } = options;
+  const { native = false, precision: wanted = "float32" } = options;
   const precision = wanted === "float16" && !native ? "float32" : wanted; // the same values, widened
-  if (!Number.isInteger(threads) || threads < 1)
-    throw new RangeError(`${threads} is not a number of threads`);
-  if (!hasWasmFeatures()) {
-    throw new UserError("this Node has no WebAssembly SIMD or threads", {
-      next: `use ${option("backend", "tfjs")}`,
-    });
-  }
   if (!fitsWasm(hparams, precision)) {
     const gigabytes = (weightBytes(hparams, precision) / 2 ** 30).toFixed(1);
     const hint = precision === "int8" ? "use a smaller model" : `use ${option("precision", "int8")}`;
@@ -73,11 +52,8 @@ export async function createCpuEngine(
       { next: hint },
     );
   }
-  const memory = createMemory(HEAP_START(threads), options.maximumPages);
-  const program = await loadProgram("gpt2", native);
-  const pool = await Pool.start<InferenceExports>({ program, threads, memory, patience: options.patience });
+  const { heap, pool, threads } = await startProgram<InferenceExports>("gpt2", options);
   try {
-    const heap = new Heap(memory, HEAP_START(threads));
     const buffers = allocateBuffers(heap, pool, hparams, threads, precision, native);
     const loader = new WeightLoader(heap, pool, hparams, source, { ...options, precision, ...buffers });
     const weights = await loader.load();
@@ -85,7 +61,7 @@ export async function createCpuEngine(
     const { rows, tables, ...addresses } = buffers;
     const { n_embd, n_head, n_layer } = hparams;
     const model = heap.allocate(MODEL.bytes);
-    write(memory, model, MODEL, {
+    write(heap.memory, model, MODEL, {
       n_embd,
       n_head,
       n_layer,

@@ -4,32 +4,18 @@ import { parameterShapes, sizeOf } from "../../../model/parameters.js";
 import { ADAM, type Trainer, type TrainerOptions } from "../../../model/trainer.js";
 import { checkRows, checkState } from "../../../model/trainer-checks.js";
 import type { WeightSource } from "../../../model/weight-source.js";
-import { option, UserError } from "../../../system/errors.js";
+import { option } from "../../../system/errors.js";
 import { power } from "../../../system/exact-math.js";
-import { defaultThreads } from "../runtime/cpu-quota.js";
-import { hasWasmFeatures } from "../runtime/features.js";
-import { createMemory, Heap } from "../runtime/heap.js";
-import { HEAP_START, Pool } from "../runtime/pool.js";
-import { loadProgram } from "../runtime/program.js";
+import type { Heap } from "../runtime/heap.js";
+import type { Pool } from "../runtime/pool.js";
+import { type StartOptions, startProgram } from "../runtime/start.js";
 import { BufferRoom } from "./buffers.js";
 import { TrainingNetwork } from "./network.js";
 import { Operations } from "./operations.js";
 import { Layout, type Readable, sourceOf, Tensors } from "./tensors.js";
 
 /** How the CPU trainer is set up. */
-export interface CpuTrainerOptions extends TrainerOptions {
-  /** Default: defaultThreads(). */
-  readonly threads?: number;
-  /** Whether to use native kernels, which must have passed their trial (runtime/native-trial.ts); default: false. */
-  readonly native?: boolean;
-  /** Called with the number of parameters read so far. */
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
-  /** For tests: the memory's limit, in pages of 64 KiB. */
-  readonly maximumPages?: number;
-  /** For tests: seconds to wait for a thread that does not answer. */
-  readonly patience?: number;
-}
+export interface CpuTrainerOptions extends TrainerOptions, StartOptions {}
 
 /** Values that the optimizer updates before the event loop gets a turn. */
 const STEP_VALUES = 1 << 24;
@@ -58,21 +44,11 @@ export async function createCpuTrainer(
   source: WeightSource,
   options: CpuTrainerOptions = {},
 ): Promise<Trainer> {
-  const { threads = defaultThreads(), native = false, lora_rank } = options;
-  if (!Number.isInteger(threads) || threads < 1)
-    throw new RangeError(`${threads} is not a number of threads`);
+  const { native = false, lora_rank } = options;
   if (lora_rank !== undefined && (!Number.isInteger(lora_rank) || lora_rank < 1))
     throw new RangeError(`lora_rank ${lora_rank} is not a positive whole number`);
-  if (!hasWasmFeatures()) {
-    throw new UserError("this Node has no WebAssembly SIMD or threads", {
-      next: `use ${option("backend", "tfjs")}`,
-    });
-  }
-  const program = await loadProgram("train", native);
-  const memory = createMemory(HEAP_START(threads), options.maximumPages);
-  const pool = await Pool.start({ program, threads, memory, patience: options.patience });
+  const { heap, pool, threads } = await startProgram("train", options, adviceFor(options));
   try {
-    const heap = new Heap(memory, HEAP_START(threads), adviceFor(options));
     const operations = new Operations(heap, pool);
     const tensors = allocate(heap, hparams, options);
     const trainer = new CpuTrainer(
