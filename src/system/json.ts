@@ -16,6 +16,15 @@ export function parseJson(text: string, path: string, next?: string): unknown {
   }
 }
 
+/** The value of a text; undefined if it is not JSON, which has no such value. */
+export function tryJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Whether a value is a JSON object: not null, not an array. */
 export function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);

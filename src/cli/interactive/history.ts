@@ -13,6 +13,7 @@ import { basename, dirname, join } from "node:path";
 import envPaths from "env-paths";
 import { messageOf, UserError } from "../../system/errors.js";
 import { fileError, makeFolder } from "../../system/files.js";
+import { tryJson } from "../../system/json.js";
 import { tryLock } from "../../system/lock.js";
 
 /** The most lines kept. */
@@ -93,13 +94,9 @@ const linesOf = (text: string): string[] => text.split("\n").filter((line) => li
 
 /** A line's text without control characters, which would reach the terminal; undefined for a line that is not ours. */
 function parseEntry(line: string): string | undefined {
-  try {
-    const value: unknown = JSON.parse(line);
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it takes out
-    return typeof value === "string" ? value.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "") : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = tryJson(line);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it takes out
+  return typeof value === "string" ? value.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "") : undefined;
 }
 
 /** Appends a line; when there are too many, rewrites the file without the oldest. */

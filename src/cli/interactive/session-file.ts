@@ -4,7 +4,7 @@ import envPaths from "env-paths";
 import { expandPath, isPath } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { listFolder, makeFolder, readSmallFileIfThere, replaceFile } from "../../system/files.js";
-import { isObject, isSize } from "../../system/json.js";
+import { isObject, isSize, tryJson } from "../../system/json.js";
 import { type Lock, lockFolder } from "../../system/lock.js";
 import type { SampleRecord } from "../samples/sink.js";
 
@@ -100,12 +100,7 @@ function format({ steps, pin }: SessionState): string {
 }
 
 function parse(bytes: Buffer, path: string): SessionState {
-  let value: unknown;
-  try {
-    value = JSON.parse(bytes.toString("utf8"));
-  } catch {
-    // Not JSON: refused below, like anything else that is not ours.
-  }
+  const value = tryJson(bytes.toString("utf8"));
   if (!isObject(value) || value["kind"] !== KIND || typeof value["pin"] !== "string") throw notOurs(path);
   if (!Array.isArray(value["steps"])) throw notOurs(path);
   const steps: Step[] = [];

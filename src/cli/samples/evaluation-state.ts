@@ -1,6 +1,6 @@
 import { UserError } from "../../system/errors.js";
 import { readSmallFileIfThere, replaceFile } from "../../system/files.js";
-import { isObject, isSize } from "../../system/json.js";
+import { isObject, isSize, tryJson } from "../../system/json.js";
 import { ANOTHER_FILE } from "./resume-record.js";
 
 /** What has been measured so far. */
@@ -72,12 +72,7 @@ export class EvaluationState {
 }
 
 function readSums(bytes: Buffer, path: string, measured: Measured): Sums {
-  let value: unknown;
-  try {
-    value = JSON.parse(bytes.toString("utf8"));
-  } catch {
-    // Not JSON: refused below, like anything else that is not ours.
-  }
+  const value = tryJson(bytes.toString("utf8"));
   const { measured: before, sums } = isObject(value) ? value : {};
   if (!isObject(before) || !isObject(sums)) throw notOurs(path);
   const { done, logprob, found } = sums;

@@ -3,6 +3,7 @@ import type { LoadedModel } from "../../models/folder.js";
 import { BEAM_OPTIONS, SAMPLING_OPTIONS, type SamplingOption } from "../../sampling/options.js";
 import { UserError } from "../../system/errors.js";
 import { readSmallFileIfThere, replaceFile } from "../../system/files.js";
+import { tryJson } from "../../system/json.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 
 /** An option's value in a record. */
@@ -70,13 +71,9 @@ export async function readRecord(samples: string): Promise<ResumeRecord | undefi
   const path = recordPath(samples);
   const json = await readSmallFileIfThere(path, RECORD_BYTES, ANOTHER_FILE);
   if (!json) return undefined;
-  try {
-    const record = JSON.parse(json.toString("utf8")) as Partial<ResumeRecord> | null;
-    if (typeof record?.options === "object" && record.options && typeof record.model === "string")
-      return record as ResumeRecord;
-  } catch {
-    // Not JSON: refused below, like a text of any other kind.
-  }
+  const record = tryJson(json.toString("utf8")) as Partial<ResumeRecord> | null | undefined;
+  if (typeof record?.options === "object" && record.options && typeof record.model === "string")
+    return record as ResumeRecord;
   throw new UserError(`${path} is not a record written by --resume`, { next: ANOTHER_FILE });
 }
 

@@ -1,4 +1,5 @@
 import { createReadStream } from "node:fs";
+import { isObject, isSize, tryJson } from "../../system/json.js";
 
 /** How every line of jsonl begins that the program writes. */
 const BEGINNING = Buffer.from('{"sample":');
@@ -27,20 +28,17 @@ export type Line = { readonly start: number; readonly end: number } & (
 
 /** A line's sample; "interrupted" if it was stopped before its end; undefined if it is not a sample. */
 function parseSample(text: string): SampleLine | "interrupted" | undefined {
-  try {
-    const line = JSON.parse(text) as Partial<SampleLine & { finish_reason: string; text: string }> | null;
-    const isSample =
-      Number.isSafeInteger(line?.sample) &&
-      line!.sample! >= 1 &&
-      (line!.seed === undefined || Number.isSafeInteger(line!.seed)) &&
-      typeof line!.prompt === "string" &&
-      typeof line!.text === "string" &&
-      typeof line!.finish_reason === "string";
-    if (!isSample) return undefined;
-    return line!.finish_reason === "interrupted" ? "interrupted" : (line as SampleLine);
-  } catch {
-    return undefined;
-  }
+  const line = tryJson(text);
+  if (!isObject(line)) return undefined;
+  const isSample =
+    isSize(line["sample"]) &&
+    line["sample"] >= 1 &&
+    (line["seed"] === undefined || Number.isSafeInteger(line["seed"])) &&
+    typeof line["prompt"] === "string" &&
+    typeof line["text"] === "string" &&
+    typeof line["finish_reason"] === "string";
+  if (!isSample) return undefined;
+  return line["finish_reason"] === "interrupted" ? "interrupted" : (line as unknown as SampleLine);
 }
 
 /** The lines of a file of samples, in order; the last may lack its newline. */

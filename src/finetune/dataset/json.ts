@@ -1,4 +1,5 @@
 import { countOf, messageOf, option, UserError } from "../../system/errors.js";
+import { tryJson } from "../../system/json.js";
 import { joined } from "./csv.js";
 import { NoTextError } from "./text.js";
 
@@ -153,7 +154,7 @@ async function* readWhole(chunks: AsyncIterable<string>, path: string): AsyncGen
   } catch (error) {
     const [first] = text.trimStart().split("\n", 1);
     if (text.trim() === "") return;
-    if (!isJson(first)) throw notJson(path, "", error, false);
+    if (tryJson(first) === undefined) throw notJson(path, "", error, false);
     yield* readLines(toChunks(text), path);
     return;
   }
@@ -162,15 +163,6 @@ async function* readWhole(chunks: AsyncIterable<string>, path: string): AsyncGen
 
 async function* toChunks(text: string): AsyncGenerator<string> {
   yield text;
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function notJson(path: string, where: string, error: unknown, isBegun: boolean): UserError {
