@@ -17,6 +17,11 @@ for (const [entry, out] of [
     ...["--enable", "simd,threads,relaxed-simd"],
     ...["--importMemory", "--sharedMemory", "--initialMemory", "1", "--maximumMemory", String(MEMORY_PAGES)],
   ]);
+// What drawing does to a whole vocabulary (src/sampling/kernels/): no threads, its own memory.
+mkdirSync("dist/src/sampling/kernels", { recursive: true });
+await compile("assembly/sampling/index.ts", "dist/src/sampling/kernels/kernels.wasm", [
+  ...["--enable", "simd", "--initialMemory", "1"],
+]);
 // The vocabulary reader (src/encoder/scan.ts): no threads, no SIMD, its own memory.
 await compile("assembly/vocabulary/index.ts", "dist/src/encoder/scan.wasm", ["--initialMemory", "1"]);
 

@@ -3,7 +3,7 @@
 import { type BadWordsOptions, makeBadWords } from "./bad-words.js";
 import { type DryOptions, makeDry } from "./dry.js";
 import { makeNoRepeatNgram } from "./no-repeat-ngram.js";
-import { type Adjust, makePenalties, newest, type Past, type PenaltyOptions } from "./penalties.js";
+import { type Adjust, makePenalties, newest, type PenaltyOptions } from "./penalties.js";
 import { type TokenTexts, tokenTexts } from "./token-texts.js";
 
 /** What is added to logits, and which tokens are banned. */
@@ -27,14 +27,14 @@ export interface DrawTokens {
 /**
  * Makes the function that adjusts logits, in this order: logit_bias; repetition_penalty, presence_penalty and
  * frequency_penalty (penalties.ts); DRY (dry.ts); no_repeat_ngram_size (no-repeat-ngram.ts); bad_words (bad-words.ts).
- * @returns undefined if every option is off; the function's result is valid until its next call
+ * @returns changes logits [n_vocab] in place; undefined if every option is off
  * @throws UserError as makeDry(); RangeError when an option needs the tokens' bytes and there are none
  */
 export function makeAdjust(
   n_vocab: number,
   options: AdjustOptions,
   { ends, texts }: DrawTokens,
-): ((logits: ArrayLike<number>, past: Past) => Float64Array) | undefined {
+): Adjust | undefined {
   const { logit_bias = new Map(), penalty_window = 0, no_repeat_ngram_size = 0, bad_words = [] } = options;
   let known: readonly string[] | undefined;
   const allTexts = (): readonly string[] => {
@@ -51,11 +51,8 @@ export function makeAdjust(
     makeBadWords(bad_words, allTexts),
   ].filter((adjust) => adjust !== undefined);
   if (logit_bias.size === 0 && adjusts.length === 0) return undefined;
-  const adjusted = new Float64Array(n_vocab);
   return (logits, past) => {
-    adjusted.set(logits);
-    for (const [id, bias] of logit_bias) adjusted[id] += bias;
-    for (const adjust of adjusts) adjust(adjusted, past);
-    return adjusted;
+    for (const [id, bias] of logit_bias) logits[id] += bias;
+    for (const adjust of adjusts) adjust(logits, past);
   };
 }

@@ -166,6 +166,7 @@ export class BeamSearch<Told = undefined> {
     for (let id = 0; id < row.length; id++) row[id] = logits[id] - max - rest;
     if (!this.#adjust) return row;
     const { ids } = this.beams[from];
-    return this.#adjust(row, { context: [...this.prompt, ...ids], drawn: ids.length });
+    this.#adjust(row, { context: [...this.prompt, ...ids], drawn: ids.length });
+    return row;
   }
 }

@@ -2,11 +2,12 @@
 
 import type { SomeLogits } from "../model/engine.js";
 import { UserError } from "../system/errors.js";
-import { expNegative } from "../system/exact-math.js";
 import { type AdjustOptions, type DrawTokens, makeAdjust } from "./adjust.js";
+import { kernelsFor } from "./kernels/create.js";
+import type { Kernels } from "./kernels/kernels.js";
 import { Mirostat } from "./mirostat.js";
 import type { Past } from "./penalties.js";
-import { makeTypical } from "./typical.js";
+import { keepTypical } from "./typical.js";
 
 /** What shapes the distribution that tokens are drawn from. */
 export interface DrawOptions extends AdjustOptions {
@@ -59,61 +60,39 @@ export interface Draw {
 
 const NO_PAST: Past = { context: [], drawn: 0 };
 
-/** float32 as the engine gives them, float64 where something was added. */
-type Logits = Float32Array | Float64Array;
-
-/**
- * Finds the k largest of the values, 1 <= k <= values.length, in one pass.
- * @param heap [k] afterwards they are in it, the least of them first
- * @param places [values.length] afterwards it begins with the places, in order, of all values that are at least
- *   heap[0], and of others that were among the k largest when the pass came to them
- * @returns how many places those are
- */
-function findLargest(values: Logits, k: number, heap: Logits, places: Uint32Array): number {
-  const sink = (start: number): void => {
-    const value = heap[start];
-    let i = start;
-    for (;;) {
-      let child = 2 * i + 1;
-      if (child >= k) break;
-      if (child + 1 < k && heap[child + 1] < heap[child]) child++;
-      if (heap[child] >= value) break;
-      heap[i] = heap[child];
-      i = child;
-    }
-    heap[i] = value;
-  };
-  for (let i = 0; i < k; i++) {
-    heap[i] = values[i];
-    places[i] = i;
-  }
-  for (let i = (k >> 1) - 1; i >= 0; i--) sink(i);
-  let count = k;
-  let least = heap[0];
-  for (let i = k; i < values.length; i++) {
-    const value = values[i];
-    if (value < least) continue;
-    places[count++] = i;
-    if (value === least) continue;
-    heap[0] = value;
-    sink(0);
-    least = heap[0];
-  }
-  return count;
+/** The place of the largest logit, the first of them where several are equal; -1 where there is none, or one is NaN. */
+export function argmax(logits: Float32Array): number {
+  const kernels = kernelsFor(logits.length);
+  kernels.logits.set(logits);
+  return kernels.argmax(false, logits.length);
 }
 
-/** The place of the largest logit, the first of them where several are equal. */
-export function argmax(logits: Logits): number {
-  let best = -1;
-  let max = -Infinity;
-  for (let i = 0; i < logits.length; i++) {
-    const logit = logits[i];
-    if (logit <= max) continue;
-    if (Number.isNaN(logit)) return -1;
-    max = logit;
-    best = i;
+/**
+ * Keeps the nucleus: the heaviest tokens, as few as reach the part p of the total; of equals the smaller id comes first.
+ * @returns how many
+ */
+function keepTopP(kernels: Kernels, count: number, p: number): number {
+  const { weights, places } = kernels;
+  const wanted = p * kernels.total;
+  // Sorting 50,000 tokens takes ten times longer than all else, and the nucleus nearly always lies among
+  // the few heavy ones: try those first.
+  for (const cutoff of [1e-3, 1e-6, 0]) {
+    const found = kernels.findHeavy(count, cutoff);
+    const sorted = Float64Array.from(places.subarray(0, found), (i) => weights[i]).sort();
+    let reached = 0;
+    let size = 0;
+    while (size < found && reached < wanted) reached += sorted[found - ++size];
+    if (reached < wanted && cutoff > 0) continue;
+    const least = sorted[found - Math.max(size, 1)];
+    let kept = kernels.findHeavy(count, least);
+    for (let i = kept - 1; kept > Math.max(size, 1); i--) {
+      if (weights[places[i]] > least) continue;
+      places.copyWithin(i, i + 1, kept--); // it ties with the last, and its id is larger
+    }
+    kernels.keepPlaces(kept);
+    return kept;
   }
-  return max < Infinity ? best : -1;
+  return count;
 }
 
 /**
@@ -133,109 +112,47 @@ export function makeDraw(
 ): Draw {
   const { temperature, top_k, top_p, min_p = 0, typical_p = 1, mirostat_tau = 0 } = options;
   const adjust = makeAdjust(n_vocab, options, tokens);
-  const keepTypical = typical_p < 1 ? makeTypical(n_vocab, typical_p) : undefined;
   const mirostat = mirostat_tau > 0 ? new Mirostat(mirostat_tau) : undefined;
   const k = top_k > 0 && top_k < n_vocab ? top_k : 0;
-  const heap = adjust ? new Float64Array(k) : new Float32Array(k);
-  const places = new Uint32Array(k > 0 ? n_vocab : 0);
-  const ids = new Uint32Array(n_vocab);
-  const weights = new Float64Array(n_vocab);
-  const exponents = keepTypical && new Float64Array(n_vocab);
-
-  /** Reduces the first `count` of ids and weights to the nucleus, still in order of id; returns its size. */
-  const keepTopP = (count: number, total: number): number => {
-    const wanted = top_p * total;
-    // Sorting 50,000 tokens takes ten times longer than all else, and the nucleus nearly always lies among
-    // the few heavy ones: try those first.
-    for (const cutoff of [1e-3, 1e-6, 0]) {
-      const order: number[] = [];
-      for (let i = 0; i < count; i++) if (weights[i] >= cutoff) order.push(i);
-      order.sort((a, b) => weights[b] - weights[a] || a - b);
-      let reached = 0;
-      let size = 0;
-      while (size < order.length && reached < wanted) reached += weights[order[size++]];
-      if (reached < wanted && cutoff > 0) continue;
-      const nucleus = order.slice(0, Math.max(size, 1)).sort((a, b) => a - b);
-      for (let i = 0; i < nucleus.length; i++) {
-        ids[i] = ids[nucleus[i]];
-        weights[i] = weights[nucleus[i]];
-      }
-      return nucleus.length;
-    }
-    return count;
-  };
-
-  /** Reduces the first `count` of ids and weights to those of at least min_p; the likeliest token weighs 1. */
-  const keepMinP = (count: number): number => {
-    let kept = 0;
-    for (let i = 0; i < count; i++) {
-      if (weights[i] < min_p) continue;
-      ids[kept] = ids[i];
-      weights[kept] = weights[i];
-      kept++;
-    }
-    return kept;
-  };
+  const isTypical = typical_p < 1;
+  const isCut = isTypical || top_p < 1 || min_p > 0 || mirostat !== undefined;
 
   const draw = (given: Float32Array | SomeLogits, u: number, past = NO_PAST): number => {
     const [raw, some] = given instanceof Float32Array ? [given, undefined] : [given.logits, given.ids];
-    let best = argmax(raw);
-    if (best < 0) {
-      throw new UserError(NOT_NUMBERS);
+    const n = raw.length;
+    const kernels = kernelsFor(n);
+    const { ids, weights } = kernels;
+    kernels.logits.set(raw);
+    let best = kernels.argmax(false, n);
+    if (best < 0) throw new UserError(NOT_NUMBERS);
+    if (adjust) {
+      kernels.widen(n);
+      adjust(kernels.adjusted, past);
+      best = kernels.argmax(true, n);
+      if (best < 0) throw new UserError(NONE_LEFT);
     }
-    const logits = adjust ? adjust(raw, past) : raw;
-    if (adjust) best = argmax(logits);
-    if (best < 0) throw new UserError(NONE_LEFT);
     if (temperature === 0) return some ? some[best] : best;
-    const max = logits[best];
-    const found = k > 0 ? findLargest(logits, k, heap, places) : logits.length;
-    const threshold = k > 0 ? heap[0] : -Infinity;
-    let count = 0;
-    let total = 0;
-    for (let at = 0; at < found; at++) {
-      const i = k > 0 ? places[at] : at;
-      const logit = logits[i];
-      if (logit < threshold) continue;
-      const exponent = (logit - max) / temperature;
-      const weight = expNegative(exponent);
-      if (exponents) exponents[count] = exponent;
-      ids[count] = some ? some[i] : i;
-      weights[count] = weight;
-      total += weight;
-      count++;
+    const max = adjust ? kernels.adjusted[best] : raw[best];
+    let count = n;
+    if (k > 0) count = kernels.keepLargest(adjust !== undefined, n, k);
+    else if (isCut) kernels.keepAll(n);
+    kernels.weigh(k > 0 || adjust !== undefined, count, max, temperature, isTypical);
+    if (isTypical) count = keepTypical(kernels, count, typical_p);
+    if (top_p < 1) count = keepTopP(kernels, count, top_p);
+    if (min_p > 0) {
+      count = kernels.findHeavy(count, min_p); // the likeliest token weighs 1
+      kernels.keepPlaces(count);
     }
-    if (exponents && keepTypical) {
-      count = keepTypical({ ids, weights, exponents }, count);
-      total = sum(weights, count);
-    }
-    if (top_p < 1) count = keepTopP(count, total);
-    if (min_p > 0) count = keepMinP(count);
-    if (mirostat) count = mirostat.keep({ ids, weights }, count, past.state);
-    if (top_p < 1 || min_p > 0 || mirostat) total = sum(weights, count);
-    const at = walk(weights, count, u * total);
+    if (mirostat) count = mirostat.keep(kernels, count, past.state);
+    const at = kernels.walk(count, u * kernels.total);
     // Behind all of them only where u * total rounds up to total.
     const place = at < count ? at : likeliestOf(weights, count);
-    if (mirostat && past.state) mirostat.observe(weights[place] / total, past.state);
-    return ids[place];
+    if (mirostat && past.state) mirostat.observe(weights[place] / kernels.total, past.state);
+    const id = k > 0 || isCut ? ids[place] : place;
+    return some ? some[id] : id;
   };
   const largest = adjust ? 0 : temperature === 0 ? 1 : k;
   return Object.assign(draw, { largest });
-}
-
-function sum(weights: Float64Array, count: number): number {
-  let total = 0;
-  for (let i = 0; i < count; i++) total += weights[i];
-  return total;
-}
-
-/** The place at which the cumulative weight goes beyond the target; `count` where it does not. */
-function walk(weights: Float64Array, count: number, target: number): number {
-  let cumulative = 0;
-  for (let i = 0; i < count; i++) {
-    cumulative += weights[i];
-    if (cumulative > target) return i;
-  }
-  return count;
 }
 
 /** The place of the largest weight, the first of them where several are equal. */

@@ -1,6 +1,7 @@
 /** How likely the model found a token, and what it would rather have said. */
 
-import { log, sumOfExp } from "../system/exact-math.js";
+import { log } from "../system/exact-math.js";
+import { kernelsFor } from "./kernels/create.js";
 import type { TokenTexts } from "./token-texts.js";
 
 /** A token as a list of likely ones shows it. */
@@ -37,18 +38,16 @@ export function withTop(token: TokenLogprob, n: number): TokenLogprob {
   return { ...token, top: token.top.slice(0, n) };
 }
 
-function largest(logits: Float32Array): number {
-  let max = -Infinity;
-  for (let i = 0; i < logits.length; i++) if (logits[i] > max) max = logits[i];
-  return max;
-}
-
 /**
  * log(sum(e^logit)) over logits [n_vocab], as their largest and what is to be added; not finite where one is not.
- * @param max the largest, where it is known
+ * @param likeliest the place of the largest, where it is known
  */
-export function logSumExp(logits: Float32Array, max = largest(logits)): readonly [max: number, rest: number] {
-  return [max, log(sumOfExp(logits, max))];
+export function logSumExp(logits: Float32Array, likeliest?: number): readonly [max: number, rest: number] {
+  const kernels = kernelsFor(logits.length);
+  kernels.logits.set(logits);
+  const best = likeliest ?? kernels.argmax(false, logits.length);
+  if (best < 0) return [Number.NaN, Number.NaN];
+  return [logits[best], log(kernels.sumOfExp(logits.length, logits[best]))];
 }
 
 /** log P(id) under the softmax of logits [n_vocab]; not finite where one of them is not. */
@@ -59,30 +58,19 @@ export function logProbability(logits: Float32Array, id: number): number {
 
 /** The ids of the n largest logits, largest first, and the rank of one; of equals the smaller id comes first. */
 export function rankAndTop(logits: Float32Array, id: number, n: number): { rank: number; top: number[] } {
-  const own = logits[id];
-  const top: number[] = [];
-  let rank = 1;
-  let least = n === 0 ? Infinity : -Infinity; // of the top, once it is full
-  let bound = Math.min(own, least); // what is below concerns neither
-  for (let i = 0; i < logits.length; i++) {
-    const logit = logits[i];
-    if (logit < bound) continue;
-    if (logit > own || (logit === own && i < id)) rank++;
-    if (n === 0 || (top.length === n && logit <= least)) continue;
-    let at = Math.min(top.length, n - 1);
-    for (; at > 0 && logits[top[at - 1]] < logit; at--) top[at] = top[at - 1];
-    top[at] = i;
-    if (top.length < n) continue;
-    least = logits[top[n - 1]];
-    bound = Math.min(own, least);
-  }
-  return { rank, top };
+  const kernels = kernelsFor(logits.length);
+  kernels.logits.set(logits);
+  const found = n > 0 ? kernels.keepLargest(false, logits.length, Math.min(n, logits.length)) : 0;
+  const top = [...kernels.ids.subarray(0, found)].sort((a, b) => logits[b] - logits[a] || a - b);
+  const place = top.indexOf(id);
+  const rank = place >= 0 ? place + 1 : kernels.rankOf(logits.length, id);
+  return { rank, top: top.slice(0, n) };
 }
 
 /** What logits [n_vocab] say of a token. @param n how many of the likeliest are told */
 export function tokenLogprob(tokens: TokenTexts, logits: Float32Array, id: number, n: number): TokenLogprob {
   const { rank, top } = rankAndTop(logits, id, n);
-  const [max, rest] = logSumExp(logits, n > 0 ? logits[top[0]] : undefined);
+  const [max, rest] = logSumExp(logits, top[0]);
   const token = (each: number): LikelyToken => ({
     ...named(tokens, each),
     logprob: logits[each] - max - rest,

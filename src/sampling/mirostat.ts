@@ -1,5 +1,5 @@
 import { expNegative, log } from "../system/exact-math.js";
-import type { Candidates } from "./typical.js";
+import type { Kernels } from "./kernels/kernels.js";
 
 /** How fast the bound follows what was drawn: the authors' value. */
 const LEARNING_RATE = 0.1;
@@ -19,23 +19,16 @@ export interface MirostatState {
 export class Mirostat {
   constructor(private readonly tau: number) {}
 
-  /** Keeps tokens within the bound, the likeliest in any case. @returns the candidates' new number */
-  keep({ ids, weights }: Omit<Candidates, "exponents">, count: number, state: MirostatState = {}): number {
-    let total = 0;
-    let largest = 0;
-    for (let i = 0; i < count; i++) {
-      total += weights[i];
-      if (weights[i] > largest) largest = weights[i];
-    }
+  /** Keeps tokens within the bound, the likeliest in any case. @returns their new number */
+  keep(kernels: Kernels, count: number, state: MirostatState = {}): number {
     const mu = Math.max(0, state.mirostat_mu ?? 2 * this.tau);
-    const least = Math.min(largest, total * expNegative(-mu * Math.LN2)); // -log2(w / total) <= mu
-    let kept = 0;
-    for (let i = 0; i < count; i++) {
-      if (weights[i] < least) continue;
-      ids[kept] = ids[i];
-      weights[kept] = weights[i];
-      kept++;
+    const least = kernels.total * expNegative(-mu * Math.LN2); // -log2(w / total) <= mu
+    let kept = kernels.findHeavy(count, least);
+    if (kept === 0) {
+      const largest = kernels.weights.subarray(0, count).reduce((a, b) => Math.max(a, b), 0);
+      kept = kernels.findHeavy(count, largest);
     }
+    kernels.keepPlaces(kept);
     return kept;
   }
 

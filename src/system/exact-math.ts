@@ -94,27 +94,41 @@ export function expNegative(x: number): number {
   return k < 1 ? sum : sum * HALVINGS[Math.min(k, LOWEST_EXPONENT)];
 }
 
-/** 2^(-j / 64), j below 64. */
-const SIXTY_FOURTHS = Float64Array.from({ length: 64 }, (_, j) => expNegative(-j * (Math.LN2 / 64)));
-const PER_LN2 = 64 / Math.LN2;
+/** The constants of expNegative() in the order of assembly/sampling/exp.ts, which does the same in vectors. */
+export const EXP: readonly number[] = [
+  ...[0.5, Math.LOG2E, LN2_HIGH, LN2_LOW],
+  ...[C13, C12, C11, C10, C9, C8, C7, C6, C5, C4, C3, C2, 1, 1],
+  ...[2 ** 52, 2 ** 52 + 1023, -708],
+];
+
+const FLOAT_LOG2E = Math.fround(Math.LOG2E);
+const FLOAT_WHOLE = 1.5 * 2 ** 23;
+/** 2^f = 1 + c1 f + ... c5 f^5 for |f| <= 1/2, from c5 to 1: fitted to 1.1e-7 of itself, as float32. */
+const FLOAT_TERMS = [
+  0.001326472731307149, 0.009671512991189957, 0.05550733581185341, 0.24022242426872253, 0.6931470036506653, 1,
+];
+const FLOAT_LOWEST = -87;
+
+/** The constants of expFloat(), as EXP. */
+export const EXP_FLOAT: readonly number[] = [FLOAT_LOG2E, FLOAT_WHOLE, ...FLOAT_TERMS, FLOAT_LOWEST];
 
 /**
- * sum(e^(value - most)), in order, by additions and multiplications alone. A table and four terms of the series take a
- * quarter of expNegative's time; each summand is right to 5e-14 of itself.
- * @param most the largest of the values
+ * e^x for x <= 0 in float32 arithmetic: 2^k 2^f, k + f = x / ln 2. It is within (3 + |x|) 2^-23 of itself, and 0 below -87.
+ * @param x rounded to float32 first; of NaN comes NaN
  */
-export function sumOfExp(values: Float32Array, most: number): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) {
-    const x = values[i] - most;
-    if (!(x > -700)) {
-      if (Number.isNaN(x)) return Number.NaN;
-      continue;
-    }
-    const k = Math.floor(0.5 - x * PER_LN2); // x = -k ln 2 / 64 + r
-    const r = x + k * (LN2_HIGH / 64) + k * (LN2_LOW / 64);
-    const series = 1 + r * (1 + r * (0.5 + r * (1 / 6 + r * (1 / 24))));
-    sum += series * SIXTY_FOURTHS[k & 63] * HALVINGS[k >> 6];
-  }
-  return sum;
+export function expFloat(x: number): number {
+  const { fround } = Math;
+  const value = fround(x);
+  if (value < FLOAT_LOWEST) return 0;
+  const y = fround(value * FLOAT_LOG2E);
+  const k = fround(fround(y + FLOAT_WHOLE) - FLOAT_WHOLE);
+  if (Number.isNaN(k)) return k;
+  const f = fround(y - k);
+  const [c5, c4, c3, c2, c1, c0] = FLOAT_TERMS;
+  let sum = fround(fround(c5 * f) + c4);
+  sum = fround(fround(sum * f) + c3);
+  sum = fround(fround(sum * f) + c2);
+  sum = fround(fround(sum * f) + c1);
+  sum = fround(fround(sum * f) + c0);
+  return sum * HALVINGS[-k];
 }
