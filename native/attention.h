@@ -3,6 +3,7 @@
  * [n_head, ceil(n_state / 8), 32, 8]. Scores add products in feature order, outputs in position order.
  */
 
+/** Writes the rows' keys and values to their pages. k, v [n_head, n_state] -> [n_head, 4, n_state, 8], [n_head, ceil(n_state / 8), 32, 8] */
 static void remember(Thread *t, const Model *m, u32 layer) {
   const u32 n_state = m->n_embd / m->n_head, panels = (n_state + PANEL - 1) / PANEL;
   for (int64_t row = first(t, m->rows); row >= 0; row = next(t)) {
@@ -29,7 +30,7 @@ static void remember(Thread *t, const Model *m, u32 layer) {
 /** Most rows in a block. */
 enum { BLOCK_ROWS = 4 };
 
-/** Scores of a few rows against the 32 positions of a page -> s, ss values from row to row. */
+/** Scores of a few rows against the 32 positions of a page. q [rows, n_state], keys [4, n_state, 8] -> s [rows, 32], ss values from row to row */
 INLINE void page_scores(int rows, const float *keys, const float *q, size_t qs, u32 n_state, float *s, size_t ss, float scale) {
   const size_t panel = (size_t)n_state * PANEL;
 #pragma clang loop unroll(disable)
@@ -53,7 +54,7 @@ INLINE void page_scores(int rows, const float *keys, const float *q, size_t qs, 
   }
 }
 
-/** One row: all 32 positions side by side, to keep enough sums in flight. */
+/** One row: all 32 positions side by side, to keep enough sums in flight. q [n_state], keys [4, n_state, 8] -> s [32] */
 INLINE void page_scores1(const float *keys, const float *q, u32 n_state, float *s, float scale) {
   const size_t panel = (size_t)n_state * PANEL;
   f8 s0 = (f8)(0), s1 = s0, s2 = s0, s3 = s0;
@@ -142,6 +143,7 @@ INLINE u32 values_row(const uint8_t *base, const u32 *pages, size_t offset, u32 
   return feature;
 }
 
+/** Attention of a few consecutive rows of one head. q [rows, n_state] -> a [rows, n_state], as values from row to row; s [rows, ss] is scratch */
 INLINE void attend_rows(
   Thread *t, int rows, u32 position, const u32 *pages, size_t keys, size_t values, const float *q, size_t qs, u32 n_state, float scale,
   float *s, size_t ss, float *a, size_t as
@@ -170,6 +172,7 @@ INLINE void attend_rows(
   }
 }
 
+/** Attention of this thread's share of blocks and heads: rows of qkv -> rows of a. */
 static void attention(Thread *t, const Model *m, u32 layer, const Block *blocks, u32 n_blocks) {
   const u32 n_state = m->n_embd / m->n_head;
   const size_t at = (size_t)layer * m->page_layer / 4;

@@ -207,6 +207,7 @@ static Int8Rows *const int8_some[] = {
 #endif
 };
 
+/** The same with int8 weights [n_out / 8, n_in / 2, 8, 2]. x [rows, n_in rounded up to even] int16, scales [rows] */
 static void linear_int8(Thread *t, const Linear *l, u32 rows, const int16_t *x, const float *scales, float *y, size_t ys, int mode) {
   if (rows == 1) return int8_row(t, l, x, scales[0], y, mode);
   const u32 panels = l->n_out / PANEL;

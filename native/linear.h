@@ -157,6 +157,7 @@ INLINE void rows_panel(const void *w, size_t at, u32 n_in, u32 rows, const float
   for (u32 r = 0; r < rows; r++) row_streams(w, at, 0, 1, n_in, x + r * xs, y + r * ys, b, mode, half);
 }
 
+/** y = x w + b: this thread's share. x [rows, n_in], xs values from row to row; w [n_out / 8, n_in, 8]; y [rows, n_out], ys from row to row */
 INLINE void linear(Thread *t, const Linear *l, u32 rows, const float *x, size_t xs, float *y, size_t ys, int mode, int half) {
   if (rows == 1) return linear_row(t, l, x, y, mode, half);
   const u32 panels = l->n_out / PANEL, n_in = l->n_in;

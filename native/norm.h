@@ -21,6 +21,7 @@ static Moments moments_of(const float *x, u32 n, float epsilon) {
   return (Moments){mean, 1.0f / __builtin_sqrtf(sum16(s) / (float)n + epsilon)};
 }
 
+/** y = LayerNorm(x). x, g, b, y [n] */
 static void norm_row(const float *x, const float *g, const float *b, float *y, u32 n, float epsilon) {
   const Moments m = moments_of(x, n, epsilon);
   u32 i = 0;
@@ -67,6 +68,7 @@ static float round_row(const float *x, int16_t *q, u32 n, float limit) {
   return most / limit;
 }
 
+/** A matrix's input: LayerNorm of x, if there is a norm, as int16, if the matrix is int8. x [rows, n] -> q [rows, n rounded up to even], scales [rows] */
 static void prepare(Thread *t, const Prepare *p) {
   const size_t pairs = (p->n + 1) / 2;
   for (int64_t r = p->alone ? 0 : first(t, p->rows); r >= 0;) {

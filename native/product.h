@@ -96,6 +96,7 @@ static Part part_of(const Product *p, u32 block) {
   return b;
 }
 
+/** Packs a block of A [m, k] into panels [rows / TILE, depth, TILE] that all threads read. */
 static void matmul_pack(Thread *t, const Product *p, u32 block) {
   const Part b = part_of(p, block);
   const u32 panels = up(b.rows, TILE);
@@ -140,6 +141,7 @@ static void matmul_strip(const Product *p, const Part *b, u32 column, u32 begin,
   }
 }
 
+/** C [m, n] += the packed block times its rows of B [k, n]. */
 static void matmul_block(Thread *t, const Product *p, u32 block) {
   const Part b = part_of(p, block);
   const u32 panels = up(b.rows, TILE), strips = up(p->n, COLUMNS);

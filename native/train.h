@@ -3,13 +3,14 @@
 /** Rows, columns and values per unit. */
 enum { NORM_ROWS = 16, NORM_COLUMNS = 32, VALUES = 4096 };
 
+/** y = LayerNorm(x). x, y [rows, n] */
 static void layernorm_forward(Thread *t, const NormRows *p) {
   for (int64_t unit = first(t, up(p->rows, NORM_ROWS)); unit >= 0; unit = next(t))
     for (u32 r = unit * NORM_ROWS; r < min_u32(unit * NORM_ROWS + NORM_ROWS, p->rows); r++)
       norm_row(p->x + (size_t)r * p->n, p->g, p->b, p->y + (size_t)r * p->n, p->n, p->epsilon);
 }
 
-/** With h = (x - mean) / deviation: dx += (g dy - mean(g dy) - h mean(g dy h)) / deviation. */
+/** With h = (x - mean) / deviation: dx += (g dy - mean(g dy) - h mean(g dy h)) / deviation. x, dy, g, dx [n], moments [2] */
 static void norm_row_back(const float *x, const float *dy, const float *g, float *dx, u32 n, float *moments, float epsilon) {
   const Moments m = moments_of(x, n, epsilon);
   moments[0] = m.mean;
@@ -38,6 +39,7 @@ static void norm_row_back(const float *x, const float *dy, const float *g, float
   }
 }
 
+/** dx += the gradient of x; stores the rows' moments. x, y, dx [rows, n] -> moments [rows, 2] */
 static void layernorm_backward_rows(Thread *t, const NormRows *p) {
   for (int64_t unit = first(t, up(p->rows, NORM_ROWS)); unit >= 0; unit = next(t))
     for (u32 r = unit * NORM_ROWS; r < min_u32(unit * NORM_ROWS + NORM_ROWS, p->rows); r++) {
@@ -46,6 +48,7 @@ static void layernorm_backward_rows(Thread *t, const NormRows *p) {
     }
 }
 
+/** dg and db, once all moments are stored. x, y [rows, n] -> dg, db [n] */
 static void layernorm_backward_columns(Thread *t, const NormRows *p) {
   for (int64_t unit = first(t, up(p->n, NORM_COLUMNS)); unit >= 0; unit = next(t)) {
     const u32 end = min_u32(unit * NORM_COLUMNS + NORM_COLUMNS, p->n);
@@ -126,6 +129,7 @@ static double log_of(double x) {
   return (double)e * 0.6931471805599453 + 2 * s * series;
 }
 
+/** Rows of logits [rows, n_vocab] -> losses [rows] and, unless scale is 0, the logits' gradient in their place. */
 static void crossentropy(Thread *t, const Loss *p) {
   const u32 n = p->n_vocab;
   for (int64_t row = first(t, p->rows); row >= 0; row = next(t)) {

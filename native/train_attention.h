@@ -46,6 +46,7 @@ static void scores_of(const float *x, size_t xs, u32 rows, const float *panels, 
       tile_rows(min_u32(TILE, rows - r), panels, COLUMNS, x + r * xs, xs, n_state, s + r * ss + j, ss, 0);
 }
 
+/** [rows, n], step values from row to row -> the same, line values from row to row */
 static void copy_rows(const float *from, size_t step, u32 rows, u32 n, float *to, size_t line) {
   for (u32 r = 0; r < rows; r++)
     for (u32 i = 0; i < n; i++) to[r * line + i] = from[r * step + i];
@@ -80,7 +81,7 @@ static void attention_forward(Thread *thread, const Attention *p) {
   }
 }
 
-/** Turns a row's scores into probabilities, and the gradient of its probabilities into that of its scores: 0 beyond n. */
+/** Turns a row's scores into probabilities, and the gradient of its probabilities into that of its scores: 0 beyond n. s, ds [end] */
 static void slopes(float *s, float *ds, u32 n, u32 end, float scale, float most, float inverse, float product) {
   u32 j = 0;
   for (; j < n; j += 16) {
@@ -91,6 +92,7 @@ static void slopes(float *s, float *ds, u32 n, u32 end, float scale, float most,
   for (j = n; j < end; j++) s[j] = ds[j] = 0;
 }
 
+/** The dot product of x and y [n]. */
 static float product16(const float *x, const float *y, u32 n) {
   f16 s = (f16)(0);
   u32 i = 0;

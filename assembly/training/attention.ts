@@ -95,19 +95,19 @@ function forwardHead(p: Attention, unit: u32): void {
   layOut(p.own + <usize>threadIndex() * p.own_bytes, t, n_state);
   const keyPanel = <usize>n_state * LEFT_BYTES;
   for (let i: u32 = 0; i < t; i += LEFT)
-    leftFromRows(k + <usize>i * step, step, min(LEFT, t - i), n_state, keys + <usize>(i / LEFT) * keyPanel);
+    leftFromRows(k + <usize>i * step, step, min(LEFT, t - i), n_state, keys + <usize>(i / LEFT) * keyPanel); // [LEFT, n_state] -> [n_state, LEFT]
   const valuePanel = <usize>t * LEFT_BYTES;
-  leftFromColumns(v, step, n_state, t, values, valuePanel);
+  leftFromColumns(v, step, n_state, t, values, valuePanel); // [t, n_state] -> [n_state / LEFT, t, LEFT]
   for (let i: u32 = 0; i < t; i += RIGHT) {
     const count = min(RIGHT, t - i);
     const n = i + count; // keys that the last row sees
-    rightFromRows(q + <usize>i * step, step, count, n_state, query);
+    rightFromRows(q + <usize>i * step, step, count, n_state, query); // [count, n_state] -> [n_state, RIGHT]
     let panel = keys;
     for (let key: u32 = 0; key < n; key += LEFT, panel += keyPanel)
-      tile(panel, query, n_state, s + <usize>key * RIGHT_BYTES, 0);
+      tile(panel, query, n_state, s + <usize>key * RIGHT_BYTES, 0); // [n_state, LEFT] [n_state, RIGHT] -> [LEFT, RIGHT]
     softmax(i, n, p.scale, rows + (<usize>i << 3), count);
-    tileColumn(values, valuePanel, width / LEFT, s, n, mixed);
-    rowsFromRight(mixed, n_state, a + <usize>i * out, out, count, inverse);
+    tileColumn(values, valuePanel, width / LEFT, s, n, mixed); // [width / LEFT, n, LEFT] [n, RIGHT] -> [width, RIGHT]
+    rowsFromRight(mixed, n_state, a + <usize>i * out, out, count, inverse); // [n_state, RIGHT] -> [count, n_state]
   }
 }
 

@@ -108,10 +108,10 @@ function backwardHead(p: Attention, unit: u32): void {
   const panel = <usize>n_state * RIGHT_BYTES;
   for (let i: u32 = 0; i < t; i += RIGHT) {
     const at = <usize>(i / RIGHT) * panel;
-    rightFromRows(k + <usize>i * step, step, min(RIGHT, t - i), n_state, keys + at);
-    rightFromRows(v + <usize>i * step, step, min(RIGHT, t - i), n_state, values + at);
+    rightFromRows(k + <usize>i * step, step, min(RIGHT, t - i), n_state, keys + at); // [RIGHT, n_state] -> [n_state, RIGHT]
+    rightFromRows(v + <usize>i * step, step, min(RIGHT, t - i), n_state, values + at); // the same
   }
-  leftFromColumns(k, step, n_state, t, keysTransposed, <usize>t * LEFT_BYTES);
+  leftFromColumns(k, step, n_state, t, keysTransposed, <usize>t * LEFT_BYTES); // [t, n_state] -> [n_state / LEFT, t, LEFT]
   const bytes = (<usize>length * width) << 2;
   memory.fill(dkeys, 0, bytes);
   memory.fill(dvalues, 0, bytes);
@@ -135,20 +135,20 @@ function backwardHead(p: Attention, unit: u32): void {
     for (let r: u32 = 0; r < count; r += RIGHT) {
       const transposed = slopesTransposed + <usize>(r / RIGHT) * length * RIGHT_BYTES;
       const seen = row + min(r + RIGHT, count);
-      tileColumn(keysTransposed, <usize>t * LEFT_BYTES, width / LEFT, transposed, seen, dquery);
-      rowsFromRight(dquery, n_state, dq + <usize>(row + r) * step, step, min(RIGHT, count - r), ones);
+      tileColumn(keysTransposed, <usize>t * LEFT_BYTES, width / LEFT, transposed, seen, dquery); // [width / LEFT, seen, LEFT] [seen, RIGHT] -> [width, RIGHT]
+      rowsFromRight(dquery, n_state, dq + <usize>(row + r) * step, step, min(RIGHT, count - r), ones); // [n_state, RIGHT] -> [RIGHT, n_state]
     }
   }
   const sums = <usize>width * RIGHT_BYTES;
   for (let i: u32 = 0; i < t; i += RIGHT) {
     const at = <usize>(i / RIGHT) * sums;
     const count = min(RIGHT, t - i);
-    rowsFromRight(dkeys + at, n_state, dq + out + <usize>i * step, step, count, ones);
-    rowsFromRight(dvalues + at, n_state, dq + 2 * out + <usize>i * step, step, count, ones);
+    rowsFromRight(dkeys + at, n_state, dq + out + <usize>i * step, step, count, ones); // [n_state, RIGHT] -> [count, n_state]
+    rowsFromRight(dvalues + at, n_state, dq + 2 * out + <usize>i * step, step, count, ones); // the same
   }
 }
 
-/** A block's rows, as left panels in both directions. */
+/** A block's rows [count, n_state], as left panels [count / LEFT, n_state, LEFT] and [n_state / LEFT, BLOCK, LEFT]. */
 function takeRows(from: usize, step: usize, count: u32, n_state: u32, to: usize, transposed: usize): void {
   const panel = <usize>n_state * LEFT_BYTES;
   for (let r: u32 = 0; r < count; r += LEFT, to += panel)

@@ -114,7 +114,7 @@ export class Embedding {
   x: usize;
 }
 
-/** x = wte[id] + wpe[position] */
+/** x = wte[id] + wpe[position]. ids [rows] -> x [rows, n] */
 export function embedding_forward(p: Embedding): void {
   const bytes = <usize>p.n << 2;
   for (let unit = first(p.rows); unit >= 0; unit = next()) {
@@ -124,7 +124,7 @@ export function embedding_forward(p: Embedding): void {
   }
 }
 
-/** wte[id] += x, wpe[position] += x, rows in order: each thread has its own columns. */
+/** wte[id] += x, wpe[position] += x, rows in order: each thread has its own columns. x [rows, n] */
 export function embedding_backward(p: Embedding): void {
   const bytes = <usize>p.n << 2;
   for (let unit = first((p.n + COLUMNS - 1) / COLUMNS); unit >= 0; unit = next()) {

@@ -28,7 +28,7 @@ export class LayerNorm {
 const ROWS: u32 = 16;
 const COLUMNS: u32 = 32;
 
-/** y = LayerNorm(x) */
+/** y = LayerNorm(x). x, y [rows, n] */
 export function layernorm_forward(p: LayerNorm): void {
   const bytes = <usize>p.n << 2;
   for (let unit = first((p.rows + ROWS - 1) / ROWS); unit >= 0; unit = next()) {
@@ -37,7 +37,7 @@ export function layernorm_forward(p: LayerNorm): void {
   }
 }
 
-/** dx += the gradient through LayerNorm; stores the rows' moments. */
+/** dx += the gradient through LayerNorm; stores the rows' moments. x, y, dx [rows, n] -> moments [rows, 2] */
 export function layernorm_backward_rows(p: LayerNorm): void {
   const bytes = <usize>p.n << 2;
   for (let unit = first((p.rows + ROWS - 1) / ROWS); unit >= 0; unit = next()) {
@@ -47,7 +47,7 @@ export function layernorm_backward_rows(p: LayerNorm): void {
   }
 }
 
-/** dg and db, once the moments of all rows are stored. */
+/** dg and db, once the moments of all rows are stored. x, y [rows, n] -> dg, db [n] */
 export function layernorm_backward_columns(p: LayerNorm): void {
   for (let unit = first((p.n + COLUMNS - 1) / COLUMNS); unit >= 0; unit = next())
     for (let i = <u32>unit * COLUMNS; i < min(<u32>unit * COLUMNS + COLUMNS, p.n); i += 4)

@@ -121,7 +121,7 @@ export async function* searchBeams<Job extends BeamJob>(
       let at = 0;
       for (const each of searches) {
         const beams = each.moves.length;
-        advance(each, logits.slice(at, at + beams));
+        advance(each, logits.slice(at, at + beams)); // beams x [n_vocab]
         at += beams;
       }
     }

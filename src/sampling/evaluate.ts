@@ -54,7 +54,7 @@ export async function scoreLastWord(
     let logprob = 0;
     let isFound = true;
     for (const [i, id] of wanted.entries()) {
-      const row = logits.subarray(i * n_vocab, (i + 1) * n_vocab);
+      const row = logits.subarray(i * n_vocab, (i + 1) * n_vocab); // [n_vocab]
       logprob += logProbability(row, id);
       isFound &&= argmax(row) === id;
     }

@@ -84,7 +84,7 @@ export async function* checkReference(
     signal?.throwIfAborted();
     const ids = idsOf(prompt);
     const rows = await allLogits(engine, ids);
-    const last = rows.subarray(-engine.hparams.n_vocab);
+    const last = rows.subarray(-engine.hparams.n_vocab); // [n_vocab]
     const [id] = encoder.encode(token);
     const where = prompt === "" ? "at the beginning" : `after ${quote(prompt)}`;
     const pair = { what: "it", wanted: logprob, found: logProbability(last, id) };

@@ -80,7 +80,7 @@ class TfjsEngine implements Engine {
       );
       for (const [row, i] of members.entries()) {
         const size = logits.length / members.length;
-        results[i] = logits.subarray(row * size, (row + 1) * size);
+        results[i] = logits.subarray(row * size, (row + 1) * size); // [n_vocab], [n_new, n_vocab] or [0]
       }
     }
     return results;
@@ -119,8 +119,9 @@ class TfjsEngine implements Engine {
     if (n_new === 1) return x;
     const { tf } = this;
     const { n_embd } = this.hparams;
-    const rows = tf.reshape(x, [n_batch, n_new, n_embd]);
-    return tf.reshape(tf.slice(rows, [0, n_new - 1, 0], [n_batch, 1, n_embd]), [n_batch, n_embd]);
+    const rows = tf.reshape(x, [n_batch, n_new, n_embd]); // -> [n_batch, n_new, n_embd]
+    const last = tf.slice(rows, [0, n_new - 1, 0], [n_batch, 1, n_embd]); // -> [n_batch, 1, n_embd]
+    return tf.reshape(last, [n_batch, n_embd]); // -> [n_batch, n_embd]
   }
 
   /**

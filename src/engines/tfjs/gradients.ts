@@ -14,7 +14,7 @@ function rulesOf(tf: Tf): Record<string, Rule> {
   /** Sums over the axes along which an input was broadcast. */
   const fold = (dy: Tensor, { shape }: Tensor): Tensor => {
     const axes = tf.broadcast_util.getReductionAxes(shape, dy.shape);
-    return tf.reshape(axes.length > 0 ? tf.sum(dy, axes) : dy, shape);
+    return tf.reshape(axes.length > 0 ? tf.sum(dy, axes) : dy, shape); // [...result] -> [...input]
   };
   const inputs = ["a", "b"];
   return {

@@ -83,8 +83,8 @@ export class Layers {
   /** [n_batch * n_new, n_embd] -> [n_batch, n_head, n_new, n_embd / n_head] */
   private splitHeads(x: Tensor2D, n_batch: number): Tensor4D {
     const { n_head, n_embd } = this.hparams;
-    const heads = this.tf.reshape(x, [n_batch, x.shape[0] / n_batch, n_head, n_embd / n_head]);
-    return this.tf.transpose(heads, [0, 2, 1, 3]) as Tensor4D;
+    const heads = this.tf.reshape(x, [n_batch, x.shape[0] / n_batch, n_head, n_embd / n_head]); // -> [n_batch, n_new, n_head, d]
+    return this.tf.transpose(heads, [0, 2, 1, 3]) as Tensor4D; // -> [n_batch, n_head, n_new, d]
   }
 
   /** [..., n, k] [..., m, k] -> [..., n, m] */
@@ -105,7 +105,8 @@ export class Layers {
     const scores = tf.mul(this.timesTransposed(q, k), scale); // [n_batch, n_head, n_new, n_all]
     const weights = tf.softmax(mask ? tf.add(scores, mask) : scores);
     const heads = tf.matMul(weights, v); // [n_batch, n_head, n_new, d]
-    return tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [n_batch * n_new, this.hparams.n_embd]); // -> [n_batch, n_new, n_head, d] -> [n_batch * n_new, n_embd]
+    const rows = tf.transpose(heads, [0, 2, 1, 3]); // -> [n_batch, n_new, n_head, d]
+    return tf.reshape(rows, [n_batch * n_new, this.hparams.n_embd]); // -> [n_batch * n_new, n_embd]
   }
 
   /**
@@ -125,7 +126,7 @@ export class Layers {
     const { tf } = this;
     const name = `model/h${layer}`;
     const qkv = this.linear(this.layerNorm(h, `${name}/ln_1`), `${name}/attn/c_attn`); // [n, n_embd] -> [n, 3 * n_embd]
-    const [q, newK, newV] = tf.split(qkv, 3, 1).map((part) => this.splitHeads(part as Tensor2D, n_batch));
+    const [q, newK, newV] = tf.split(qkv, 3, 1).map((part) => this.splitHeads(part as Tensor2D, n_batch)); // [n, 3 * n_embd] -> 3 x [n_batch, n_head, n_new, d]
     const k = past ? tf.concat([past.k, newK], 2) : newK; // n_past -> n_past + n_new positions
     const v = past ? tf.concat([past.v, newV], 2) : newV;
     const attended = this.attention(q, k, v, mask, attentionScale(this.hparams, layer));

@@ -42,8 +42,9 @@ export class TrainingLayers extends Layers {
   private lookup(table: Tensor2D, ids: Int32Array): Tensor2D {
     const { tf } = this;
     return tf.customGrad<Tensor2D>(() => ({
-      value: tf.gather(table, tf.tensor1d(ids, "int32")),
-      gradFunc: (dy) => tf.scatterND(tf.tensor2d(ids, [ids.length, 1], "int32"), dy, table.shape), // rows looked up more than once are summed
+      value: tf.gather(table, tf.tensor1d(ids, "int32")), // [n_rows, n] -> [ids.length, n]
+      // [ids.length, n] -> [n_rows, n]: rows looked up more than once are summed
+      gradFunc: (dy) => tf.scatterND(tf.tensor2d(ids, [ids.length, 1], "int32"), dy, table.shape),
     }))(table);
   }
 
@@ -52,9 +53,10 @@ export class TrainingLayers extends Layers {
     const { tf } = this;
     const { n_embd } = this.hparams;
     const n_time = ids.length / n_batch;
-    const wte = this.lookup(this.get<Tensor2D>("model/wte"), ids);
-    const wpe = tf.slice(this.get<Tensor2D>("model/wpe"), [0, 0], [n_time, n_embd]);
-    return tf.reshape(tf.add(tf.reshape(wte, [n_batch, n_time, n_embd]), wpe), [ids.length, n_embd]);
+    const wte = this.lookup(this.get<Tensor2D>("model/wte"), ids); // [n_vocab, n_embd] -> [n_batch * n_time, n_embd]
+    const wpe = tf.slice(this.get<Tensor2D>("model/wpe"), [0, 0], [n_time, n_embd]); // [n_ctx, n_embd] -> [n_time, n_embd]
+    const sum = tf.add(tf.reshape(wte, [n_batch, n_time, n_embd]), wpe); // -> [n_batch, n_time, n_embd]
+    return tf.reshape(sum, [ids.length, n_embd]); // -> [n_batch * n_time, n_embd]
   }
 
   /** Added to the scores, so that no token sees a later one: [1, 1, n_time, n_time] */
@@ -83,10 +85,10 @@ export class TrainingLayers extends Layers {
       (save as (tensors: Tensor[]) => void)([logits]);
       const chosen = tf.gatherND(logits, tf.tensor2d(places, [n, 2], "int32")); // [n, n_vocab] -> [n]
       return {
-        value: tf.mean(tf.sub(tf.logSumExp(logits, -1), chosen)),
+        value: tf.mean(tf.sub(tf.logSumExp(logits, -1), chosen)), // [n] -> []
         gradFunc: (dy, [saved]) => {
           // Not tf.oneHot: its float32 is wrong on the WebAssembly backend (4.22), which stores 1 as an int32.
-          const ones = tf.scatterND(tf.tensor2d(places, [n, 2], "int32"), tf.ones([n]), [n, n_vocab]);
+          const ones = tf.scatterND(tf.tensor2d(places, [n, 2], "int32"), tf.ones([n]), [n, n_vocab]); // [n] -> [n, n_vocab]
           return tf.mul(tf.sub(tf.softmax(saved), ones), tf.div(dy, n));
         },
       };

@@ -79,7 +79,7 @@ export class Network extends Layers {
         for (let t = 0; t < n_new; t++) positions[b * n_new + t] = n_past - pads[b] + t;
       }
       const wte = tf.transpose(tf.gather(this.get<Tensor2D>("model/wte"), tf.tensor1d(ids, "int32"), 1)); // [n_embd, n] -> [n, n_embd]
-      const wpe = tf.gather(this.get<Tensor2D>("model/wpe"), tf.tensor1d(positions, "int32"));
+      const wpe = tf.gather(this.get<Tensor2D>("model/wpe"), tf.tensor1d(positions, "int32")); // [n_ctx, n_embd] -> [n, n_embd]
       let h = tf.add<Tensor2D>(wte, wpe); // [n_batch * n_new, n_embd]
       const mask = this.mask(n_new, n_past, pads);
       for (let layer = 0; layer < hparams.n_layer; layer++) {
@@ -113,7 +113,7 @@ export class Network extends Layers {
   logits(x: Tensor2D): Tensor2D {
     return this.tf.tidy(() => {
       const normal = this.layerNorm(x, "model/ln_f");
-      return this.tf.matMul(normal, this.get<Tensor2D>(this.output));
+      return this.tf.matMul(normal, this.get<Tensor2D>(this.output)); // [n, n_embd] [n_embd, n_vocab] -> [n, n_vocab]
     });
   }
 }

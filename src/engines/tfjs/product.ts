@@ -10,7 +10,7 @@ export function product<T extends Tensor>(tf: Tf, a: T, b: T, transposeA: boolea
   if (tf.getBackend() !== "wasm") return tf.matMul(a, b, transposeA, transposeB);
   const turned = (x: T): T => {
     const axes = x.shape.map((_, axis) => axis);
-    return tf.transpose(x, [...axes.slice(0, -2), x.rank - 1, x.rank - 2]);
+    return tf.transpose(x, [...axes.slice(0, -2), x.rank - 1, x.rank - 2]); // [..., n, m] -> [..., m, n]
   };
   return tf.matMul(transposeA ? turned(a) : a, transposeB ? turned(b) : b);
 }

@@ -245,7 +245,7 @@ class GpuEngine implements WebgpuEngine {
     const again: number[] = [];
     await this.read(4 * words * owners.length, (values) => {
       for (const [row, index] of owners.entries()) {
-        const own = values.subarray(row * words, (row + 1) * words);
+        const own = values.subarray(row * words, (row + 1) * words); // [words]
         if (!taker.largest) taker.all(index, own);
         else if (!taker.largest(index, own)) again.push(row);
       }

@@ -166,8 +166,8 @@ export class WeightLoader {
     const wpe = await this.read("model/wpe");
     const values = new Float32Array(n_ctx * embd.size);
     for (let position = 0; position < n_ctx; position++) {
-      const row = wpe.subarray(position * n_embd, (position + 1) * n_embd);
-      values.set(ordered(row, embd), position * embd.size);
+      const row = wpe.subarray(position * n_embd, (position + 1) * n_embd); // [n_embd]
+      values.set(ordered(row, embd), position * embd.size); // [n_embd] -> [embd.size]
     }
     return this.upload(values, "model/wpe");
   }
@@ -218,7 +218,7 @@ export class WeightLoader {
     const end = isTransposed ? slice.first + slice.columns : order.n;
     for (let start = begin; start < end; start += most) {
       const count = Math.min(most, end - start);
-      const part = values.subarray(start * width, (start + count) * width);
+      const part = values.subarray(start * width, (start + count) * width); // [count, width]
       gpuDevice.queue.writeBuffer(this.stage, 0, part.buffer, part.byteOffset, part.byteLength);
       const firstPanel = isTransposed ? (start - slice.first) / PANEL : 0;
       const about = Uint32Array.of(start, count, slice.first, slice.columns, firstPanel);

@@ -166,7 +166,8 @@ class CpuEngine implements Engine {
       const weights = new Float32Array(n_layer * n_head * n * n);
       const size = n_head * n * n;
       for (const [layer, qkv] of kept.entries()) {
-        fillAttentionWeights(this.hparams, layer, qkv, weights.subarray(layer * size, (layer + 1) * size));
+        const heads = weights.subarray(layer * size, (layer + 1) * size); // [n_head, n, n]
+        fillAttentionWeights(this.hparams, layer, qkv, heads);
       }
       return weights;
     } finally {

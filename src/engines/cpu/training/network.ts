@@ -62,7 +62,7 @@ export class TrainingNetwork {
     const buffers = this.room.reserve(most * t, t);
     let sum = 0;
     for (let i = 0; i < batch.length; i += most) {
-      const sequences = batch.slice(i, i + most);
+      const sequences = batch.slice(i, i + most); // [at most `most`, T + 1]
       const group = { n: sequences.length, t, rows: sequences.length * t };
       this.place(sequences, group, buffers);
       await this.forward(group, buffers);
