@@ -56,7 +56,7 @@ export class Layers {
   }
 
   /** Source of all but OpenAI's: transformers' activations.py. */
-  private activation(x: Tensor2D): Tensor2D {
+  protected activation(x: Tensor2D): Tensor2D {
     const { tf } = this;
     switch (this.architecture.activation_function) {
       case "gelu_new":
@@ -93,7 +93,7 @@ export class Layers {
   }
 
   /** q [n_batch, n_head, n_new, d], k and v [n_batch, n_head, n_all, d] -> [n_batch * n_new, n_embd] */
-  private attention(
+  protected attention(
     q: Tensor4D,
     k: Tensor4D,
     v: Tensor4D,

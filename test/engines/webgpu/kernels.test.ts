@@ -1,4 +1,4 @@
-/** Each program in WGSL by itself, against float64. */
+/** Each program in WGSL by itself, against float64 and against the tfjs engine's layers. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { type Order, ordered, orderOf, placeOf } from "../../../dist/src/engines/webgpu/order.js";
@@ -24,6 +24,7 @@ import {
   type PassRow,
   type Words,
 } from "../../support/kernel-run.js";
+import { tfjsAttention, tfjsProduct } from "../../support/tfjs-reference.js";
 import { ACTIVATION, generator } from "../../support/wasm-reference.js";
 import { NO_GPU } from "../../support/webgpu.js";
 
@@ -143,7 +144,7 @@ describe("WGSL programs", { skip: NO_GPU ?? false }, () => {
   ];
   const EPSILON = 1e-5;
 
-  /** A product over 11 rows, by the GPU and in float64. */
+  /** A product over 11 rows, by the GPU, in float64 and by tfjs. */
   async function product(
     kind: LinearKind,
     size: Size,
@@ -153,6 +154,7 @@ describe("WGSL programs", { skip: NO_GPU ?? false }, () => {
   ): Promise<{
     readonly actual: readonly number[];
     readonly expected: readonly number[];
+    readonly reference: readonly number[];
     readonly width: number;
   }> {
     const order = orderOf(size.n, size.most);
@@ -222,19 +224,25 @@ describe("WGSL programs", { skip: NO_GPU ?? false }, () => {
       const which = c < 2 * size.n ? 0 : 1;
       return found[5][cachePlace({ n_head, d }, rows[r], which, Math.floor(place / d), place % d)];
     };
+    const about = { kind, n: size.n, n_out, x, w, g, b, bias, before };
+    const all = await tfjsProduct({ ...about, activation_function, layer_norm_epsilon: EPSILON });
     return {
       actual: range(count).flatMap((r) => range(columns).map((c) => actual(r, c))),
       expected: expected.flat(),
+      reference: range(count).flatMap((r) =>
+        range(columns).map((c) => all[(wanted[r] ?? r) * n_out + first + c]),
+      ),
       width: columns,
     };
   }
 
   for (const kind of ["attention-in", "hidden", "residual", "logits"] as const) {
-    test(`product, "${kind}": float64's values for every size and storage`, async () => {
+    test(`product, "${kind}": float64's and tfjs's values for every size and storage`, async () => {
       for (const storage of STORAGES) {
         for (const size of SIZES) {
-          const { actual, expected } = await product(kind, size, storage);
+          const { actual, expected, reference } = await product(kind, size, storage);
           near(actual, expected, `${storage} ${JSON.stringify(size)}`);
+          near(actual, reference, `tfjs, ${storage} ${JSON.stringify(size)}`);
         }
       }
     });
@@ -256,19 +264,20 @@ describe("WGSL programs", { skip: NO_GPU ?? false }, () => {
   }
 
   for (const activation of Object.keys(ACTIVATION) as Activation[]) {
-    test(`product with ${activation}: float64's values`, async () => {
-      const { actual, expected } = await product("hidden", SIZES[0], "float32", activation);
+    test(`product with ${activation}: float64's and tfjs's values`, async () => {
+      const { actual, expected, reference } = await product("hidden", SIZES[0], "float32", activation);
       near(actual, expected, activation);
+      near(actual, reference, `tfjs, ${activation}`);
     });
   }
 
-  /** Attention of rows with these lengths, each with pages of its own, by the GPU and in float64. */
+  /** Attention of rows with these lengths, each with pages of its own, by the GPU, in float64 and by tfjs. */
   async function attention(
     { n_head, d, block, threads }: { n_head: number; d: number; block: number; threads: number },
     lengths: readonly number[],
     size: number,
     spoiled?: { readonly row: number; readonly position: number; readonly value: number },
-  ): Promise<{ readonly actual: readonly number[]; readonly expected: readonly number[] }> {
+  ): Promise<Record<"actual" | "expected" | "reference", readonly number[]>> {
     const E = n_head * d;
     const order = orderOf(E, 8);
     const scale = 1 / Math.sqrt(d);
@@ -311,7 +320,10 @@ describe("WGSL programs", { skip: NO_GPU ?? false }, () => {
         return dot(weights, (p) => v[r][p * E + i]) / weights.reduce((a, b) => a + b);
       }),
     );
-    return { actual: plainRows(output, order), expected };
+    const reference = await Promise.all(
+      rows.map((_, r) => tfjsAttention({ n_head, d, scale }, q.slice(r * E, (r + 1) * E), k[r], v[r])),
+    );
+    return { actual: plainRows(output, order), expected, reference: reference.flatMap((row) => [...row]) };
   }
 
   const LENGTHS = [1, 31, 32, 33, 64, 100];
@@ -320,11 +332,12 @@ describe("WGSL programs", { skip: NO_GPU ?? false }, () => {
     { n_head: 2, d: 64, block: 32, threads: 32 },
     { n_head: 1, d: 80, block: 128, threads: 16 },
   ]) {
-    test(`attention, ${JSON.stringify(shape)}: float64's values, and nothing is read beyond a row's end`, async () => {
+    test(`attention, ${JSON.stringify(shape)}: float64's and tfjs's values; nothing is read beyond a row's end`, async () => {
       for (const size of [1, 64]) {
-        const { actual, expected } = await attention(shape, LENGTHS, size);
+        const { actual, expected, reference } = await attention(shape, LENGTHS, size);
         // Scores of some hundreds have fewer places behind the point.
-        assert.ok(difference(actual, expected) < TOLERANCE * size, String(difference(actual, expected)));
+        for (const other of [expected, reference])
+          assert.ok(difference(actual, other) < TOLERANCE * size, String(difference(actual, other)));
       }
     });
   }
