@@ -112,7 +112,7 @@ describe("--html", { concurrency: 2 }, () => {
     const args = ["generate", ...MODEL, "--prompts", prompts, "--html", html];
     for (const isPrinted of [false, true]) {
       const first = isPrinted ? '{"prompt":"The cat","length":2}\n' : "";
-      writeFileSync(prompts, `${first}{"prompt":"The dog","length":40000,"ignore_eos":true}\n`);
+      writeFileSync(prompts, `${first}{"prompt":"The dog","length":25000,"ignore_eos":true}\n`);
       const run = startGpt2([...args, "--length", "9000"]);
       await (isPrinted ? run.until(/PROMPT 1[\s\S]*\n[\s\S]*\n/) : run.until(/^seed /m, "stderr"));
       run.child.kill("SIGINT");
@@ -229,6 +229,10 @@ describe("--html", { concurrency: 2 }, () => {
       out,
     ]);
     assertFails(many, 2, /at most 50000 tokens, and 51 samples of up to 1000 .* drop --html/);
+    const own = join(TEMPORARY, "own lengths.jsonl");
+    writeFileSync(own, '{"prompt":"a"}\n{"prompt":"a","length":30000}\n');
+    const lengths = await gpt2(["generate", "--prompts", own, ...page, "--length", "9", "--seed", "1"]);
+    assertFails(lengths, 2, /at most 50000 tokens, and 2 samples of up to 30000 /);
     const long = await gpt2(["score", ...page], { stdin: "a b c d e ".repeat(12_000) });
     assertFails(long, 1, /the text has \d+ tokens, and a page shows at most 50000: score a part/);
     assert.deepEqual(readdirSync(folder), []);

@@ -113,7 +113,7 @@ export async function openSink(
   if (nsamples === 0) {
     throw new UsageError("a file needs an end", { next: "pass --nsamples" });
   }
-  const count = prompts.count * numberSamples(options, countSamples(options)).count;
+  const count = prompts.countSamples(numberSamples(options, countSamples(options)).count);
   if (out !== undefined) return SampleFiles.oneFile(expandPath(out), count, overwrite === true);
   const extension = format === "jsonl" ? ".jsonl" : ".txt";
   return SampleFiles.inFolder(expandPath(folder ?? FOLDER), { perFile: nsamples, count, extension });

@@ -3,7 +3,8 @@ import type { Deciding } from "./resume-record.js";
 
 /** A run's prompts: one, or those of a file. */
 export interface RunPrompts {
-  readonly count: number;
+  /** How many samples all of them get together, of `nsamples` each where a prompt has no number of its own. */
+  countSamples(nsamples: number): number;
   /** Finds a prompt by its number in the file (undefined: the only one): its place in the run, and any seed it sets. */
   find(
     prompt_number: number | undefined,
@@ -14,7 +15,7 @@ export interface RunPrompts {
 
 /** A run of one prompt. */
 export const onePrompt = (prompt: string): RunPrompts => ({
-  count: 1,
+  countSamples: (nsamples) => nsamples,
   find: (number) => (number === undefined ? { index: 0, prompt } : undefined),
 });
 

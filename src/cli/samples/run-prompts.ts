@@ -5,11 +5,10 @@ import { promptIds } from "../../sampling/prompt.js";
 import { LOOKAHEAD } from "../../sampling/sample.js";
 import type { Numbering } from "../../sampling/sample-numbers.js";
 import { Scheduler } from "../../serve/scheduler.js";
-import { checkBias, type GeneratingOptions } from "../options/sampling.js";
-import { note, tell } from "../terminal/output.js";
+import type { GeneratingOptions } from "../options/sampling.js";
+import { tell } from "../terminal/output.js";
 import type { ColorWhen } from "../terminal/paint.js";
 import { paint, paintsTexts, piecesOf } from "./painting.js";
-import { showSpeed } from "./run.js";
 import type { SamplesPage } from "./samples-page.js";
 import type { SampleRecord, Sink } from "./sink.js";
 import { mostOf, toldTokens } from "./told-tokens.js";
@@ -23,11 +22,13 @@ export interface NumberedPrompt {
   readonly numbering: Numbering;
 }
 
-/** What a run over many prompts needs. */
+/** What a run over many prompts needs, of which all are drawn, or all searched. */
 export interface PromptsRun {
   readonly model: LoadedModel;
   readonly output: Sink;
   readonly prompts: readonly NumberedPrompt[];
+  /** Samples written before, of other prompts of the file. */
+  readonly written: number;
   readonly batch_size: number;
   readonly format: "text" | "jsonl";
   readonly color: ColorWhen;
@@ -54,14 +55,21 @@ function* jobsOf(prompts: readonly NumberedPrompt[]): Generator<Job, void, void>
   }
 }
 
-/** Writes a whole sample. @param position in this run, from 1 @param paints whether text is coloured */
+/** How much of a run was written. */
+export interface Written {
+  readonly samples: number;
+  readonly tokens: number;
+}
+
+/** Writes a whole sample. @param nth of these prompts, from 1 @param paints whether text is coloured */
 export async function writeRecord(
-  { output, format, before, page }: PromptsRun,
+  { output, format, before, page, written }: PromptsRun,
   record: SampleRecord,
-  position: number,
+  nth: number,
   tokens: readonly DrawnToken[],
   paints: boolean,
 ): Promise<void> {
+  const position = written + nth;
   page?.add(record, tokens);
   await output.begin?.(position);
   if (format === "text") {
@@ -85,10 +93,9 @@ export function idsOf(model: LoadedModel, { prompt, number, options: { special }
  * Writes the samples of many prompts in the order of the prompts, whichever are done first. A batch mixes prompts, and
  * each sample is what `generate` writes for its prompt alone.
  */
-export async function runPrompts(run: PromptsRun): Promise<void> {
+export async function runPrompts(run: PromptsRun): Promise<Written> {
   const { model, output, prompts, batch_size } = run;
   const { engine, encoder, hparams } = model;
-  for (const { options } of prompts) checkBias(options.logit_bias, hparams.n_vocab);
   const signal = AbortSignal.any([run.signal, output.closed]);
   const paints = paintsTexts(output, run.format, run.color);
   const most = LOOKAHEAD * batch_size;
@@ -100,7 +107,6 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
   const jobs = jobsOf(prompts);
   /** Finished samples that wait for earlier ones, by position from 1. */
   const done = new Map<number, { readonly record: SampleRecord; readonly tokens: readonly DrawnToken[] }>();
-  const started = performance.now();
   let [begun, written, tokens] = [0, 0, 0];
   let failure: { readonly error: unknown } | undefined;
   let wake = (): void => {};
@@ -162,5 +168,5 @@ export async function runPrompts(run: PromptsRun): Promise<void> {
   } finally {
     await scheduler.close(new Error("over"));
   }
-  if (tokens > 0) note(showSpeed(tokens, (performance.now() - started) / 1000));
+  return { samples: written, tokens };
 }

@@ -1,10 +1,7 @@
 import { type BeamJob, searchBeams, tellBeam } from "../../sampling/beam-search.js";
 import type { DrawnToken } from "../../sampling/logprobs.js";
-import { checkBias } from "../options/sampling.js";
-import { note } from "../terminal/output.js";
 import { paintsTexts } from "./painting.js";
-import { showSpeed } from "./run.js";
-import { idsOf, type NumberedPrompt, type PromptsRun, writeRecord } from "./run-prompts.js";
+import { idsOf, type NumberedPrompt, type PromptsRun, type Written, writeRecord } from "./run-prompts.js";
 import { mostOf, toldTokens } from "./told-tokens.js";
 
 interface PromptJob extends BeamJob {
@@ -15,10 +12,9 @@ interface PromptJob extends BeamJob {
  * Writes the texts that beam searches find for many prompts, in the order of the prompts. Searches batch_size prompts at
  * once; each text is what `generate` finds for its prompt alone.
  */
-export async function searchPrompts(run: PromptsRun): Promise<void> {
+export async function searchPrompts(run: PromptsRun): Promise<Written> {
   const { model, output, prompts, batch_size } = run;
-  const { engine, encoder, hparams } = model;
-  for (const { options } of prompts) checkBias(options.logit_bias, hparams.n_vocab);
+  const { engine, encoder } = model;
   const paints = paintsTexts(output, run.format, run.color);
   function* jobs(): Generator<PromptJob, void, void> {
     for (const entry of prompts) {
@@ -30,7 +26,6 @@ export async function searchPrompts(run: PromptsRun): Promise<void> {
     }
   }
   const signal = AbortSignal.any([run.signal, output.closed]);
-  const started = performance.now();
   let [written, total] = [0, 0];
   for await (const found of searchBeams(engine, encoder, jobs(), { batch_size, signal })) {
     if (found.isInterrupted) break;
@@ -59,5 +54,5 @@ export async function searchPrompts(run: PromptsRun): Promise<void> {
       }
     }
   }
-  if (total > 0) note(showSpeed(total, (performance.now() - started) / 1000));
+  return { samples: written, tokens: total };
 }
