@@ -158,6 +158,23 @@ test("top_p keeps the token that crosses p, and at least one", () => {
   assert.deepEqual(seen(0.9), [0, 1, 2]);
 });
 
+test("top_p: a set that just reaches p is enough: 1, a half, a half", () => {
+  const draw = makeDraw(3, { ...PLAIN, top_p: 0.5, temperature: 1 / Math.LN2 });
+  const p = shares((u) => draw(Float32Array.of(0, -1, -1), u), 3);
+  assert.deepEqual(p, [1, 0, 0]);
+});
+
+test("top_p goes down to tokens far less likely than the first, where it takes them", () => {
+  const many = (share: number): Float32Array =>
+    Float32Array.from({ length: 301 }, (_, id) => (id === 0 ? 0 : Math.log(share)));
+  for (const share of [5e-4, 5e-7]) {
+    const top_p = (1 + 200.5 * share) / (1 + 300 * share); // the first and 201 of the others
+    const draw = makeDraw(301, { ...PLAIN, top_p });
+    const p = shares((u) => draw(many(share), u), 301);
+    assert.equal(p.filter((each) => each > 0).length, 202);
+  }
+});
+
 test("top_p over a flat vocabulary of GPT-2's size equals the plain way", () => {
   const logits = Float32Array.from({ length: 50257 }, (_, i) => ((i * 7919) % 1000) / 4000);
   const options = { ...PLAIN, top_p: 0.37 };

@@ -22,10 +22,14 @@ const someContext = (): number[] => {
   const kinds = 2 + below(6);
   return Array.from({ length: below(60) }, () => below(kinds));
 };
-/** Tokens of one to three letters of four, one of them a line's end; the last is a mark. */
-const someTexts = (): string[] =>
-  Array.from({ length: N }, () => Array.from({ length: 1 + below(3) }, () => "abc\n"[below(4)]).join(""));
+/** One to so many letters of four, of which one has two bytes, and one ends a line. */
+const someWord = (most: number): string =>
+  Array.from({ length: 1 + below(most) }, () => "abé\n"[below(4)]).join("");
+/** Tokens of one to three letters; the last is a mark. */
+const someTexts = (): string[] => Array.from({ length: N }, () => someWord(3));
 const END = N - 1;
+/** The same context with a mark for one of its kinds. */
+const withEnds = (context: readonly number[]): number[] => context.map((id) => (id === 1 ? END : id));
 const tokensOf = (texts: readonly string[]) => ({
   ends: new Set([END]),
   texts: { tokenBytes: (id: number) => Buffer.from(texts[id]), marks: new Map([[END, "<end>"]]) },
@@ -72,7 +76,7 @@ test("no_repeat_ngram_size: every n-gram of the context, listed and looked up", 
   let banned = 0;
   for (let round = 0; round < 300; round++) {
     const n = 1 + below(5);
-    const context = someContext();
+    const context = round % 2 === 0 ? someContext() : withEnds(someContext());
     assertLogits({ no_repeat_ngram_size: n }, context, (logits) => {
       const grams = context.slice(n - 1).map((_, i) => context.slice(i, i + n).join());
       for (let id = 0; id < N; id++) {
@@ -92,14 +96,16 @@ test("DRY: the longest suffix that stands in the context with the token behind i
     const texts = someTexts();
     const dry = {
       dry_multiplier: 0.2 + random(),
-      dry_base: 1 + random(),
+      dry_base: 1 + random() / (round % 4 === 3 ? 20 : 1),
       dry_allowed_length: 1 + below(4),
-      dry_breaker: round % 3 === 0 ? ["\n"] : [],
+      dry_breaker: [[], ["\n"], ["é"]][round % 3],
     };
     const isBreaker = (id: number): boolean =>
       id === END || dry.dry_breaker.some((each) => texts[id].includes(each));
-    const context = someContext();
-    if (dry.dry_breaker.length > 0 && !texts.some((text) => text.includes("\n"))) continue;
+    const context = [someContext, () => withEnds(someContext()), () => [3, 3], () => Array(60).fill(3)][
+      round % 4
+    ]();
+    if (dry.dry_breaker.some((each) => !texts.some((text) => text.includes(each)))) continue;
     assertLogits(
       dry,
       context,
@@ -120,7 +126,7 @@ test("DRY: the longest suffix that stands in the context with the token behind i
       texts,
     );
   }
-  assert.ok(penalised > 200, `${penalised}`);
+  assert.ok(penalised > 100, `${penalised}`);
   const draw = (options: Partial<DrawOptions>) =>
     makeDraw(N, { ...PLAIN, ...options }, tokensOf(someTexts()));
   assert.throws(
@@ -133,10 +139,12 @@ test("bad_words: every token that would write one, with what stands before it", 
   let banned = 0;
   for (let round = 0; round < 200; round++) {
     const texts = someTexts();
-    const words = Array.from({ length: 1 + below(3) }, () =>
-      Array.from({ length: 2 + below(4) }, () => "abc\n"[below(4)]).join(""),
-    );
-    const context = [...someContext(), ...(round % 4 === 0 ? [END] : []), ...someContext()];
+    const words = Array.from({ length: 1 + below(3) }, () => someWord(5));
+    const context = [
+      ...someContext(),
+      ...(round % 4 === 0 ? [END] : []),
+      ...someContext().slice(0, round % 8),
+    ];
     const before = context
       .slice(context.lastIndexOf(END) + 1)
       .map((id) => texts[id])
@@ -192,6 +200,15 @@ test("penalty_window: the penalties and DRY see the newest tokens alone", () => 
       `${window} of ${context.length}`,
     );
   }
+  // Bans see all of the context.
+  const texts = someTexts().map((text, id) => (id < 3 ? "abé"[id] : text));
+  const banned = makeDraw(
+    N,
+    { ...PLAIN, penalty_window: 1, no_repeat_ngram_size: 2, bad_words: ["aaab"] },
+    tokensOf(texts),
+  );
+  const p = shares((u) => banned(new Float32Array(N), u, { context: [5, 0, 0, 0], drawn: 0 }), N);
+  assert.ok(p[0] === 0 && p[1] === 0 && p[2] > 0, String(p.slice(0, 3)));
 });
 
 /** Meister et al., section 4: sorted by the distance of surprise and entropy. */
@@ -228,6 +245,21 @@ test("typical_p: sorted whole by the distance of a token's surprise and the entr
     shares((u) => draw(Float32Array.of(1, 1, 0), u), 3),
     [0.5, 0.5, 0],
     "equals",
+  );
+  // All of them, the furthest too; and as many as just reach p, no more: 1, two halves, eight quarters of 4.
+  const all = makeDraw(3, { ...PLAIN, typical_p: 0.99 });
+  const tenths = Float32Array.of(6, 3, 1).map(Math.log);
+  assertShares(
+    shares((u) => all(tenths, u), 3),
+    softmax(tenths),
+    "all",
+  );
+  const exact = makeDraw(11, { ...PLAIN, typical_p: 0.25, temperature: 1 / Math.LN2 });
+  const powers = Float32Array.of(0, -1, -1, ...Array(8).fill(-2));
+  assertShares(
+    shares((u) => exact(powers, u), 11),
+    [0, 0.5, 0.5, ...Array(8).fill(0)],
+    "exactly p",
   );
 });
 
@@ -291,6 +323,14 @@ test("order: bans come after penalties, typical_p after top_k and before top_p, 
     { ends: new Set() },
   );
   assert.equal(banned(Float32Array.of(5, 4, 3, 2, 1), 0, { context: [0, 1], drawn: 0 }), 2);
+  // DRY after the penalties: 4 / 2 - 1.5, not (4 - 1.5) / 2.
+  const dry = { dry_multiplier: 1.5, dry_allowed_length: 1, dry_breaker: [] };
+  const both = makeDraw(2, { ...PLAIN, ...dry, repetition_penalty: 2 }, { ends: new Set() });
+  assertShares(
+    shares((u) => both(Float32Array.of(4, -9), u, { context: [0, 0], drawn: 0 }), 2),
+    softmax([0.5, -9]),
+    "DRY",
+  );
 });
 
 test("bans that leave nothing: one line that names them", () => {
