@@ -2,7 +2,7 @@ import { randomSeed } from "../random.js";
 import { faultOfBeams, searchesBeams } from "../sampling/beam-faults.js";
 import { type BeamOptions, beamSamples } from "../sampling/beam-search.js";
 import type { FinishReason } from "../sampling/continuation.js";
-import { faultOfBias } from "../sampling/draw.js";
+import { faultOfBias } from "../sampling/logit-bias.js";
 import { type TokenLogprob, withoutAdded } from "../sampling/logprobs.js";
 import { BEAM_NAMES, checkOptions, SAMPLING_NAMES, SAMPLING_OPTIONS } from "../sampling/options.js";
 import { promptIds } from "../sampling/prompt.js";

@@ -5,6 +5,7 @@ import { type Draw, type DrawOptions, makeDraw } from "./draw.js";
 import { type DrawnToken, tokenLogprob } from "./logprobs.js";
 import type { MirostatState } from "./mirostat.js";
 import type { Past } from "./penalties.js";
+import { pinnedAndNewest } from "./prompt.js";
 import { ShownText } from "./stop.js";
 import type { TokenTexts } from "./token-texts.js";
 
@@ -50,19 +51,6 @@ export interface Decoding extends Partial<TokenTexts> {
   readonly special?: { readonly eos: readonly number[] };
   /** @param before the prompt */
   decoder(before: readonly number[]): { push(id: number): string; end(): string };
-}
-
-/** What is read again when the context is full: half a context, the pinned tokens and the newest of the rest. */
-function pinnedAndNewest(pinned: readonly number[], ids: readonly number[], n_ctx: number): number[] {
-  return [...pinned, ...ids.slice(-Math.max(1, Math.floor(n_ctx / 2) - pinned.length))];
-}
-
-/**
- * The part of a prompt that is read: all of it or, if it is longer than the context, half a context.
- * @param pinned how many of its first tokens are always read; less than half a context
- */
-export function fitPrompt(ids: readonly number[], n_ctx: number, pinned = 0): readonly number[] {
-  return ids.length <= n_ctx ? ids : pinnedAndNewest(ids.slice(0, pinned), ids, n_ctx);
 }
 
 const NO_MARKS: ReadonlyMap<number, string> = new Map();

@@ -1,6 +1,6 @@
 import { MAX_SEED } from "../random.js";
-import { isBias } from "./draw.js";
 import { DRY_DEFAULTS } from "./dry.js";
+import { isBias } from "./logit-bias.js";
 import { type NumberRule, obeys, wanted } from "./number-rule.js";
 
 /** An option that decides what is sampled. The command line, the library and /set all read it here. */

@@ -1,10 +1,22 @@
 import type { Encoder } from "../encoder/encoder.js";
 import type { Hparams } from "../model/hparams.js";
 import { UserError } from "../system/errors.js";
-import { fitPrompt } from "./continuation.js";
 
 /** What reading a prompt needs of an encoder. */
 export type PromptEncoder = Pick<Encoder, "encode" | "startOfText" | "special">;
+
+/** What is read again when the context is full: half a context, the pinned tokens and the newest of the rest. */
+export function pinnedAndNewest(pinned: readonly number[], ids: readonly number[], n_ctx: number): number[] {
+  return [...pinned, ...ids.slice(-Math.max(1, Math.floor(n_ctx / 2) - pinned.length))];
+}
+
+/**
+ * The part of a prompt that is read: all of it or, if it is longer than the context, half a context.
+ * @param pinned how many of its first tokens are always read; less than half a context
+ */
+export function fitPrompt(ids: readonly number[], n_ctx: number, pinned = 0): readonly number[] {
+  return ids.length <= n_ctx ? ids : pinnedAndNewest(ids.slice(0, pinned), ids, n_ctx);
+}
 
 /**
  * A text's tokens as a prompt: after those that begin the model's texts.

@@ -1,4 +1,4 @@
-import { isBias } from "../sampling/draw.js";
+import { isBias } from "../sampling/logit-bias.js";
 import { type NumberRule, obeys, wanted } from "../sampling/number-rule.js";
 import { SAMPLING_OPTIONS } from "../sampling/options.js";
 import { quote } from "../system/errors.js";

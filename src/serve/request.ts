@@ -1,7 +1,7 @@
 import type { Hparams } from "../model/hparams.js";
 import { randomSeed } from "../random.js";
 import type { ContinuationOptions } from "../sampling/continuation.js";
-import { faultOfBias } from "../sampling/draw.js";
+import { faultOfBias } from "../sampling/logit-bias.js";
 import { SAMPLING_OPTIONS } from "../sampling/options.js";
 import { type PromptEncoder, promptIds, textIds } from "../sampling/prompt.js";
 import { badField } from "./api-error.js";

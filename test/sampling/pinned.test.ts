@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Continuations, fitPrompt } from "../../dist/src/sampling/continuation.js";
-import { pinnedPrompt } from "../../dist/src/sampling/prompt.js";
+import { Continuations } from "../../dist/src/sampling/continuation.js";
+import { fitPrompt, pinnedPrompt } from "../../dist/src/sampling/prompt.js";
 
 const HPARAMS = { n_ctx: 8, n_vocab: 32, n_embd: 4, n_head: 1, n_layer: 1 };
 const decoding = { decoder: () => ({ push: () => "x", end: () => "" }) };

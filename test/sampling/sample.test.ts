@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { uniform } from "../../dist/src/random.js";
-import { fitPrompt } from "../../dist/src/sampling/continuation.js";
+import { fitPrompt } from "../../dist/src/sampling/prompt.js";
 import { inOrder, type SampleEvent, type SampleOptions, sample } from "../../dist/src/sampling/sample.js";
 import { StopMatcher } from "../../dist/src/sampling/stop.js";
 import { EOS, FakeEngine, HPARAMS, LETTERS } from "../support/fake-engine.js";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import type { EngineOptions } from "../../engines/create.js";
 import { expandPath } from "../../models/store.js";
-import { faultOfBias, isBias } from "../../sampling/draw.js";
+import { faultOfBias, isBias } from "../../sampling/logit-bias.js";
 import {
   BEAM_NAMES,
   BEAM_OPTIONS,
