@@ -1,8 +1,8 @@
 import type { EngineOptions } from "../engines/create.js";
 import type { Engine, LogitsWanted, Sequence, Step } from "../model/engine.js";
 import type { Hparams } from "../model/hparams.js";
+import { findModelFolder, missingModel } from "../models/find.js";
 import * as load from "../models/folder.js";
-import { findModelFolder, missingModel } from "../models/store.js";
 
 /** Text <-> ids, in the model's own vocabulary. */
 export interface Encoder {

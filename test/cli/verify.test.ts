@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { modelsDirs, findModelFolder as storedFolder } from "../../dist/src/models/store.js";
+import { findModelFolder as storedFolder } from "../../dist/src/models/find.js";
+import { modelsDirs } from "../../dist/src/models/store.js";
 import type { Check } from "../../dist/src/verify/check.js";
 import {
   assertDone,

@@ -7,9 +7,9 @@ import type { DownloadEvent } from "../../dist/src/download/download.js";
 import { type Fetched, type FetchOptions, fetchModel } from "../../dist/src/download/fetch.js";
 import { cachedSnapshot } from "../../dist/src/download/hub-cache.js";
 import { neededFiles } from "../../dist/src/download/hub-files.js";
+import { findModelFolder, findStored, missingModel } from "../../dist/src/models/find.js";
 import { loadFolder } from "../../dist/src/models/folder.js";
 import { parseHubName, readHubRecord } from "../../dist/src/models/hub-name.js";
-import { findModelFolder, findStored, missingModel } from "../../dist/src/models/store.js";
 import { UserError } from "../../dist/src/system/errors.js";
 import { FileServer } from "../support/file-server.js";
 import {

@@ -1,9 +1,10 @@
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { convert } from "../../models/convert.js";
-import { expandPath, findModelFolder, isPath } from "../../models/store.js";
+import { findModelFolder } from "../../models/find.js";
 import { UsageError } from "../../system/errors.js";
 import { elsewhereIfReadOnly } from "../../system/files.js";
+import { expandPath, isPath } from "../../system/paths.js";
 import { addModelsDir } from "../options/engine.js";
 import { oneOf } from "../options/parse.js";
 import { showBytes, withBar } from "../terminal/progress.js";

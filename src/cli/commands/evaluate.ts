@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { type Command, Option } from "commander";
 import { type LoadedModel, loadFolder } from "../../models/folder.js";
-import { expandPath } from "../../models/store.js";
 import { lastWordOf, scoreLastWord } from "../../sampling/evaluate.js";
 import { logProbabilityPieces } from "../../sampling/score.js";
 import { countWikitextWords, countWords, detokenizeWikitext } from "../../sampling/wikitext.js";
 import { EXIT, UsageError, UserError } from "../../system/errors.js";
 import { expNegative } from "../../system/exact-math.js";
 import { isObject, parseJson } from "../../system/json.js";
+import { expandPath } from "../../system/paths.js";
 import { addEngineOptions, addModelsDir, MODEL_NAME } from "../options/engine.js";
 import { formatOption, oneOf, wholeNumber } from "../options/parse.js";
 import { addRunModel } from "../options/run-name.js";

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type Encoder, loadEncoder, openAiVocabulary } from "../../encoder/encoder.js";
 import { canonicalName } from "../../models/catalog.js";
-import { findModelFolder } from "../../models/store.js";
+import { findModelFolder } from "../../models/find.js";
 import { textIds } from "../../sampling/prompt.js";
 import { UsageError } from "../../system/errors.js";
 import { addModelsDir } from "../options/engine.js";

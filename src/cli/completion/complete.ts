@@ -56,7 +56,7 @@ async function models(words: readonly string[]): Promise<string[]> {
 
 /** Runs are folders with a model in the checkpoint folder. */
 async function runs(words: readonly string[]): Promise<string[]> {
-  const { expandPath } = await import("../../models/store.js");
+  const { expandPath } = await import("../../system/paths.js");
   const folder = expandPath(typedValue(words, "--checkpoint_dir") ?? "checkpoint");
   if (!existsSync(folder)) return [];
   return printable(readdirSync(folder)).filter((name) => existsSync(join(folder, name, "hparams.json")));
@@ -77,7 +77,7 @@ async function completeValue(
   const offers = names.filter((text) => text.startsWith(typed)).map((text) => ({ text }));
   // A model can be named by its folder's path.
   const isName = values.models || values.runs;
-  const isFolder = isName && (offers.length === 0 || (await import("../../models/store.js")).isPath(typed));
+  const isFolder = isName && (offers.length === 0 || (await import("../../system/paths.js")).isPath(typed));
   return { offers, prefix, paths: values.paths ?? (isFolder ? "folders" : undefined) };
 }
 

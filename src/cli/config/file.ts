@@ -1,9 +1,8 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
-import envPaths from "env-paths";
 import type { LineCounter, Node, YAMLMap } from "yaml";
 import { messageOf, quote, UsageError } from "../../system/errors.js";
 import { readSmallFile } from "../../system/files.js";
+import { userPath } from "../../system/paths.js";
 import { decodeText } from "../../system/text-encoding.js";
 
 /** A value for an option from outside the command line. */
@@ -43,7 +42,7 @@ const MAX_BYTES = 1_000_000;
 
 /** The user's own file, such as ~/.config/gpt2/config.yaml. */
 export function userConfigPath(): string {
-  return join(envPaths("gpt2", { suffix: "" }).config, "config.yaml");
+  return userPath("config", "config.yaml");
 }
 
 /**

@@ -1,5 +1,5 @@
-import { expandPath } from "../../models/store.js";
 import { countOf, quote, UsageError, UserError } from "../../system/errors.js";
+import { expandPath } from "../../system/paths.js";
 import { likelier, tokenLine } from "../samples/token-line.js";
 import { readTextFile, withoutLastNewline, withUnixLines } from "../terminal/input.js";
 import { note, tell } from "../terminal/output.js";

@@ -9,12 +9,12 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
-import envPaths from "env-paths";
+import { basename, dirname } from "node:path";
 import { messageOf, UserError } from "../../system/errors.js";
 import { fileError, makeFolder } from "../../system/files.js";
 import { tryJson } from "../../system/json.js";
 import { tryLock } from "../../system/lock.js";
+import { userPath } from "../../system/paths.js";
 
 /** The most lines kept. */
 const KEPT = 1000;
@@ -27,7 +27,7 @@ const PAUSE_MS = 10;
 
 /** Where the history is kept: in the user's data folder, such as ~/.local/share/gpt2/history. */
 export function historyPath(): string {
-  return join(envPaths("gpt2", { suffix: "" }).data, "history");
+  return userPath("data", "history");
 }
 
 /**

@@ -1,11 +1,10 @@
 import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import envPaths from "env-paths";
-import { expandPath, isPath } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { listFolder, makeFolder, readSmallFileIfThere, replaceFile } from "../../system/files.js";
 import { isObject, isSize, tryJson } from "../../system/json.js";
 import { type Lock, lockFolder } from "../../system/lock.js";
+import { expandPath, isPath, userPath } from "../../system/paths.js";
 import type { SampleRecord } from "../samples/sink.js";
 
 /** A step of a session: a text, and what the model wrote after it. */
@@ -37,7 +36,7 @@ export function sessionPath(typed: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: names must not have them
   if (typed === "" || /[\0-\x1f:]/.test(typed))
     throw new UsageError(`--session must be a name or a file's path, not ${JSON.stringify(typed)}`);
-  return join(envPaths("gpt2", { suffix: "" }).data, "sessions", `${typed}.json`);
+  return userPath("data", "sessions", `${typed}.json`);
 }
 
 /** A session's file, locked against other processes until it is closed. */

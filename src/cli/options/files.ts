@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { expandPath } from "../../models/store.js";
 import { MAX_COUNT } from "../../sampling/options.js";
 import { numberSamples } from "../../sampling/sample-numbers.js";
 import { UsageError } from "../../system/errors.js";
+import { expandPath } from "../../system/paths.js";
 import { checkOutFile } from "../samples/out-file.js";
 import type { RunPrompts } from "../samples/prompts.js";
 import { openResumed } from "../samples/resumed-file.js";

@@ -1,8 +1,9 @@
 import { existsSync, readdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
-import { expandPath, isModelFolder } from "../../models/store.js";
+import { isModelFolder } from "../../models/store.js";
 import { UsageError, UserError } from "../../system/errors.js";
+import { expandPath } from "../../system/paths.js";
 
 export const CHECKPOINT_DIR = "checkpoint";
 export const RUN_NAME = "run1";

@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import type { EngineOptions } from "../../engines/create.js";
-import { expandPath } from "../../models/store.js";
 import { faultOfBias, isBias } from "../../sampling/logit-bias.js";
 import {
   BEAM_NAMES,
@@ -14,6 +13,7 @@ import {
 } from "../../sampling/options.js";
 import { UsageError, UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
+import { expandPath } from "../../system/paths.js";
 import { silenceNotes } from "../terminal/output.js";
 import { COLOR_WORDS, type ColorWhen } from "../terminal/paint.js";
 import { addEngineOptions, addModelsDir, MODEL_NAME } from "./engine.js";

@@ -1,7 +1,8 @@
 import { canonicalName } from "../../models/catalog.js";
+import { findModelFolder, missingModel } from "../../models/find.js";
 import type { LoadedModel } from "../../models/folder.js";
 import { hubNameNotPath } from "../../models/hub-name.js";
-import { findModelFolder, isPath, missingModel } from "../../models/store.js";
+import { isPath } from "../../system/paths.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { tell } from "../terminal/output.js";
 

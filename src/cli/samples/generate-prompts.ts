@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { expandPath } from "../../models/store.js";
 import { DRAWING, faultOfBeams, searchesBeams } from "../../sampling/beam-faults.js";
 import {
   BEAM_NAMES,
@@ -10,6 +9,7 @@ import {
 } from "../../sampling/options.js";
 import { type Numbering, numberSamples } from "../../sampling/sample-numbers.js";
 import { UsageError } from "../../system/errors.js";
+import { expandPath } from "../../system/paths.js";
 import { parseSetting } from "../config/apply.js";
 import { displaces } from "../config/rules.js";
 import { type FileOptions, openSink } from "../options/files.js";

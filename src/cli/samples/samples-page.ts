@@ -1,9 +1,9 @@
 import { basename, resolve } from "node:path";
-import { expandPath } from "../../models/store.js";
 import { MAX_REPORTED, type ReportedText, textReport } from "../../report/text-report.js";
 import { searchesBeams } from "../../sampling/beam-faults.js";
 import type { DrawnToken } from "../../sampling/logprobs.js";
 import { UsageError } from "../../system/errors.js";
+import { expandPath } from "../../system/paths.js";
 import type { FileOptions } from "../options/files.js";
 import type { GeneratingOptions } from "../options/sampling.js";
 import { writeOutFile } from "./out-file.js";

@@ -3,14 +3,14 @@
  * small model's token is computed before work even reaches the GPU.
  */
 import { availableParallelism, cpus } from "node:os";
-import { dirname, join } from "node:path";
-import envPaths from "env-paths";
+import { dirname } from "node:path";
 import type { Engine } from "../../model/engine.js";
 import { architectureOf, type Hparams } from "../../model/hparams.js";
 import { debug } from "../../system/debug.js";
 import { messageOf } from "../../system/errors.js";
 import { makeFolder, readSmallFile, replaceFile } from "../../system/files.js";
 import { isObject, parseJson } from "../../system/json.js";
+import { userPath } from "../../system/paths.js";
 
 /** Tokens per second that each decodes for a single text. */
 export interface Trial {
@@ -32,7 +32,7 @@ export interface TrialSubject {
 }
 
 /** The file that keeps measurements; without it, they are repeated. */
-export const trialsFile = (): string => join(envPaths("gpt2", { suffix: "" }).cache, "gpu-trials.json");
+export const trialsFile = (): string => userPath("cache", "gpu-trials.json");
 const LARGEST_FILE = 2 ** 20;
 /** The most measurements kept, the newest ones. */
 const KEPT = 100;

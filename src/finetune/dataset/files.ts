@@ -1,9 +1,9 @@
 import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
-import { expandPath } from "../../models/store.js";
 import { UserError } from "../../system/errors.js";
 import { fileError } from "../../system/files.js";
+import { expandPath } from "../../system/paths.js";
 
 /** A file of a dataset. */
 export interface DataFile {

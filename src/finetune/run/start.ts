@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { basename, join, resolve } from "node:path";
 import type { Hparams } from "../../model/hparams.js";
-import { expandPath, isModelFolder } from "../../models/store.js";
+import { isModelFolder } from "../../models/store.js";
 import { option, UsageError, UserError } from "../../system/errors.js";
 import { refuseLinkedFolder } from "../../system/files.js";
+import { expandPath } from "../../system/paths.js";
 import type { Corpus } from "../dataset/corpus.js";
 import type { FinetuneEvents, Training } from "../training.js";
 import { type BaseModel, folderBase } from "./base.js";
