@@ -10,8 +10,10 @@ import {
 } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { suite, test } from "node:test";
+import { describe, suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { uniform } from "../../dist/src/random.js";
+import { BEAM_OPTIONS, SAMPLING_OPTIONS, type SamplingOption } from "../../dist/src/sampling/options.js";
 import {
   assertDone,
   assertFails,
@@ -19,6 +21,7 @@ import {
   micro,
   NO_SHELL,
   type Outcome,
+  parseLines,
   startGpt2,
   TEMPORARY,
 } from "../support/spawn.js";
@@ -151,5 +154,104 @@ suite("--resume", { concurrency: 2 }, () => {
     assertDone(await resume(cwd));
     assert.equal(read(cwd, "x.jsonl"), ALL);
     rmSync(cwd, { recursive: true });
+  });
+});
+
+/** Whether a model's text depends on an option: each such one must be here, as it is typed, with what it needs. */
+const isDeciding = ([, { keepsText }]: [string, SamplingOption]): boolean => !keepsText;
+const WAYS: Readonly<Record<string, readonly string[]>> = {
+  length: ["9"],
+  temperature: ["0.7"],
+  top_k: ["5"],
+  top_p: ["0.6"],
+  min_p: ["0.1"],
+  repetition_penalty: ["1.6"],
+  presence_penalty: ["1.5"],
+  frequency_penalty: ["1.2"],
+  penalty_window: ["3", "--repetition_penalty", "1.6"],
+  dry_multiplier: ["2"],
+  dry_base: ["3", "--dry_multiplier", "2"],
+  dry_allowed_length: ["1", "--dry_multiplier", "2"],
+  dry_breaker: ["e", "--dry_breaker", "a", "--dry_multiplier", "2"],
+  no_repeat_ngram_size: ["1"],
+  typical_p: ["0.4"],
+  mirostat_tau: ["3"],
+  bad_words: ["bad words.txt"],
+  logit_bias: ["5=4", "--logit_bias", "6=-inf"],
+  stop: ["e", "--stop", "\\n"],
+  ignore_eos: [],
+  special: ["off"],
+  show_special: [],
+  num_beams: ["3", "--num_return", "3"],
+  length_penalty: ["2", "--num_beams", "3", "--num_return", "3"],
+};
+
+describe("--resume with every option that decides a text", { concurrency: 2 }, () => {
+  const random = (
+    (t) => (below: number) =>
+      Math.floor(below * uniform(17, 2, t++))
+  )(0);
+  /** A folder with the words that are not to be written. */
+  function place(): string {
+    const cwd = fresh();
+    writeFileSync(join(cwd, "bad words.txt"), "e\na\n");
+    return cwd;
+  }
+  const LENGTH = ["--length", "12"];
+  const isSearch = (args: readonly string[]): boolean => args.includes("--num_beams");
+  const drawn = (args: readonly string[]): string[] =>
+    isSearch(args) ? [] : ["--seed", "5", "--nsamples", "3"];
+
+  test("none is missing", () => {
+    const names = Object.entries<SamplingOption>({ ...SAMPLING_OPTIONS, ...BEAM_OPTIONS })
+      .filter(isDeciding)
+      .map(([name]) => name);
+    assert.deepEqual(Object.keys(WAYS).sort(), names.sort());
+  });
+
+  for (const [name, [value, ...others]] of Object.entries(WAYS)) {
+    test(`--${name}: cut anywhere, it goes on to the same bytes; another value is refused`, async () => {
+      const cwd = place();
+      const way = [`--${name}`, ...(value === undefined ? [] : [value]), ...others];
+      const generate = (...options: readonly string[]): Promise<Outcome> =>
+        gpt2(["generate", "the the the king", ...micro(...options, "--resume", "x.jsonl")], { cwd });
+      const args = [...way, ...drawn(way), ...(name === "length" ? [] : LENGTH)];
+      assertDone(await generate(...args));
+      const whole = readFileSync(join(cwd, "x.jsonl"));
+      assert.equal(parseLines(whole.toString()).length, 3);
+      writeFileSync(join(cwd, "x.jsonl"), whole.subarray(0, 1 + random(whole.length - 1)));
+      assertDone(await generate(...args));
+      assert.deepEqual(readFileSync(join(cwd, "x.jsonl")), whole);
+      // Without the option: a search that is none is refused as such.
+      const [code, said] = name === "num_beams" ? [2, "num_return goes with"] : [1, `${name} was `];
+      const without = [...others, ...drawn(others), ...(name === "length" ? [] : LENGTH)];
+      assertFails(await generate(...without, "--quiet"), code as number, new RegExp(said as string));
+      assert.deepEqual(readFileSync(join(cwd, "x.jsonl")), whole);
+    });
+  }
+
+  test("--prompts with a line for each of them", async () => {
+    const cwd = place();
+    const lines = Object.entries(WAYS).map(([name, [value, ...others]]) => {
+      const own: Record<string, unknown> = { [name]: value ?? true };
+      for (let i = 0; i < others.length; i += 2) {
+        const [key, added] = [others[i].slice(2), others[i + 1]];
+        own[key] = key in own ? [own[key], added] : added;
+      }
+      return { prompt: "the the the king", ...own };
+    });
+    writeFileSync(join(cwd, "lines.jsonl"), lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+    const args = ["generate", "--prompts", "lines.jsonl", "--length", "12", "--seed", "5", "--nsamples", "2"];
+    const out = [...args, ...micro("--batch_size", "5", "--resume", "x.jsonl")];
+    const whole = await gpt2([...args, ...micro("--format", "jsonl")], { cwd });
+    assertDone(whole);
+    for (let cut = 0; cut < 6; cut++) {
+      writeFileSync(
+        join(cwd, "x.jsonl"),
+        whole.bytes.subarray(0, cut === 0 ? 0 : random(whole.bytes.length)),
+      );
+      assertDone(await gpt2(out, { cwd }));
+      assert.equal(read(cwd, "x.jsonl"), whole.stdout);
+    }
   });
 });
