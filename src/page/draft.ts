@@ -7,6 +7,7 @@ export interface Token extends Piece {
   readonly start: number;
 }
 
+/** A text, and the model's tokens in it. */
 export interface Draft {
   readonly text: string;
   /** In order, without overlaps. What lies between them was written by hand. */

@@ -4,6 +4,7 @@
 const ONE_STEP = 1000;
 const MOST = 200;
 
+/** The states of the page, oldest first, and the one that is shown. */
 export class History<State> {
   private past: State[];
   private future: State[] = [];

@@ -2,6 +2,7 @@
 import { byId } from "./dom.js";
 import { readSettings, SETTING_NAMES, type Settings } from "./settings.js";
 
+/** What a link holds. */
 export interface Linked {
   readonly prompt: string;
   readonly settings: Settings;
@@ -9,6 +10,7 @@ export interface Linked {
   readonly model: string;
 }
 
+/** The fragment of a link, `#` included. */
 export function toFragment({ prompt, settings, model }: Linked): string {
   const words = new URLSearchParams({ prompt, seed: String(settings.seed) });
   for (const name of SETTING_NAMES) words.set(name, String(settings[name]));

@@ -20,6 +20,7 @@ export interface Candidate {
   readonly length?: number;
 }
 
+/** A state of the page: the text, how it came about, and what there is to choose from. */
 export interface Step {
   readonly draft: Draft;
   /** Undefined if the end was written by hand. */

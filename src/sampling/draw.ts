@@ -31,6 +31,7 @@ export const NOT_NUMBERS =
 
 export const NONE_LEFT = "logit_bias, bad_words and no_repeat_ngram_size leave the model no token to write";
 
+/** Draws tokens under one set of options. */
 export interface Draw {
   /**
    * Draws a token id from logits [n_vocab], which it leaves as they are, with a uniform random number in [0, 1).

@@ -12,6 +12,7 @@ export interface PromptEntry {
   readonly own: readonly OwnOption[];
 }
 
+/** An option that a line sets for its own prompt. */
 export interface OwnOption {
   readonly name: string;
   readonly texts: readonly string[];
