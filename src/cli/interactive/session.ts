@@ -15,18 +15,8 @@ export const PROMPT = "Model prompt >>> ";
 const CLOSING = `${"=".repeat(80)}\n`;
 
 /** What answering a prompt needs besides the options. */
-export interface Question {
-  readonly model: LoadedModel;
+export interface Question extends Omit<Run, "layout" | "done" | "page"> {
   readonly output: Output;
-  readonly seed: number;
-  readonly prompt: string;
-  /** Kept before the prompt, even when the context is full. */
-  readonly pin?: string;
-  /** The conversation that the prompt continues. */
-  readonly turns?: Turns;
-  readonly signal: AbortSignal;
-  readonly onSample?: Run["onSample"];
-  readonly explain?: number;
 }
 
 /** Why the model cannot read the prompt; undefined if it can. A vocabulary of characters may lack one. */

@@ -1,19 +1,12 @@
 import { createReadStream } from "node:fs";
 import { isObject, isSize, tryJson } from "../../system/json.js";
+import type { SampleRecord } from "./sink.js";
 
 /** How every line of jsonl begins that the program writes. */
 const BEGINNING = Buffer.from('{"sample":');
 
-/** A sample in a jsonl file. */
-export interface SampleLine {
-  /** Counts from 1. */
-  readonly sample: number;
-  /** The prompt's number in its file; undefined for a single prompt. */
-  readonly prompt_number?: number;
-  /** Undefined for a beam search, which draws nothing. */
-  readonly seed?: number;
-  readonly prompt: string;
-}
+/** What tells samples in a jsonl file apart. */
+export type SampleLine = Pick<SampleRecord, "sample" | "prompt_number" | "seed" | "prompt">;
 
 /**
  * A line of a file of samples, and its bytes [start, end), newline included.
