@@ -93,11 +93,10 @@ function nextFloat(sum: v128, r: v128, term: usize): v128 {
   return f32x4.add(f32x4.mul(sum, r), constant(FLOAT_TERMS + term));
 }
 
-/** e^x in float32, four at a time, as expFloat() of src/system/exact-math.ts. */
+/** 2^y in float32, four at a time, as exp2Float() of src/system/exact-math.ts. */
 // @ts-ignore: decorator
 @inline
-export function expFloat(x: v128): v128 {
-  const y = f32x4.mul(x, constant(FLOAT_LOG2E));
+export function exp2(y: v128): v128 {
   const shifted = f32x4.add(y, constant(FLOAT_WHOLE));
   const f = f32x4.sub(y, f32x4.sub(shifted, constant(FLOAT_WHOLE)));
   let sum = nextFloat(constant(FLOAT_TERMS), f, 1);
@@ -106,5 +105,12 @@ export function expFloat(x: v128): v128 {
   sum = nextFloat(sum, f, 4);
   sum = nextFloat(sum, f, 5);
   const power = i32x4.shl(i32x4.add(shifted, i32x4.splat(127)), 23);
-  return v128.andnot(f32x4.mul(sum, power), f32x4.lt(x, constant(FLOAT_LOWEST)));
+  return v128.andnot(f32x4.mul(sum, power), f32x4.lt(y, constant(FLOAT_LOWEST)));
+}
+
+/** log2(e) in float32. */
+// @ts-ignore: decorator
+@inline
+export function log2e(): f32 {
+  return load<f32>(CONSTANTS + 16 * FLOAT_LOG2E);
 }

@@ -3,7 +3,7 @@
  * each function is explained. Every operation is rounded by itself and every sum has one order: the bits are those of
  * src/sampling/kernels/plain.ts.
  */
-import { exp, expFloat, whole } from "./exp";
+import { exp, exp2, log2e, whole } from "./exp";
 import { PAD, constantsEnd } from "./memory";
 
 export { CONSTANTS } from "./memory";
@@ -16,6 +16,7 @@ export let exponents: usize = 0; // float64
 export let ids: usize = 0; // uint32
 export let places: usize = 0; // uint32
 export let bins: usize = 0; // float64 [n_bins]
+export let kept: usize = 0; // float64
 let heap: usize = 0; // float64
 
 /** The sum of the weights, in order. */
@@ -24,6 +25,17 @@ export let total: f64 = 0;
 export let moment: f64 = 0;
 /** The least exponent whose weight is above 0. */
 export let lowest: f64 = 0;
+/** After sumOfRest(): the sum, the sum of each times its exponent, and the most that they may be wrong by. */
+export let rest: f64 = 0;
+export let error: f64 = 0;
+export let restMoment: f64 = 0;
+export let momentError: f64 = 0;
+
+/** Where values are read, as Source of src/sampling/kernels/kernels.ts. */
+namespace Source {
+  export const LOGITS: i32 = 0;
+  export const ADJUSTED: i32 = 1;
+}
 
 function room(from: usize, length: usize): usize {
   return (from + length + 15) & ~15;
@@ -36,7 +48,8 @@ export function reserve(n_vocab: i32, n_bins: i32): void {
   adjusted = room(logits, length << 2);
   weights = room(adjusted, length << 3);
   exponents = room(weights, length << 3);
-  heap = room(exponents, length << 3);
+  kept = room(exponents, length << 3);
+  heap = room(kept, length << 3);
   ids = room(heap, length << 3);
   places = room(ids, length << 2);
   bins = room(places, length << 2);
@@ -59,8 +72,13 @@ function pad<T>(x: usize, n: i32, value: T): void {
   for (let i = 0; i < <i32>PAD; i++) store<T>(at<T>(x, n + i), value);
 }
 
-export function argmax(isAdjusted: bool, n: i32): i32 {
-  return isAdjusted ? argmaxOf<f64>(adjusted, n) : argmaxOf<f32>(logits, n);
+/** The float64 values of a source that is not LOGITS. */
+function wide(source: i32): usize {
+  return source == Source.ADJUSTED ? adjusted : kept;
+}
+
+export function argmax(source: i32, n: i32): i32 {
+  return source == Source.LOGITS ? argmaxOf<f32>(logits, n) : argmaxOf<f64>(wide(source), n);
 }
 
 function argmaxOf<T>(x: usize, n: i32): i32 {
@@ -105,8 +123,10 @@ export function keepAll(n: i32): void {
   }
 }
 
-export function keepLargest(isAdjusted: bool, n: i32, k: i32): i32 {
-  return isAdjusted ? keepLargestOf<f64>(adjusted, n, k) : keepLargestOf<f32>(logits, n, k);
+export function keepLargest(source: i32, n: i32, k: i32): i32 {
+  return source == Source.LOGITS
+    ? keepLargestOf<f32>(logits, n, k)
+    : keepLargestOf<f64>(wide(source), n, k);
 }
 
 /** Lets the value at a place of the heap of k, the least of them first, sink to where it belongs. */
@@ -155,27 +175,53 @@ function keepLargestOf<T>(x: usize, n: i32, k: i32): i32 {
       least = <T>load<f64>(heap);
     }
   }
-  let kept = 0;
+  let count = 0;
   for (let i = 0; i < found; i++) {
     const place = load<u32>(at<u32>(places, i));
     const value = load<T>(at<T>(x, place));
-    if (value < least) continue;
-    store<u32>(at<u32>(ids, kept), place);
-    store<f64>(at<f64>(adjusted, kept), <f64>value);
-    kept++;
+    if (value >= least) keep(count++, place, <f64>value);
   }
-  return kept;
+  return count;
+}
+
+// @ts-ignore: decorator
+@inline
+function keep(count: i32, id: i32, value: f64): void {
+  store<u32>(at<u32>(ids, count), id);
+  store<f64>(at<f64>(kept, count), value);
+}
+
+export function keepAbove(source: i32, n: i32, bound: f64): i32 {
+  return source == Source.LOGITS
+    ? keepAboveOf<f32>(logits, n, <f32>bound)
+    : keepAboveOf<f64>(wide(source), n, bound);
+}
+
+function keepAboveOf<T>(x: usize, n: i32, bound: T): i32 {
+  pad<T>(x, n, <T>-Infinity);
+  const lanes = <i32>(16 / sizeof<T>());
+  const least = v128.splat<T>(bound);
+  let count = 0;
+  for (let i = 0; i < n; i += lanes) {
+    if (!v128.any_true(v128.ge<T>(v128.load(at<T>(x, i)), least))) continue;
+    const end = min(i + lanes, n);
+    for (let j = i; j < end; j++) {
+      const value = load<T>(at<T>(x, j));
+      if (value >= bound) keep(count++, j, <f64>value);
+    }
+  }
+  return count;
 }
 
 export function weigh(
-  isAdjusted: bool,
+  source: i32,
   count: i32,
   max: f64,
   temperature: f64,
   isMeasured: bool,
 ): void {
-  if (isAdjusted) weighAll<f64>(adjusted, count, max, temperature, isMeasured);
-  else weighAll<f32>(logits, count, max, temperature, isMeasured);
+  if (source == Source.LOGITS) weighAll<f32>(logits, count, max, temperature, isMeasured);
+  else weighAll<f64>(wide(source), count, max, temperature, isMeasured);
 }
 
 // @ts-ignore: decorator
@@ -286,20 +332,29 @@ export function findBin(count: i32, bin: i32, scale: f64): i32 {
   return found;
 }
 
+export function countNear(count: i32, limit: f64): i32 {
+  const bound = f64x2.splat(limit);
+  pad<f64>(exponents, count, Infinity);
+  let both = i64x2.splat(0);
+  for (let i = 0; i < count; i += 2)
+    both = i64x2.sub(both, f64x2.le(v128.load(at<f64>(exponents, i)), bound)); // true is -1
+  return <i32>(i64x2.extract_lane(both, 0) + i64x2.extract_lane(both, 1));
+}
+
 export function keepNear(count: i32, limit: f64): i32 {
   const bound = f64x2.splat(limit);
-  let kept = 0;
+  let near = 0;
   let sum: f64 = 0;
   for (let i = 0; i < count; i += 2) {
     const mask = i64x2.bitmask(f64x2.le(v128.load(at<f64>(exponents, i)), bound));
     if (mask == 0) continue;
     for (let j = i; j < min(i + 2, count); j++) {
       if (!((mask >> (j - i)) & 1) || load<f64>(at<f64>(weights, j)) == 0) continue;
-      sum += move(j, kept++);
+      sum += move(j, near++);
     }
   }
   total = sum;
-  return kept;
+  return near;
 }
 
 export function walk(count: i32, target: f64): i32 {
@@ -311,28 +366,143 @@ export function walk(count: i32, target: f64): i32 {
   return count;
 }
 
+/** (value - most) * factor of four values of an array, in float32. */
 // @ts-ignore: decorator
 @inline
-function expAt(place: usize, most: v128): v128 {
-  return expFloat(f32x4.sub(v128.load(place), most));
+function exponentsAt<T>(place: usize, most: v128, factor: v128): v128 {
+  if (sizeof<T>() == 4) return f32x4.mul(f32x4.sub(v128.load(place), most), factor);
+  const first = f32x4.demote_f64x2_zero(f64x2.sub(v128.load(place), most));
+  const second = f32x4.demote_f64x2_zero(f64x2.sub(v128.load(place, 16), most));
+  return f32x4.mul(v128.shuffle<f32>(first, second, 0, 1, 4, 5), factor);
 }
 
-export function sumOfExp(n: i32, max: f32): f64 {
-  pad<f32>(logits, n, -Infinity);
-  const most = f32x4.splat(max);
+// @ts-ignore: decorator
+@inline
+function expAt<T>(place: usize, most: v128, factor: v128): v128 {
+  return exp2(exponentsAt<T>(place, most, factor));
+}
+
+/** The sum of 2^((value - most) * factor) over the values from i to `end`, in sixteens. */
+// @ts-ignore: decorator
+@inline
+function sumFrom<T>(x: usize, i: i32, end: i32, most: v128, factor: v128): f64 {
   let low = f64x2.splat(0);
   let high = f64x2.splat(0);
-  const end = at<f32>(logits, n);
-  for (let from = logits; from < end; from += 64) {
+  const last = at<T>(x, end);
+  for (let from = at<T>(x, i); from < last; from += 16 * sizeof<T>()) {
     const sum = f32x4.add(
-      f32x4.add(expAt(from, most), expAt(from + 16, most)),
-      f32x4.add(expAt(from + 32, most), expAt(from + 48, most)),
+      f32x4.add(expAt<T>(from, most, factor), expAt<T>(from + 4 * sizeof<T>(), most, factor)),
+      f32x4.add(
+        expAt<T>(from + 8 * sizeof<T>(), most, factor),
+        expAt<T>(from + 12 * sizeof<T>(), most, factor),
+      ),
     );
     low = f64x2.add(low, f64x2.promote_low_f32x4(sum));
     high = f64x2.add(high, f64x2.promote_low_f32x4(v128.shuffle<f32>(sum, sum, 2, 3, 2, 3)));
   }
   const both = f64x2.add(low, high);
   return f64x2.extract_lane(both, 0) + f64x2.extract_lane(both, 1);
+}
+
+/**
+ * Each e^x is right to (2.6 + 1.62 |x|) 2^-23 of itself: x is rounded three times and its factor has an error; then there
+ * are the polynomial's roundings and those of adding four. From x = -16 on that is below 29 2^-23; below, all n of them
+ * are wrong by less than n e^-16 144 2^-23 together. The roundings of exact sums, n 2^-53 each, find room in the rest.
+ */
+function errorOf(sum: f64, n: i32): f64 {
+  return sum * (30.0 / 8388608.0) + <f64>n * 2e-12;
+}
+
+// @ts-ignore: decorator
+@inline
+function factorOf(temperature: f64): v128 {
+  return f32x4.splat(<f32>(<f64>log2e() / temperature));
+}
+
+export function sumOfExp(n: i32, max: f32): f64 {
+  pad<f32>(logits, n, -Infinity);
+  return sumFrom<f32>(logits, 0, n, f32x4.splat(max), factorOf(1));
+}
+
+export function sumOfRest(source: i32, n: i32, max: f64, temperature: f64, bound: f64): void {
+  if (source == Source.LOGITS) restOf<f32>(logits, n, max, temperature, bound);
+  else restOf<f64>(wide(source), n, max, temperature, bound);
+}
+
+/** Ones for those of four values that are below the bound. */
+// @ts-ignore: decorator
+@inline
+function isBelow<T>(place: usize, bound: v128): v128 {
+  const first = v128.lt<T>(v128.load(place), bound);
+  if (sizeof<T>() == 4) return first;
+  return v128.shuffle<i32>(first, v128.lt<T>(v128.load(place, 16), bound), 0, 2, 4, 6);
+}
+
+function restOf<T>(x: usize, n: i32, max: f64, temperature: f64, bound: f64): void {
+  pad<T>(x, n, <T>-Infinity);
+  const most = v128.splat<T>(<T>max);
+  const least = v128.splat<T>(<T>bound);
+  const factor = factorOf(temperature);
+  const lowest = f32x4.splat(-126); // where 2^y is 0, and y may be -Infinity
+  let sum = f64x2.splat(0);
+  let product = f64x2.splat(0);
+  for (let i = 0; i < n; i += 8) {
+    const place = at<T>(x, i);
+    const next = at<T>(x, i + 4);
+    const y = exponentsAt<T>(place, most, factor);
+    const z = exponentsAt<T>(next, most, factor);
+    const e = v128.and(exp2(y), isBelow<T>(place, least));
+    const f = v128.and(exp2(z), isBelow<T>(next, least));
+    const both = f32x4.add(e, f);
+    const products = f32x4.add(
+      f32x4.mul(e, f32x4.pmax(lowest, y)),
+      f32x4.mul(f, f32x4.pmax(lowest, z)),
+    );
+    sum = f64x2.add(sum, f64x2.promote_low_f32x4(both));
+    sum = f64x2.add(sum, f64x2.promote_low_f32x4(v128.shuffle<f32>(both, both, 2, 3, 2, 3)));
+    product = f64x2.add(product, f64x2.promote_low_f32x4(products));
+    product = f64x2.add(product, f64x2.promote_low_f32x4(v128.shuffle<f32>(products, products, 2, 3, 2, 3)));
+  }
+  rest = f64x2.extract_lane(sum, 0) + f64x2.extract_lane(sum, 1);
+  error = errorOf(rest, n);
+  restMoment = (f64x2.extract_lane(product, 0) + f64x2.extract_lane(product, 1)) * 0.6931471805599453;
+  // As errorOf(), with x's own roundings and the product's.
+  momentError = restMoment * (-33.0 / 8388608.0) + <f64>n * 4e-11;
+}
+
+/** Values whose sum is kept together by drawRoughly(). */
+const BLOCK: i32 = 256;
+
+export function drawRoughly(source: i32, n: i32, max: f64, temperature: f64, u: f64): i32 {
+  return source == Source.LOGITS
+    ? drawOf<f32>(logits, n, max, temperature, u)
+    : drawOf<f64>(wide(source), n, max, temperature, u);
+}
+
+function drawOf<T>(x: usize, n: i32, max: f64, temperature: f64, u: f64): i32 {
+  pad<T>(x, n, <T>-Infinity);
+  const most = v128.splat<T>(<T>max);
+  const factor = factorOf(temperature);
+  let sum: f64 = 0;
+  for (let i = 0; i < n; i += BLOCK) {
+    sum += sumFrom<T>(x, i, min(i + BLOCK, n), most, factor);
+    store<f64>(at<f64>(weights, i / BLOCK), sum);
+  }
+  const target = u * sum;
+  const margin = 2 * errorOf(sum, n);
+  let block = 0;
+  while (block * BLOCK < n && !(load<f64>(at<f64>(weights, block)) > target)) block++;
+  sum = block == 0 ? 0 : load<f64>(at<f64>(weights, block - 1));
+  const end = min((block + 1) * BLOCK, n);
+  for (let i = block * BLOCK; i < end; i += 4) {
+    v128.store(exponents, expAt<T>(at<T>(x, i), most, factor));
+    for (let j = 0; j < 4; j++) {
+      const before = sum;
+      sum += <f64>load<f32>(at<f32>(exponents, j));
+      if (sum > target) return before <= target - margin && sum > target + margin ? i + j : -1;
+    }
+  }
+  return -1;
 }
 
 export function rankOf(n: i32, id: i32): i32 {

@@ -2,12 +2,13 @@
 
 import type { SomeLogits } from "../model/engine.js";
 import { UserError } from "../system/errors.js";
+import { log } from "../system/exact-math.js";
 import { type AdjustOptions, type DrawTokens, makeAdjust } from "./adjust.js";
+import { allOf, cut, heavyOf, type Known } from "./cut.js";
 import { kernelsFor } from "./kernels/create.js";
-import type { Kernels } from "./kernels/kernels.js";
+import { ADJUSTED, KEPT, LOGITS } from "./kernels/kernels.js";
 import { Mirostat } from "./mirostat.js";
 import type { Past } from "./penalties.js";
-import { keepTypical } from "./typical.js";
 
 /** What shapes the distribution that tokens are drawn from. */
 export interface DrawOptions extends AdjustOptions {
@@ -48,35 +49,16 @@ const NO_PAST: Past = { context: [], drawn: 0 };
 export function argmax(logits: Float32Array): number {
   const kernels = kernelsFor(logits.length);
   kernels.logits.set(logits);
-  return kernels.argmax(false, logits.length);
+  return kernels.argmax(LOGITS, logits.length);
 }
 
-/**
- * Keeps the nucleus: the heaviest tokens, as few as reach the part p of the total; of equals the smaller id comes first.
- * @returns how many
- */
-function keepTopP(kernels: Kernels, count: number, p: number): number {
-  const { weights, places } = kernels;
-  const wanted = p * kernels.total;
-  // Sorting 50,000 tokens takes ten times longer than all else, and the nucleus nearly always lies among
-  // the few heavy ones: try those first.
-  for (const cutoff of [1e-3, 1e-6, 0]) {
-    const found = kernels.findHeavy(count, cutoff);
-    const sorted = Float64Array.from(places.subarray(0, found), (i) => weights[i]).sort();
-    let reached = 0;
-    let size = 0;
-    while (size < found && reached < wanted) reached += sorted[found - ++size];
-    if (reached < wanted && cutoff > 0) continue;
-    const least = sorted[found - Math.max(size, 1)];
-    let kept = kernels.findHeavy(count, least);
-    for (let i = kept - 1; kept > Math.max(size, 1); i--) {
-      if (weights[places[i]] > least) continue;
-      places.copyWithin(i, i + 1, kept--); // it ties with the last, and its id is larger
-    }
-    kernels.keepPlaces(kept);
-    return kept;
-  }
-  return count;
+/** What cuts are first tried on, so that few tokens need exact weights: those of at least so much. */
+const FLOORS = [1e-4, 1e-6];
+
+/** A logit below which no token weighs `floor`, or a little less. */
+function boundOf(floor: number, max: number, temperature: number): number {
+  const depth = temperature * log(floor);
+  return max + depth - 1e-3 * temperature - 1e-6 * (Math.abs(max) - depth);
 }
 
 /**
@@ -99,40 +81,62 @@ export function makeDraw(
   const mirostat = mirostat_tau > 0 ? new Mirostat(mirostat_tau) : undefined;
   const k = top_k > 0 && top_k < n_vocab ? top_k : 0;
   const isTypical = typical_p < 1;
-  const isCut = isTypical || top_p < 1 || min_p > 0 || mirostat !== undefined;
+  /** Whether the sum of all weights decides what is cut. */
+  const isSummed = isTypical || top_p < 1 || mirostat !== undefined;
+  const isCut = isSummed || min_p > 0;
+  const cuts = { typical_p, top_p, min_p, mirostat };
 
   const draw = (given: Float32Array | SomeLogits, u: number, past = NO_PAST): number => {
     const [raw, some] = given instanceof Float32Array ? [given, undefined] : [given.logits, given.ids];
     const n = raw.length;
     const kernels = kernelsFor(n);
-    const { ids, weights } = kernels;
     kernels.logits.set(raw);
-    let best = kernels.argmax(false, n);
+    let best = kernels.argmax(LOGITS, n);
     if (best < 0) throw new UserError(NOT_NUMBERS);
     if (adjust) {
       kernels.widen(n);
       adjust(kernels.adjusted, past);
-      best = kernels.argmax(true, n);
+      best = kernels.argmax(ADJUSTED, n);
       if (best < 0) throw new UserError(NONE_LEFT);
     }
     if (temperature === 0) return some ? some[best] : best;
+    const source = adjust ? ADJUSTED : LOGITS;
     const max = adjust ? kernels.adjusted[best] : raw[best];
-    let count = n;
-    if (k > 0) count = kernels.keepLargest(adjust !== undefined, n, k);
-    else if (isCut) kernels.keepAll(n);
-    kernels.weigh(k > 0 || adjust !== undefined, count, max, temperature, isTypical);
-    if (isTypical) count = keepTypical(kernels, count, typical_p);
-    if (top_p < 1) count = keepTopP(kernels, count, top_p);
-    if (min_p > 0) {
-      count = kernels.findHeavy(count, min_p); // the likeliest token weighs 1
-      kernels.keepPlaces(count);
+
+    /** Draws one of the first `count` tokens. */
+    const pick = (count: number): number => {
+      const at = kernels.walk(count, u * kernels.total);
+      // Behind all of them only where u * total rounds up to total.
+      return at < count ? at : likeliestOf(kernels.weights, count);
+    };
+    /** Cuts the first `count` tokens down and draws one. @returns its id; undefined where too little is known to tell */
+    const pickCut = (count: number, known: Known): number | undefined => {
+      const kept = cut(kernels, count, known, cuts, past.state);
+      if (kept === undefined) return undefined;
+      const place = pick(kept);
+      if (mirostat && past.state) mirostat.observe(kernels.weights[place] / kernels.total, past.state);
+      return kernels.ids[place];
+    };
+
+    if (k === 0 && !isCut) {
+      const id = kernels.drawRoughly(source, n, max, temperature, u);
+      if (id >= 0) return id;
+      kernels.weigh(source, n, max, temperature, false);
+      return pick(n);
     }
-    if (mirostat) count = mirostat.keep(kernels, count, past.state);
-    const at = kernels.walk(count, u * kernels.total);
-    // Behind all of them only where u * total rounds up to total.
-    const place = at < count ? at : likeliestOf(weights, count);
-    if (mirostat && past.state) mirostat.observe(weights[place] / kernels.total, past.state);
-    const id = k > 0 || isCut ? ids[place] : place;
+    for (const floor of k === 0 ? FLOORS : []) {
+      const bound = boundOf(floor, max, temperature);
+      const count = kernels.keepAbove(source, n, bound);
+      kernels.weigh(KEPT, count, max, temperature, isTypical);
+      if (isSummed) kernels.sumOfRest(source, n, max, temperature, bound);
+      const id = pickCut(count, heavyOf(kernels, floor));
+      if (id !== undefined) return id;
+    }
+    let count = n;
+    if (k > 0) count = kernels.keepLargest(source, n, k);
+    else kernels.keepAll(n);
+    kernels.weigh(k > 0 ? KEPT : source, count, max, temperature, isTypical);
+    const id = pickCut(count, allOf(kernels)) as number; // all is known
     return some ? some[id] : id;
   };
   const largest = adjust ? 0 : temperature === 0 ? 1 : k;

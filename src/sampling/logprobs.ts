@@ -2,6 +2,7 @@
 
 import { log } from "../system/exact-math.js";
 import { kernelsFor } from "./kernels/create.js";
+import { LOGITS } from "./kernels/kernels.js";
 import type { TokenTexts } from "./token-texts.js";
 
 /** A token as a list of likely ones shows it. */
@@ -45,7 +46,7 @@ export function withTop(token: TokenLogprob, n: number): TokenLogprob {
 export function logSumExp(logits: Float32Array, likeliest?: number): readonly [max: number, rest: number] {
   const kernels = kernelsFor(logits.length);
   kernels.logits.set(logits);
-  const best = likeliest ?? kernels.argmax(false, logits.length);
+  const best = likeliest ?? kernels.argmax(LOGITS, logits.length);
   if (best < 0) return [Number.NaN, Number.NaN];
   return [logits[best], log(kernels.sumOfExp(logits.length, logits[best]))];
 }
@@ -60,7 +61,7 @@ export function logProbability(logits: Float32Array, id: number): number {
 export function rankAndTop(logits: Float32Array, id: number, n: number): { rank: number; top: number[] } {
   const kernels = kernelsFor(logits.length);
   kernels.logits.set(logits);
-  const found = n > 0 ? kernels.keepLargest(false, logits.length, Math.min(n, logits.length)) : 0;
+  const found = n > 0 ? kernels.keepLargest(LOGITS, logits.length, Math.min(n, logits.length)) : 0;
   const top = [...kernels.ids.subarray(0, found)].sort((a, b) => logits[b] - logits[a] || a - b);
   const place = top.indexOf(id);
   const rank = place >= 0 ? place + 1 : kernels.rankOf(logits.length, id);

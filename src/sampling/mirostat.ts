@@ -1,4 +1,5 @@
 import { expNegative, log } from "../system/exact-math.js";
+import type { Known } from "./cut.js";
 import type { Kernels } from "./kernels/kernels.js";
 
 /** How fast the bound follows what was drawn: the authors' value. */
@@ -19,11 +20,22 @@ export interface MirostatState {
 export class Mirostat {
   constructor(private readonly tau: number) {}
 
-  /** Keeps tokens within the bound, the likeliest in any case. @returns their new number */
-  keep(kernels: Kernels, count: number, state: MirostatState = {}): number {
+  /**
+   * Keeps tokens within the bound, the likeliest in any case.
+   * @returns their new number; undefined where too little is known to tell
+   */
+  keep(
+    kernels: Kernels,
+    count: number,
+    { floor, total, error }: Known,
+    state: MirostatState = {},
+  ): number | undefined {
     const mu = Math.max(0, state.mirostat_mu ?? 2 * this.tau);
-    const least = kernels.total * expNegative(-mu * Math.LN2); // -log2(w / total) <= mu
+    const part = expNegative(-mu * Math.LN2); // -log2(w / total) <= mu
+    const least = (total - error) * part;
+    if (least < floor) return undefined;
     let kept = kernels.findHeavy(count, least);
+    if (error > 0 && kernels.findHeavy(count, (total + error) * part) < kept) return undefined;
     if (kept === 0) {
       const largest = kernels.weights.subarray(0, count).reduce((a, b) => Math.max(a, b), 0);
       kept = kernels.findHeavy(count, largest);

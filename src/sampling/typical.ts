@@ -1,20 +1,29 @@
+import { log } from "../system/exact-math.js";
+import type { Known } from "./cut.js";
 import { BINS, type Kernels } from "./kernels/kernels.js";
 
 /**
  * Keeps locally typical tokens: those whose surprise, -log p, is nearest to the distribution's entropy, as few as it
  * takes for their probability to reach p, with all that tie with the last.
  * Source: Meister et al. 2022, arXiv 2202.00666, section 4.
- * @param kernels after a weigh() that isMeasured @returns the tokens' new number
+ * @param kernels after a weigh() that isMeasured
+ * @returns the tokens' new number; undefined where too little is known to tell
  */
-export function keepTypical(kernels: Kernels, count: number, p: number): number {
-  const { total, moment, lowest, exponents, weights, places, bins } = kernels;
+export function keepTypical(
+  kernels: Kernels,
+  count: number,
+  p: number,
+  { floor, total, error, moment, momentError }: Known,
+): number | undefined {
+  const { lowest, exponents, weights, places, bins } = kernels;
   // -log p = log(total) - x, and the entropy is log(total) - mean: their distance is that of x and the mean.
   const mean = moment / total;
+  const meanError = (momentError - mean * error) / (total - error);
   const furthest = Math.max(-mean, mean - lowest);
   const scale = furthest > 0 ? (BINS - 1) / furthest : 0;
   // By their distance, tokens are first parted roughly: sorting 50,000 of them takes longer than all else.
   kernels.measure(count, mean, scale, BINS);
-  const wanted = p * total;
+  const wanted = p * (total - error);
   let bin = 0;
   let reached = 0;
   while (bin < BINS - 1 && reached + bins[bin] < wanted) reached += bins[bin++];
@@ -25,6 +34,14 @@ export function keepTypical(kernels: Kernels, count: number, p: number): number 
     reached += weights[i];
     limit = exponents[i];
     if (reached >= wanted) break;
+  }
+  if (floor > 0) {
+    if (!(reached >= p * (total + error))) return undefined;
+    // Neither a token that is not here nor another that is may come before the last.
+    const doubt = 2 * meanError + 1e-9;
+    if (!(limit + doubt < mean - log(floor))) return undefined;
+    if (kernels.countNear(count, limit + doubt) - kernels.countNear(count, limit - doubt) > 1)
+      return undefined;
   }
   return kernels.keepNear(count, limit);
 }

@@ -101,26 +101,25 @@ export const EXP: readonly number[] = [
   ...[2 ** 52, 2 ** 52 + 1023, -708],
 ];
 
-const FLOAT_LOG2E = Math.fround(Math.LOG2E);
 const FLOAT_WHOLE = 1.5 * 2 ** 23;
 /** 2^f = 1 + c1 f + ... c5 f^5 for |f| <= 1/2, from c5 to 1: fitted to 1.1e-7 of itself, as float32. */
 const FLOAT_TERMS = [
   0.001326472731307149, 0.009671512991189957, 0.05550733581185341, 0.24022242426872253, 0.6931470036506653, 1,
 ];
-const FLOAT_LOWEST = -87;
+const FLOAT_LOWEST = -125.5;
 
-/** The constants of expFloat(), as EXP. */
-export const EXP_FLOAT: readonly number[] = [FLOAT_LOG2E, FLOAT_WHOLE, ...FLOAT_TERMS, FLOAT_LOWEST];
+/** log2(e) and the constants of exp2Float(), as EXP. */
+export const EXP_FLOAT: readonly number[] = [
+  Math.fround(Math.LOG2E),
+  FLOAT_WHOLE,
+  ...FLOAT_TERMS,
+  FLOAT_LOWEST,
+];
 
-/**
- * e^x for x <= 0 in float32 arithmetic: 2^k 2^f, k + f = x / ln 2. It is within (3 + |x|) 2^-23 of itself, and 0 below -87.
- * @param x rounded to float32 first; of NaN comes NaN
- */
-export function expFloat(x: number): number {
+/** 2^y for a float32 y <= 0, in float32 arithmetic: within 1.6 2^-23 of itself, 0 below -125.5; of NaN comes NaN. */
+export function exp2Float(y: number): number {
+  if (y < FLOAT_LOWEST) return 0;
   const { fround } = Math;
-  const value = fround(x);
-  if (value < FLOAT_LOWEST) return 0;
-  const y = fround(value * FLOAT_LOG2E);
   const k = fround(fround(y + FLOAT_WHOLE) - FLOAT_WHOLE);
   if (Number.isNaN(k)) return k;
   const f = fround(y - k);

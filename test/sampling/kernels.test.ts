@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { uniform } from "../../dist/src/random.js";
 import { kernelsFor } from "../../dist/src/sampling/kernels/create.js";
-import { BINS, type Kernels } from "../../dist/src/sampling/kernels/kernels.js";
+import { ADJUSTED, BINS, KEPT, type Kernels, LOGITS } from "../../dist/src/sampling/kernels/kernels.js";
 import { PlainKernels } from "../../dist/src/sampling/kernels/plain.js";
 import { vectorKernels } from "../../dist/src/sampling/kernels/vector.js";
 import { expNegative } from "../../dist/src/system/exact-math.js";
@@ -60,7 +60,7 @@ describe("the kernels in vectors have the plain ones' bits", () => {
         for (const kernels of both) kernels.logits.set(logits);
         const best = same(
           both,
-          (kernels) => kernels.argmax(false, n),
+          (kernels) => kernels.argmax(LOGITS, n),
           () => 0,
         );
         const max = logits[best];
@@ -70,39 +70,47 @@ describe("the kernels in vectors have the plain ones' bits", () => {
             (kernels) => kernels.rankOf(n, id),
             () => 0,
           );
+        for (const kernels of both) kernels.widen(n);
         same(
           both,
           (kernels) => kernels.sumOfExp(n, max),
           () => 0,
         );
+        for (const source of [LOGITS, ADJUSTED] as const) {
+          same(
+            both,
+            (kernels) => kernels.keepAbove(source, n, max - 0.7),
+            (kernels, found) => [kernels.ids.slice(0, found), kernels.kept.slice(0, found)],
+          );
+        }
         for (const k of [1, Math.min(2, n), Math.ceil(n / 3), n]) {
-          for (const isAdjusted of [false, true]) {
+          for (const source of [LOGITS, ADJUSTED] as const) {
             for (const kernels of both) kernels.widen(n);
             const count = same(
               both,
-              (kernels) => kernels.keepLargest(isAdjusted, n, k),
-              (kernels, found) => [kernels.ids.slice(0, found), kernels.adjusted.slice(0, found)],
+              (kernels) => kernels.keepLargest(source, n, k),
+              (kernels, found) => [kernels.ids.slice(0, found), kernels.kept.slice(0, found)],
             );
             same(
               both,
               (kernels) => {
-                kernels.weigh(true, count, max, 0.8, false);
+                kernels.weigh(KEPT, count, max, 0.8, false);
                 return kernels.walk(count, kernels.total / 2);
               },
               (kernels) => state(kernels, count),
             );
           }
         }
-        for (const [isAdjusted, temperature] of [
-          [false, 1],
-          [true, 1],
-          [false, 0.7],
-          [true, 1.3],
+        for (const [source, temperature] of [
+          [LOGITS, 1],
+          [ADJUSTED, 1],
+          [LOGITS, 0.7],
+          [ADJUSTED, 1.3],
         ] as const) {
           const weighed = (kernels: Kernels): void => {
             kernels.widen(n);
             kernels.keepAll(n);
-            kernels.weigh(isAdjusted, n, max, temperature, true);
+            kernels.weigh(source, n, max, temperature, true);
           };
           same(
             both,
@@ -151,13 +159,13 @@ describe("the kernels in vectors have the plain ones' bits", () => {
             kernels.logits.fill(-1, 0, n);
             kernels.logits[place] = value;
             kernels.widen(n);
-            assert.equal(kernels.argmax(false, n), -1);
-            assert.equal(kernels.argmax(true, n), -1);
+            assert.equal(kernels.argmax(LOGITS, n), -1);
+            assert.equal(kernels.argmax(ADJUSTED, n), -1);
             if (Number.isNaN(value)) assert.ok(Number.isNaN(kernels.sumOfExp(n, -1)));
           }
         }
         kernels.logits.fill(-Infinity, 0, n);
-        assert.equal(kernels.argmax(false, n), -1);
+        assert.equal(kernels.argmax(LOGITS, n), -1);
       }
     }
   });

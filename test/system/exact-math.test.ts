@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { normal } from "../../dist/src/model/initial.js";
-import { cosAndSin, expFloat, expNegative, log, power } from "../../dist/src/system/exact-math.js";
+import { cosAndSin, exp2Float, expNegative, log, power } from "../../dist/src/system/exact-math.js";
 
 /** Numbers spread over [0, 1), the same ones every time. */
 const spread = Array.from({ length: 2000 }, (_, i) => (i * 0.6180339887498949) % 1);
@@ -64,12 +64,12 @@ test("expNegative is e^x to the last place or two", () => {
   assert.ok(Math.abs(expNegative(-744) - 1e-323) <= 5e-324);
 });
 
-test("expFloat: within (3 + |x|) 2^-23 of Math.exp, 0 below -87; what is not a number stays none", () => {
-  for (let x = 0; x < 87; x += 0.00137) {
-    const value = Math.fround(-x);
-    const ratio = expFloat(value) / Math.exp(value);
-    assert.ok(Math.abs(ratio - 1) < (3 - value) * 2 ** -23, `${value}: ${ratio}`);
+test("exp2Float: within 1.6 2^-23 of 2^y, 0 below -125.5; what is not a number stays none", () => {
+  for (let x = 0; x <= 125.5; x += 0.00137) {
+    const y = Math.fround(-x);
+    const ratio = exp2Float(y) / 2 ** y;
+    assert.ok(Math.abs(ratio - 1) < 1.6 * 2 ** -23, `${y}: ${ratio}`);
   }
-  assert.deepEqual([0, -87.01, -1000, -Infinity].map(expFloat), [1, 0, 0, 0]);
-  assert.ok(Number.isNaN(expFloat(Number.NaN)));
+  assert.deepEqual([0, -1, -125.51, -1000, -Infinity].map(exp2Float), [1, 0.5, 0, 0, 0]);
+  assert.ok(Number.isNaN(exp2Float(Number.NaN)));
 });

@@ -1,10 +1,11 @@
-import { expFloat, expNegative } from "../../system/exact-math.js";
-import { BINS, type Kernels } from "./kernels.js";
+import { exp2Float, expNegative } from "../../system/exact-math.js";
+import { BINS, KEPT, type Kernels, LOGITS, type Source } from "./kernels.js";
 
 /** The kernels without vectors: for a Node without WebAssembly, and to compare assembly/sampling/ with, bit for bit. */
 export class PlainKernels implements Kernels {
   readonly logits: Float32Array;
   readonly adjusted: Float64Array;
+  readonly kept: Float64Array;
   readonly ids: Uint32Array;
   readonly weights: Float64Array;
   readonly exponents: Float64Array;
@@ -13,18 +14,28 @@ export class PlainKernels implements Kernels {
   total = 0;
   moment = 0;
   lowest = 0;
+  readonly rest = 0;
+  /** So that no rough sum is trusted: without vectors, it saves nothing. */
+  readonly error = Infinity;
+  readonly restMoment = 0;
+  readonly momentError = Infinity;
 
   constructor(n_vocab: number) {
     this.logits = new Float32Array(n_vocab);
     this.adjusted = new Float64Array(n_vocab);
+    this.kept = new Float64Array(n_vocab);
     this.ids = new Uint32Array(n_vocab);
     this.weights = new Float64Array(n_vocab);
     this.exponents = new Float64Array(n_vocab);
     this.places = new Uint32Array(n_vocab);
   }
 
-  argmax(isAdjusted: boolean, n: number): number {
-    const values = isAdjusted ? this.adjusted : this.logits;
+  #values(source: Source): Float32Array | Float64Array {
+    return source === LOGITS ? this.logits : source === KEPT ? this.kept : this.adjusted;
+  }
+
+  argmax(source: Source, n: number): number {
+    const values = this.#values(source);
     let best = -1;
     let max = -Infinity;
     for (let i = 0; i < n; i++) {
@@ -44,20 +55,24 @@ export class PlainKernels implements Kernels {
     for (let i = 0; i < n; i++) this.ids[i] = i;
   }
 
-  keepLargest(isAdjusted: boolean, n: number, k: number): number {
-    const values = (isAdjusted ? this.adjusted : this.logits).subarray(0, n);
-    const least = values.slice().sort()[n - k];
-    let kept = 0;
-    for (let i = 0; i < n; i++) {
-      if (values[i] < least) continue;
-      this.ids[kept] = i;
-      this.adjusted[kept++] = values[i];
-    }
-    return kept;
+  keepLargest(source: Source, n: number, k: number): number {
+    return this.keepAbove(source, n, this.#values(source).slice(0, n).sort()[n - k]);
   }
 
-  weigh(isAdjusted: boolean, count: number, max: number, temperature: number, isMeasured: boolean): void {
-    const values = isAdjusted ? this.adjusted : this.logits;
+  keepAbove(source: Source, n: number, bound: number): number {
+    const values = this.#values(source);
+    const least = source === LOGITS ? Math.fround(bound) : bound;
+    let count = 0;
+    for (let i = 0; i < n; i++) {
+      if (values[i] < least) continue;
+      this.ids[count] = i;
+      this.kept[count++] = values[i];
+    }
+    return count;
+  }
+
+  weigh(source: Source, count: number, max: number, temperature: number, isMeasured: boolean): void {
+    const values = this.#values(source);
     this.total = 0;
     this.moment = 0;
     this.lowest = 0;
@@ -104,6 +119,10 @@ export class PlainKernels implements Kernels {
     return this.#find(count, (i) => this.weights[i] > 0 && this.#binOf(i, scale) === bin);
   }
 
+  countNear(count: number, limit: number): number {
+    return this.#find(count, (i) => this.exponents[i] <= limit);
+  }
+
   keepNear(count: number, limit: number): number {
     const kept = this.#find(count, (i) => this.weights[i] > 0 && this.exponents[i] <= limit);
     this.keepPlaces(kept);
@@ -119,9 +138,16 @@ export class PlainKernels implements Kernels {
     return count;
   }
 
+  drawRoughly(): number {
+    return -1;
+  }
+
+  sumOfRest(): void {}
+
   sumOfExp(n: number, max: number): number {
     const { fround } = Math;
-    const e = (i: number): number => (i < n ? expFloat(this.logits[i] - max) : 0);
+    const factor = fround(Math.LOG2E);
+    const e = (i: number): number => (i < n ? exp2Float(fround(fround(this.logits[i] - max) * factor)) : 0);
     const sums = [0, 0, 0, 0];
     for (let i = 0; i < n; i += 16) {
       for (let lane = i; lane < i + 4; lane++)

@@ -28,11 +28,12 @@ export function vectorKernels(n_vocab: number): Kernels {
   new Float32Array(buffer, at("CONSTANTS") + 16 * EXP.length, 4 * EXP_FLOAT.length).set(
     EXP_FLOAT.flatMap((value) => [value, value, value, value]),
   );
-  const { argmax, widen, keepAll, keepLargest, weigh, findHeavy, keepPlaces } = exports;
-  const { measure, findBin, keepNear, walk, sumOfExp, rankOf } = exports;
+  const { argmax, widen, keepAll, keepLargest, keepAbove, weigh, findHeavy, keepPlaces, measure } = exports;
+  const { findBin, countNear, keepNear, walk, drawRoughly, sumOfExp, sumOfRest, rankOf } = exports;
   return {
     logits: new Float32Array(buffer, at("logits"), n_vocab),
     adjusted: new Float64Array(buffer, at("adjusted"), n_vocab),
+    kept: new Float64Array(buffer, at("kept"), n_vocab),
     ids: new Uint32Array(buffer, at("ids"), n_vocab),
     weights: new Float64Array(buffer, at("weights"), n_vocab),
     exponents: new Float64Array(buffer, at("exponents"), n_vocab),
@@ -47,7 +48,19 @@ export function vectorKernels(n_vocab: number): Kernels {
     get lowest() {
       return at("lowest");
     },
-    ...{ argmax, widen, keepAll, keepLargest, weigh, findHeavy, keepPlaces },
-    ...{ measure, findBin, keepNear, walk, sumOfExp, rankOf },
+    get rest() {
+      return at("rest");
+    },
+    get error() {
+      return at("error");
+    },
+    get restMoment() {
+      return at("restMoment");
+    },
+    get momentError() {
+      return at("momentError");
+    },
+    ...{ argmax, widen, keepAll, keepLargest, keepAbove, weigh, findHeavy, keepPlaces, measure },
+    ...{ findBin, countNear, keepNear, walk, drawRoughly, sumOfExp, sumOfRest, rankOf },
   };
 }

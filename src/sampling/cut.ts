@@ -1,0 +1,102 @@
+import type { Kernels } from "./kernels/kernels.js";
+import type { Mirostat, MirostatState } from "./mirostat.js";
+import { keepTypical } from "./typical.js";
+
+/**
+ * What is known of a distribution of which, perhaps, only the heavy tokens were weighed. The likeliest token's weight
+ * is 1.
+ */
+export interface Known {
+  /** Every token of at least this weight is among those kept; 0: all are. */
+  readonly floor: number;
+  /** The sum of all tokens' weights, and the most that it may be wrong by. */
+  readonly total: number;
+  readonly error: number;
+  /** The sum of all weights, each times its exponent, and the most that it may be wrong by. */
+  readonly moment: number;
+  readonly momentError: number;
+}
+
+export interface CutOptions {
+  readonly typical_p: number;
+  readonly top_p: number;
+  readonly min_p: number;
+  readonly mirostat?: Mirostat;
+}
+
+/** What is known where every token that may be drawn is kept. */
+export function allOf({ total, moment }: Kernels): Known {
+  return { floor: 0, total, error: 0, moment, momentError: 0 };
+}
+
+/** What is known after keepAbove() and weigh(), with sumOfRest() of what they left out. */
+export function heavyOf(kernels: Kernels, floor: number): Known {
+  const { total, rest, error, moment, restMoment, momentError } = kernels;
+  return { floor, total: total + rest, error, moment: moment + restMoment, momentError };
+}
+
+/**
+ * Cuts the first `count` tokens down, by typical_p, top_p, min_p (Nguyen et al. 2024, arXiv 2407.01082) and
+ * Mirostat, in this order.
+ * @returns their new number; undefined where too little is known to tell
+ */
+export function cut(
+  kernels: Kernels,
+  count: number,
+  known: Known,
+  { typical_p, top_p, min_p, mirostat }: CutOptions,
+  state?: MirostatState,
+): number | undefined {
+  let kept: number | undefined = count;
+  let now = known;
+  if (typical_p < 1) {
+    kept = keepTypical(kernels, kept, typical_p, now);
+    if (kept === undefined) return undefined;
+    now = allOf(kernels);
+  }
+  if (top_p < 1) {
+    kept = keepTopP(kernels, kept, top_p, now);
+    if (kept === undefined) return undefined;
+    now = allOf(kernels);
+  }
+  if (min_p > 0) {
+    if (min_p < now.floor) return undefined;
+    kept = kernels.findHeavy(kept, min_p);
+    kernels.keepPlaces(kept);
+    now = allOf(kernels);
+  }
+  return mirostat ? mirostat.keep(kernels, kept, now, state) : kept;
+}
+
+/** Sorting 50,000 tokens takes ten times longer than all else, and the nucleus nearly always lies among a few. */
+const CUTOFFS = [1e-3, 1e-6];
+
+/** Keeps the nucleus: the heaviest tokens, as few as reach the part p of the sum; of equals the smaller id comes first. */
+function keepTopP(
+  kernels: Kernels,
+  count: number,
+  p: number,
+  { floor, total, error }: Known,
+): number | undefined {
+  const { weights, places } = kernels;
+  for (const cutoff of [...CUTOFFS.filter((each) => each > floor), floor]) {
+    const found = kernels.findHeavy(count, cutoff);
+    const sorted = new Float64Array(found);
+    for (let i = 0; i < found; i++) sorted[i] = weights[places[i]];
+    sorted.sort();
+    let reached = 0;
+    let size = 0;
+    while (size < found && reached < p * (total - error)) reached += sorted[found - ++size];
+    if (reached < p * (total + error) && cutoff > 0) continue;
+    size = Math.max(size, 1);
+    const least = sorted[found - size];
+    let kept = kernels.findHeavy(count, least);
+    for (let i = kept - 1; kept > size; i--) {
+      if (weights[places[i]] > least) continue;
+      places.copyWithin(i, i + 1, kept--); // it ties with the last, and its id is larger
+    }
+    kernels.keepPlaces(kept);
+    return kept;
+  }
+  return undefined;
+}
