@@ -9,6 +9,7 @@ import {
   beamSamples,
   searchBeams,
 } from "../../dist/src/sampling/beam-search.js";
+import { BeamSearch } from "../../dist/src/sampling/beams.js";
 import type { Decoding } from "../../dist/src/sampling/continuation.js";
 import type { SampleEvent } from "../../dist/src/sampling/sample.js";
 import { EOS, FakeEngine, HPARAMS, LETTERS } from "../support/fake-engine.js";
@@ -131,6 +132,80 @@ test("with more beams than texts are possible, it finds the best of all texts", 
   for (const [i, { score }] of texts.entries()) assert.ok(Math.abs(score - all[i].score) < 2e-7);
 });
 
+/** A search over a few tokens, whose logits are given: no engine. */
+const small = (n_vocab: number, options: Partial<BeamOptions>, ends: readonly number[] = [], prompt = [1]) =>
+  new BeamSearch({ ...HPARAMS, n_vocab }, { ends: new Set(ends) }, prompt, {
+    ...{ num_beams: 1, num_return: 1, length_penalty: 1, length: 5 },
+    ...options,
+  });
+/** The beams that a step chose. */
+const moved = (search: BeamSearch, ...logits: readonly number[][]): number[][] =>
+  search.advance(logits.map((each) => Float32Array.from(each))).map(({ from, id }) => [from, id]);
+
+test("of equal texts the one found first comes first: a lower beam, a lower id", () => {
+  const two = { num_beams: 2, num_return: 2 };
+  const search = small(4, { ...two, length: 2 });
+  assert.deepEqual(moved(search, [0, 0, 0, 0]), [
+    [0, 0],
+    [0, 1],
+  ]);
+  assert.deepEqual(moved(search, [0, 0, 0, 0], [0, 0, 0, 0]), []);
+  assert.deepEqual(
+    search.found().map(({ ids }) => ids),
+    [
+      [0, 0],
+      [0, 1],
+    ],
+  );
+});
+
+test("it goes on only for what could still become better; the best text so far may be a finished one", () => {
+  const tie = small(3, {}, [0]);
+  assert.deepEqual(moved(tie, [0, 0, -9]), [], "as good is not better");
+  assert.deepEqual(tie.best().ids, [0]);
+  const two = small(3, { num_beams: 2, num_return: 1 }, [0]);
+  assert.equal(moved(two, [2, 1, 1]).length, 2);
+  assert.deepEqual(two.best().ids, [0]);
+});
+
+test("however many tokens end a text, all beams go on", () => {
+  const search = small(6, { num_beams: 2 }, [0, 1, 2, 3]);
+  assert.deepEqual(moved(search, [5, 4, 3, 2, 6, 1]), [
+    [0, 4],
+    [0, 5],
+  ]);
+});
+
+test("penalties see the prompt and what a beam has written; presence_penalty only the latter", () => {
+  const repeated = small(3, { repetition_penalty: 5 });
+  assert.deepEqual(moved(repeated, [1, 1.1, 0]), [[0, 0]], "the prompt's token is weakened");
+  assert.deepEqual(moved(repeated, [1, 1.1, 0.5]), [[0, 2]], "and so is its own");
+  const present = small(3, { presence_penalty: 2 });
+  assert.deepEqual(moved(present, [1, 1.1, 0]), [[0, 1]]);
+  assert.deepEqual(moved(present, [1, 1.1, 0]), [[0, 0]]);
+});
+
+test("logits that are not numbers are refused", () => {
+  for (const bad of [Number.NaN, Infinity])
+    assert.throws(() => moved(small(3, {}), [1, bad, 2]), { name: "UserError", message: /not numbers/ });
+});
+
+test("a search that waits for the oldest one does not begin all the others; those that end at once are told", async () => {
+  let begun = 0;
+  function* jobs() {
+    for (let i = 0; i < 200; i++) {
+      begun++;
+      yield { prompt: PROMPT, options: { ...OPTIONS, length: i === 0 ? 9 : 1 } };
+    }
+  }
+  let told = 0;
+  for await (const { texts } of searchBeams(new FakeEngine(), LETTERS, jobs(), { batch_size: 2 })) {
+    assert.equal(texts.length, 3);
+    if (told++ === 0) assert.ok(begun <= 65, `${begun} were begun`);
+  }
+  assert.equal(told, 200);
+});
+
 test("nothing is read twice: beams fork the cache", async () => {
   const engine = new FakeEngine();
   await search(engine, LETTERS, { ...OPTIONS, ignore_eos: true }, [PROMPT]);
@@ -164,19 +239,28 @@ test("wrong logits, bans of everything and too long a text are refused; every se
     14,
   );
   const fork = engine.fork.bind(engine);
-  let forks = 0;
-  engine.fork = (sequence) => {
-    if (++forks === 6) throw new Error("no page left");
-    return fork(sequence);
-  };
-  await assert.rejects(search(engine, LETTERS, OPTIONS, [PROMPT]), /no page left/);
-  assert.equal(engine.open.size, 0);
+  for (let last = 1; last < 8; last++) {
+    let forks = 0;
+    engine.fork = (sequence) => {
+      if (++forks === last) throw new Error("no page left");
+      return fork(sequence);
+    };
+    await assert.rejects(search(engine, LETTERS, OPTIONS, [PROMPT]), /no page left/);
+    assert.equal(engine.open.size, 0, `fork ${last}`);
+  }
 });
 
 /** The samples that the events tell. */
 async function told(options: Partial<BeamSamplesOptions>, engine = new FakeEngine()) {
   const samples: { text: string; end?: SampleEvent & { type: "end" }; added: string }[] = [];
-  const spelt = { ...LETTERS, tokenBytes: (id: number) => Uint8Array.of(id === EOS ? 35 : 97 + id) };
+  const spelt = {
+    ...LETTERS,
+    decoder: (before: readonly number[]) => {
+      assert.deepEqual(before, PROMPT);
+      return LETTERS.decoder();
+    },
+    tokenBytes: (id: number) => Uint8Array.of(id === EOS ? 35 : 97 + id),
+  };
   for await (const event of beamSamples(engine, spelt, PROMPT, { ...OPTIONS, nsamples: 3, ...options })) {
     samples[event.sample] ??= { text: "", added: "" };
     const sample = samples[event.sample];
@@ -189,9 +273,12 @@ async function told(options: Partial<BeamSamplesOptions>, engine = new FakeEngin
 }
 
 test("texts found are told as samples: their ends, scores, tokens, and where a stop text cuts them", async () => {
-  const samples = await told({});
-  const [texts] = await search(new FakeEngine(), LETTERS, OPTIONS, [PROMPT]);
-  for (const [i, { text, end }] of samples.entries()) {
+  const logit_bias = new Map([[EOS, 2]]);
+  const samples = await told({ logit_bias });
+  const [texts] = await search(new FakeEngine(), LETTERS, { ...OPTIONS, logit_bias }, [PROMPT]);
+  assert.equal(new Set(texts.map(({ ids }) => ids.at(-1) === EOS)).size, 2, "some end, some do not");
+  for (const [i, { text, end, added }] of samples.entries()) {
+    assert.equal(added, "", "tokens are told only when asked for");
     const { ids, score } = texts[i];
     const isEnded = ids.at(-1) === EOS;
     assert.deepEqual(end, {
@@ -206,18 +293,26 @@ test("texts found are told as samples: their ends, scores, tokens, and where a s
         .join(""),
     );
   }
-  const second = await told({ nsamples: 1, numberOf: () => 1 });
+  const second = await told({ logit_bias, nsamples: 1, numberOf: () => 1 });
   assert.deepEqual(
     second.map(({ text }) => text),
     [samples[1].text],
   );
   const stop = samples[0].text.slice(2, 4);
-  const [cut] = await told({ stop: [stop], nsamples: 1, logprobs: 2 });
+  const [cut] = await told({ logit_bias, stop: [stop], nsamples: 1, logprobs: 2 });
   assert.equal(cut.text, samples[0].text.slice(0, 2));
   assert.equal(cut.added, samples[0].text.slice(0, 4));
   assert.equal(cut.end?.finish_reason, "stop");
   assert.equal(cut.end?.score, samples[0].end?.score, "the search goes on behind it");
-  assert.equal((await told({ length: undefined, ignore_eos: true }))[0].end?.finish_reason, "context");
+  const held = await told({ logit_bias, stop: samples.map(({ text }) => `${text.at(-1)}?`) });
+  assert.deepEqual(
+    held.map(({ text }) => text),
+    samples.map(({ text }) => text),
+    "what could have become a stop text is told at the end",
+  );
+  const [ignored] = await told({ logit_bias: new Map([[EOS, 3]]), length: undefined, ignore_eos: true });
+  assert.equal(ignored.end?.finish_reason, "context");
+  assert.match(ignored.text, /#./);
 });
 
 test("logprobs: a text's tokens add up to its score", async () => {
@@ -243,4 +338,12 @@ test("an interruption tells the best text so far", async () => {
   assert.equal(first.end?.finish_reason, "interrupted");
   assert.equal(first.end?.score, undefined);
   assert.equal(first.text.length, 5, "a token of each pass");
+  const later = new AbortController();
+  const other = new FakeEngine();
+  other.onForward = () => {
+    if (other.passes.length === 6) later.abort();
+  };
+  const [ended] = await told({ signal: later.signal, logit_bias: new Map([[EOS, 2]]) }, other);
+  assert.equal(ended.end?.finish_reason, "eos", "one that has ended is better than those being written");
+  assert.equal(ended.text.length, 4);
 });
