@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { piecesOf } from "../../dist/src/cli/samples/painting.js";
+import { Painting, piecesOf } from "../../dist/src/cli/samples/painting.js";
 import { isPainted, painted } from "../../dist/src/cli/terminal/paint.js";
 import { generateSamples, loadModel, score } from "../../dist/src/index.js";
 import { levelOf } from "../../dist/src/probability-scale.js";
@@ -67,6 +67,18 @@ describe("--color", { concurrency: 2 }, () => {
       paintedParts(prompts.stdout).filter(({ level }) => level !== undefined),
       both.filter(({ level }) => level !== undefined),
     );
+  });
+
+  test("a sample after one that a stop text cut", async () => {
+    const args = ["unconditional", ...WRITING, "--stop", " a", "--color", "always"];
+    const [both, second] = await Promise.all([
+      gpt2([...args, "--nsamples", "2"]),
+      gpt2([...args, "--nsamples", "1", "--first_sample", "2"]),
+    ]);
+    assertDone(both);
+    const parts = paintedParts(second.stdout);
+    assert.ok(parts.length > 15);
+    assert.deepEqual(paintedParts(both.stdout).slice(-parts.length + 1), parts.slice(1)); // but for the first's newline
   });
 
   test("texts that a beam search finds, of one prompt and of a file", async () => {
@@ -231,6 +243,20 @@ describe("which text is painted by which token", () => {
       { text: "a", level: 0 },
       { text: " st", level: 2 },
     ]);
+  });
+
+  test("a token that is shown in parts, as its end could have begun a stop text", () => {
+    const painting = new Painting();
+    for (const token of [letters(" stop", 0.1), letters("!", 0.9)]) painting.push(token);
+    const shown = [" s", "top", "!"].map((text) => painting.cut(text));
+    assert.deepEqual(
+      shown.flat().map(({ text, logprob }) => ({ text, level: levelOf(Math.exp(logprob)) })),
+      [
+        { text: " s", level: 2 },
+        { text: "top", level: 2 },
+        { text: "!", level: 0 },
+      ],
+    );
   });
 
   test("control characters become signs, colours end with each line", () => {
