@@ -262,7 +262,7 @@ describe("interrupted", { concurrency: 2, skip: NO_SHELL }, () => {
       const done = Math.max(0, ...saves.map((name) => Number(/^step-(\d+)$/.exec(name)?.[1] ?? 0)));
       if (done === last) break;
       const running = startGpt2(training("--steps", String(last - done), ...options), { cwd: folder });
-      const lines = 1 + Math.floor(Math.random() * 8);
+      const lines = 1 + Math.floor(Math.random() * 4); // on a busy machine it is some steps further when it is killed
       if (kills < 6) {
         await Promise.race([running.until((text) => text.split("\n").length > lines), running.ended]).catch(
           () => {},

@@ -12,6 +12,7 @@ import {
   MICRO,
   micro,
   NO_SHELL,
+  parseLines,
   ROOT,
   startGpt2,
   TEMPORARY,
@@ -30,6 +31,10 @@ function place(name: string): { folder: string; html: string } {
 /** The texts of the headings of a page. */
 const headings = (html: string): string[] =>
   [...readFileSync(html, "utf8").matchAll(/<h2>(.*?)<\/h2>/g)].map(([, text]) => text);
+
+/** The line below a page's title. */
+const summaryOf = (html: string): string | undefined =>
+  /<\/h1>\n<p>(.*)<\/p>/.exec(readFileSync(html, "utf8"))?.[1];
 
 /** The numbers that a page is told, text by text. */
 const toldOf = (html: string): { alternatives: unknown[] }[][] =>
@@ -54,6 +59,18 @@ describe("--html", { concurrency: 2 }, () => {
       for (const { alternatives } of toldOf(html).flat()) assert.equal(alternatives.length, 5);
     }
     assert.deepEqual(readdirSync(folder), ["page.html"]);
+  });
+
+  test("the line below the title: all tokens, and how they were drawn or found", async () => {
+    const { html } = place("summary");
+    const args = ["--format", "jsonl", "--html", html, "--overwrite"];
+    const drawing = ["--nsamples", "3", "--stop", " a", "--temperature", "0.9", "--top_p", "0.8"];
+    const drawn = await gpt2(["unconditional", ...WRITING, ...drawing, ...args]);
+    assertDone(drawn);
+    const all = parseLines(drawn.stdout).reduce((sum, { tokens }) => sum + tokens, 0);
+    assert.equal(summaryOf(html), `${all} tokens; seed 1, temperature 0.9, top_k 0, top_p 0.8`);
+    assertDone(await gpt2(["generate", "a", ...MODEL, "--num_beams", "2", "--length", "7", ...args]));
+    assert.equal(summaryOf(html), "7 tokens; beam search, num_beams 2");
   });
 
   test("--logprobs and --top above five add to the page", async () => {
