@@ -116,6 +116,7 @@ async function describeBackend(): Promise<string> {
 }
 
 const UNFUSED = "this processor has no fused multiply-add: texts may differ from other machines'";
+const SLOWER = "this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly";
 let unfusedTold = false;
 
 /**
@@ -148,16 +149,19 @@ function isStoredAsFloat16(source: WeightSource): boolean {
   );
 }
 
+/** Tells the user that a large model is rounded. */
+function roundingNotice(hparams: Hparams, precision: Precision): string {
+  const gigabytes = (weightBytes(hparams, "float32") / 1e9).toFixed(1);
+  return `float32 weights would take ${gigabytes} GB: they are rounded to ${precision} (${option("precision")} overrides this)`;
+}
+
 /** The GPU engine, with notices about what was chosen. */
 async function createOnGpu(hparams: Hparams, source: WeightSource, options: EngineOptions): Promise<Engine> {
   const { precision = "auto", gpu, onProgress, signal, onNotice = () => {} } = options;
   const automatic = automaticPrecision(hparams, source) === "float32" ? "float32" : "float16";
   const chosen = precision === "float32" || precision === "float16" ? precision : automatic;
   if (precision === "auto" && chosen === "float16" && !isStoredAsFloat16(source)) {
-    const gigabytes = (weightBytes(hparams, "float32") / 1e9).toFixed(1);
-    onNotice(
-      `float32 weights would take ${gigabytes} GB: they are rounded to float16 (${option("precision")} says otherwise)`,
-    );
+    onNotice(roundingNotice(hparams, chosen));
   }
   const { createWebgpuEngine } = await import("./webgpu/engine.js");
   const engine = await createWebgpuEngine(hparams, source, { gpu, precision: chosen, onProgress, signal });
@@ -187,9 +191,7 @@ export async function createEngine(
   };
   const backend = wanted === "auto" ? await automatic() : wanted;
   if (backend !== "native" && backend !== "wasm") {
-    if (wanted === "auto" && backend === "tfjs") {
-      onNotice("this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly");
-    }
+    if (wanted === "auto" && backend === "tfjs") onNotice(SLOWER);
     if (own && !(backend === "webgpu" && precision === "float16"))
       throw new UsageError(
         `${option("precision", precision)} needs ${option("backend", "native")} or wasm, not ${backend}`,
@@ -228,12 +230,7 @@ async function createOnCpu(
 ): Promise<Engine> {
   const native = await usesNative(backend, "gpt2", onNotice);
   const chosen = precision === "auto" ? automaticPrecision(hparams, source) : precision;
-  if (precision === "auto" && chosen === "int8") {
-    const gigabytes = (weightBytes(hparams, "float32") / 1e9).toFixed(1);
-    onNotice(
-      `float32 weights would take ${gigabytes} GB: they are rounded to int8 (${option("precision")} says otherwise)`,
-    );
-  }
+  if (precision === "auto" && chosen === "int8") onNotice(roundingNotice(hparams, chosen));
   debug(`computing with ${backend} kernels, ${chosen}, ${threads ?? defaultThreads()} threads`);
   const { createCpuEngine } = await import("./cpu/inference/engine.js");
   return createCpuEngine(hparams, source, { precision: chosen, threads, native, onProgress, signal });
@@ -272,9 +269,7 @@ export async function createTrainer(
     const { createCpuTrainer } = await import("./cpu/training/trainer.js");
     return createCpuTrainer(hparams, source, { ...training, threads, native });
   }
-  if (wanted === "auto" && backend === "tfjs") {
-    onNotice("this Node lacks WebAssembly SIMD or threads: TensorFlow.js computes instead, more slowly");
-  }
+  if (wanted === "auto" && backend === "tfjs") onNotice(SLOWER);
   // TensorFlow.js trains on GPUs: it has the operations and their gradients.
   const named = backend === "webgpu" ? "tfjs-webgpu" : backend;
   const tfjs = TFJS_BACKENDS.find((name): name is TfjsBackend => name === named);
