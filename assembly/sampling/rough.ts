@@ -1,6 +1,6 @@
 /** Sums of e^x in float32, and what they may be wrong by. */
 import { exp2, log2e } from "./exp";
-import { Source, at, exponents, kept, logits, pad, weights, wide } from "./memory";
+import { Source, at, exponents, logits, pad, weights, wide } from "./memory";
 
 /** After sumOfRest(): the sum, the sum of each times its exponent, and the most that they may be wrong by. */
 export let rest: f64 = 0;
