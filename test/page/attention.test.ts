@@ -64,7 +64,19 @@ describe("the page of --attention", { skip: NO_BROWSER, concurrency: false }, ()
 
   test("by keyboard alone: layer, head, token; the numbers and the matrix are the library's", async () => {
     const { page, context, faults } = await visit(file);
+    const { encoder } = await model;
     assert.equal(await page.locator(".text .token").count(), n);
+    const told = JSON.parse((await page.locator("#data").textContent()) ?? "") as { tokens: object[] };
+    const { ids } = await attention(await model, TEXT);
+    const texts = ids.map((id) => encoder.decode([id]));
+    assert.deepEqual(
+      told.tokens,
+      texts.map((text) => ({ text, isText: !text.includes("\ufffd") })),
+    );
+    assert.ok(
+      texts.some((text) => text.includes("\ufffd")),
+      "parts of characters",
+    );
     await showsRow(page, 0, 0, n - 1);
     await page.keyboard.press("Tab");
     await page.keyboard.press("ArrowDown");
