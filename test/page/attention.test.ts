@@ -53,6 +53,14 @@ describe("the page of --attention", { skip: NO_BROWSER, concurrency: false }, ()
       const near = [-1, 0, 1].map((step) => percent(Math.max(0, weights[i] + step / 65535 / 2)));
       assert.ok(near.includes(number), `${number}, not ${near.join(" or ")}`);
     }
+    const shades = await page
+      .locator(".text .token")
+      .evaluateAll((spans) => spans.map((span) => (span as HTMLElement).style.getPropertyValue("--share")));
+    const own = weightsOf(layer, head, token);
+    for (const [from, shade] of shades.entries()) {
+      const near = [-1, 0, 1].map((step) => Math.round(((own[from] ?? 0) + step / 65535 / 2) * 100));
+      assert.ok(near.includes(Number(shade.replace(/%$/, ""))), `${from}: ${shade}, not ${near[1]}%`);
+    }
     assert.equal(await page.locator(".text .token.looked-at").count(), 1);
     assert.ok(
       await page
@@ -93,15 +101,22 @@ describe("the page of --attention", { skip: NO_BROWSER, concurrency: false }, ()
     await showsRow(page, 2, 1, n - 4);
     const said = await page.getByRole("slider").getAttribute("aria-valuetext");
     assert.match(said ?? "", / attends to .+ [\d.]+%, .+ [\d.]+%, .+ [\d.]+%$/);
-    const alphas = await page.locator("#matrix").evaluate((element, count) => {
-      const canvas = element as HTMLCanvasElement;
-      const cell = canvas.width / count;
-      const pixels = canvas.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height).data;
-      return Array.from({ length: count * count }, (_, i) => {
-        const [x, y] = [((i % count) + 0.5) * cell, (Math.floor(i / count) + 0.5) * cell];
-        return pixels?.[4 * (Math.floor(y) * canvas.width + Math.floor(x)) + 3] ?? -1;
-      });
-    }, n);
+    const cells = Array.from({ length: n * n }, (_, i) => [(i % n) + 0.5, Math.floor(i / n) + 0.5]);
+    // And just right of the diagonal, in the chosen row and in the one above it.
+    const places = [...cells, ...[n - 4, n - 5].map((row) => [row + 1, row + 0.5])];
+    const alphas = await page.locator("#matrix").evaluate(
+      (element, { places, count }) => {
+        const canvas = element as HTMLCanvasElement;
+        const cell = canvas.width / count;
+        const pixels = canvas.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height).data;
+        return places.map(
+          ([x, y]) => pixels?.[4 * (Math.floor(y * cell) * canvas.width + Math.floor(x * cell)) + 3] ?? -1,
+        );
+      },
+      { places, count: n },
+    );
+    const frame = alphas.slice(n * n);
+    assert.ok(frame[0] > 60 && frame[1] === 0, `the chosen row is framed: ${frame}`);
     for (let token = 0; token < n; token++) {
       const own = weightsOf(2, 1, token);
       for (let from = 0; from < n; from++) {
@@ -120,11 +135,19 @@ describe("the page of --attention", { skip: NO_BROWSER, concurrency: false }, ()
     assert.ok(await page.locator("#matrix").isHidden());
     const drawn = await page
       .locator("#lines line")
-      .evaluateAll((lines) => lines.map((line) => Number(line.getAttribute("stroke-opacity"))));
-    const all = Array.from({ length: n }, (_, token) => weightsOf(0, 0, token)).flat();
-    const wanted = all.filter((weight) => Math.round(weight * 65535) / 65535 >= 0.01);
+      .evaluateAll((lines) =>
+        lines.map((line) => ["stroke-opacity", "y1", "y2"].map((name) => Number(line.getAttribute(name)))),
+      );
+    const all = Array.from({ length: n }, (_, token) =>
+      weightsOf(0, 0, token).map((weight, from) => ({ weight, token, from })),
+    ).flat();
+    const wanted = all.filter(({ weight }) => Math.round(weight * 65535) / 65535 >= 0.01);
     assert.equal(drawn.length, wanted.length);
-    for (const [i, opacity] of drawn.entries()) assert.ok(Math.abs(opacity - wanted[i]) < 1e-5);
+    for (const [i, [opacity, left, right]] of drawn.entries()) {
+      const { weight, token, from } = wanted[i];
+      assert.ok(Math.abs(opacity - weight) < 1e-5);
+      assert.deepEqual([left, right], [(token + 0.5) * 20, (from + 0.5) * 20], "from the one to the other");
+    }
     assert.equal(await page.locator("#lines text").count(), 2 * n);
     await page.locator("#lines text").nth(8).click();
     await showsRow(page, 0, 0, 4);

@@ -158,6 +158,14 @@ describe("the pages of --html", { skip: NO_BROWSER, concurrency: false }, () => 
     assert.equal(await page.locator(".looked-at").textContent(), samples[0].token_logprobs?.[4].text);
     await page.keyboard.press("ArrowRight");
     assert.equal(await page.locator(".looked-at").textContent(), samples[0].token_logprobs?.[5].text);
+    await page.locator("section").nth(1).locator(".text .token").nth(3).click();
+    await token.hover();
+    await page.locator("h1").hover();
+    assert.equal(
+      await page.locator("section").first().locator(".looked-at").count(),
+      0,
+      "the other is kept now",
+    );
     assert.deepEqual(faults, []);
     await context.close();
   });
