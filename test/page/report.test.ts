@@ -99,7 +99,7 @@ describe("the pages of --html", { skip: NO_BROWSER, concurrency: false }, () => 
   });
 
   test("by keyboard alone: Tab to a text, arrows from token to token, Escape", async () => {
-    const { page, context, faults } = await visit(written);
+    const { page, context, faults } = await visit(written, { viewport: { width: 500, height: 330 } });
     const card = page.locator("#card");
     const [{ token_logprobs: first = [] }, { token_logprobs: second = [] }] = samples;
     const name = (text: string): string => text.replaceAll(" ", "␣").replaceAll("\n", "↵");
@@ -124,12 +124,17 @@ describe("the pages of --html", { skip: NO_BROWSER, concurrency: false }, () => 
       await page.keyboard.press("ArrowRight");
       await shows(first[i]);
     }
+    assert.equal(await page.locator(".mark").first().getAttribute("transform"), "translate(11.5)");
     assert.ok(first.slice(0, 12).some(({ rank }) => rank > 5));
     const said = await page.locator("section").first().getByRole("slider").getAttribute("aria-valuetext");
     assert.match(said ?? "", /: [\d.]+%, [\d.]+ bits, rank \d+$/);
     await page.keyboard.press("End");
     await shows(first[first.length - 1]);
     assert.ok(await page.locator(".looked-at").evaluate(isInSight));
+    const [own, beside] = [await page.locator(".looked-at").boundingBox(), await card.boundingBox()];
+    assert.ok(own && beside);
+    const gap = Math.max(beside.y - own.y - own.height, own.y - beside.y - beside.height);
+    assert.ok(gap >= 0 && gap < 20, `the card is ${gap} pixels from its token`);
     await page.keyboard.press("Tab");
     await shows(second[0]);
     await page.keyboard.press("Escape");
@@ -153,6 +158,11 @@ describe("the pages of --html", { skip: NO_BROWSER, concurrency: false }, () => 
       .hover({ position: { x: 2, y: 20 } });
     await card.waitFor();
     assert.equal(await page.locator(".looked-at").textContent(), samples[0].token_logprobs?.[0].text);
+    const { length } = samples[0].token_logprobs ?? [];
+    const { width } = (await page.locator(".curve").first().boundingBox())!;
+    const position = { x: (width * 40.5) / length, y: 20 };
+    await page.locator(".curve").first().hover({ position });
+    assert.equal(await page.locator(".looked-at").textContent(), samples[0].token_logprobs?.[40].text);
     await token.click();
     await page.locator("h1").hover();
     assert.equal(await page.locator(".looked-at").textContent(), samples[0].token_logprobs?.[4].text);
