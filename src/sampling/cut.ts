@@ -17,6 +17,7 @@ export interface Known {
   readonly momentError: number;
 }
 
+/** What leaves tokens out of a draw, once top_k has had its turn. */
 export interface CutOptions {
   readonly typical_p: number;
   readonly top_p: number;
