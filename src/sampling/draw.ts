@@ -4,9 +4,10 @@ import type { SomeLogits } from "../model/engine.js";
 import { UserError } from "../system/errors.js";
 import { log } from "../system/exact-math.js";
 import { type AdjustOptions, type DrawTokens, makeAdjust } from "./adjust.js";
-import { allOf, cut, heavyOf, type Known } from "./cut.js";
+import { cut } from "./cut.js";
 import { kernelsFor } from "./kernels/create.js";
 import { ADJUSTED, KEPT, LOGITS } from "./kernels/kernels.js";
+import { allOf, heavyOf, type Known } from "./known.js";
 import { Mirostat } from "./mirostat.js";
 import type { Past } from "./penalties.js";
 

@@ -1,6 +1,6 @@
 import { expNegative, log } from "../system/exact-math.js";
-import type { Known } from "./cut.js";
 import type { Kernels } from "./kernels/kernels.js";
+import type { Known } from "./known.js";
 
 /** How fast the bound follows what was drawn: the authors' value. */
 const LEARNING_RATE = 0.1;

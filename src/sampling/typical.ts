@@ -1,6 +1,6 @@
 import { log } from "../system/exact-math.js";
-import type { Known } from "./cut.js";
 import { BINS, type Kernels } from "./kernels/kernels.js";
+import type { Known } from "./known.js";
 
 /**
  * Keeps locally typical tokens: those whose surprise, -log p, is nearest to the distribution's entropy, as few as it

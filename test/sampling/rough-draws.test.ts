@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { uniform } from "../../dist/src/random.js";
-import { type CutOptions, cut, type Known } from "../../dist/src/sampling/cut.js";
+import { type CutOptions, cut } from "../../dist/src/sampling/cut.js";
 import { makeDraw } from "../../dist/src/sampling/draw.js";
 import { ADJUSTED, LOGITS } from "../../dist/src/sampling/kernels/kernels.js";
 import { vectorKernels } from "../../dist/src/sampling/kernels/vector.js";
+import type { Known } from "../../dist/src/sampling/known.js";
 import { Mirostat } from "../../dist/src/sampling/mirostat.js";
 import { boundaries, type ExactOptions, exactDraw } from "../support/exact-draw.js";
 
