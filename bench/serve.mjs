@@ -1,7 +1,8 @@
 // How much of the engine's speed a server's clients get: node bench/serve.mjs [--shape 124M] [--rounds 3] [OPTIONS]
 // In turns, and the median of the rounds: the engine alone at batch 1 and 8, then a server over the same engine with one
 // client and with eight that stream (serve_clients.mjs, in a process of their own), and the time to the first token of a
-// 32-token prompt beside seven that do.
+// 32-token prompt beside seven that do. The engine at batch 1 runs before and after the one client, and the mean of both
+// counts, because a machine's speed drifts.
 // The other options are gpt2's: --precision, --threads.
 import { fork } from "node:child_process";
 import { once } from "node:events";
@@ -46,9 +47,12 @@ const rounds = [];
 for (let i = 0; i < Number(values.rounds); i++) {
   const bench = await benchRound(engine, sizes);
   const token = 8000 / bench.batch;
+  const one = await measured({ clients: 1 });
+  const after = await benchRound(engine, { ...sizes, batch: 1, batchDecode: 1, prefill: 1 });
   rounds.push({
     ...bench,
-    one: await measured({ clients: 1 }),
+    decode: (bench.decode + after.decode) / 2,
+    one,
     eight: await measured({ clients: 8 }),
     first: await measured({ first: 10, token }),
     token,

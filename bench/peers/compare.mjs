@@ -92,7 +92,7 @@ async function measure(worker, workers) {
 function outsiders(workers) {
   const machine = machineSeconds();
   if (!machine) return () => undefined;
-  const own = () => workers.reduce((sum, worker) => sum + worker.cpuSeconds(), cpuSeconds(process.pid));
+  const own = () => workers.reduce((sum, worker) => sum + worker.cpuSeconds(), cpuSeconds(process.pid, true));
   const [ownBefore, started] = [own(), performance.now()];
   return () => {
     const now = machineSeconds();

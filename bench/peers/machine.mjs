@@ -15,12 +15,16 @@ export function load() {
     .map((n) => Number(n.toFixed(2)));
 }
 
-/** Seconds of CPU a process has used with all its threads; undefined without /proc. */
-export function cpuSeconds(pid) {
+/**
+ * Seconds of CPU a process has used with all its threads; undefined without /proc.
+ * @param withEnded children too that have ended, such as a program that measures the memory
+ */
+export function cpuSeconds(pid, withEnded = false) {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" "); // from the third field on
-    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND; // utime + stime
+    const [utime, stime, cutime, cstime] = fields.slice(11, 15).map(Number);
+    return (utime + stime + (withEnded ? cutime + cstime : 0)) / TICKS_PER_SECOND;
   } catch {
     return undefined;
   }
