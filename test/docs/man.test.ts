@@ -108,10 +108,10 @@ describe("the manual page in the package", () => {
     assert.match(text, / ~\/\.cache\/gpt2\/models$/m);
     assert.match(text, /%LOCALAPPDATA%\\gpt2\\Cache\\models /);
     assert.match(text, / eval "\$\(gpt2 completion bash\)"/);
-    assert.match(text, / the text between two samples; \\n is a new line /);
+    assert.match(text, / end a sample before this text; \\n is a newline; /);
     assert.match(text, /^ --no-recompute$/m);
     assert.match(text, /^ --top_k k$/m);
-    assert.match(text, /'To be, or not to be'/);
+    assert.match(text, / echo 'Once upon a time' \| gpt2 score /);
     for (const section of [
       "NAME",
       "SYNOPSIS",
