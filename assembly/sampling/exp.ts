@@ -1,6 +1,6 @@
 /**
  * e^x for x <= 0, twice: in float64 as expNegative() of src/system/exact-math.ts, which tells how, and in float32.
- * The constants lie in memory, each as often as a vector has lanes: V8 would make them anew for every vector.
+ * The constants lie in memory, each as often as a vector has lanes: V8 would rebuild them for every vector.
  */
 import { CONSTANTS } from "./memory";
 

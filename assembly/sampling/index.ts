@@ -1,6 +1,6 @@
 /**
- * What drawing a token does to every token of a vocabulary, two or four at a time, for src/sampling/kernels/kernels.ts, where
- * each function is explained. Every operation is rounded by itself and every sum has one order: the bits are those of
+ * The passes over a whole vocabulary that drawing a token takes, two or four values at a time. Each function is explained in
+ * src/sampling/kernels/kernels.ts. Every operation is rounded by itself and every sum has one order: the bits are those of
  * src/sampling/kernels/plain.ts.
  */
 export { argmax, keepAbove, keepAll, keepLargest, rankOf, widen } from "./largest";

@@ -1,7 +1,7 @@
-/** Below this are the program's own globals. The constants of exp.ts come first; src/sampling/kernels/vector.ts puts them there. */
+/** Where the constants of exp.ts lie; src/sampling/kernels/vector.ts writes them. Below are the program's own globals. */
 export const CONSTANTS: usize = 0x1000;
 
-/** The last vectors may reach beyond the values by so many. */
+/** How many values the last vectors may reach beyond the end. */
 export const PAD: usize = 16;
 
 const CONSTANTS_LENGTH: usize = 0x400;

@@ -1,8 +1,8 @@
-/** Sums of e^x in float32, and what they may be wrong by. */
+/** Sums of e^x in float32, and upper bounds of their errors. */
 import { exp2, log2e } from "./exp";
 import { Source, at, exponents, logits, pad, weights, wide } from "./memory";
 
-/** After sumOfRest(): the sum, the sum of each times its exponent, and the most that they may be wrong by. */
+/** After sumOfRest(): the sum, the sum of each times its exponent, and upper bounds of their errors. */
 export let rest: f64 = 0;
 export let error: f64 = 0;
 export let restMoment: f64 = 0;
@@ -49,7 +49,7 @@ function sumFrom<T>(x: usize, i: i32, end: i32, most: v128, factor: v128): f64 {
 /**
  * Each e^x is right to (2.6 + 1.62 |x|) 2^-23 of itself: x is rounded three times and its factor has an error; then there
  * are the polynomial's roundings and those of adding four. From x = -16 on that is below 29 2^-23; below, all n of them
- * are wrong by less than n e^-16 144 2^-23 together. The roundings of exact sums, n 2^-53 each, find room in the rest.
+ * are wrong by less than n e^-16 144 2^-23 together. The bounds leave room for the roundings of exact sums, n 2^-53 each.
  */
 function errorOf(sum: f64, n: i32): f64 {
   return sum * (30.0 / 8388608.0) + <f64>n * 2e-12;

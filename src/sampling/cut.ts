@@ -3,7 +3,7 @@ import { allOf, type Known } from "./known.js";
 import type { Mirostat, MirostatState } from "./mirostat.js";
 import { keepTypical } from "./typical.js";
 
-/** What leaves tokens out of a draw, once top_k has had its turn. */
+/** What cuts tokens from a draw, after top_k. */
 export interface CutOptions {
   readonly typical_p: number;
   readonly top_p: number;
@@ -14,7 +14,7 @@ export interface CutOptions {
 /**
  * Cuts the first `count` tokens down, by typical_p, top_p, min_p (Nguyen et al. 2024, arXiv 2407.01082) and
  * Mirostat, in this order.
- * @returns their new number; undefined where too little is known to tell
+ * @returns their new number; undefined if too little is known to decide
  */
 export function cut(
   kernels: Kernels,
@@ -44,7 +44,7 @@ export function cut(
   return mirostat ? mirostat.keep(kernels, kept, now, state) : kept;
 }
 
-/** Sorting 50,000 tokens takes ten times longer than all else, and the nucleus nearly always lies among a few. */
+/** Weights to try first: sorting 50,000 tokens takes ten times longer than all else, and few of them reach these. */
 const CUTOFFS = [1e-3, 1e-6];
 
 /** Keeps the nucleus: the heaviest tokens, as few as reach the part p of the sum; of equals the smaller id comes first. */

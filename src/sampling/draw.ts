@@ -53,10 +53,10 @@ export function argmax(logits: Float32Array): number {
   return kernels.argmax(LOGITS, logits.length);
 }
 
-/** What cuts are first tried on, so that few tokens need exact weights: those of at least so much. */
+/** Cuts are tried first on tokens of at least these weights, so that few need exact ones. */
 const FLOORS = [1e-4, 1e-6];
 
-/** A logit below which no token weighs `floor`, or a little less. */
+/** A logit that every token of weight `floor` or more reaches. */
 function boundOf(floor: number, max: number, temperature: number): number {
   const depth = temperature * log(floor);
   return max + depth - 1e-3 * temperature - 1e-6 * (Math.abs(max) - depth);
@@ -107,10 +107,10 @@ export function makeDraw(
     /** Draws one of the first `count` tokens. */
     const pick = (count: number): number => {
       const at = kernels.walk(count, u * kernels.total);
-      // Behind all of them only where u * total rounds up to total.
+      // Past the last one only if u * total rounds up to total.
       return at < count ? at : likeliestOf(kernels.weights, count);
     };
-    /** Cuts the first `count` tokens down and draws one. @returns its id; undefined where too little is known to tell */
+    /** Cuts the first `count` tokens down and draws one. @returns its id; undefined if too little is known to decide */
     const pickCut = (count: number, known: Known): number | undefined => {
       const kept = cut(kernels, count, known, cuts, past.state);
       if (kept === undefined) return undefined;

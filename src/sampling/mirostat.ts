@@ -22,7 +22,7 @@ export class Mirostat {
 
   /**
    * Keeps tokens within the bound, the likeliest in any case.
-   * @returns their new number; undefined where too little is known to tell
+   * @returns their new number; undefined if too little is known to decide
    */
   keep(
     kernels: Kernels,

@@ -7,7 +7,7 @@ import type { Known } from "./known.js";
  * takes for their probability to reach p, with all that tie with the last.
  * Source: Meister et al. 2022, arXiv 2202.00666, section 4.
  * @param kernels after a weigh() that isMeasured
- * @returns the tokens' new number; undefined where too little is known to tell
+ * @returns the tokens' new number; undefined if too little is known to decide
  */
 export function keepTypical(
   kernels: Kernels,
@@ -21,7 +21,7 @@ export function keepTypical(
   const meanError = (momentError - mean * error) / (total - error);
   const furthest = Math.max(-mean, mean - lowest);
   const scale = furthest > 0 ? (BINS - 1) / furthest : 0;
-  // By their distance, tokens are first parted roughly: sorting 50,000 of them takes longer than all else.
+  // Tokens are first put into bins by their distance: sorting 50,000 of them takes longer than all else.
   kernels.measure(count, mean, scale, BINS);
   const wanted = p * (total - error);
   let bin = 0;
@@ -37,7 +37,7 @@ export function keepTypical(
   }
   if (floor > 0) {
     if (!(reached >= p * (total + error))) return undefined;
-    // Neither a token that is not here nor another that is may come before the last.
+    // No token that was left out, and no other one, may be nearer than the last that is kept.
     const doubt = 2 * meanError + 1e-9;
     if (!(limit + doubt < mean - log(floor))) return undefined;
     if (kernels.countNear(count, limit + doubt) - kernels.countNear(count, limit - doubt) > 1)

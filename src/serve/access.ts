@@ -10,7 +10,7 @@ export interface AccessOptions {
   readonly host: string;
   /** The key that `Authorization: Bearer` must give; undefined: none is needed. */
   readonly api_key?: string;
-  /** The origin of other pages that may send requests besides the server's own; "*": any. */
+  /** The origin of other pages that may send requests besides the server's own; "*" stands for every origin. */
   readonly cors?: string;
 }
 

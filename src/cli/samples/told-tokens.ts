@@ -1,6 +1,6 @@
 import { type DrawnToken, type TokenLogprob, withoutAdded, withTop } from "../../sampling/logprobs.js";
 
-/** How many of each token's likeliest alternatives are found: as many as any asks for; undefined: none asks. */
+/** How many of each token's likeliest alternatives are needed: the largest number asked for; undefined if none is. */
 export function mostOf(...asked: readonly (number | undefined)[]): number | undefined {
   return asked.reduce((most, n) => (most === undefined || (n ?? -1) > most ? n : most), undefined);
 }

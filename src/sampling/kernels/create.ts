@@ -5,7 +5,7 @@ import { vectorKernels } from "./vector.js";
 const SMALLEST = 1024;
 let current: Kernels | undefined;
 
-/** The kernels with room for n_vocab tokens. What lies there is anyone's: it is valid until something else is drawn. */
+/** The kernels with room for n_vocab tokens. Their arrays are shared: they are valid until the next draw. */
 export function kernelsFor(n_vocab: number): Kernels {
   if (current && current.logits.length >= n_vocab) return current;
   current = create(Math.max(n_vocab, SMALLEST));
@@ -13,7 +13,7 @@ export function kernelsFor(n_vocab: number): Kernels {
 }
 
 function create(n_vocab: number): Kernels {
-  // Node started with --jitless, or on a processor without vectors: slower, the same bits.
+  // With node --jitless, or on a processor without SIMD: slower, the same bits.
   if (typeof WebAssembly === "undefined") return new PlainKernels(n_vocab);
   try {
     return vectorKernels(n_vocab);

@@ -1,11 +1,11 @@
-/** Where values are read: the model's logits, logits in float64 that were changed, or those that a keep...() kept. */
+/** Which array is read: the model's logits, the adjusted ones in float64, or those kept by keepLargest() or keepAbove(). */
 export const LOGITS = 0;
 export const ADJUSTED = 1;
 export const KEPT = 2;
 export type Source = typeof LOGITS | typeof ADJUSTED | typeof KEPT;
 
 /**
- * What drawing a token does to every token of a vocabulary, and the arrays on which it works; n is at most their
+ * The passes over a whole vocabulary that drawing a token takes, and the arrays that they work on; n is at most their
  * length. The tokens that may still be drawn are the first `count` of `ids`, in rising order, and of `weights`.
  */
 export interface Kernels {
@@ -17,21 +17,21 @@ export interface Kernels {
   readonly weights: Float64Array;
   /** (logit - max) / temperature, after a weigh() that isMeasured; after measure(), their distances. */
   readonly exponents: Float64Array;
-  /** What the find...() functions found, in rising order. */
+  /** The places found by findHeavy() and findBin(), in rising order. */
   readonly places: Uint32Array;
   /** [BINS] */
   readonly bins: Float64Array;
-  /** The sum of the weights, in order, after weigh() and the keep...() that follow it. */
+  /** The sum of the weights, in order, after weigh(), keepPlaces() and keepNear(). */
   readonly total: number;
   /** After a weigh() that isMeasured: the sum of the weights, each times its exponent. */
   readonly moment: number;
   /** After a weigh() that isMeasured: the least exponent of a weight above 0. */
   readonly lowest: number;
-  /** After sumOfRest(): the sum of the weights of what was not kept, by e^x in float32. */
+  /** After sumOfRest(): the sum of the weights left out, with e^x in float32. */
   readonly rest: number;
-  /** The most that it may differ from the sum of weigh()'s weights. */
+  /** An upper bound of its error. */
   readonly error: number;
-  /** The same of the sum of those weights, each times its exponent. */
+  /** The sum of those weights, each times its exponent, and an upper bound of its error. */
   readonly restMoment: number;
   readonly momentError: number;
 
@@ -62,17 +62,17 @@ export interface Kernels {
   /** The first place at which the sum of the weights is above target; `count` where there is none. */
   walk(count: number, target: number): number;
   /**
-   * The place that weigh() and walk(n, u * total) find for n values, by sums of e^x in float32, in a fourth of the time;
-   * -1 where a boundary lies so near that only exact sums can tell.
+   * The place that weigh() and walk(n, u * total) find for n values, from sums of e^x in float32; -1 if a boundary
+   * between two tokens is so near that only exact sums can decide.
    */
   drawRoughly(source: Source, n: number, max: number, temperature: number, u: number): number;
   /** sum(e^(logit - max)) of n logits, each e^x in float32: right to some 1e-7 of the sum. @param max the largest of them */
   sumOfExp(n: number, max: number): number;
   /** Sums up what keepAbove(source, n, bound) leaves out. */
   sumOfRest(source: Source, n: number, max: number, temperature: number, bound: number): void;
-  /** How many of n logits are larger than that of an id, or equal with a smaller id, plus 1. */
+  /** The rank of an id's logit among n: 1 for the largest; of equals the smaller id comes first. */
   rankOf(n: number, id: number): number;
 }
 
-/** Tokens are parted by their distance into so many bins: see ../typical.ts. */
+/** How many bins tokens are sorted into by their distance: see ../typical.ts. */
 export const BINS = 4096;

@@ -1,7 +1,7 @@
 import { exp2Float, expNegative } from "../../system/exact-math.js";
 import { BINS, KEPT, type Kernels, LOGITS, type Source } from "./kernels.js";
 
-/** The kernels without vectors: for a Node without WebAssembly, and to compare assembly/sampling/ with, bit for bit. */
+/** The kernels in plain JavaScript: for a Node without WebAssembly, and the reference for assembly/sampling/, bit for bit. */
 export class PlainKernels implements Kernels {
   readonly logits: Float32Array;
   readonly adjusted: Float64Array;
@@ -15,7 +15,7 @@ export class PlainKernels implements Kernels {
   moment = 0;
   lowest = 0;
   readonly rest = 0;
-  /** So that no rough sum is trusted: without vectors, it saves nothing. */
+  /** No rough sum is to be trusted: without vectors they save nothing. */
   readonly error = Infinity;
   readonly restMoment = 0;
   readonly momentError = Infinity;

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { EXP, EXP_FLOAT } from "../../system/exact-math.js";
 import { BINS, type Kernels } from "./kernels.js";
 
-/** The arrays' places in the memory, as byte offsets, and the numbers. */
+/** What is exported as a global: the arrays' byte offsets, and the numbers. */
 type Global = "CONSTANTS" | keyof Omit<Kernels, Pass>;
 type Pass = {
   [K in keyof Kernels]: Kernels[K] extends (...args: never[]) => unknown ? K : never;
